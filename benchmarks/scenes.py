@@ -1,0 +1,162 @@
+"""What training gives on scenes with ground truth: `python benchmarks/scenes.py SCENES_DIR -o DIR [--json]`.
+
+For every scene that has a target/gt.*: PSNR inside the hole at the target's own size, of the same base
+untrained and trained on the scene, mean over the preset's seeds and over the best quarter by matches,
+beside OpenCV's Telea inpainting. Resumable: the runs lie in DIR and are continued. A table goes to DIR/table.md,
+a contact sheet of every scene to DIR/<scene>.jpg.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill import config, devices, exporting, images
+from realfill import scene as scenes
+from realfill.events import Event, Notice, StageDone
+from realfill.images import Photo
+from realfill.pipeline import complete
+from realfill.runs import Run
+from realfill.scene import Scene
+
+
+def psnr(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
+    """PSNR in dB over the hole's pixels of two (H, W, 3) photos."""
+    error = (picture[hole].astype(np.float64) - truth[hole].astype(np.float64)) ** 2
+    return float(10 * np.log10(255**2 / error.mean()))
+
+
+def sharpness(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
+    """Mean gradient energy in the hole as a share of the truth's, both at a working size of about 256."""
+    scale = 256 / max(hole.shape)
+    size = (max(1, round(hole.shape[1] * scale)), max(1, round(hole.shape[0] * scale)))
+    inside = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
+    energies = []
+    for photo in (picture, truth):
+        grey = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(2)
+        energies.append(float((cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2)[inside].mean()))
+    return energies[0] / max(energies[1], 1e-9)
+
+
+def telea(scene: Scene) -> Photo:
+    """OpenCV's Telea inpainting of the target at no more than 768 px, radius 5."""
+    scale = min(1.0, 768 / max(scene.hole.shape))
+    size = (round(scene.hole.shape[1] * scale), round(scene.hole.shape[0] * scale))
+    small = cv2.resize(scene.target, size, interpolation=cv2.INTER_AREA)
+    hole = (cv2.resize(scene.hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    filled = cv2.resize(cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA), scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.where(scene.hole[..., None], filled, scene.target)
+
+
+def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
+    """PSNR of every seed of a finished run, in ranked order."""
+    fit = exporting.fit_of(run)
+    assert fit is not None
+    ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
+    pictures = {seed: fit.photo_out(run.read_seed(seed)) for seed in ranked}
+    values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
+    edges = [sharpness(np.where(scene.hole[..., None], pictures[seed], scene.target), truth, scene.hole) for seed in ranked]
+    quarter = max(1, len(values) // 4)
+    return {
+        "mean": float(np.mean(values)),
+        "top_quarter": float(np.mean(values[:quarter])),
+        "best_by_matches": values[0],
+        "gradient_energy": float(np.mean(edges)),
+        "matches": [entry["matches"] for entry in run.read("scores")["seeds"]],
+    }
+
+
+def sheet(run: Run, scene: Scene, path: Path) -> None:
+    """Target, truth, result and the eight best seeds side by side."""
+    fit = exporting.fit_of(run)
+    assert fit is not None
+    ranked = [entry["seed"] for entry in run.read("scores")["seeds"]][:8]
+    row = [fit.photo_in(scene.target)]
+    if scene.truth is not None:
+        row.append(fit.photo_in(scene.truth))
+    row += [run.read_seed(seed) for seed in ranked]
+    row += [np.full_like(row[0], 255)] * (-len(row) % 5)
+    rows = [np.concatenate(row[i : i + 5], 1) for i in range(0, len(row), 5)]
+    encoded, data = cv2.imencode(".jpg", np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if encoded:
+        path.write_bytes(data.tobytes())
+
+
+def _say(event: Event) -> None:
+    if isinstance(event, (Notice, StageDone)):
+        sys.stderr.write(f"  {event}\n")
+
+
+def scene_row(folder: Path, out: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """One scene's numbers; untrained first."""
+    scene = scenes.load(folder)
+    row: dict[str, Any] = {"scene": folder.name}
+    if scene.truth is not None:
+        row["telea"] = psnr(telea(scene), scene.truth, scene.hole)
+    changes: dict[str, Any] = {"base": args.base, **dict(change.split("=", 1) for change in args.set)}
+    for name in ("trained",) if scene.truth is None else ("untrained", "trained"):
+        settings = config.make(args.preset, {**changes, "train.steps": 0} if name == "untrained" else changes)
+        began = time.monotonic()
+        outcome = complete(out / f"{folder.name}-{name}", scene=folder, config=settings, report=_say, device=args.device)
+        run = Run.open(outcome.run)
+        if scene.truth is not None:
+            row[name] = measure(run, scene, scene.truth)
+        row[f"{name}_seconds"] = {**outcome.seconds, "all": time.monotonic() - began}
+        sheet(run, scene, out / f"{folder.name}-{name}.jpg")
+    result = images.read_photo(out / f"{folder.name}-trained" / "result.png")
+    row["result"] = list(result.shape[:2])
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A markdown table of the rows with ground truth, and the mean gain."""
+    lines = [
+        "| scene | Telea | untrained | trained | gain | trained, top quarter | gradient energy | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    known = [row for row in rows if "telea" in row]
+    for row in known:
+        before, after = row["untrained"], row["trained"]
+        lines.append(
+            f"| {row['scene']} | {row['telea']:.2f} | {before['mean']:.2f} | {after['mean']:.2f} "
+            f"| {after['mean'] - before['mean']:+.2f} | {after['top_quarter']:.2f} | {after['gradient_energy']:.2f} "
+            f"| {row['trained_seconds']['all']:.0f} |"
+        )
+    if known:
+        gains = [row["trained"]["mean"] - row["untrained"]["mean"] for row in known]
+        lines.append(f"\nMean gain of training {np.mean(gains):+.2f} dB, least {min(gains):+.2f} dB.")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--base", default="mini")
+    parser.add_argument("--preset", default="mini", choices=list(config.PRESETS))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--only", action="append", default=[], metavar="SCENE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for folder in sorted(path for path in args.scenes.iterdir() if (path / "target").is_dir()):
+        if not args.only or folder.name in args.only:
+            sys.stderr.write(f"{folder.name}\n")
+            rows.append(scene_row(folder, args.out, args))
+            (args.out / "table.md").write_text(table(rows))
+    sys.stdout.write(table(rows))
+    if args.json:
+        device = devices.choose(args.device)
+        sys.stdout.write(json.dumps({"device": device, "command": sys.argv, "rows": rows}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

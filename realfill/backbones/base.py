@@ -1,0 +1,80 @@
+"""The contract of a backbone: the code that drives one family of pretrained inpainting models.
+
+A new family is one file with a class like this and one line in a dict of `backbones`; it inherits the
+contract tests. Letters: B batch, H W pixels, h w latent cells, c latent channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from realfill.backbones.process import Process
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the rest of the project may know about a base."""
+
+    name: str  # as the person named it: mini, sd2, a path, a hub id
+    family: str
+    size: int  # pixels; the base's own working size
+    multiple: int  # pixels; sides of the working size are multiples of this
+    cell: int  # pixels per latent cell
+    latent_channels: int
+    weights_hash: str  # sha256 over names and contents of the weight files
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the network is told besides the noisy latents; opaque outside backbones."""
+
+    words: Tensor  # (B, tokens, width)
+    hole: Tensor  # (B, 1, h, w) of 0 and 1
+    masked: Tensor  # (B, c, h, w) latents of the picture with its hole blanked
+
+    def repeat(self, count: int) -> "Condition":
+        """The condition of one item, for `count` items."""
+        return Condition(*(part.expand(count, *part.shape[1:]) for part in (self.words, self.hole, self.masked)))
+
+
+class Backbone(Protocol):
+    """Encode, condition, predict, decode: all that training and sampling ask of a base."""
+
+    spec: Spec
+    process: Process
+    device: torch.device
+    dtype: torch.dtype
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] → latents (B, c, h, w): the posterior's mode, scaled. No gradient."""
+        ...
+
+    def remember(self, count: int) -> None:
+        """Keep the latents of the last `count` pictures that `encode` was given, so that none is encoded twice; 0 forgets."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, c, h, w) → pixels (B, 3, H, W) clamped to [-1, 1]. No gradient."""
+        ...
+
+    def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
+        """Pixels (B, 3, H, W) in [-1, 1], hole (B, 1, H, W) of 0 and 1 (1 = hidden), B prompts.
+
+        What pixels hold under the hole has no influence.
+        """
+        ...
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The network's prediction (B, c, h, w) in the process' prediction type; t (B,) or scalar."""
+        ...
+
+    def trainable(self) -> dict[str, nn.Module]:
+        """The networks that receive LoRA weights: always `unet`, and `text_encoder` where there is one."""
+        ...
+
+    def pipeline_class(self) -> Any:
+        """The stock diffusers pipeline class that loads this backbone's adapters."""
+        ...

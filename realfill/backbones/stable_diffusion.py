@@ -1,0 +1,158 @@
+"""Stable Diffusion inpainting models (1.5, 2, and our mini): 9-channel U-Net, one CLIP text encoder."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import StableDiffusionInpaintPipeline
+from torch import Tensor, nn
+
+from realfill.backbones.base import Condition, Spec
+from realfill.backbones.process import DDPM
+from realfill.errors import WeightsError
+
+
+class StableDiffusionInpaint:
+    """Drives the parts of a stock `StableDiffusionInpaintPipeline`."""
+
+    def __init__(self, pipeline: StableDiffusionInpaintPipeline, *, name: str, weights_hash: str) -> None:
+        channels = pipeline.unet.config.in_channels
+        latent_channels = pipeline.vae.config.latent_channels
+        if channels != 2 * latent_channels + 1:
+            raise WeightsError(
+                f"Base '{name}' is not an inpainting model (its U-Net takes {channels} channels, not "
+                f"{2 * latent_channels + 1}). Take an inpainting checkpoint."
+            )
+        self.vae, self.unet = pipeline.vae, pipeline.unet
+        self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
+        for part in (self.vae, self.unet, self.text_encoder):
+            part.requires_grad_(False).eval()
+        self.device, self.dtype = self.unet.device, self.unet.dtype
+        self._memory: dict[bytes, Tensor] | None = None
+        self._most = 0
+        self.process = DDPM(pipeline.scheduler.config)
+        cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.spec = Spec(
+            name=name,
+            family="stable_diffusion",
+            size=int(self.unet.config.sample_size) * cell,
+            multiple=cell * 2 ** (len(self.unet.config.block_out_channels) - 1),
+            cell=cell,
+            latent_channels=latent_channels,
+            weights_hash=weights_hash,
+        )
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """See `Backbone.encode`. The autoencoder's own dtype; the result is float32."""
+        if self._memory is None:
+            return self._encode(pixels)
+        return torch.cat([self._remembered(picture[None]) for picture in pixels])
+
+    def remember(self, count: int) -> None:
+        """See `Backbone.remember`."""
+        self._memory, self._most = ({}, count) if count else (None, 0)
+
+    def _remembered(self, picture: Tensor) -> Tensor:
+        """One picture's latents; encoded alone, so that they do not depend on what is remembered already."""
+        assert self._memory is not None
+        key = hashlib.blake2b(picture.cpu().numpy().tobytes(), digest_size=16).digest()
+        if key not in self._memory:
+            if len(self._memory) >= self._most:
+                self._memory.pop(next(iter(self._memory)))
+            self._memory[key] = self._encode(picture)
+        return self._memory[key]
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.to(self.device, self.vae.dtype)
+        latents: Tensor = self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
+        return latents
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `Backbone.decode`."""
+        latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
+        pixels: Tensor = self.vae.decode(latents).sample.float().clamp(-1, 1)
+        return pixels
+
+    def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
+        """See `Backbone.condition`. The hole is shrunk by nearest, as the stock pipeline does."""
+        masked = self.encode(torch.where(hole > 0.5, 0.0, pixels))
+        cells = F.interpolate(hole.to(self.device), masked.shape[-2:], mode="nearest")
+        return Condition(words=self._words(prompts), hole=cells, masked=masked)
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
+        inputs = torch.cat([noisy, condition.hole, condition.masked], 1).to(self.dtype)
+        output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
+        return output.float()
+
+    def trainable(self) -> dict[str, nn.Module]:
+        """U-Net and text encoder (§3.4)."""
+        return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def pipeline_class(self) -> Any:
+        """The stock pipeline."""
+        return StableDiffusionInpaintPipeline
+
+    def _words(self, prompts: Sequence[str]) -> Tensor:
+        """(B, tokens, width); each distinct prompt goes through the text encoder once, with gradient."""
+        distinct = sorted(set(prompts))
+        tokens = self.tokenizer(
+            distinct,
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
+
+
+def load_folder(
+    folder: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
+) -> StableDiffusionInpaint:
+    """From a stock diffusers folder; safetensors only.
+
+    Raises:
+        WeightsError: the folder is incomplete, damaged or another kind of model.
+    """
+    try:
+        # Every part is named: transformers 5 would read text encoder weights as stored, fp16 on a CPU.
+        pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+            folder,
+            dtype=dtype,
+            safety_checker=None,
+            feature_extractor=None,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {_first_line(error)}") from error
+    return StableDiffusionInpaint(pipeline.to(device, dtype), name=name, weights_hash=weights_hash)
+
+
+def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str) -> StableDiffusionInpaint:
+    """From a single .safetensors checkpoint in the original layout; its configs come from the hub or its cache.
+
+    Raises:
+        WeightsError: the file is damaged, another kind of model, or its configs cannot be had.
+    """
+    try:
+        pipeline = StableDiffusionInpaintPipeline.from_single_file(
+            str(file), dtype=dtype, safety_checker=None, num_in_channels=9
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} "
+            "Without network, give a diffusers folder instead."
+        ) from error
+    return StableDiffusionInpaint(pipeline.to(device, dtype), name=name, weights_hash=weights_hash)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0][:300].rstrip(".") if text else type(error).__name__) + "."

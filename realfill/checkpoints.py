@@ -1,0 +1,108 @@
+"""Training checkpoints: adapter and optimiser as safetensors, sha256 beside each, newest few kept.
+
+A checkpoint folder is written under a temporary name and renamed, so one that has its name is whole; the
+hashes catch what happens to it later. Damaged ones are passed over for the next older.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from realfill import files
+from realfill.errors import RunError
+
+_PARTS = ("adapter", "optimiser")
+
+
+class TrainState:
+    """Step, adapter and optimiser: all of training that must survive."""
+
+    def __init__(self, parameters: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+        self.step = 0  # this many steps are done
+        self.parameters = parameters
+        self._optimiser = optimiser
+        by_tensor = {id(tensor): name for name, tensor in parameters.items()}
+        self._names = [by_tensor[id(tensor)] for group in optimiser.param_groups for tensor in group["params"]]
+
+    def save(self, folder: Path, *, keep: int) -> None:
+        """Write checkpoint `folder/<step>` and drop all but the newest `keep`.
+
+        Raises:
+            DiskFull, RunError: it could not be written; older checkpoints are untouched.
+        """
+        final = folder / f"{self.step:06d}"
+        draft = files.temporary(final)
+        try:
+            for part, tensors in zip(_PARTS, (self.parameters, self._moments()), strict=True):
+                data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+                files.write_bytes(draft / f"{part}.safetensors", data)
+                files.write_bytes(draft / f"{part}.sha256", hashlib.sha256(data).hexdigest().encode())
+            with files.refusals(final):
+                shutil.rmtree(final, ignore_errors=True)
+                os.replace(draft, final)
+                files.sync_folder(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        # Newer ones are damaged, or `resume` would have taken them; counted as kept they would push out good ones.
+        good = [step for step in steps(folder) if step <= self.step]
+        for step in set(steps(folder)) - set(good[-keep:]):
+            shutil.rmtree(folder / f"{step:06d}", ignore_errors=True)
+
+    def resume(self, folder: Path) -> None:
+        """Take the newest undamaged checkpoint, if there is one.
+
+        Raises:
+            RunError: a whole checkpoint does not fit this adapter.
+        """
+        for step in reversed(steps(folder)):
+            parts = [_read(folder / f"{step:06d}", part) for part in _PARTS]
+            if parts[0] is None or parts[1] is None:
+                continue
+            if {n: t.shape for n, t in parts[0].items()} != {n: t.shape for n, t in self.parameters.items()}:
+                raise RunError(
+                    f"Checkpoint {folder / f'{step:06d}'} belongs to other settings or another base; use a new run."
+                )
+            for name, tensor in parts[0].items():
+                self.parameters[name].data.copy_(tensor)
+            self._restore(parts[1])
+            self.step = step
+            return
+
+    def _moments(self) -> dict[str, Tensor]:
+        state = self._optimiser.state_dict()["state"]
+        return {
+            f"{self._names[index]}:{key}": torch.as_tensor(value)
+            for index, entry in state.items()
+            for key, value in entry.items()
+        }
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        places = {name: index for index, name in enumerate(self._names)}
+        for name, tensor in tensors.items():
+            parameter, _, key = name.rpartition(":")
+            state.setdefault(places[parameter], {})[key] = tensor
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+
+def _read(folder: Path, part: str) -> dict[str, Tensor] | None:
+    """The tensors of a part, or None where they are missing or damaged."""
+    try:
+        data = (folder / f"{part}.safetensors").read_bytes()
+        expected = (folder / f"{part}.sha256").read_bytes().strip()
+    except OSError:
+        return None
+    return load(data) if hashlib.sha256(data).hexdigest().encode() == expected else None

@@ -1,0 +1,196 @@
+"""Every knob, once: name, bounds, default and one line of doc. The doc is the CLI help and the UI hint.
+
+One frozen class a stage; unknown names are refused. `paper` is the paper to the letter (method.md),
+`quick` a quarter of its steps with a fast sampler, `mini` what the embedded base needs on two CPU cores.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from realfill.errors import OptionError
+
+SamplerName = Literal["ddpm", "ddim", "dpm++"]
+MatcherName = Literal["loftr", "aliked", "sift"]
+PresetName = Literal["paper", "quick", "mini"]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Stage(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FitConfig(_Stage):
+    """How the target is cropped and resized to what the base works on."""
+
+    size: int = Field(0, ge=0, le=2048, description="Working size in pixels, the square root of the area; 0 takes the base's own.")
+    context: float = Field(0.5, ge=0.0, le=8.0, description="Known area kept around the hole, as a share of the hole's sides.")
+
+
+class TrainConfig(_Stage):
+    """Fine-tuning of LoRA weights on the references and the target (§3.4, §4.2)."""
+
+    steps: int = Field(2000, ge=0, le=100_000, description="Optimisation steps.")
+    batch: int = Field(16, ge=1, le=256, description="Items a step, drawn with replacement from references and target.")
+    micro_batch: int = Field(0, ge=0, le=256, description="Items computed at once; 0 takes as many as memory allows.")
+    learning_rate_unet: float = Field(2e-4, gt=0, le=0.1, description="Learning rate of the U-Net's LoRA weights.")
+    learning_rate_text: float = Field(4e-5, gt=0, le=0.1, description="Learning rate of the text encoder's LoRA weights.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay of the LoRA weights.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
+    rank: int = Field(8, ge=1, le=256, description="LoRA rank.")
+    alpha: float = Field(8.0, gt=0, le=1024, description="LoRA alpha; the adapter's output is scaled by alpha / rank.")
+    layers: Literal["attention", "all"] = Field("attention", description="LoRA on attention projections, or on every linear and convolution layer.")
+    prompt: str = Field("a photo of sks", max_length=200, description="The fixed prompt with its rare token.")
+    prompt_dropout: Rate = Field(0.1, description="Rate at which an item's prompt is emptied.")
+    mask_dropout: Rate = Field(0.1, description="Rate at which everything is hidden from an item.")
+    layer_dropout: Rate = Field(0.1, description="Rate at which a LoRA layer is switched off for a step.")
+    pool: int = Field(0, ge=0, le=100_000, description="Crops with holes that are encoded once and drawn again; 0 makes new ones every step.")
+    crop: float = Field(0.4, gt=0, le=1, description="Smallest training crop, as a share of the largest that fits the photo.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, le=1000, description="How many checkpoints are kept.")
+
+
+class SampleConfig(_Stage):
+    """Filling the hole, one generator for each seed (§3.4)."""
+
+    seeds: tuple[int, ...] = Field(tuple(range(64)), min_length=1, max_length=4096, description="Seeds to make; written 0-63 or 1,5,9.")
+    sampler: SamplerName = Field("ddpm", description="Sampler: ddpm as in the paper, dpm++ and ddim in far fewer steps.")
+    steps: int = Field(200, ge=1, le=1000, description="Denoising steps of a seed.")
+    guidance: float = Field(1.0, ge=0.0, le=30.0, description="Classifier-free guidance; 1 switches it off, as in the paper.")
+    batch: int = Field(0, ge=0, le=256, description="Seeds made at once; 0 takes as many as memory allows.")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: object) -> object:
+        return parse_seeds(value) if isinstance(value, str) else value
+
+
+class SelectConfig(_Stage):
+    """Ranking by matches between the references and the filled region (§3.4)."""
+
+    matcher: MatcherName = Field("loftr", description="Feature matcher; sift needs no weights.")
+    weights: str = Field("", description="A file with the matcher's weights; empty looks in the usual places.")
+    size: int = Field(512, ge=64, le=2048, description="Longest side of the pictures that are matched, in pixels.")
+    confidence: Rate = Field(0.5, description="Least confidence of a match that counts (loftr, aliked).")
+
+
+class ExportConfig(_Stage):
+    """The composite at the target's own size (§3.4)."""
+
+    feather: int = Field(8, ge=0, le=512, description="Width in target pixels of the known border that is blended; 0 changes no known pixel.")
+    quality: int = Field(95, ge=1, le=100, description="JPEG and lossy WebP quality.")
+
+
+class Config(_Stage):
+    """All that decides what a run computes; written to run.json."""
+
+    base: str = Field("mini", description="Pretrained inpainting model: mini, sd2, a folder, a .safetensors file or a hub id.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training; every random number of a step derives from it.")
+    variants: bool = Field(False, description="Scene variants: a blank canvas, everything is generated (§5.2).")
+    fit: FitConfig = FitConfig()
+    train: TrainConfig = TrainConfig()
+    sample: SampleConfig = SampleConfig()
+    select: SelectConfig = SelectConfig()
+    export: ExportConfig = ExportConfig()
+
+
+PRESETS: Mapping[PresetName, Config] = {
+    "paper": Config(base="sd2"),
+    "quick": Config(
+        base="sd2",
+        train=TrainConfig(steps=500),
+        sample=SampleConfig(seeds=tuple(range(32)), sampler="dpm++", steps=25),
+    ),
+    "mini": Config(
+        base="mini",
+        train=TrainConfig(
+            steps=150,
+            batch=8,
+            pool=256,
+            rank=16,
+            alpha=16.0,
+            layers="all",
+            learning_rate_unet=1e-3,
+            learning_rate_text=2e-4,
+        ),
+        sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
+    ),
+}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`"0-3,17"` → (0, 1, 2, 3, 17), each once, in the order written.
+
+    Raises:
+        OptionError: the text is not a list of seeds.
+    """
+    seeds: dict[int, None] = {}
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(first) > 10 or len(last) > 10:
+            raise OptionError(f"'{text}' is not a list of seeds; write it like 0-15 or 1,5,9.")
+        low, high = int(first), int(last or first)
+        if high - low >= 4096 or high < low:
+            raise OptionError(f"'{part}' is not a range of at most 4096 seeds; write it like 0-15.")
+        seeds.update(dict.fromkeys(range(low, high + 1)))
+    return tuple(seeds)
+
+
+def default_preset(base: str) -> PresetName:
+    """The preset for a base by name: `mini` on mini, `quick` elsewhere."""
+    return "mini" if base == "mini" else "quick"
+
+
+def make(preset: PresetName, changes: Mapping[str, Any]) -> Config:
+    """A preset with changes given by dotted names, e.g. `{"base": "mini", "train.steps": 500}`.
+
+    Raises:
+        OptionError: as `change`.
+    """
+    return change(PRESETS[preset], changes)
+
+
+def change(config: Config, changes: Mapping[str, Any]) -> Config:
+    """A config with changes given by dotted names; values may be text, as typed.
+
+    Raises:
+        OptionError: a name does not exist or a value does not fit; the sentence says which and why.
+    """
+    data: dict[str, Any] = config.model_dump()
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        place: Any = data
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place or isinstance(place[last], dict):
+            known = ", ".join(sorted(flat_fields()))
+            raise OptionError(f"There is no setting '{name}'; the settings are {known}.")
+        place[last] = value
+    return validate(data)
+
+
+def validate(data: object) -> Config:
+    """A Config from plain data such as run.json's.
+
+    Raises:
+        OptionError: the first thing that is wrong, as a sentence.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the settings"
+        raise OptionError(f"Setting {name}: {first['msg'].rstrip('.')} (given: {first['input']!r}).") from error
+
+
+def flat_fields() -> dict[str, Any]:
+    """Every setting's pydantic FieldInfo by dotted name, in the order of the classes."""
+    fields: dict[str, Any] = {}
+    for name, info in Config.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, _Stage):
+            fields.update({f"{name}.{inner}": field for inner, field in kind.model_fields.items()})
+        else:
+            fields[name] = info
+    return fields

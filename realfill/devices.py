@@ -1,0 +1,111 @@
+"""Which device computes, how much memory it has, and which base suits it. torch is imported when asked.
+
+Also the processes of `accelerate launch`: which one writes, and how all agree to stop.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from realfill.errors import OptionError
+
+ROOM_FOR_SD2 = 8e9  # bytes of device memory in all; less than this cannot train Stable Diffusion 2 with comfort
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device: torch's name for it, a name for people, and its memory in bytes."""
+
+    name: str
+    title: str
+    free: int
+    total: int
+
+
+def choose(asked: str = "auto") -> str:
+    """The device to use: "auto" takes CUDA if it works, else MPS, else the CPU; a name is checked.
+
+    Raises:
+        OptionError: the named device does not exist or does not work here.
+    """
+    if asked == "auto":
+        return next((name for name in ("cuda", "mps") if _trouble(name) is None), "cpu")
+    kind, _, index = asked.partition(":")
+    if kind not in ("cuda", "mps", "cpu") or (index and not index.isdecimal()):
+        raise OptionError(f"There is no device '{asked}'; the devices are auto, cuda, cuda:1, mps and cpu.")
+    if trouble := _trouble(asked):
+        raise OptionError(f"The device {asked} does not work here ({trouble}); leave --device out or give cpu.")
+    return asked
+
+
+def describe(name: str) -> Device:
+    """Name and memory of a device that `choose` returned."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+    import torch
+
+    memory = psutil.virtual_memory()
+    if name.startswith("cuda"):
+        free, total = torch.cuda.mem_get_info(name if ":" in name else 0)
+        return Device(name, torch.cuda.get_device_name(name), free, total)
+    if name == "mps":
+        total = torch.mps.recommended_max_memory()
+        return Device(name, "Apple GPU", total - torch.mps.current_allocated_memory(), total)
+    return Device(name, f"CPU, {torch.get_num_threads()} threads", int(memory.available), int(memory.total))
+
+
+def default_base(name: str) -> str:
+    """`sd2` on a CUDA or MPS device with at least 8 GB, else `mini`."""
+    return "sd2" if name != "cpu" and describe(name).total >= ROOM_FOR_SD2 else "mini"
+
+
+@functools.cache
+def _trouble(name: str) -> str | None:
+    """Why a device does not work, or None; tried by one small sum, since a driver may be there but broken."""
+    import torch
+
+    try:
+        if int((torch.ones(2, device=name) + 1).sum()) != 4:
+            return "it computes wrongly"
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
+        return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return None
+
+
+class Processes:
+    """The processes of `accelerate launch`; one alone when started without it."""
+
+    def __init__(self, device: str) -> None:
+        from accelerate import PartialState
+
+        self._state: Any = PartialState(cpu=device == "cpu")
+        self._alone = int(self._state.num_processes) == 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and reports."""
+        return bool(self._state.is_main_process)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return not self._alone
+
+    def part(self) -> None:
+        """From here on the main process goes on by itself."""
+        self._alone = True
+
+    def device(self, name: str) -> str:
+        """This process' own device, where `name` was asked for: of several CUDA devices each gets one."""
+        return str(self._state.device) if self.several and name == "cuda" else name
+
+    def wait(self) -> None:
+        """Returns when all processes have come here."""
+        self._state.wait_for_everyone()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process; all must ask together."""
+        if not self.several:
+            return flag
+        from accelerate.utils import gather_object
+
+        return any(gather_object([flag]))

@@ -1,0 +1,104 @@
+"""What long work reports while it runs. Written to a run's events.jsonl, shown by the CLI and the page."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Stage = Literal["prepare", "train", "sample", "select", "export"]
+STAGES: tuple[Stage, ...] = ("prepare", "train", "sample", "select", "export")
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins; `total` counts its items (steps, seeds) of which `done` exist from before."""
+
+    stage: Stage
+    total: int
+    done: int = 0
+
+
+@dataclass(frozen=True)
+class StageDone:
+    """A stage has ended; `seconds` of this process only."""
+
+    stage: Stage
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """One optimisation step: the loss of its batch and the seconds it took."""
+
+    step: int  # counted from 1: this many steps are done
+    total: int
+    loss: float
+    learning_rate_unet: float
+    learning_rate_text: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SeedReady:
+    """One seed's picture lies in the run folder."""
+
+    seed: int
+    done: int
+    total: int
+    seconds: float  # its share of the batch's time
+
+
+@dataclass(frozen=True)
+class SeedScored:
+    """One seed's matches are counted."""
+
+    seed: int
+    matches: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the person should know, not an error: one sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Work ended with an error: its sentence, and whether running again goes on."""
+
+    sentence: str
+    resumable: bool
+
+
+Event = StageStarted | StageDone | TrainStep | SeedReady | SeedScored | Notice | Failed
+Report = Callable[[Event], None]
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (StageStarted, StageDone, TrainStep, SeedReady, SeedScored, Notice, Failed)
+}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """A flat dict with the event's name under "event" and the time of day under "time"."""
+    return {"event": type(event).__name__, "time": round(time.time(), 3), **dataclasses.asdict(event)}
+
+
+def from_json(data: dict[str, Any]) -> Event:
+    """The event that `to_json` wrote; keys of newer versions are ignored.
+
+    Raises:
+        ValueError: not one of our events.
+    """
+    kind = _KINDS.get(str(data.get("event")))
+    if kind is None:
+        raise ValueError(f"unknown event {data.get('event')!r}")
+    names = {field.name for field in dataclasses.fields(kind)}
+    try:
+        event: Event = kind(**{name: value for name, value in data.items() if name in names})
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return event

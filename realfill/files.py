@@ -1,0 +1,187 @@
+"""Writing files so that a reader, or the next start after a kill, sees the old content or the new, never a part.
+
+A file is written under a temporary name in the same folder, synced to the disk and renamed; the folder is
+synced too. Leftovers of killed writers start with "." and end with ".tmp"; `sweep` removes them.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from realfill.errors import DiskFull, RunError
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_SUFFIX = ".tmp"
+
+
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals while writing `path` into sentences.
+
+    Raises:
+        DiskFull: no space or no quota is left.
+        RunError: the folder is read-only, is no folder or has gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            sentence = f"The disk of {path.parent} is full; free some space and run the same command again."
+            raise DiskFull(sentence) from error
+        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def temporary(path: Path) -> Path:
+    """A fresh name beside `path`; hidden, and recognised by `sweep`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SUFFIX}")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a whole file at once: after a kill or a power cut `path` holds the old bytes or the new.
+
+    Raises:
+        DiskFull, RunError: as `refusals`; the old file is untouched.
+    """
+    draft = temporary(path)
+    with refusals(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+            sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes `data` as readable JSON, atomically."""
+    write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, or None where there is no file.
+
+    Raises:
+        RunError: the file holds something else; since all writes are atomic it was changed by hand.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); delete it or give another folder.") from error
+    if not isinstance(data, dict):
+        raise RunError(f"{path} does not hold what RealFill writes there; delete it or give another folder.")
+    return data
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds one line by one write. What a killed writer left of a last line becomes a line of its own.
+
+    Raises:
+        DiskFull, RunError: as `refusals`.
+    """
+    data = line.encode() + b"\n"
+    with refusals(path):
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            if size:
+                os.lseek(handle, size - 1, os.SEEK_SET)
+                if os.read(handle, 1) != b"\n":
+                    data = b"\n" + data
+            if os.write(handle, data) < len(data):  # the disk took only a part: it is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def read_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
+    """The whole lines from byte `offset` on, and the offset to go on from; a line without its end waits.
+
+    An offset past the end means that the file was replaced: reading starts again at 0.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = offset if 0 <= offset <= size else 0
+            file.seek(offset)
+            data = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return [], 0
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole.decode(errors="replace").splitlines(), offset + len(whole)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill; when the block ends it replaces `path` as a whole, and when it fails nothing changes.
+
+    Raises:
+        DiskFull, RunError: as `refusals`.
+    """
+    draft = temporary(path)
+    try:
+        with refusals(path):
+            draft.mkdir(parents=True)
+        yield draft
+        with refusals(path):
+            for inner in sorted(draft.rglob("*")):
+                _sync(inner)
+            sync_folder(draft)
+            remove_folder(path)
+            os.replace(draft, path)
+            sync_folder(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder, if there is one; under its own name it is there whole or not at all."""
+    with refusals(path):
+        if path.exists():
+            grave = temporary(path)
+            os.replace(path, grave)
+            shutil.rmtree(grave, ignore_errors=True)
+
+
+def sweep(folder: Path, *, older_than: float = 60.0) -> None:
+    """Removes what killed writers left in `folder`; younger than `older_than` seconds may still be in use."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob(f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < older_than:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def sync_folder(path: Path) -> None:
+    """Makes a rename inside `path` last through a power cut, where the system has such a call."""
+    if os.name == "posix":
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,111 @@
+"""Locks between processes, with a heartbeat: who holds one is known even after a kill -9.
+
+The operating system frees a lock with its process. The lock file's modification time is the heartbeat,
+renewed by a thread, for readers that want to know how long ago the holder was last alive.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from realfill.files import refusals
+
+BEAT = 3.0  # seconds between heartbeats
+STALE = 15.0  # a heartbeat older than this many seconds means that the holder is gone
+_PAUSE = 0.1  # seconds between tries
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(handle: int) -> None:
+        # flock and not lockf: lockf is lost when the same process closes any other handle of the file
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Lock:
+    """One holder at a time, on this machine, for the file `path`. Not for threads: one object, one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+        self._end = threading.Event()
+
+    @property
+    def held(self) -> bool:
+        """Whether this very object holds the lock."""
+        return self._handle is not None
+
+    def acquire(self, *, patience: float = 0.5, check: Callable[[], None] | None = None) -> bool:
+        """Takes the lock; tries for `patience` seconds, since `free` holds it for a moment too.
+
+        `check` is called between tries and may raise to give up. Returns whether the lock is held now.
+
+        Raises:
+            RunError, DiskFull: the lock file cannot be made.
+        """
+        if self.held:
+            return True
+        until = time.monotonic() + patience
+        while not self._try():
+            if time.monotonic() >= until:
+                return False
+            if check is not None:
+                check()
+            time.sleep(_PAUSE)
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
+        self._end = threading.Event()
+        threading.Thread(target=_beat, args=(self.path, self._end), name="heartbeat", daemon=True).start()
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back; nothing happens where it is not held."""
+        self._end.set()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def free(self) -> bool:
+        """Whether nobody holds the lock, this object included."""
+        if self.held:
+            return False
+        if not self.path.exists():
+            return True
+        if not self._try():
+            return False
+        self.release()
+        return True
+
+    def age(self) -> float:
+        """Seconds since the last heartbeat; infinite where there never was one."""
+        try:
+            return time.time() - self.path.stat().st_mtime
+        except OSError:
+            return float("inf")
+
+    def _try(self) -> bool:
+        with refusals(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        try:
+            _take(handle)
+        except OSError:
+            os.close(handle)
+            return False
+        self._handle = handle
+        return True
+
+
+def _beat(path: Path, end: threading.Event) -> None:
+    while not end.wait(BEAT):
+        with contextlib.suppress(OSError):  # a deleted folder needs no heartbeat
+            os.utime(path)

@@ -1,0 +1,289 @@
+"""A run is a folder, and the folder is the truth: what was asked, what exists, and whether someone works on it.
+
+    run.json       schema number, config, versions; added once known: base and its weight hash, fit, device
+    labels.json    what a person decided about it: a name, a chosen seed
+    scene/         the inputs as given, normalised
+    events.jsonl   what happened, append only
+    checkpoints/   lora/   seeds/000017.png   scores.json   result.png   result.json (what made result.png)
+    log.txt        what a worker's process wrote; state.json, lock, stop: see states.py
+
+Everything is written to a temporary name, synced and renamed, so a kill between any two writes leaves a run
+that opens. No torch here: the page's process lives on this module.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from realfill import config as settings
+from realfill import files, scene
+from realfill.config import Config
+from realfill.errors import RunError
+from realfill.images import Photo, read_photo, save_photo
+from realfill.states import Workplace
+
+SCHEMA = 1
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
+Notes = Literal["scores", "result", "seeds/made"]
+
+# Settings that decide what training makes; the others of these groups only decide how it is carried out.
+_TRAINING = ("base", "seed", "variants", "fit.", "train.")
+_NEUTRAL = ("train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints")
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_OURS = ("scene", "lock", "state.json", "labels.json", "log.txt", "stop")
+
+
+class Run(Workplace):
+    """One run folder. Make it with `Run.create`, `Run.open` or `Run.ensure`."""
+
+    def __init__(self, folder: Path, data: dict[str, Any], config: Config) -> None:
+        super().__init__(folder)
+        self.config = config
+        self._data = data
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, source: Path | None = None) -> "Run":
+        """A new run in `folder` with the scene folder `source`; None: folder/scene was filled before.
+
+        run.json comes last: a creation that was killed is no run and may be done again.
+
+        Raises:
+            RunError: `folder` holds a run or other things.
+            SceneError: the scene cannot be used.
+        """
+        if (folder / "run.json").exists():
+            raise RunError(f"{folder} holds a run already; give another folder with --run.")
+        items = _items(folder)
+        foreign = [item.name for item in items if item.name not in _OURS and not item.name.startswith(".")]
+        if foreign:
+            raise RunError(f"{folder} is no run and holds {foreign[0]}; give a new folder with --run.")
+        try:
+            data = cls._fill(folder, config, source)
+        except BaseException:
+            if not items:
+                files.remove_folder(folder)
+            raise
+        return cls(folder, data, config)
+
+    @staticmethod
+    def _fill(folder: Path, config: Config, source: Path | None) -> dict[str, Any]:
+        with Workplace(folder).lock():
+            if source is not None:
+                files.remove_folder(folder / "scene")
+                scene.store(folder / "scene", source, variants=config.variants)
+            scene.load(folder / "scene", variants=config.variants)
+            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            plain = config.model_dump(mode="json")
+            data = {"schema": SCHEMA, "created": created, "config": plain, "versions": versions()}
+            files.write_json(folder / "run.json", data)
+        return data
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """The run in `folder`.
+
+        Raises:
+            RunError: there is none, or a newer version of RealFill made it.
+            OptionError: its settings were changed by hand to something impossible.
+        """
+        data = files.read_json(folder / "run.json")
+        if data is None:
+            raise RunError(f"There is no run in {folder}; start one with: realfill complete SCENE --run {folder}")
+        schema = data.get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise RunError(f"A newer RealFill made the run in {folder} (schema {schema}); update RealFill to open it.")
+        return cls(folder, data, settings.validate(data.get("config")))
+
+    @classmethod
+    def ensure(cls, folder: Path, config: Config | None = None, source: Path | None = None) -> "Run":
+        """Opens the run in `folder` or creates it; what is given must agree with what was trained.
+
+        Raises:
+            RunError: another scene or other training settings belong to this folder, or there is neither
+                run nor scene.
+            SceneError: as `create`.
+        """
+        if not (folder / "run.json").exists():
+            if source is None and not (folder / "scene").is_dir():
+                raise RunError(f"There is no run in {folder} yet; give a scene folder to start one.")
+            return cls.create(folder, config or settings.make("mini", {}), source)
+        run = cls.open(folder)
+        if config is not None:
+            run.update(config)
+        if source is not None and not _same_scene(run, source):
+            raise RunError(f"The run in {folder} has other photos or another mask; give a new folder with --run.")
+        return run
+
+    def update(self, config: Config) -> None:
+        """Takes other settings for what comes after training; those of training must stay as they are.
+
+        Raises:
+            RunError: a setting that decides the training differs.
+        """
+        old, new = flat(self.config), flat(config)
+        for name, value in new.items():
+            if old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL:
+                raise RunError(
+                    f"The run in {self.folder} was started with {name} = {old[name]}, not {value}; "
+                    "give a new folder with --run, or leave that setting out."
+                )
+        if config != self.config:
+            self.config = config
+            self.record(config=config.model_dump(mode="json"))
+
+    def record(self, **facts: Any) -> None:
+        """Adds JSON facts to run.json, such as the base's weight hash; equal ones are not written again."""
+        before = files.read_json(self.folder / "run.json") or self._data  # the page may have changed the export's settings
+        data = {**before, **json.loads(json.dumps(facts))}
+        if data != before:
+            files.write_json(self.folder / "run.json", data)
+            self._data = data
+
+    def fact(self, name: str) -> Any:
+        """A fact of run.json as JSON data, or None."""
+        return self._data.get(name)
+
+    # ── what a person decides ──
+
+    @property
+    def name(self) -> str:
+        """The name a person gave it, or the folder's."""
+        return str((files.read_json(self.folder / "labels.json") or {}).get("name") or self.folder.resolve().name)
+
+    @property
+    def chosen(self) -> int | None:
+        """The seed a person chose for the result, or None: the one with most matches."""
+        seed = (files.read_json(self.folder / "labels.json") or {}).get("seed")
+        return seed if isinstance(seed, int) else None
+
+    def label(self, **labels: str | int | None) -> None:
+        """Sets `name` or `seed`; None takes it back."""
+        path = self.folder / "labels.json"
+        files.write_json(path, {**(files.read_json(path) or {}), **labels})
+
+    # ── what exists ──
+
+    @property
+    def scene_folder(self) -> Path:
+        """The inputs, for scene.load."""
+        return self.folder / "scene"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of training's checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def lora(self) -> Path:
+        """The folder of the finished adapter; appears as a whole."""
+        return self.folder / "lora"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the adapter is finished."""
+        return self.lora.is_dir()
+
+    @property
+    def result(self) -> Path:
+        """The exported picture."""
+        return self.folder / "result.png"
+
+    def seed_path(self, seed: int) -> Path:
+        """Where a seed's picture at working size lies or will lie."""
+        return self.folder / "seeds" / f"{seed:06d}.png"
+
+    def seeds_done(self) -> list[int]:
+        """Seeds that have a whole picture, ascending; an empty or cut file counts as missing."""
+        found = [item for item in _items(self.folder / "seeds") if item.suffix == ".png" and item.stem.isdecimal()]
+        return sorted(int(item.stem) for item in found if _whole_png(item))
+
+    def write_seed(self, seed: int, photo: Photo) -> None:
+        """Stores a seed's picture (H, W, 3), atomically."""
+        path = self.seed_path(seed)
+        with files.refusals(path):
+            path.parent.mkdir(exist_ok=True)
+            save_photo(photo, path)
+
+    def read_seed(self, seed: int) -> Photo:
+        """A seed's picture (H, W, 3) at working size."""
+        return read_photo(self.seed_path(seed))
+
+    def read(self, name: Notes) -> dict[str, Any]:
+        """One of the JSON files beside the pictures; empty where there is none."""
+        return files.read_json(self.folder / f"{name}.json") or {}
+
+    def write(self, name: Notes, data: Mapping[str, Any]) -> None:
+        """Stores one of the JSON files beside the pictures, atomically."""
+        files.write_json(self.folder / f"{name}.json", data)
+
+    def delete(self) -> None:
+        """Removes the run and everything in it.
+
+        Raises:
+            RunBusy: someone works on it.
+        """
+        with self.lock():
+            files.remove_folder(self.folder)
+
+
+def new_folder(runs_dir: Path) -> Path:
+    """A name for a new run that nobody can guess; sorts by time."""
+    return runs_dir / f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(16)}"
+
+
+def listing(runs_dir: Path) -> list[Run]:
+    """All runs that open in a folder of runs, newest first; others are passed over."""
+    runs = []
+    for item in _items(runs_dir):
+        if (item / "run.json").is_file() and not item.name.startswith("."):
+            with contextlib.suppress(RunError, ValueError):
+                runs.append(Run.open(item))
+    return sorted(runs, key=lambda run: (str(run.fact("created")), run.folder.name), reverse=True)
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of the packages that decide a result, without importing them."""
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """A config's values by dotted name, e.g. {"base": "mini", "train.steps": 150}."""
+    values: dict[str, Any] = {}
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            values.update({f"{name}.{inner}": deep for inner, deep in value.items()})
+        else:
+            values[name] = value
+    return values
+
+
+def _same_scene(run: Run, source: Path) -> bool:
+    mine = scene.load(run.scene_folder, variants=run.config.variants)
+    given = scene.load(source, variants=run.config.variants)
+    pairs = [(mine.original.pixels, given.original.pixels), (mine.hole, given.hole)]
+    pairs += zip(mine.references, given.references, strict=False)
+    return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _whole_png(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == _PNG_START and file.seek(-12, os.SEEK_END) > 0 and file.read() == _PNG_END
+    except OSError:
+        return False
+
+
+def _items(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

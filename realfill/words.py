@@ -1,0 +1,25 @@
+"""Numbers as people say them."""
+
+_MINUTE, _HOUR = 60, 3600
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def duration(seconds: float) -> str:
+    """`75` → "1 min 15 s"; rounded so that nobody reads more than is known."""
+    whole = max(0, round(seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < 10 * _MINUTE:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _HOUR:
+        return f"{round(whole / _MINUTE)} min"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def size(count: float) -> str:
+    """`8.5e9` → "8.5 GB"; decimal units."""
+    for unit in _UNITS:
+        if count < 1000 or unit == _UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit in ("bytes", "kB", "MB") else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")

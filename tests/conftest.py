@@ -1,0 +1,78 @@
+"""Fixtures that every test may use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page's tests never need it
+    from realfill.backbones import Backbone
+    from realfill.scene import Scene
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random inpainting pipeline (64 px, ε-prediction)."""
+    from tests.tiny import make_base
+
+    return make_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def _toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import make_scene
+
+    return make_scene(tmp_path_factory.mktemp("scene") / "toy")
+
+
+@pytest.fixture
+def toy_scene(_toy_scene: Path, tmp_path: Path) -> Iterator[Path]:
+    """A scene folder of a test's own: two references, a target with a hole, and the truth."""
+    import shutil
+
+    yield Path(shutil.copytree(_toy_scene, tmp_path / "toy"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny bases by prediction type."""
+    from tests.tiny import make_base
+
+    folder = tmp_path_factory.mktemp("bases")
+    others = {kind: make_base(folder / kind, prediction_type=kind) for kind in ("v_prediction", "sample")}
+    return {"epsilon": tiny_base, **others}
+
+
+@pytest.fixture(scope="session")
+def _loaded_tiny(tiny_base: Path) -> "Backbone":
+    from realfill import backbones
+
+    return backbones.load_folder(tiny_base)
+
+
+@pytest.fixture
+def tiny(_loaded_tiny: "Backbone") -> Iterator["Backbone"]:
+    """The tiny base, loaded once for all tests; a test may attach adapters, they are removed after it."""
+    from realfill import adapters
+
+    yield _loaded_tiny
+    adapters.detach(_loaded_tiny)
+
+
+@pytest.fixture(scope="session")
+def toy(_toy_scene: Path) -> "Scene":
+    """The toy scene, read; not to be written to."""
+    from realfill import scene
+
+    return scene.load(_toy_scene)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real scenes and weights beside the checkout; tests that need it skip without it."""
+    if not (SHARED / "scenes").is_dir():
+        pytest.skip("the shared scenes and weights are not beside this checkout")
+    return SHARED

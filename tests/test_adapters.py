@@ -1,0 +1,253 @@
+"""LoRA: fresh adapters change nothing, whole layers are dropped, and stock pipelines load what we save."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from realfill import adapters, backbones
+from realfill.backbones import Backbone, Condition
+from realfill.config import TrainConfig
+from realfill.errors import WeightsError
+
+ATTENTION = TrainConfig()
+ALL = TrainConfig(layers="all", rank=4, alpha=8.0)
+BOTH = pytest.mark.parametrize("config", [ATTENTION, ALL], ids=["attention", "all"])
+PROMPT = "a photo of sks"
+
+
+def question(backbone: Backbone) -> tuple[Tensor, Tensor, Condition]:
+    generator = torch.Generator().manual_seed(2)
+    pixels = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
+    hole = (torch.rand(2, 1, 32, 32, generator=generator) < 0.3).float()
+    noisy = torch.randn(2, 4, 16, 16, generator=generator)
+    return noisy, torch.tensor([900, 30]), backbone.condition(pixels, hole, [PROMPT, ""])
+
+
+def answer(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """What the U-Net and the text encoder say."""
+    with torch.no_grad():
+        noisy, t, condition = question(backbone)
+        return backbone.predict(noisy, t, condition), condition.words
+
+
+def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> list[bool]:
+    return [torch.equal(a, b) for a, b in zip(one, other, strict=True)]
+
+
+def scramble(backbone: Backbone) -> None:
+    """Give every adapter weights that matter, as training would."""
+    generator = torch.Generator().manual_seed(8)
+    for parameter in adapters.parameters(backbone).values():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+
+
+@BOTH
+def test_a_fresh_adapter_changes_nothing_and_detach_restores(tiny: Backbone, config: TrainConfig) -> None:
+    before = answer(tiny)
+    adapters.attach(tiny, config, seed=1)
+    assert same(answer(tiny), before) == [True, True]
+    scramble(tiny)
+    assert same(answer(tiny), before) == [False, False]
+    adapters.detach(tiny)
+    assert same(answer(tiny), before) == [True, True]
+    assert not adapters.parameters(tiny)
+    adapters.detach(tiny)  # nothing to do is fine
+
+
+def test_attaching_again_starts_afresh(tiny: Backbone) -> None:
+    before = answer(tiny)
+    adapters.attach(tiny, ATTENTION, seed=1)
+    scramble(tiny)
+    adapters.attach(tiny, ALL, seed=1)
+    assert same(answer(tiny), before) == [True, True]
+    assert {p.shape[0] for n, p in adapters.parameters(tiny).items() if "lora_A" in n} == {ALL.rank}
+
+
+def test_initial_values_follow_from_the_seed_alone(tiny: Backbone) -> None:
+    drawn = []
+    for seed in (4, 4, 5):
+        torch.rand(7)  # the global state must not matter
+        adapters.attach(tiny, ATTENTION, seed=seed)
+        drawn.append({name: p.detach().clone() for name, p in adapters.parameters(tiny).items()})
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
+    downs = [name for name in drawn[0] if "lora_A" in name]
+    assert not any(torch.equal(drawn[0][name], drawn[2][name]) for name in downs)
+    assert all(0 < drawn[0][name].abs().max() <= drawn[0][name][0].numel() ** -0.5 for name in downs)
+
+
+def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    names = adapters.parameters(tiny)
+    for layer in ("to_q", "to_k", "to_v", "to_out.0"):
+        assert any(name.startswith("unet") and f"attn1.{layer}.lora_A" in name for name in names)
+        assert any(name.startswith("unet") and f"attn2.{layer}.lora_A" in name for name in names)
+    for layer in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        assert any(name.startswith("text_encoder") and f"{layer}.lora_B" in name for name in names)
+    assert not [name for name in names if ".conv" in name or ".ff." in name or ".fc" in name]
+    assert {p.shape[0] for name, p in names.items() if "lora_A" in name} == {8}
+    assert all(parameter.requires_grad for parameter in names.values())
+
+
+def test_adapters_are_float32_on_a_half_precision_base(tiny_base: Path) -> None:
+    half = backbones.load(str(tiny_base), device="cpu", dtype=torch.bfloat16)
+    adapters.attach(half, ALL, seed=1)
+    assert {parameter.dtype for parameter in adapters.parameters(half).values()} == {torch.float32}
+    scramble(half)
+    assert torch.isfinite(answer(half)[0]).all()
+
+
+def test_each_network_has_its_own_learning_rate(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    unet, text = adapters.groups(tiny, ATTENTION)
+    assert (unet["lr"], text["lr"]) == (2e-4, 4e-5)
+    by_id = {id(parameter): name for name, parameter in adapters.parameters(tiny).items()}
+    assert all(by_id[id(p)].startswith("unet.") for p in unet["params"])
+    assert all(by_id[id(p)].startswith("text_encoder.") for p in text["params"])
+    assert len(unet["params"]) + len(text["params"]) == len(by_id)
+
+
+# ── layer dropout ──
+
+
+def gates(backbone: Backbone, steps: int, *, rate: float, seed: int = 3) -> Tensor:
+    """(steps, layers) of 0 and 1."""
+    dropout = adapters.LayerDropout(backbone, rate=rate, seed=seed)
+    drawn = []
+    for step in range(steps):
+        dropout.draw(step)
+        drawn.append(dropout.gates.clone())
+    dropout.close()
+    return torch.stack(drawn)
+
+
+def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    drawn = gates(tiny, 400, rate=0.1)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    count = drawn.numel()
+    bound = 4 * (0.1 * 0.9 / count) ** 0.5
+    assert abs((1 - drawn).mean() - 0.1) < bound
+    assert ((1 - drawn).mean(0) > 0.03).all()  # every layer
+    together = (1 - drawn).sum(1)  # binomial, not all or nothing
+    assert abs(together.var() / (drawn.shape[1] * 0.09) - 1) < 0.4
+    assert gates(tiny, 5, rate=0.0).all()
+    assert not gates(tiny, 5, rate=1.0).any()
+
+
+def test_gates_follow_from_seed_and_step(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    drawn = gates(tiny, 30, rate=0.5)
+    assert torch.equal(drawn, gates(tiny, 30, rate=0.5))
+    assert not torch.equal(drawn, gates(tiny, 30, rate=0.5, seed=4))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@BOTH
+def test_gated_layers_are_really_off(tiny: Backbone, config: TrainConfig) -> None:
+    base = answer(tiny)
+    adapters.attach(tiny, config, seed=1)
+    scramble(tiny)
+    on = answer(tiny)
+    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    assert same(answer(tiny), on) == [True, True]  # until drawn, all are on
+    dropout.draw(0)
+    assert same(answer(tiny), base) == [True, True]
+    dropout.close()
+    assert same(answer(tiny), on) == [True, True]
+
+
+def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    scramble(tiny)
+    dropout = adapters.LayerDropout(tiny, rate=0.0, seed=0)
+    layers = [layer for network in tiny.trainable().values() for layer in adapters.lora_layers(network)]
+    inputs = [torch.randn(1, 3, layer.in_features, generator=torch.Generator().manual_seed(1)) for layer in layers]
+    with torch.no_grad():
+        for off in range(len(layers)):
+            dropout.gates.fill_(1)
+            dropout.gates[off] = 0
+            unchanged = [torch.equal(layer(x), layer.base_layer(x)) for layer, x in zip(layers, inputs, strict=True)]
+            assert unchanged == [index == off for index in range(len(layers))]
+    dropout.close()
+
+
+def test_dropped_layers_still_get_a_gradient_tensor(tiny: Backbone) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    scramble(tiny)
+    dropout = adapters.LayerDropout(tiny, rate=0.5, seed=0)
+    dropout.draw(0)
+    noisy, t, condition = question(tiny)
+    tiny.predict(noisy, t, condition).square().mean().backward()
+    kept = iter(dropout.gates.tolist())
+    for network in tiny.trainable().values():
+        for layer in adapters.lora_layers(network):
+            grads = [layer.lora_A["default"].weight.grad, layer.lora_B["default"].weight.grad]
+            assert all(grad is not None for grad in grads)
+            assert all(bool(grad.any()) for grad in grads) == (next(kept) == 1.0)
+    dropout.close()
+
+
+# ── files ──
+
+
+def stock(folder: Path) -> Any:
+    from diffusers import StableDiffusionInpaintPipeline
+
+    return StableDiffusionInpaintPipeline.from_pretrained(folder, safety_checker=None)
+
+
+@BOTH
+def test_a_stock_pipeline_loads_what_we_save(
+    tiny: Backbone, tiny_base: Path, tmp_path: Path, config: TrainConfig
+) -> None:
+    adapters.attach(tiny, config, seed=1)
+    scramble(tiny)
+    adapters.save_lora(tiny, tmp_path / "lora")
+    pipeline = stock(tiny_base)
+    pipeline.load_lora_weights(tmp_path / "lora")
+    ours = answer(tiny)
+    theirs = answer(backbones.stable_diffusion.StableDiffusionInpaint(pipeline, name="stock", weights_hash=""))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=0)
+
+
+@BOTH
+def test_load_restores_what_save_wrote(tiny: Backbone, tmp_path: Path, config: TrainConfig) -> None:
+    adapters.attach(tiny, config, seed=1)
+    scramble(tiny)
+    before = answer(tiny)
+    adapters.save_lora(tiny, tmp_path / "lora")
+    adapters.detach(tiny)
+    adapters.load_lora(tiny, tmp_path / "lora", config)
+    assert same(answer(tiny), before) == [True, True]
+
+
+def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Path, tmp_path: Path) -> None:
+    adapters.attach(tiny, ATTENTION, seed=1)
+    adapters.save_lora(tiny, tmp_path / "lora")
+    (file,) = (tmp_path / "lora").iterdir()
+    with safe_open(file, "pt") as opened:
+        text = json.dumps(opened.metadata())
+    assert str(tiny_base) not in text
+    assert "lora_alpha" in text
+
+
+def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) -> None:
+    before = answer(tiny)
+    with pytest.raises(WeightsError, match="no adapter"):
+        adapters.load_lora(tiny, tmp_path / "nowhere", ATTENTION)
+    adapters.attach(tiny, ALL, seed=1)
+    adapters.save_lora(tiny, tmp_path / "all")
+    for other in (ATTENTION, TrainConfig(layers="all", rank=5), TrainConfig(rank=ALL.rank)):
+        with pytest.raises(WeightsError, match="does not fit"):
+            adapters.load_lora(tiny, tmp_path / "all", other)
+    assert same(answer(tiny), before) == [True, True]
+    (file,) = (tmp_path / "all").iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="damaged"):
+        adapters.load_lora(tiny, tmp_path / "all", ALL)

@@ -1,0 +1,57 @@
+"""`check` tells what works and how to mend the rest, whatever state the installation is in."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from realfill import check
+
+
+def _driver(folder: Path, output: str, code: int = 0) -> None:
+    """A program named nvidia-smi, as drivers bring it."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{output}'\nexit {code}\n")
+    program.chmod(0o755)
+
+
+def test_everything_is_looked_at(tmp_path: Path) -> None:
+    found = {finding.name: finding for finding in check.findings(tmp_path / "runs")}
+    wanted = {"python", "torch", "device", "base mini", "base sd2", "matcher loftr", "matcher sift", "disk", "examples"}
+    assert wanted <= found.keys()
+    assert found["matcher sift"].good and found["device"].good and found["python"].good
+    assert all(finding.sentence for finding in found.values())
+    assert check.mini_works(list(found.values())) == found["base mini"].good
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell script as a program")
+@pytest.mark.parametrize(("version", "index"), [("12.4", "cu126"), ("13.1", "cu130")])
+def test_a_cpu_build_beside_a_gpu_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, index: str
+) -> None:
+    _driver(tmp_path, f"| Driver Version: 580.1  CUDA Version: {version} |")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("torch.version.cuda", None)
+    finding = next(check._build())
+    assert not finding.good
+    assert "pip install" in finding.sentence and index in finding.sentence
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell script as a program")
+def test_a_broken_driver_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _driver(tmp_path, "NVIDIA-SMI has failed", code=9)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("torch.version.cuda", None)
+    assert next(check._build()).good
+
+
+def test_a_broken_installation_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise ImportError("libcudart.so.13: cannot open shared object file")
+
+    monkeypatch.setattr("realfill.devices.choose", broken)
+    found = list(check.findings(tmp_path))
+    device = next(finding for finding in found if finding.name == "device")
+    assert not device.good and "libcudart" in device.sentence and "requirements.txt" in device.sentence
+    assert not check.mini_works(found)

@@ -1,0 +1,146 @@
+"""Whatever happens in between, a file holds its old content or its new."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from realfill import files
+from realfill.errors import DiskFull, RunError
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_written_files_replace_old_ones_and_leave_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.json"
+    for number in range(3):
+        files.write_json(path, {"number": number, "text": "ü"})
+    assert files.read_json(path) == {"number": 2, "text": "ü"}
+    assert os.listdir(path.parent) == ["a.json"]
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_full_disk_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+    monkeypatch.setattr(os, moment, _full)
+    with pytest.raises(DiskFull, match="free some space"):
+        files.write_json(path, {"new": 1})
+    assert files.read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_noticed_when_appending() -> None:
+    with pytest.raises(DiskFull):
+        files.append_line(Path("/dev/full"), "line")
+
+
+def test_what_cannot_be_written_or_read_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("[1]")
+    with pytest.raises(RunError, match="cannot be written"):
+        files.write_bytes(tmp_path / "file" / "inside", b"")
+    with pytest.raises(RunError, match="does not hold"):
+        files.read_json(tmp_path / "file")
+    (tmp_path / "file").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        files.read_json(tmp_path / "file")
+    assert files.read_json(tmp_path / "none") is None
+    assert files.read_json(tmp_path / "file" / "none") is None
+
+
+def test_lines_come_back_whole_and_from_an_offset(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    assert files.read_lines(path) == ([], 0)
+    files.append_line(path, "one")
+    lines, offset = files.read_lines(path)
+    files.append_line(path, "zwölf")
+    assert lines == ["one"]
+    assert files.read_lines(path, offset) == (["zwölf"], path.stat().st_size)
+    assert files.read_lines(path, 10_000)[0] == ["one", "zwölf"]  # the file was replaced by a shorter one
+
+
+@pytest.mark.parametrize("kept", range(5))
+def test_a_torn_last_line_waits_and_is_closed_by_the_next(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "lines"
+    files.append_line(path, "first")
+    with path.open("ab") as file:
+        file.write(b"torn\n"[:kept])
+    assert files.read_lines(path) == (["first"], 6)
+    files.append_line(path, "next")
+    lines, offset = files.read_lines(path, 6)
+    assert [line for line in lines if line != "torn"[:kept]] == ["next"]
+    assert offset == path.stat().st_size
+
+
+def test_a_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with files.new_folder(path) as draft:
+        (draft / "a").write_text("1")
+        assert not path.exists()
+    with files.new_folder(path) as draft:
+        (draft / "inner").mkdir()
+        (draft / "inner" / "b").write_text("2")
+        assert [item.name for item in path.iterdir()] == ["a"]
+    assert [item.name for item in path.rglob("*")] == ["inner", "b"]
+    with pytest.raises(ZeroDivisionError), files.new_folder(path) as draft:
+        (draft / "c").write_text("3")
+        raise ZeroDivisionError
+    assert [item.name for item in path.iterdir()] == ["inner"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_sweep_removes_old_leftovers_only(tmp_path: Path) -> None:
+    old, young, other = files.temporary(tmp_path / "a"), files.temporary(tmp_path / "a"), tmp_path / ".keep"
+    old.mkdir()
+    (old / "part").write_text("")
+    young.write_text("")
+    other.write_text("")
+    os.utime(old, (time.time() - 100, time.time() - 100))
+    files.sweep(tmp_path)
+    assert {item.name for item in tmp_path.iterdir()} == {young.name, ".keep"}
+    files.sweep(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="forks")
+def test_killed_writers_leave_whole_files(tmp_path: Path) -> None:
+    """Sixty writers, killed at random moments: what is there always reads, and never goes back."""
+    script = """
+        import json, os, random, signal, sys, time
+        from pathlib import Path
+        from realfill import files
+        folder, last = Path(sys.argv[1]), -1
+        for trial in range(60):
+            child = os.fork()
+            if child == 0:
+                while True:
+                    last += 1
+                    files.write_json(folder / "a.json", {"number": last, "long": "x" * 20000})
+                    files.append_line(folder / "lines", json.dumps({"number": last}))
+            time.sleep(random.uniform(0, 0.03))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            found = files.read_json(folder / "a.json")
+            number = -1 if found is None else found["number"]
+            assert number >= last, (number, last)
+            assert found is None or len(found["long"]) == 20000
+            lines = files.read_lines(folder / "lines")[0]
+            numbers = [json.loads(line)["number"] for line in lines if line.endswith("}")]
+            assert numbers == sorted(set(numbers)) and (not numbers or numbers[-1] <= number)
+            last = number
+        print(last)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) > 10  # they did get to write in between
+    files.sweep(tmp_path, older_than=-1)
+    assert {item.name for item in tmp_path.iterdir()} == {"a.json", "lines"}

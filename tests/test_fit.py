@@ -1,0 +1,198 @@
+"""Fit: there and back, to a fraction of a pixel, for boxes of any place and size."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realfill import masks, scene
+from realfill.fit import Fit, around, whole
+from realfill.seeds import rng
+
+
+@st.composite
+def fits(draw: st.DrawFn) -> Fit:
+    photo_height, photo_width = draw(st.integers(20, 90)), draw(st.integers(20, 90))
+    width, height = draw(st.integers(4, 60)), draw(st.integers(4, 60))
+    box_width = draw(st.floats(6, 110))
+    box = (draw(st.floats(-20, 30)), draw(st.floats(-20, 30)), box_width, box_width * height / width)
+    return Fit(box, width, height, photo_width, photo_height)
+
+
+@given(fits(), st.lists(st.tuples(st.floats(-50, 200), st.floats(-50, 200)), min_size=1, max_size=5))
+def test_points_go_there_and_back(fit: Fit, points: list[tuple[float, float]]) -> None:
+    np.testing.assert_allclose(fit.to_working(fit.to_photo(points)), points, atol=1e-6)
+    np.testing.assert_allclose(fit.to_photo(fit.to_working(points)), points, atol=1e-6)
+
+
+def test_corners_of_the_box_are_the_corners_of_the_working_picture() -> None:
+    fit = Fit((10.0, 20.0, 40.0, 20.0), 80, 40, 100, 100)
+    np.testing.assert_allclose(fit.to_working([(9.5, 19.5), (49.5, 39.5)]), [(-0.5, -0.5), (79.5, 39.5)])
+    assert fit.scale == 2
+
+
+SLOPES = st.sampled_from([(2.4, 0.0), (0.0, 2.4), (1.2, 1.2)])  # steep, so that a shift of 0.2 pixels shows
+
+
+def ramp(height: int, width: int, slope: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    ys, xs = np.mgrid[:height, :width]
+    values = np.rint(20 + slope[0] * xs + slope[1] * ys)
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def check_ramp(
+    seen: npt.NDArray[np.uint8], at: npt.NDArray[np.float64], *, slope: tuple[float, float], source: tuple[int, int]
+) -> None:
+    """`seen` (K,) equals the ramp at the places `at` (K, 2), where a kernel of the source's pixels lies inside."""
+    step = np.ptp(at[:, 0]) / max(1, len(np.unique(at[:, 0])) - 1)
+    reach = max(2.5, 0.5 * step + 0.5)
+    inside = ((at > reach) & (at < np.array(source) - 1 - reach)).all(1)
+    error = seen[inside] - (20 + at[inside] @ np.array(slope))
+    assert np.abs(error).max(initial=0) < 1.8  # roundings: of the ramp, between the two axes, of the result
+    if inside.sum() > 50:
+        assert abs(error.mean()) < 0.4
+
+
+@given(fits(), SLOPES)
+@settings(max_examples=150, deadline=None)
+def test_a_ramp_is_seen_where_to_photo_says(fit: Fit, slope: tuple[float, float]) -> None:
+    """The value at a working pixel is the ramp's at the place to_photo gives: no shift, both ways of scaling."""
+    seen = fit.photo_in(ramp(fit.photo_height, fit.photo_width, slope))
+    ys, xs = np.mgrid[: fit.height, : fit.width]
+    at = fit.to_photo(np.stack([xs.ravel(), ys.ravel()], 1))
+    check_ramp(seen[:, :, 0].ravel(), at, slope=slope, source=(fit.photo_width, fit.photo_height))
+
+
+@given(fits(), SLOPES)
+@settings(max_examples=150, deadline=None)
+def test_a_ramp_comes_back_where_to_working_says(fit: Fit, slope: tuple[float, float]) -> None:
+    back = fit.photo_out(ramp(fit.height, fit.width, slope))
+    ys, xs = np.nonzero(fit.covered())
+    if len(ys):
+        at = fit.to_working(np.stack([xs, ys], 1))
+        check_ramp(back[ys, xs, 0], at, slope=slope, source=(fit.width, fit.height))
+
+
+@given(fits())
+@settings(deadline=None)
+def test_a_flat_colour_stays_flat_and_the_rest_black(fit: Fit) -> None:
+    photo = np.full((fit.photo_height, fit.photo_width, 3), (10, 200, 90), np.uint8)
+    working = fit.photo_in(photo)
+    assert working.shape == (fit.height, fit.width, 3)
+    assert (working == (10, 200, 90)).all()  # beyond the photo its edge goes on
+    back, covered = fit.photo_out(working), fit.covered()
+    assert (back[covered] == (10, 200, 90)).all()
+    assert not back[~covered].any()
+
+
+def test_at_scale_one_pixels_come_back_bit_for_bit() -> None:
+    photo = rng(1).integers(0, 256, (40, 56, 3)).astype(np.uint8)
+    fit = Fit((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
+    assert np.array_equal(fit.photo_in(photo), photo[4:28, 8:40])
+    assert np.array_equal(fit.photo_out(fit.photo_in(photo))[fit.covered()], photo[fit.covered()])
+
+
+@given(fits(), st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_the_hole_is_every_footprint_that_touches_it(fit: Fit, seed: int) -> None:
+    hole = rng(seed).random((fit.photo_height, fit.photo_width)) < 0.02
+    left, top, width, height = fit.box
+    seen = fit.hole_in(hole)
+    assert seen.shape == (fit.height, fit.width)
+    for y, x in rng(seed, 1).integers(0, (fit.height, fit.width), (20, 2)):
+        x0, x1 = left + x * width / fit.width, left + (x + 1) * width / fit.width
+        y0, y1 = top + y * height / fit.height, top + (y + 1) * height / fit.height
+        if min(abs(v - round(v)) for v in (x0, x1, y0, y1)) < 1e-5:
+            continue
+        outside = x0 < 0 or y0 < 0 or x1 > fit.photo_width or y1 > fit.photo_height
+        part = hole[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
+        assert seen[y, x] == (outside or bool(part.any()))
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 0.3))
+@settings(max_examples=40, deadline=None)
+def test_when_shrinking_what_lies_in_the_hole_reaches_no_known_pixel(seed: int, share: float) -> None:
+    hole = masks.random_hole(70, 90, rng(seed))
+    photo = rng(seed, 1).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    painted = np.where(hole[..., None], np.uint8(255), photo)
+    fit = whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
+    known = ~fit.hole_in(hole)
+    assert np.array_equal(fit.photo_in(photo)[known], fit.photo_in(painted)[known])
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 100, 256]), st.sampled_from([1, 4, 8, 32]))
+def test_whole_holds_the_photo_at_the_asked_area_with_square_pixels(h: int, w: int, size: int, multiple: int) -> None:
+    fit = whole(h, w, size=size, multiple=multiple)
+    left, top, width, height = fit.box
+    assert left <= 1e-6 and top <= 1e-6 and left + width >= w - 1e-6 and top + height >= h - 1e-6
+    assert fit.width % multiple == 0 and fit.height % multiple == 0
+    assert fit.width / width == pytest.approx(fit.height / height)
+    assert abs(left - (w - left - width)) < 1e-6 or abs(top - (h - top - height)) < 1e-6  # even on both sides
+    if multiple <= size / 16:
+        assert 0.8 < fit.width * fit.height / size**2 < 1.25
+        assert 1 / 3.5 < fit.width / fit.height < 3.5
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObject) -> None:
+    h, w = data.draw(st.integers(2, 300)), data.draw(st.integers(2, 300))
+    top, left = data.draw(st.integers(0, h - 1)), data.draw(st.integers(0, w - 1))
+    hole = np.zeros((h, w), np.bool_)
+    hole[top : data.draw(st.integers(top + 1, h)), left : data.draw(st.integers(left + 1, w))] = True
+    context = data.draw(st.sampled_from([0.0, 0.1, 0.5, 2.0]))
+    fit = around(hole, size=128, multiple=8, context=context)
+    box_left, box_top, width, height = fit.box
+    x0, y0, x1, y1 = masks.bounding_box(hole)
+    assert box_left <= x0 + 1e-6 and box_top <= y0 + 1e-6
+    assert box_left + width >= x1 - 1e-6 and box_top + height >= y1 - 1e-6
+    assert not (hole & ~fit.covered()).any()
+    assert fit.width / width == pytest.approx(fit.height / height)
+    # Context on every side, or the photo's edge.
+    margin = max(context, 0.075)
+    assert box_left <= max(0, x0 - margin * (x1 - x0)) + 1e-6
+    assert box_top + height >= min(h, y1 + margin * (y1 - y0)) - 1e-6
+    # Beyond the photo only where there is no room.
+    if width <= w:
+        assert box_left >= -1e-6 and box_left + width <= w + 1e-6
+    if height <= h:
+        assert box_top >= -1e-6 and box_top + height <= h + 1e-6
+    # Enlarged more than twice only when the photo ends on some side.
+    if fit.scale > 2.2:
+        assert width >= w - 1e-6 or height >= h - 1e-6
+
+
+def test_a_small_hole_in_a_large_photo_is_seen_at_twice_its_size_at_most() -> None:
+    hole = np.zeros((2000, 3000), np.bool_)
+    hole[1000:1010, 1500:1510] = True
+    fit = around(hole, size=512, multiple=8, context=0.5)
+    assert fit.box == (1377.0, 877.0, 256.0, 256.0)
+    assert (fit.width, fit.height) == (512, 512)
+
+
+def test_arrays_of_another_size_are_refused() -> None:
+    fit = whole(20, 30, size=64, multiple=8)
+    with pytest.raises(ValueError, match="expects"):
+        fit.photo_in(np.zeros((30, 20, 3), np.uint8))
+    with pytest.raises(ValueError, match="expects"):
+        fit.photo_out(np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match="expects"):
+        fit.hole_in(np.zeros((30, 20), np.bool_))
+
+
+def test_the_real_scenes_fit(shared: Path) -> None:
+    sizes = {}
+    for folder in ("berry_bowl", "bedroom_outpaint", "flowerwoman", "berlin_cathedral_8mp"):
+        loaded = scene.load(shared / "scenes" / folder)
+        fit = scene.fit_to(loaded, size=256, multiple=8, context=0.5)
+        sizes[folder] = (fit.photo_width, fit.photo_height)
+        assert abs(fit.width * fit.height / 256**2 - 1) < 0.1
+        assert not (loaded.hole & ~fit.covered()).any()
+        assert fit.photo_in(loaded.target).shape == (fit.height, fit.width, 3)
+        known = ~fit.hole_in(loaded.hole)
+        assert known.any()
+        assert fit.photo_out(fit.photo_in(loaded.target)).shape == loaded.target.shape
+    assert sizes["berlin_cathedral_8mp"] == (3264, 2448)

@@ -1,0 +1,114 @@
+"""A lock has one holder among all processes, and none after its holder was killed."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from realfill.locks import BEAT, STALE, Lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from realfill.locks import Lock
+assert Lock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def _holder(path: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock")
+    with _holder(lock.path) as process:
+        assert not lock.free()
+        assert not lock.acquire(patience=0.3)
+        process.kill()
+    assert lock.free()
+    assert lock.acquire(patience=0)
+    lock.release()
+
+
+def test_one_of_two_objects_in_a_process(tmp_path: Path) -> None:
+    one, two = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    assert one.free() and one.acquire() and one.acquire()
+    assert one.held and not one.free() and not two.free()
+    assert not two.acquire(patience=0)
+    one.release()
+    one.release()
+    assert two.acquire(patience=0)
+    two.release()
+
+
+def test_looking_never_takes_it_from_the_holder(tmp_path: Path) -> None:
+    holder, looker = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    assert holder.acquire()
+    assert not any(looker.free() for _ in range(20))
+    assert not Lock(tmp_path / "lock").acquire(patience=0)
+    holder.release()
+
+
+def test_a_look_at_the_wrong_moment_does_not_cost_the_lock(tmp_path: Path) -> None:
+    """`free` holds the lock for a moment; `acquire` is patient enough to outlast it."""
+    path, end = tmp_path / "lock", threading.Event()
+
+    def look() -> None:
+        while not end.is_set():
+            Lock(path).free()
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(5):
+            lock = Lock(path)
+            assert lock.acquire(patience=5)
+            lock.release()
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_waiting_may_be_given_up(tmp_path: Path) -> None:
+    holder, waiter = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptedError
+
+    assert holder.acquire()
+    with pytest.raises(InterruptedError):
+        waiter.acquire(patience=float("inf"), check=check)
+    assert not waiter.held
+    holder.release()
+
+
+def test_the_heartbeat_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realfill.locks.BEAT", 0.05)
+    lock = Lock(tmp_path / "lock")
+    assert lock.age() == float("inf")
+    assert lock.acquire()
+    os.utime(lock.path, (0, 0))
+    _until(lambda: lock.age() < STALE)
+    lock.release()
+    assert BEAT < STALE / 3
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("never became true")

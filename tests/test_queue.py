@@ -1,0 +1,217 @@
+"""The queue: in order, one at a time, each once, and nothing is lost when a process dies."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from realfill import config, queue
+from realfill.errors import RunBusy
+from realfill.runs import Run
+
+# What stands in for `realfill complete`: a real process that takes the run as the command line does.
+CHILD = """
+    import os, signal, sys, time
+    from pathlib import Path
+    from realfill import queue
+    from realfill.runs import Run
+    run = Run.open(Path(sys.argv[-1]))
+    with queue.claimed(run) as mine:
+        if mine:
+            run.enter("running")
+            with (run.folder.parent / "taken").open("a") as file:
+                file.write(run.folder.name + "\\n")
+            {act}
+"""
+FINISH = 'run.enter("done")'
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+WAIT = """
+            stop = []
+            signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+            while not stop and not run.stop_requested():
+                time.sleep(0.01)
+            run.enter("stopped", "as asked")
+"""
+
+
+def _child(act: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(CHILD).format(act=textwrap.dedent(act).strip().replace("\n", "\n        "))]
+
+
+@pytest.fixture
+def make(toy_scene: Path, tmp_path: Path) -> Callable[[str], Run]:
+    def make_run(name: str) -> Run:
+        return Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene)
+
+    return make_run
+
+
+def _work(runs_dir: Path, command: Sequence[str], *, idle: float = 0.2) -> int:
+    return queue.Worker(runs_dir, command, idle=idle).work()
+
+
+def _taken(runs_dir: Path) -> list[str]:
+    return (runs_dir / "taken").read_text().split()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("never became true")
+
+
+def test_first_come_first_served(make: Callable[[str], Run], tmp_path: Path) -> None:
+    first, second, third = make("c"), make("a"), make("b")
+    make("never submitted")
+    assert [queue.submit(run) for run in (first, second, third)] == [1, 2, 3]
+    assert queue.submit(first) == 1  # again: keeps its place
+    assert [queue.position(run) for run in (first, second, third)] == [1, 2, 3]
+    assert _work(tmp_path / "runs", _child(FINISH)) == 3
+    assert _taken(tmp_path / "runs") == ["c", "a", "b"]
+    assert {run.status().state for run in (first, second, third)} == {"done"}
+    assert queue.waiting(tmp_path / "runs") == [] and queue.position(first) == 0
+
+
+def test_a_run_in_work_is_not_queued(make: Callable[[str], Run]) -> None:
+    run = make("a")
+    with Run.open(run.folder).lock(), pytest.raises(RunBusy):
+        queue.submit(run)
+
+
+def test_a_stopped_run_leaves_the_queue_and_may_come_back(make: Callable[[str], Run], tmp_path: Path) -> None:
+    one, two = make("a"), make("b")
+    queue.submit(one)
+    queue.submit(two)
+    one.request_stop()
+    assert [run.folder.name for run in queue.waiting(tmp_path / "runs")] == ["b"]
+    assert queue.submit(one) == 2
+    assert not one.stop_requested()
+
+
+def test_only_a_waiting_free_run_can_be_claimed(make: Callable[[str], Run]) -> None:
+    run = make("a")
+    with queue.claimed(run) as mine:
+        assert not mine  # not queued
+    queue.submit(run)
+    with queue.claimed(run) as mine, queue.claimed(Run.open(run.folder)) as others:
+        assert (mine, others) == (True, False)
+        assert run.locked
+    assert not run.locked
+
+
+def test_each_run_is_taken_once_by_many(make: Callable[[str], Run], tmp_path: Path) -> None:
+    runs = [make(name) for name in "abcd"]
+    for run in runs:
+        queue.submit(run)
+    command = _child('time.sleep(0.05); run.enter("done")')
+    racers = [subprocess.Popen([*command, str(run.folder)]) for run in runs for _ in range(3)]
+    assert [racer.wait() for racer in racers] == [0] * 12
+    assert sorted(_taken(tmp_path / "runs")) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("act", [DIE, "sys.exit(1)"])
+def test_a_dying_process_is_tried_again_a_few_times(make: Callable[[str], Run], tmp_path: Path, act: str) -> None:
+    bad, good = make("bad"), make("good")
+    queue.submit(bad)
+    assert _work(tmp_path / "runs", _child(act)) == queue.ATTEMPTS
+    status = bad.status()
+    assert status.state == "failed"
+    assert "log.txt" in status.sentence
+    queue.submit(good)
+    assert _work(tmp_path / "runs", _child(FINISH)) == 1
+    queue.submit(bad)  # a person may try again
+    assert _work(tmp_path / "runs", _child(FINISH)) == 1
+    assert bad.status().state == good.status().state == "done"
+
+
+def test_a_command_that_does_not_start_does_not_loop(make: Callable[[str], Run], tmp_path: Path) -> None:
+    run = make("a")
+    queue.submit(run)
+    _work(tmp_path / "runs", [str(tmp_path / "no-such-program")])
+    assert run.status().state == "failed"
+
+
+def test_a_worker_that_is_stopped_puts_its_run_back(make: Callable[[str], Run], tmp_path: Path) -> None:
+    run = make("a")
+    queue.submit(run)
+    worker = queue.Worker(tmp_path / "runs", _child(WAIT))
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    _until(lambda: run.status().state == "running")
+    assert queue.worker_alive(tmp_path / "runs")
+    with pytest.raises(RunBusy, match="Another worker"):
+        queue.Worker(tmp_path / "runs").work()
+    time.sleep(0.3)  # the child sets its signal handler just after
+    worker.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert run.status().state == "queued"
+    assert not queue.worker_alive(tmp_path / "runs")
+    assert _work(tmp_path / "runs", _child(FINISH)) == 1
+    assert run.status().state == "done"
+
+
+def test_a_person_who_stops_a_run_has_the_last_word(make: Callable[[str], Run], tmp_path: Path) -> None:
+    run = make("a")
+    queue.submit(run)
+    worker = queue.Worker(tmp_path / "runs", _child(WAIT), idle=0.2)
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    _until(lambda: run.status().state == "running")
+    run.request_stop()
+    thread.join(30)
+    assert (run.status().state, run.status().sentence) == ("stopped", "as asked")
+
+
+def test_a_run_whose_worker_was_killed_goes_on(make: Callable[[str], Run], tmp_path: Path) -> None:
+    queued, by_hand, hopeless = make("a"), make("b"), make("c")
+    queued.enter("running", ticket=5)
+    by_hand.enter("running")
+    hopeless.enter("running", ticket=6, attempts=queue.ATTEMPTS)
+    for run in (queued, by_hand, hopeless):
+        with run.lock():
+            pass
+        os.utime(run.folder / "lock", (0, 0))
+    assert _work(tmp_path / "runs", _child(FINISH)) == 1
+    assert [run.status().state for run in (queued, by_hand, hopeless)] == ["done", "interrupted", "interrupted"]
+
+
+def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
+    said: list[str] = []
+
+    def give_up() -> None:
+        raise InterruptedError
+
+    def nothing() -> None:
+        return
+
+    with queue.device("cpu", check=nothing):
+        with pytest.raises(RunBusy, match="device cpu"), queue.device("cpu", check=nothing):
+            pass
+        with pytest.raises(InterruptedError), queue.device("cpu", check=give_up, waits=lambda: said.append("waits")):
+            pass
+        with queue.device("cuda:1", check=nothing):  # another device is another matter
+            pass
+    assert said == ["waits"]
+    with queue.device("cpu", check=nothing, waits=lambda: said.append("never")):
+        pass
+    assert said == ["waits"]
+
+
+def test_devices_that_cuda_hides_are_not_shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path))
+    names = set()
+    for visible in ("0", "1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        names |= {queue._device_file("cuda"), queue._device_file("cpu")}
+    assert len(names) == 3
+    assert all(name.parent == tmp_path for name in names)

@@ -1,0 +1,296 @@
+"""Training: resumes bit for bit, survives what goes wrong, equals itself in pieces and over processes, and learns."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from realfill import adapters, batches, checkpoints, images, objective, training
+from realfill.backbones import Backbone
+from realfill.config import TrainConfig
+from realfill.errors import Diverged, OutOfMemory
+from realfill.events import TrainStep
+from realfill.images import Fit
+from realfill.scene import Scene
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = TrainConfig(steps=5, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2)
+
+
+def with_(**changes: object) -> TrainConfig:
+    return TrainConfig.model_validate({**CONFIG.model_dump(), **changes})
+
+
+def fit_of(scene: Scene) -> Fit:
+    return images.around(scene.hole, size=32, multiple=8, context=0.5)
+
+
+def run(
+    backbone: Backbone, scene: Scene, folder: Path, config: TrainConfig = CONFIG, *, until: int | None = None
+) -> list[TrainStep]:
+    """Train until a step, stopping as a caller would: between items."""
+    seen = []
+    steps = training.train(backbone, scene, fit_of(scene), config, seed=3, folder=folder)
+    for step in steps:
+        seen.append(step)
+        if step.step == until:
+            break
+    steps.close()  # type: ignore[attr-defined]
+    return seen
+
+
+def weights(backbone: Backbone) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in adapters.parameters(backbone).items()}
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losses(steps: list[TrainStep]) -> list[float]:
+    return [step.loss for step in steps]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def whole(
+    _loaded_tiny: Backbone, toy: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses and adapter of an uninterrupted training."""
+    steps = run(_loaded_tiny, toy, tmp_path_factory.mktemp("whole"))
+    kept = weights(_loaded_tiny)
+    adapters.detach(_loaded_tiny)
+    return losses(steps), kept
+
+
+# ── steps and checkpoints ──
+
+
+def test_every_step_says_what_happened(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    steps = run(tiny, toy, tmp_path, with_(steps=3, learning_rate_unet=2e-4, learning_rate_text=4e-5))
+    assert [(step.step, step.total) for step in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert {(step.learning_rate_unet, step.learning_rate_text) for step in steps} == {(2e-4, 4e-5)}
+    assert all(step.loss > 0 and step.seconds > 0 for step in steps)
+    assert len(set(losses(steps))) == 3
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_resuming_at_any_step_equals_no_interruption(
+    tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]], stop: int
+) -> None:
+    first = run(tiny, toy, tmp_path, until=stop)
+    assert checkpoints.steps(tmp_path) == [stop]  # closing the generator saves
+    torch.rand(stop)  # the global state must not matter
+    second = run(tiny, toy, tmp_path)
+    assert [step.step for step in second] == list(range(stop + 1, 6))
+    assert losses(first + second) == whole[0]
+    assert equal(weights(tiny), whole[1])
+
+
+def test_a_finished_training_does_nothing_but_restore(
+    tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    run(tiny, toy, tmp_path)
+    before = contents(tmp_path)
+    adapters.detach(tiny)
+    assert run(tiny, toy, tmp_path) == []
+    assert equal(weights(tiny), whole[1])
+    assert contents(tmp_path) == before
+
+
+def test_checkpoints_come_every_few_steps_and_the_newest_are_kept(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    seen = []
+    config = with_(checkpoint_every=2, keep_checkpoints=2)
+    for _ in training.train(tiny, toy, fit_of(toy), config, seed=3, folder=tmp_path):
+        seen.append(checkpoints.steps(tmp_path))
+    assert seen == [[], [2], [2], [2, 4], [4, 5]]
+
+
+def test_other_seeds_train_otherwise(
+    tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    steps = training.train(tiny, toy, fit_of(toy), CONFIG, seed=4, folder=tmp_path)
+    assert next(steps).loss != whole[0][0]
+    steps.close()  # type: ignore[attr-defined]
+
+
+def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    names = set(tiny.trainable()["unet"].state_dict())
+    before = {name: tensor.clone() for name, tensor in tiny.trainable()["unet"].state_dict().items()}
+    run(tiny, toy, tmp_path, with_(steps=2, layer_dropout=1.0))
+    hooks = [module._forward_hooks for network in tiny.trainable().values() for module in network.modules()]
+    assert not any(hooks)
+    adapters.detach(tiny)
+    after = tiny.trainable()["unet"].state_dict()
+    assert set(after) == names
+    assert all(torch.equal(after[name], before[name]) for name in names)
+
+
+# ── what goes wrong ──
+
+
+def test_a_loss_that_is_not_finite_stops_and_writes_nothing(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    bias = tiny.trainable()["unet"].conv_out.bias
+    assert isinstance(bias, Tensor)
+    good = bias.detach().clone()
+    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
+    try:
+        for _ in range(3):
+            next(steps)
+        before = contents(tmp_path)
+        bias.data.fill_(float("nan"))
+        with pytest.raises(Diverged, match="step 4"):
+            next(steps)
+    finally:
+        bias.data.copy_(good)
+    assert contents(tmp_path) == before
+    assert checkpoints.steps(tmp_path) == [2]
+    resumed = run(tiny, toy, tmp_path)
+    assert [step.step for step in resumed] == [3, 4, 5]
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_adapter(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=1), seed=3, folder=tmp_path)
+    next(steps)
+    kept, before = weights(tiny), contents(tmp_path)
+    parameter = next(iter(adapters.parameters(tiny).values()))
+    parameter.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(Diverged):
+        next(steps)
+    assert equal(weights(tiny), kept)
+    assert contents(tmp_path) == before
+
+
+def short_of_memory(most: int) -> Callable[..., Tensor]:
+    """The loss on a device that holds `most` items."""
+
+    def loss(backbone: Backbone, batch: batches.Batch, *, t: Tensor, noise: Tensor) -> Tensor:
+        if len(batch.prompts) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+        return objective.realfill_loss(backbone, batch, t=t, noise=noise)
+
+    return loss
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_out_of_memory_computes_the_same_in_smaller_pieces(
+    tiny: Backbone,
+    toy: Scene,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: tuple[list[float], dict[str, Tensor]],
+    most: int,
+) -> None:
+    monkeypatch.setattr(training, "realfill_loss", short_of_memory(most))
+    steps = run(tiny, toy, tmp_path)
+    assert losses(steps) == pytest.approx(whole[0], abs=1e-5)
+
+
+def test_one_item_too_many_says_so_and_keeps_what_was_learnt(
+    tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = training.train(tiny, toy, fit_of(toy), CONFIG, seed=3, folder=tmp_path)
+    for _ in range(2):
+        next(steps)
+    monkeypatch.setattr(training, "realfill_loss", short_of_memory(0))
+    with pytest.raises(OutOfMemory, match="memory"):
+        next(steps)
+    assert checkpoints.steps(tmp_path) == [2]
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_pieces_equal_the_whole_batch(
+    tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]], micro: int
+) -> None:
+    steps = run(tiny, toy, tmp_path, with_(micro_batch=micro))
+    assert losses(steps) == pytest.approx(whole[0], abs=1e-5)
+
+
+def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
+    for _ in range(3):
+        next(steps)
+    parameter = next(iter(adapters.parameters(tiny).values()))
+
+    def interrupt(_: Tensor) -> None:
+        raise KeyboardInterrupt
+
+    parameter.register_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(steps)
+    assert checkpoints.steps(tmp_path) == [2]
+
+
+# ── several processes ──
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from realfill import backbones, scene, training
+from tests.test_training import CONFIG, fit_of, weights
+
+torch.set_num_threads(1)
+base, scene_folder, folder = (Path(argument) for argument in sys.argv[1:])
+backbone, toy = backbones.load_folder(base), scene.load(scene_folder)
+steps = list(training.train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=folder))
+import torch.distributed as distributed
+assert distributed.get_world_size() == 2
+(folder.parent / f"losses-{distributed.get_rank()}.json").write_text(json.dumps([s.loss for s in steps]))
+torch.save(weights(backbone), folder.parent / f"weights-{distributed.get_rank()}.pt")
+"""
+
+
+def test_two_processes_equal_one(
+    tiny_base: Path, _toy_scene: Path, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    # accelerate 1.15 starts one process for `--cpu --num_processes 2` (it wants MPI there). Its torchrun launcher is
+    # the one that several GPUs use; the variable makes it meet on the CPU.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    plain = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    places = [str(tmp_path / "script.py"), str(tiny_base), str(_toy_scene), str(tmp_path / "run")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *plain, *places], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in (0, 1):
+        seen = json.loads((tmp_path / f"losses-{rank}.json").read_text())
+        assert seen == pytest.approx(whole[0], abs=1e-5)
+    ours, others = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert equal(ours, others)
+    assert checkpoints.steps(tmp_path / "run") == [5]
+
+
+# ── learning ──
+
+
+def test_the_loss_goes_down(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    config = with_(steps=60, layers="all", learning_rate_unet=1e-2)
+    views = batches.prepare(toy, fit_of(toy), config, cell=tiny.spec.cell)
+    batch = batches.draw(views, config, seed=99, step=0, indices=range(32))
+    generator = torch.Generator().manual_seed(6)
+    t = torch.randint(1000, (32,), generator=generator)
+    noise = torch.randn(32, 4, batch.pixels.shape[2] // 2, batch.pixels.shape[3] // 2, generator=generator)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float(objective.realfill_loss(tiny, batch, t=t, noise=noise).mean())
+
+    before = error()
+    steps = run(tiny, toy, tmp_path, config)
+    after = error()
+    assert after < 0.8 * before, (before, after)
+    assert sum(losses(steps[-15:])) < sum(losses(steps[:15]))

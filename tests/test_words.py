@@ -1,0 +1,18 @@
+"""Numbers as people say them."""
+
+import pytest
+
+from realfill import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (75, "1 min 15 s"), (601, "10 min"), (3600, "1 h 00 min"), (-2, "0 s")],
+)
+def test_duration(seconds: float, said: str) -> None:
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 bytes"), (2e6, "2 MB"), (8.54e9, "8.5 GB"), (5e15, "5000.0 TB")])
+def test_size(count: float, said: str) -> None:
+    assert words.size(count) == said

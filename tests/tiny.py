@@ -1,0 +1,98 @@
+"""Tiny pipelines with random weights and toy scenes with a known answer, for tests that need the real code path."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from tools.mini import vocabulary
+
+
+def make_base(folder: Path, *, prediction_type: str = "epsilon", size: int = 64) -> Path:
+    """A stock inpainting pipeline of 0.2 M random parameters, 1/2 scale, as a diffusers folder."""
+    torch.manual_seed(5)
+    tokenizer = vocabulary.build(folder / "tokenizer")
+    vae = AutoencoderKL(
+        latent_channels=4,
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+        sample_size=size,
+        scaling_factor=0.7,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=size // 2,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=16,
+        attention_head_dim=2,
+    )
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            projection_dim=16,
+            bos_token_id=len(tokenizer) - 2,
+            eos_token_id=len(tokenizer) - 1,
+            pad_token_id=len(tokenizer) - 1,
+        )
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction_type,
+        clip_sample=False,
+        steps_offset=1,
+    )
+    pipeline = StableDiffusionInpaintPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def world(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A detailed picture (H, W, 3) of which scenes show parts."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(30, 226, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    picture = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    noisy = np.clip(picture + rng.integers(-20, 21, (height, width, 3)), 0, 255)
+    return np.asarray(noisy, np.uint8)
+
+
+def make_scene(folder: Path) -> Path:
+    """Two references (96 x 80), a target (120 x 90) with a white box as its hole, and the truth."""
+    (folder / "ref").mkdir(parents=True)
+    (folder / "target").mkdir()
+    picture = world(120, 160)
+    for index, (top, left) in enumerate([(10, 20), (25, 40)]):
+        Image.fromarray(picture[top : top + 80, left : left + 96]).save(folder / "ref" / f"{index}.png")
+    truth = picture[15:105, 20:140]
+    hole = np.zeros(truth.shape[:2], np.uint8)
+    hole[30:60, 40:85] = 255
+    Image.fromarray(truth).save(folder / "target" / "gt.png")
+    Image.fromarray(np.where(hole[..., None] > 0, np.uint8(255), truth)).save(folder / "target" / "target.png")
+    Image.fromarray(hole).save(folder / "target" / "mask.png")
+    return folder

@@ -1,0 +1,103 @@
+"""Fixtures of the page's tests."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from realfill import config, runs
+from realfill.config import Config
+from realfill.runs import Run
+from ui import uploads
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started `python app.py`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    port: int
+    runs_dir: Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's private folder, a test's own."""
+    place = tmp_path / "page"
+    place.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(place))
+    assert uploads.folder() == place
+    return place
+
+
+@pytest.fixture
+def quick() -> Config:
+    """Settings with which the tiny base is through in seconds."""
+    return config.make("mini", {"train.steps": 4, "train.batch": 1, "sample.seeds": "0-2", "sample.steps": 2})
+
+
+@pytest.fixture
+def run(tmp_path: Path, toy_scene: Path, quick: Config) -> Run:
+    """A new run of the toy scene that nobody works on."""
+    return Run.create(runs.new_folder(tmp_path / "runs"), quick, toy_scene)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[Server]:
+    """The real page over an empty folder of runs, with the tiny base; its workers end with it."""
+    place = tmp_path_factory.mktemp("page server")  # with a space, as people have them
+    runs_dir, port = place / "runs", free_port()
+    environment = {**os.environ, "TMPDIR": str(place), "REALFILL_LOCKS": str(place), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--runs-dir", str(runs_dir)]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--base", str(tiny_base)], env=environment, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        wait_for(url, process)
+        yield Server(process, url, port, runs_dir)
+    finally:
+        end(process)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when a server answers; fails when it ends or takes two minutes."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"no answer from {url}; exit code {process.poll()}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it started."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        try:
+            member.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for member in alive:
+        member.kill()
+    process.wait(20)

@@ -1,0 +1,126 @@
+"""Settings as gradio components, generated from the config classes: label, hint and bounds come from there.
+
+A `Form` is a set of dotted setting names. Handlers take it whole (`inputs=form.inputs`) and get one
+mapping from component to value, so no callback has a parameter for each setting.
+"""
+
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import gradio as gr
+from gradio.components import Component
+
+from realfill import config
+from realfill.config import Config
+
+MAIN = ("train.steps", "train.batch", "sample.seeds", "sample.steps", "select.matcher")
+"""Settings shown at once; every other one is under "All settings"."""
+
+NOT_HERE = frozenset({"base", "variants", "export.feather", "export.quality", "select.weights"})
+"""Settings with a place of their own on the page, and the one that names a file of the server."""
+
+EMPTY_IS_A_VALUE = frozenset({"train.prompt"})
+
+
+class Form:
+    """Components for some settings, and the way between their values and a Config."""
+
+    def __init__(self, start: Config) -> None:
+        """Fields are built with the values of `start`."""
+        self._fields: dict[str, Component] = {}
+        self._start = start
+
+    def build(self, names: Iterable[str]) -> None:
+        """Renders the named settings into the open gradio context."""
+        fields = config.flat_fields()
+        for name in names:
+            self._fields[name] = _component(name, fields[name], to_text(value_of(self._start, name)))
+
+    @property
+    def inputs(self) -> list[Component]:
+        """All components, in the order in which `values` gives theirs."""
+        return list(self._fields.values())
+
+    def values(self, settings: Config) -> list[Any]:
+        """A Config's values as the components show them."""
+        return [to_text(value_of(settings, name)) for name in self._fields]
+
+    def changes(self, given: Mapping[Component, Any]) -> dict[str, Any]:
+        """Dotted names and values for `config.make`, from what a handler was given.
+
+        A number or a list of seeds that was emptied keeps the preset's value; an emptied text is empty.
+        """
+        values = {name: given[component] for name, component in self._fields.items()}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and (value != "" or name in EMPTY_IS_A_VALUE)
+        }
+
+
+def other_names() -> list[str]:
+    """Settings that are neither main nor excluded, in the order of the classes."""
+    return [name for name in config.flat_fields() if name not in MAIN and name not in NOT_HERE]
+
+
+def value_of(settings: Config, name: str) -> Any:
+    """A setting's value by its dotted name."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def to_text(value: Any) -> Any:
+    """Seeds as people write them, `0-15`; anything else as it is."""
+    if not isinstance(value, tuple):
+        return value
+    spans: list[list[int]] = []
+    for seed in value:
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+
+
+def label(name: str) -> str:
+    """`train.learning_rate_unet` → "Train · learning rate unet"."""
+    stage, dot, field = name.partition(".")
+    words = (f"{stage} · {field}" if dot else stage).replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def _component(name: str, info: Any, value: Any) -> Component:
+    kind, low, high = _kind(info)
+    common: dict[str, Any] = {
+        "label": label(name),
+        "info": info.description,
+        "value": value,
+        "elem_id": "set-" + name.replace(".", "-"),
+    }
+    if typing.get_origin(kind) is Literal:
+        return gr.Dropdown(list(typing.get_args(kind)), filterable=False, **common)
+    if kind is bool:
+        return gr.Checkbox(**common)
+    if kind is int:
+        return gr.Number(minimum=low, maximum=high, precision=0, step=1, **common)
+    if kind is float:
+        return gr.Number(minimum=low, maximum=high, step=_step(value), **common)
+    return gr.Textbox(max_lines=1, **common)
+
+
+def _step(value: float) -> float:
+    """A tenth of the value's leading digit's place: 0.5 → 0.1, 2e-4 → 1e-4."""
+    return float(10.0 ** math.floor(math.log10(abs(value)))) if value and abs(value) < 1 else 0.1
+
+
+def _kind(info: Any) -> tuple[Any, float | None, float | None]:
+    """A field's type (`str` for a list of seeds), and its bounds, ends included; None where there is none."""
+    kind = str if isinstance(info.annotation, types.GenericAlias) else info.annotation
+    low = next((float(note.ge) for note in info.metadata if hasattr(note, "ge")), None)
+    high = next((float(note.le) for note in info.metadata if hasattr(note, "le")), None)
+    return kind, low, high

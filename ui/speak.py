@@ -1,0 +1,33 @@
+"""Errors of handlers, as the person at the page sees them: one sentence, no traceback, no path of the server."""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gradio as gr
+
+from realfill.errors import RealFillError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("realfill.page")
+
+
+def spoken(handler: Callable[P, R]) -> Callable[P, R]:
+    """`handler`, with every error turned into one that the page shows."""
+
+    @functools.wraps(handler)
+    def speaking(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except gr.Error:
+            raise
+        except RealFillError as error:
+            raise gr.Error(str(error), title="Not possible", print_exception=False) from error
+        except Exception as error:  # a defect: the log has it all, the page a sentence
+            _log.exception("a handler of the page failed")
+            raise gr.Error("A defect of RealFill; the server's log says more.", print_exception=False) from error
+
+    return speaking

@@ -1,0 +1,1 @@
+"""One file a tab: its components, and handlers that are functions of plain values."""
