@@ -24,8 +24,12 @@ class _Stage(BaseModel):
 class FitConfig(_Stage):
     """How the target is cropped and resized to what the base works on."""
 
-    size: int = Field(0, ge=0, le=2048, description="Working size in pixels, the square root of the area; 0 takes the base's own.")
-    context: float = Field(0.5, ge=0.0, le=8.0, description="Known area kept around the hole, as a share of the hole's sides.")
+    size: int = Field(
+        0, ge=0, le=2048, description="Working size in pixels, the square root of the area; 0 takes the base's own."
+    )
+    context: float = Field(
+        0.5, ge=0.0, le=8.0, description="Known area kept around the hole, as a share of the hole's sides."
+    )
 
 
 class TrainConfig(_Stage):
@@ -35,18 +39,29 @@ class TrainConfig(_Stage):
     batch: int = Field(16, ge=1, le=256, description="Items a step, drawn with replacement from references and target.")
     micro_batch: int = Field(0, ge=0, le=256, description="Items computed at once; 0 takes as many as memory allows.")
     learning_rate_unet: float = Field(2e-4, gt=0, le=0.1, description="Learning rate of the U-Net's LoRA weights.")
-    learning_rate_text: float = Field(4e-5, gt=0, le=0.1, description="Learning rate of the text encoder's LoRA weights.")
+    learning_rate_text: float = Field(
+        4e-5, gt=0, le=0.1, description="Learning rate of the text encoder's LoRA weights."
+    )
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay of the LoRA weights.")
     clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
     rank: int = Field(8, ge=1, le=256, description="LoRA rank.")
     alpha: float = Field(8.0, gt=0, le=1024, description="LoRA alpha; the adapter's output is scaled by alpha / rank.")
-    layers: Literal["attention", "all"] = Field("attention", description="LoRA on attention projections, or on every linear and convolution layer.")
+    layers: Literal["attention", "all"] = Field(
+        "attention", description="LoRA on attention projections, or on every linear and convolution layer."
+    )
     prompt: str = Field("a photo of sks", max_length=200, description="The fixed prompt with its rare token.")
     prompt_dropout: Rate = Field(0.1, description="Rate at which an item's prompt is emptied.")
     mask_dropout: Rate = Field(0.1, description="Rate at which everything is hidden from an item.")
     layer_dropout: Rate = Field(0.1, description="Rate at which a LoRA layer is switched off for a step.")
-    pool: int = Field(0, ge=0, le=100_000, description="Crops with holes that are encoded once and drawn again; 0 makes new ones every step.")
-    crop: float = Field(0.4, gt=0, le=1, description="Smallest training crop, as a share of the largest that fits the photo.")
+    pool: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Crops with holes that are encoded once and drawn again; 0 makes new ones every step.",
+    )
+    crop: float = Field(
+        0.4, gt=0, le=1, description="Smallest training crop, as a share of the largest that fits the photo."
+    )
     checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, le=1000, description="How many checkpoints are kept.")
 
@@ -54,10 +69,16 @@ class TrainConfig(_Stage):
 class SampleConfig(_Stage):
     """Filling the hole, one generator for each seed (§3.4)."""
 
-    seeds: tuple[int, ...] = Field(tuple(range(64)), min_length=1, max_length=4096, description="Seeds to make; written 0-63 or 1,5,9.")
-    sampler: SamplerName = Field("ddpm", description="Sampler: ddpm as in the paper, dpm++ and ddim in far fewer steps.")
+    seeds: tuple[int, ...] = Field(
+        tuple(range(64)), min_length=1, max_length=4096, description="Seeds to make; written 0-63 or 1,5,9."
+    )
+    sampler: SamplerName = Field(
+        "ddpm", description="Sampler: ddpm as in the paper, dpm++ and ddim in far fewer steps."
+    )
     steps: int = Field(200, ge=1, le=1000, description="Denoising steps of a seed.")
-    guidance: float = Field(1.0, ge=0.0, le=30.0, description="Classifier-free guidance; 1 switches it off, as in the paper.")
+    guidance: float = Field(
+        1.0, ge=0.0, le=30.0, description="Classifier-free guidance; 1 switches it off, as in the paper."
+    )
     batch: int = Field(0, ge=0, le=256, description="Seeds made at once; 0 takes as many as memory allows.")
 
     @field_validator("seeds", mode="before")
@@ -78,15 +99,24 @@ class SelectConfig(_Stage):
 class ExportConfig(_Stage):
     """The composite at the target's own size (§3.4)."""
 
-    feather: int = Field(8, ge=0, le=512, description="Width in target pixels of the known border that is blended; 0 changes no known pixel.")
+    feather: int = Field(
+        8,
+        ge=0,
+        le=512,
+        description="Width in target pixels of the known border that is blended; 0 changes no known pixel.",
+    )
     quality: int = Field(95, ge=1, le=100, description="JPEG and lossy WebP quality.")
 
 
 class Config(_Stage):
     """All that decides what a run computes; written to run.json."""
 
-    base: str = Field("mini", description="Pretrained inpainting model: mini, sd2, a folder, a .safetensors file or a hub id.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training; every random number of a step derives from it.")
+    base: str = Field(
+        "mini", description="Pretrained inpainting model: mini, sd2, a folder, a .safetensors file or a hub id."
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="Seed of training; every random number of a step derives from it."
+    )
     variants: bool = Field(False, description="Scene variants: a blank canvas, everything is generated (§5.2).")
     fit: FitConfig = FitConfig()
     train: TrainConfig = TrainConfig()

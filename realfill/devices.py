@@ -50,7 +50,7 @@ def describe(name: str) -> Device:
     if name == "mps":
         total = torch.mps.recommended_max_memory()
         return Device(name, "Apple GPU", total - torch.mps.current_allocated_memory(), total)
-    return Device(name, f"CPU, {torch.get_num_threads()} threads", int(memory.available), int(memory.total))
+    return Device(name, f"CPU, threads: {torch.get_num_threads()}", int(memory.available), int(memory.total))
 
 
 def default_base(name: str) -> str:

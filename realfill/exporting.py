@@ -29,8 +29,7 @@ def choice(run: Run) -> tuple[int, int | None]:
     Raises:
         RunError: nothing is sampled yet.
     """
-    matches = {entry["seed"]: entry["matches"] for entry in run.read("scores").get("seeds", [])}
-    done = run.seeds_done()
+    matches, done = _matches(run), run.seeds_done()
     ranked = [seed for seed in [run.chosen, *matches, *done] if seed in done]
     if not ranked:
         raise RunError(f"The run in {run.folder} has no pictures yet; run: realfill sample {run.folder}")
@@ -52,7 +51,7 @@ def choose(run: Run, seed: int | None) -> None:
 def record(run: Run, seed: int) -> dict[str, Any]:
     """All that made a seed's picture: settings, base with weight hash, versions. JSON data."""
     made = {name: run.fact(name) for name in ("config", "base", "device", "versions")}
-    return {"seed": seed, "matches": choice(run)[1] if choice(run)[0] == seed else None, **made}
+    return {"seed": seed, "matches": _matches(run).get(seed), **made}
 
 
 def fit_of(run: Run) -> images.Fit | None:
@@ -93,3 +92,8 @@ def check_name(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise OptionError(f"'{path.name}' does not say a format; end it in {', '.join(FORMATS)}.")
+
+
+def _matches(run: Run) -> dict[int, int]:
+    """Matches by seed, best first."""
+    return {entry["seed"]: entry["matches"] for entry in run.read("scores").get("seeds", [])}

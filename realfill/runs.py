@@ -141,7 +141,9 @@ class Run(Workplace):
 
     def record(self, **facts: Any) -> None:
         """Adds JSON facts to run.json, such as the base's weight hash; equal ones are not written again."""
-        before = files.read_json(self.folder / "run.json") or self._data  # the page may have changed the export's settings
+        before = (
+            files.read_json(self.folder / "run.json") or self._data
+        )  # the page may have changed the export's settings
         data = {**before, **json.loads(json.dumps(facts))}
         if data != before:
             files.write_json(self.folder / "run.json", data)

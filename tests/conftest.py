@@ -76,3 +76,9 @@ def shared() -> Path:
     if not (SHARED / "scenes").is_dir():
         pytest.skip("the shared scenes and weights are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _own_locks(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Device locks of a test's own: nothing waits for another test, nor for a person's run on this machine."""
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path_factory.mktemp("locks")))

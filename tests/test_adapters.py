@@ -128,7 +128,7 @@ def gates(backbone: Backbone, steps: int, *, rate: float, seed: int = 3) -> Tens
 def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
     adapters.attach(tiny, ATTENTION, seed=1)
     drawn = gates(tiny, 400, rate=0.1)
-    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert set(drawn.flatten().tolist()) == {0.0, 1.0}
     count = drawn.numel()
     bound = 4 * (0.1 * 0.9 / count) ** 0.5
     assert abs((1 - drawn).mean() - 0.1) < bound
@@ -182,7 +182,7 @@ def test_dropped_layers_still_get_a_gradient_tensor(tiny: Backbone) -> None:
     dropout = adapters.LayerDropout(tiny, rate=0.5, seed=0)
     dropout.draw(0)
     noisy, t, condition = question(tiny)
-    tiny.predict(noisy, t, condition).square().mean().backward()
+    torch.autograd.backward(tiny.predict(noisy, t, condition).square().mean())
     kept = iter(dropout.gates.tolist())
     for network in tiny.trainable().values():
         for layer in adapters.lora_layers(network):

@@ -25,7 +25,7 @@ def fresh(size: int = 3, seed: int = 0) -> tuple[TrainState, torch.optim.Optimiz
 def advance(state: TrainState, optimiser: torch.optim.Optimizer, count: int = 1) -> None:
     for _ in range(count):
         optimiser.zero_grad()
-        torch.stack([(p * (state.step + 1)).sin().sum() for p in state.parameters.values()]).sum().backward()
+        torch.autograd.backward([(p * (state.step + 1)).sin().sum() for p in state.parameters.values()])
         optimiser.step()
         state.step += 1
 

@@ -83,7 +83,7 @@ def test_what_does_not_exist_or_fit_is_refused_in_a_sentence(changes: dict[str, 
 def test_configs_are_frozen_and_closed() -> None:
     made = config.make("mini", {})
     with pytest.raises(ValidationError):
-        made.base = "sd2"
+        made.base = "sd2"  # type: ignore[misc]
     with pytest.raises(ValidationError):
         TrainConfig(stepz=5)  # type: ignore[call-arg]
 

@@ -8,7 +8,7 @@ import pytest
 from realfill import events
 from realfill.events import Failed, Notice, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
 
-EXAMPLES = [
+EXAMPLES: list[events.Event] = [
     StageStarted("train", 150, 50),
     StageDone("select", 1.5),
     TrainStep(3, 150, 0.25, 2e-4, 4e-5, 1.25),

@@ -79,7 +79,7 @@ def loss_and_gradient(backbone: Backbone, batch: Batch) -> list[Tensor]:
     adapters.attach(backbone, CONFIG, seed=4)
     t, noise = noise_for(batch)
     losses = realfill_loss(backbone, batch, t=t, noise=noise)
-    losses.mean().backward()
+    torch.autograd.backward(losses.mean())
     gradients = [parameter.grad for parameter in adapters.parameters(backbone).values()]
     return [losses.detach(), *(g for g in gradients if g is not None)]
 
@@ -103,7 +103,7 @@ def test_only_known_cells_pull(tiny: Backbone, toy: Scene, monkeypatch: pytest.M
     t, noise = noise_for(batch)
     leaf = torch.zeros_like(noise, requires_grad=True)
     predicting(tiny, monkeypatch, lambda *_: leaf)
-    realfill_loss(tiny, batch, t=t, noise=noise).sum().backward()
+    torch.autograd.backward(realfill_loss(tiny, batch, t=t, noise=noise).sum())
     assert leaf.grad is not None
     known = torch.ones(12, 1, *noise.shape[2:])
     for index, row, column in np.ndindex(12, *noise.shape[2:]):

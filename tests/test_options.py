@@ -12,7 +12,9 @@ from realfill.runs import Run
 
 def test_what_is_given_and_nothing_else(tmp_path: Path) -> None:
     assert Options().changes() == {}
-    given = Options(base="mini", set=["train.steps=5", "train.prompt=a = b"], seeds="0-3", matcher="sift", variants=True)
+    given = Options(
+        base="mini", set=["train.steps=5", "train.prompt=a = b"], seeds="0-3", matcher="sift", variants=True
+    )
     assert given.changes() == {
         "base": "mini",
         "train.steps": "5",

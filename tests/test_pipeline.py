@@ -32,7 +32,13 @@ def own_locks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def settings(tiny_base: Path) -> Config:
-    changes = {"base": str(tiny_base), "train.steps": STEPS, "train.batch": 2, "train.rank": 2, "train.layers": "attention"}
+    changes = {
+        "base": str(tiny_base),
+        "train.steps": STEPS,
+        "train.batch": 2,
+        "train.rank": 2,
+        "train.layers": "attention",
+    }
     later = {"sample.seeds": SEEDS, "sample.steps": 2, "sample.batch": 1, "select.matcher": "sift"}
     return config.make("mini", {**changes, **later})
 
@@ -57,7 +63,9 @@ def done(finished: tuple[Path, Outcome], tmp_path: Path) -> Path:
 
 
 def _stamps(folder: Path) -> dict[str, int]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "state.json", "events.jsonl")]
+    files = [
+        path for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "state.json", "events.jsonl")
+    ]
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
 
 

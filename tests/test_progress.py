@@ -49,7 +49,9 @@ def test_one_line_renews_itself_on_a_terminal(clock: list[float]) -> None:
     _steps(show, clock)
     show(StageDone("train", 20.0))
     assert stream.getvalue().count("\n") == 1
-    assert stream.getvalue().endswith("training: done in 20 s".ljust(len("training 10/10  loss 0.5000  2 s/step  0 s left")) + "\n")
+    assert stream.getvalue().endswith(
+        "training: done in 20 s".ljust(len("training 10/10  loss 0.5000  2 s/step  0 s left")) + "\n"
+    )
     assert all(len(part) < 80 for part in stream.getvalue().split("\r"))
 
 

@@ -41,7 +41,11 @@ WAIT = """
 
 
 def _child(act: str) -> list[str]:
-    return [sys.executable, "-c", textwrap.dedent(CHILD).format(act=textwrap.dedent(act).strip().replace("\n", "\n        "))]
+    return [
+        sys.executable,
+        "-c",
+        textwrap.dedent(CHILD).format(act=textwrap.dedent(act).strip().replace("\n", "\n        ")),
+    ]
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ def test_ensure_makes_and_opens(toy_scene: Path, tmp_path: Path) -> None:
         assert again.config == MINI
 
 
-@pytest.mark.parametrize("change", [{"train.steps": 6}, {"seed": 1}, {"base": "sd2"}, {"fit.context": 1.0}, {"variants": True}])
+@pytest.mark.parametrize(
+    "change", [{"train.steps": 6}, {"seed": 1}, {"base": "sd2"}, {"fit.context": 1.0}, {"variants": True}]
+)
 def test_another_training_needs_another_folder(run: Run, change: dict[str, object]) -> None:
     before = (run.folder / "run.json").read_bytes()
     with pytest.raises(RunError, match=next(iter(change))) as caught:
@@ -279,7 +281,9 @@ def test_a_creation_that_was_killed_may_be_done_again(toy_scene: Path, tmp_path:
         from realfill import config, files
         from realfill.runs import Run
         write = files.write_json
-        files.write_json = lambda path, data: os.kill(os.getpid(), signal.SIGKILL) if path.name == "run.json" else write(path, data)
+        def last(path, data):
+            os.kill(os.getpid(), signal.SIGKILL) if path.name == "run.json" else write(path, data)
+        files.write_json = last
         Run.create(Path({str(tmp_path / "new")!r}), config.make("mini", {{}}), Path({str(toy_scene)!r}))
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)

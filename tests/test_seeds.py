@@ -9,7 +9,7 @@ from realfill import seeds
 
 def test_a_key_never_changes() -> None:
     """Runs made years ago resume bit for bit only while these stay; computed by hand from sha256("1,2,3")."""
-    assert seeds.key(1, 2, 3) == 0x1489001128f0b545
+    assert seeds.key(1, 2, 3) == 0x1489001128F0B545
 
 
 def test_keys_differ_in_every_part_and_in_order() -> None:

@@ -7,7 +7,15 @@ from realfill import words
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (75, "1 min 15 s"), (601, "10 min"), (3600, "1 h 00 min"), (-2, "0 s")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (75, "1 min 15 s"),
+        (601, "10 min"),
+        (3600, "1 h 00 min"),
+        (-2, "0 s"),
+    ],
 )
 def test_duration(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said

@@ -106,7 +106,7 @@ def build(page: gr.Blocks, host: str, port: int) -> ASGIApp:
         favicon_path=str(Path(__file__).with_name("icon.svg")),
         theme=theme.theme(),
         css=theme.CSS,
-        js=theme.JS,
+        head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
     hosts, any_address = allowed_hosts(host)

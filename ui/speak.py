@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -12,6 +13,7 @@ from realfill.errors import RealFillError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_FOLDERS = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[\\/](?:[^\s'";:,\\/]+[\\/])+""")
 _log = logging.getLogger("realfill.page")
 
 
@@ -25,9 +27,14 @@ def spoken(handler: Callable[P, R]) -> Callable[P, R]:
         except gr.Error:
             raise
         except RealFillError as error:
-            raise gr.Error(str(error), title="Not possible", print_exception=False) from error
+            raise gr.Error(without_folders(str(error)), title="Not possible", print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")
             raise gr.Error("A defect of RealFill; the server's log says more.", print_exception=False) from error
 
     return speaking
+
+
+def without_folders(sentence: str) -> str:
+    """A sentence in which paths of the server are cut to their last part: "/srv/runs/a.png" → "a.png"."""
+    return _FOLDERS.sub("", sentence)

@@ -39,9 +39,9 @@ _BLUES = gr.themes.Color(
 CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 # A photo dropped beside an upload field would make the browser leave the page.
-JS = """() => {
-  for (const kind of ['dragover', 'drop']) window.addEventListener(kind, event => event.preventDefault());
-}"""
+HEAD = """<script>
+for (const kind of ['dragover', 'drop']) window.addEventListener(kind, event => event.preventDefault());
+</script>"""
 
 
 def theme() -> gr.themes.Base:

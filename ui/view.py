@@ -17,7 +17,7 @@ from realfill.events import Event, Stage
 from realfill.runs import Run
 from realfill.states import Status
 from realfill.words import duration
-from ui import uploads
+from ui import speak, uploads
 
 POINTS = 400  # of each line of the loss plot
 RECENT = 50  # steps whose median speed gives the time left
@@ -172,12 +172,12 @@ class Look:
         if self.status.state == "queued":
             place = queue.position(self.run)
             return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
-        sentence = self.status.sentence.replace(str(self.run.folder), "the run's folder")
+        sentence = speak.without_folders(self.status.sentence)
         return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
     def notices(self) -> str:
         """HTML of what the person should know."""
-        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.story.notices)
+        items = "".join(f"<li>{html.escape(speak.without_folders(sentence))}</li>" for sentence in self.story.notices)
         return f'<ul class="rf-notices">{items}</ul>' if items else ""
 
     def losses(self) -> pd.DataFrame:

@@ -44,16 +44,20 @@ class Backbone(Protocol):
     """Encode, condition, predict, decode: all that training and sampling ask of a base."""
 
     spec: Spec
-    process: Process
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def process(self) -> Process:
+        """The diffusion process, with the base's own schedule and prediction type."""
+        ...
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] → latents (B, c, h, w): the posterior's mode, scaled. No gradient."""
         ...
 
     def remember(self, count: int) -> None:
-        """Keep the latents of the last `count` pictures that `encode` was given, so that none is encoded twice; 0 forgets."""
+        """Keep the latents of the last `count` pictures given to `encode`, so that none is encoded twice; 0 forgets."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

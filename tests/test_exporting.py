@@ -1,0 +1,86 @@
+"""The exported picture: which seed, what it is blended from, and the record of how it was made."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from realfill import config, exporting, masks, scene
+from realfill.errors import OptionError, RunError
+from realfill.runs import Run
+
+
+@pytest.fixture
+def run(toy_scene: Path, tmp_path: Path) -> Run:
+    """As sampling leaves it, with grey pictures, and a fit that leaves little room around the hole."""
+    made = Run.create(tmp_path / "run", config.make("mini", {"export.feather": 40}), toy_scene)
+    fit = scene.fit_to(scene.load(toy_scene), size=50, multiple=8, context=0.1)
+    made.record(fit=dataclasses.asdict(fit), base={"name": "mini", "weights_hash": "abc"})
+    for seed in (3, 5, 9):
+        made.write_seed(seed, np.full((fit.height, fit.width, 3), 200, np.uint8))
+    return made
+
+
+def _scores(run: Run, counts: dict[int, int]) -> None:
+    run.write("scores", {"seeds": [{"seed": seed, "matches": count} for seed, count in counts.items()]})
+
+
+def test_the_choice_a_persons_then_the_rankings_then_any(run: Run) -> None:
+    assert exporting.choice(run) == (3, None)
+    _scores(run, {5: 20, 9: 10, 77: 5})
+    assert exporting.choice(run) == (5, 20)
+    exporting.choose(run, 9)
+    assert exporting.choice(run) == (9, 10)
+    run.seed_path(9).unlink()
+    assert exporting.choice(run) == (5, 20)
+    exporting.choose(run, None)
+    with pytest.raises(OptionError, match=r"seed 77; there are 3, 5"):
+        exporting.choose(run, 77)
+
+
+def test_a_run_without_pictures_says_how_to_make_some(toy_scene: Path, tmp_path: Path) -> None:
+    bare = Run.create(tmp_path / "bare", config.make("mini", {}), toy_scene)
+    with pytest.raises(RunError, match="realfill sample"):
+        exporting.choice(bare)
+    with pytest.raises(RunError, match="has not begun"):
+        exporting.render(bare, scene.load(bare.scene_folder), 0, "png")
+
+
+def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
+    """Beyond the fit nothing was generated: there the target itself is blended in, so it does not change."""
+    given = scene.load(run.scene_folder)
+    picture = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
+    fit = exporting.fit_of(run)
+    assert fit is not None
+    outside = ~fit.covered()
+    near = masks.distance_from_hole(given.hole) <= run.config.export.feather
+    assert (outside & near).any()
+    np.testing.assert_array_equal(picture[outside], given.target[outside])
+    inner = np.abs(picture[given.hole].astype(int) - 200)
+    assert inner.max() <= 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.tif", "TIFF"), ("a.webp", "WEBP")])
+def test_the_name_says_the_format(run: Run, tmp_path: Path, name: str, kind: str) -> None:
+    assert exporting.export_file(run, tmp_path / "out" / name) == 3
+    with Image.open(tmp_path / "out" / name) as picture:
+        assert (picture.format, picture.size) == (kind, (120, 90))
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "png", "a.heic", ".png.txt"])
+def test_other_names_are_refused_before_any_work(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="does not say a format"):
+        exporting.export_file(run, tmp_path / name)
+
+
+def test_the_record_says_all_that_made_it(run: Run) -> None:
+    _scores(run, {5: 20, 9: 10})
+    record = json.loads(json.dumps(exporting.record(run, 9)))
+    assert (record["seed"], record["matches"]) == (9, 10)
+    assert record["base"]["weights_hash"] == "abc"
+    assert config.validate(record["config"]) == run.config
+    assert record["versions"]["numpy"]
