@@ -1,6 +1,7 @@
 """Training batches: what is drawn, how often, and that the target's hole adds nothing."""
 
 import dataclasses
+import math
 from collections import Counter
 
 import numpy as np
@@ -32,8 +33,9 @@ def draw(views: Views, count: int, config: TrainConfig = CONFIG, *, seed: int = 
 
 
 def equal(one: Batch, other: Batch) -> bool:
-    tensors: bool = all(torch.equal(getattr(one, n), getattr(other, n)) for n in ("pixels", "hole", "weight"))
-    return tensors and (one.prompts, one.is_target) == (other.prompts, other.is_target)
+    tensors = all(torch.equal(getattr(one, n), getattr(other, n)) for n in ("pixels", "hole", "weight"))
+    facts: bool = (one.prompts, one.is_target) == (other.prompts, other.is_target)
+    return tensors and facts
 
 
 def painted(scene: Scene, value: int | None) -> Scene:
@@ -46,7 +48,7 @@ def painted(scene: Scene, value: int | None) -> Scene:
 
 def within(count: int, total: int, rate: float) -> bool:
     """Whether a binomial count is within four standard deviations of its mean."""
-    return abs(count - total * rate) < 4 * (total * rate * (1 - rate)) ** 0.5
+    return abs(count - total * rate) < 4 * math.sqrt(total * rate * (1 - rate))
 
 
 # ── the target's hole ──
@@ -310,3 +312,29 @@ def test_large_photos_are_shrunk_once_and_the_hole_with_them(toy: Scene) -> None
         assert largest * view.smallest > 0.9  # the smallest crop still has about a pixel for a pixel
     assert views.views[-1].is_target and views.views[-1].hole.any()
     assert equal(draw(views, 8), draw(views_of(painted(large, 7), size=24), 8))
+
+
+# ── a pool of items ──
+
+
+def test_a_pool_holds_so_many_items_and_is_drawn_from_anew_each_step(toy: Scene) -> None:
+    config = TrainConfig(pool=12)
+    views = views_of(toy, config, size=24)
+    seen: dict[tuple[bytes, bytes, bytes], set[str]] = {}
+    orders = set()
+    for step in range(15):
+        batch = draw(views, 16, config, step=step)
+        keys = [tuple(t[i].numpy().tobytes() for t in (batch.pixels, batch.hole, batch.weight)) for i in range(16)]
+        orders.add(tuple(keys))
+        for key, prompt in zip(keys, batch.prompts, strict=True):
+            seen.setdefault((key[0], key[1], key[2]), set()).add(prompt)
+    assert len(seen) == 12
+    assert len(orders) == 15
+    assert sum(len(prompts) == 2 for prompts in seen.values()) > 6  # the prompt is the step's, not the item's
+    assert equal(draw(views, 4, config, step=3), draw(views, 4, config, step=3))
+    assert not torch.equal(draw(views, 1, config, seed=1).pixels, draw(views, 1, config).pixels)
+
+
+def test_the_targets_hole_adds_nothing_to_a_pool(toy: Scene) -> None:
+    config = TrainConfig(pool=6)
+    assert equal(*(draw(views_of(scene, config), 16, config) for scene in (toy, painted(toy, None))))

@@ -98,6 +98,15 @@ def test_resuming_at_any_step_equals_no_interruption(
     assert equal(weights(tiny), whole[1])
 
 
+def test_resuming_with_a_pool_equals_no_interruption(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    config = with_(pool=3)
+    steps = run(tiny, toy, tmp_path / "whole", config)
+    kept = weights(tiny)
+    pieces = run(tiny, toy, tmp_path / "pieces", config, until=3) + run(tiny, toy, tmp_path / "pieces", config)
+    assert losses(pieces) == losses(steps)
+    assert equal(weights(tiny), kept)
+
+
 def test_a_finished_training_does_nothing_but_restore(
     tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
 ) -> None:

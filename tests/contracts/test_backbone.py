@@ -70,6 +70,20 @@ def test_encode_is_the_mode_and_draws_nothing(backbone: Backbone) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_remembered_latents_are_those_of_a_picture_alone(backbone: Backbone) -> None:
+    plain = backbone.encode(pixels(3))
+    backbone.remember(2)  # fewer than there are pictures: the oldest are forgotten, none is mixed up
+    try:
+        first, again = backbone.encode(pixels(3)), backbone.encode(pixels(3).flip(0)).flip(0)
+        for index in range(3):
+            assert torch.equal(backbone.encode(pixels(3)[index : index + 1])[0], first[index])
+    finally:
+        backbone.remember(0)
+    assert torch.equal(first, again)
+    torch.testing.assert_close(first, plain, atol=1e-5, rtol=0)
+    assert torch.equal(backbone.encode(pixels(3)), plain)
+
+
 def test_latents_are_scaled_as_the_base_says(backbone: Backbone, place: tuple[str, Path]) -> None:
     stock = backbone.pipeline_class().from_pretrained(place[1], safety_checker=None).vae
     with torch.no_grad():

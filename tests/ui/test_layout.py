@@ -150,10 +150,11 @@ def test_what_is_no_photo_is_left_out_in_words(folder: Path, tmp_path: Path) -> 
 
 def test_the_canvas_shows_the_target_small(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1500, 2560, 3), np.uint8)).save(tmp_path / "big.png")
-    shown = scene_tab.show_target(uploaded(folder, tmp_path / "big.png"))
-    assert shown is not None
-    assert shown["background"].shape == (750, 1280, 3)
-    assert scene_tab.show_target(None) is None
+    canvas, welcome = scene_tab.show_target(uploaded(folder, tmp_path / "big.png"))
+    assert canvas["value"]["background"].shape == (750, 1280, 3)
+    assert (canvas["visible"], welcome["visible"]) == (True, False)
+    canvas, welcome = scene_tab.show_target(None)
+    assert (canvas["value"], canvas["visible"], welcome["visible"]) == (None, False, True)
 
 
 def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:

@@ -20,6 +20,12 @@ from ui.speak import spoken
 MOST = 5
 TYPES = ["image", ".heic", ".heif", ".tif", ".tiff"]
 PAINT, FILE, VARIANTS = "Paint it", "From a file", "Everything"
+WELCOME = """<ol>
+<li><b>References.</b> One to five photos of the place as it really is.</li>
+<li><b>Target.</b> The photo in which something is missing, or in the way, or beyond the edge.</li>
+<li><b>Mark</b> what is to be filled in: paint it here, or bring a mask.</li>
+<li><b>Start.</b> Settings are on the next tab and may stay as they are.</li>
+</ol>"""
 PAINT_COLOUR = "rgb(255, 45, 85)"
 
 
@@ -32,6 +38,7 @@ class SceneTab:
     mask_from: gr.Radio
     mask_file: gr.File
     canvas: gr.ImageEditor
+    welcome: gr.HTML
 
     @property
     def inputs(self) -> list[Component]:
@@ -58,7 +65,7 @@ def build() -> SceneTab:
                 elem_id="references",
             )
             target = gr.File(
-                label="Target: the photo to complete", file_types=TYPES, type="filepath", height=120, elem_id="target"
+                label="Target: the photo to complete", file_types=TYPES, type="filepath", height=165, elem_id="target"
             )
             mask_from = gr.Radio(
                 [PAINT, FILE, VARIANTS],
@@ -71,11 +78,12 @@ def build() -> SceneTab:
                 label="Mask: white is filled in",
                 file_types=TYPES,
                 type="filepath",
-                height=110,
+                height=165,
                 visible=False,
                 elem_id="mask-file",
             )
         with gr.Column(scale=1):
+            welcome = gr.HTML(WELCOME, elem_id="welcome")
             canvas = gr.ImageEditor(
                 label="Paint over what is to be filled in",
                 type="numpy",
@@ -88,11 +96,11 @@ def build() -> SceneTab:
                 eraser=gr.Eraser(default_size=40),
                 fixed_canvas=False,
                 height="calc(100vh - 165px)",
-                placeholder="Upload the target; then paint here over what is to be filled in",
                 buttons=["fullscreen"],
+                visible=False,
                 elem_id="canvas",
             )
-    tab = SceneTab(references, target, mask_from, mask_file, canvas)
+    tab = SceneTab(references, target, mask_from, mask_file, canvas, welcome)
     _wire(tab)
     return tab
 
@@ -100,7 +108,7 @@ def build() -> SceneTab:
 def _wire(tab: SceneTab) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     tab.references.upload(take_references, tab.references, tab.references, **quiet)
-    tab.target.change(show_target, tab.target, tab.canvas, api_visibility="private")
+    tab.target.change(show_target, tab.target, [tab.canvas, tab.welcome], api_visibility="private")
     tab.mask_from.change(lambda chosen: gr.update(visible=chosen == FILE), tab.mask_from, tab.mask_file, **quiet)
     tab.mask_file.upload(check_mask, tab.mask_file, **quiet)
 
@@ -124,12 +132,14 @@ def take_references(given: Sequence[tuple[str, Any]] | None) -> list[str]:
 
 
 @spoken
-def show_target(path: str | None) -> dict[str, Any] | None:
-    """The canvas with the target to paint on, at most `uploads.PREVIEW` pixels long; None without a target."""
+def show_target(path: str | None) -> tuple[Any, Any]:
+    """Updates of canvas and welcome: the target to paint on, at most `uploads.PREVIEW` pixels long."""
     real = uploads.checked(path)
     if real is None:
-        return None
-    return {"background": uploads.preview(images.read_photo(real)), "layers": [], "composite": None}
+        return gr.update(value=None, visible=False), gr.update(visible=True)
+    photo = uploads.preview(images.read_photo(real))
+    value = {"background": photo, "layers": [], "composite": None}
+    return gr.update(value=value, visible=True), gr.update(visible=False)
 
 
 @spoken

@@ -61,6 +61,7 @@ def build(start_base: str) -> TrainTab:
                 color_map={"each step": theme.RAW, "smoothed": theme.SMOOTHED},
                 colors_in_legend=["each step", "smoothed"],
                 label="Loss",
+                show_label=False,
                 x_title="step",
                 y_title="loss",
                 color_title="line",
