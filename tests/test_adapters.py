@@ -93,6 +93,16 @@ def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> 
     assert all(parameter.requires_grad for parameter in names.values())
 
 
+def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> None:
+    adapters.attach(tiny, TrainConfig(rank=8, alpha=24.0), seed=1)
+    scramble(tiny)
+    layer = next(adapters.lora_layers(tiny.trainable()["unet"]))
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    x = torch.randn(1, 3, layer.in_features, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x) - layer.base_layer(x), 3 * x @ down.T @ up.T, atol=1e-4, rtol=0)
+
+
 def test_adapters_are_float32_on_a_half_precision_base(tiny_base: Path) -> None:
     half = backbones.load(str(tiny_base), device="cpu", dtype=torch.bfloat16)
     adapters.attach(half, ALL, seed=1)

@@ -209,7 +209,7 @@ def hole_with(side: float | None, seed: int) -> Hole:
 
 
 def test_random_holes_are_unions_and_complements_half_and_half() -> None:
-    total = 600
+    total = 1500
     complements = 0
     for seed in range(total):
         union, complement, drawn = hole_with(0.9, seed), hole_with(0.1, seed), hole_with(None, seed)

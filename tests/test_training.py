@@ -134,6 +134,50 @@ def test_other_seeds_train_otherwise(
     steps.close()  # type: ignore[attr-defined]
 
 
+def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Scene) -> None:
+    views = batches.prepare(toy, fit_of(toy), CONFIG, cell=tiny.spec.cell)
+    batch = batches.draw(views, CONFIG, seed=3, step=0, indices=range(8))
+    drawn = [training._draw_noise(tiny, batch, seed=s, step=k, indices=range(8)) for s, k in ((3, 0), (3, 1), (4, 0))]
+    noises = torch.cat([noise for _, noise in drawn])
+    assert len({noise.numpy().tobytes() for noise in noises}) == 24
+    times = torch.cat([t for t, _ in drawn])
+    assert len(set(times.tolist())) > 18 and times.min() >= 0 and times.max() < 1000
+    assert abs(float(noises.mean())) < 0.05 and abs(float(noises.std()) - 1) < 0.05
+    again = training._draw_noise(tiny, batch.part(5, 6), seed=3, step=1, indices=[5])
+    assert again[0] == drawn[1][0][5] and torch.equal(again[1][0], drawn[1][1][5])
+
+
+def test_layers_are_dropped_anew_each_step_also_after_resuming(
+    tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[float]] = []
+
+    class Watched(adapters.LayerDropout):
+        def draw(self, step: int) -> None:
+            super().draw(step)
+            seen.append(self.gates.tolist())
+
+    monkeypatch.setattr(adapters, "LayerDropout", Watched)
+    config = with_(layer_dropout=0.5)
+    run(tiny, toy, tmp_path, config, until=2)
+    run(tiny, toy, tmp_path, config)
+    direct = adapters.LayerDropout(tiny, rate=0.5, seed=3)
+    whole, seen[:] = list(seen), []
+    for step in range(5):
+        direct.draw(step)
+    direct.close()
+    assert whole == seen
+    assert len({tuple(gates) for gates in whole}) == 5
+
+
+def test_the_gradients_norm_is_limited(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    steps = training.train(tiny, toy, fit_of(toy), with_(clip_norm=1e-3), seed=3, folder=tmp_path)
+    next(steps)
+    gradients = [p.grad.flatten() for p in adapters.parameters(tiny).values() if p.grad is not None]
+    assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-2)
+    steps.close()  # type: ignore[attr-defined]
+
+
 def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     names = set(tiny.trainable()["unet"].state_dict())
     before = {name: tensor.clone() for name, tensor in tiny.trainable()["unet"].state_dict().items()}

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from realfill import compositing, images, scene
 from realfill.runs import Run
@@ -70,7 +70,7 @@ def start(page: Page, server: Server) -> Run:
 
 def test_the_page_opens_in_light_and_dark_without_asking_other_machines(browser: Browser, server: Server) -> None:
     for scheme in ("light", "dark"):
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
         asked: list[str] = []
         errors: list[str] = []
 
@@ -78,7 +78,10 @@ def test_the_page_opens_in_light_and_dark_without_asking_other_machines(browser:
             if message.type == "error":
                 into.append(message.text)
 
-        page.on("request", lambda request, into=asked: into.append(request.url))
+        def list_request(request: Request, into: list[str] = asked) -> None:
+            into.append(request.url)
+
+        page.on("request", list_request)
         page.on("console", note)
         page.goto(server.url)
         for tab in ("2 Train", "3 Browse and export", "1 Scene"):

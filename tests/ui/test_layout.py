@@ -176,20 +176,20 @@ def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:
 
 def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, run: Run) -> None:
     for query in ({"run": run.folder.name}, {}):
-        updates = page.load(SimpleNamespace(query_params=query))  # type: ignore[arg-type]
+        updates = page.load(SimpleNamespace(query_params=query))
         assert updates[page.run_id] == run.folder.name
         assert [value for _, value in updates[page.runs]["choices"]] == [run.folder.name]
 
 
 def test_on_a_space_nobody_sees_the_runs_of_others(page: Page, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
-    assert page.run_id not in page.load(SimpleNamespace(query_params={}))  # type: ignore[arg-type]
-    assert page.load(SimpleNamespace(query_params={"run": run.folder.name}))[page.runs]["choices"] == []  # type: ignore[arg-type]
+    assert page.run_id not in page.load(SimpleNamespace(query_params={}))
+    assert page.load(SimpleNamespace(query_params={"run": run.folder.name}))[page.runs]["choices"] == []
 
 
 @pytest.mark.parametrize("run_id", ["../..", "nothing", "a/b", "..", "<img src=x>"])
 def test_an_address_with_a_wrong_run_is_a_sentence(page: Page, run_id: str) -> None:
-    updates = page.load(SimpleNamespace(query_params={"run": run_id}))  # type: ignore[arg-type]
+    updates = page.load(SimpleNamespace(query_params={"run": run_id}))
     assert "There is no such run here" in updates[page.status]
     assert "<img" not in updates[page.status]
 

@@ -1,0 +1,114 @@
+"""The embedded base is what its card says: a stock pipeline, small, and able to do the job."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionInpaintPipeline
+from PIL import Image
+
+from realfill import backbones
+from realfill.backbones import Backbone
+from tools.mini import checkpoints
+from tools.mini.data import Pictures
+from tools.mini.procedural import dead_leaves
+
+MINI = Path(__file__).resolve().parents[1] / "assets" / "mini"
+
+
+@pytest.fixture(scope="module")
+def mini() -> Backbone:
+    return backbones.load("mini", device="cpu")
+
+
+def test_fits_into_28_megabytes() -> None:
+    assert sum(file.stat().st_size for file in MINI.rglob("*") if file.is_file()) <= 28e6
+
+
+def test_spec(mini: Backbone) -> None:
+    assert (mini.spec.size, mini.spec.cell, mini.spec.latent_channels) == (256, 4, 4)
+    assert mini.process.prediction_type == "v_prediction"
+    assert 64 % mini.spec.multiple == 0
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("steps", [10, 20, 200])
+def test_every_sampler_starts_at_the_end_of_the_schedule(mini: Backbone, sampler: str, steps: int) -> None:
+    solver = mini.process.solver(sampler, steps)  # type: ignore[arg-type]
+    assert int(solver.timesteps[0]) == 999
+
+
+def test_stock_pipeline_runs() -> None:
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(MINI, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    picture = Image.new("RGB", (128, 64), (120, 80, 40))
+    output = pipeline(
+        "a photo of sks",
+        image=picture,
+        mask_image=Image.new("L", picture.size, 255),
+        height=64,
+        width=128,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+    ).images[0]
+    assert output.size == picture.size
+
+
+def test_rare_token_is_one_token(mini: Backbone) -> None:
+    tokenizer = StableDiffusionInpaintPipeline.from_pretrained(MINI).tokenizer
+    assert len(tokenizer) <= 2000
+    assert tokenizer.convert_ids_to_tokens(tokenizer("a photo of sks").input_ids)[1:-1] == [
+        "a</w>",
+        "photo</w>",
+        "of</w>",
+        "sks</w>",
+    ]
+
+
+def test_autoencoder_keeps_held_out_photos(mini: Backbone, shared: Path) -> None:
+    """The card's number, on a third of the photos: at least 28 dB at 256 px over all 24."""
+    from tools.mini.autoencoder import psnr
+    from tools.mini.data import read_photos
+
+    photos = read_photos(shared / "photos" / "heldout", torch.device("cpu"))[::3]
+    assert psnr(mini.vae, photos) > 27  # type: ignore[attr-defined]
+
+
+def test_latents_are_standardised(mini: Backbone, shared: Path) -> None:
+    from tools.mini.data import read_photos
+
+    photos = read_photos(shared / "photos" / "heldout", torch.device("cpu"))[::4]
+    latents = torch.cat([mini.encode(photo[None, :, :256, :256].float() / 127.5 - 1) for photo in photos])
+    assert latents.mean((0, 2, 3)).abs().max() < 0.5
+    assert ((latents.std((0, 2, 3)) > 0.6) & (latents.std((0, 2, 3)) < 1.6)).all()
+
+
+def test_procedural_pictures_are_reproducible_and_varied() -> None:
+    first, again = (dead_leaves(2, 64, torch.Generator().manual_seed(4)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.shape == (2, 3, 64, 64)
+    assert first.abs().max() <= 1
+    assert first.std((2, 3)).min() > 0.05
+    assert not torch.equal(first[0], first[1])
+
+
+def test_training_pictures_and_holes() -> None:
+    photos = [torch.randint(0, 255, (3, 180, 200), dtype=torch.uint8) for _ in range(3)]
+    pictures = Pictures(photos, seed=1, device=torch.device("cpu"), procedural=0.5, reservoir=16)
+    batch, prompts = pictures.batch(24, 32)
+    assert batch.shape == (24, 3, 32, 32)
+    assert batch.abs().max() <= 1.0 + 1e-5
+    assert len(set(prompts)) == 2
+    shares = pictures.holes(200, 32).mean((1, 2, 3))
+    assert shares.min() > 0
+    assert (shares == 1).any()  # everything hidden is among them
+
+
+def test_pretraining_state_survives(tmp_path: Path) -> None:
+    tensors = {"model": {"weight": torch.arange(4.0)}}
+    assert checkpoints.load(tmp_path) is None
+    checkpoints.save(tmp_path, tensors, {"step": 3})
+    found = checkpoints.load(tmp_path)
+    assert found is not None
+    assert torch.equal(found[0]["model"]["weight"], tensors["model"]["weight"])
+    assert found[1]["step"] == 3
