@@ -40,7 +40,9 @@ def sharpness(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> floa
     energies = []
     for photo in (picture, truth):
         grey = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(2)
-        energies.append(float((cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2)[inside].mean()))
+        energies.append(
+            float((cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2)[inside].mean())
+        )
     return energies[0] / max(energies[1], 1e-9)
 
 
@@ -50,7 +52,9 @@ def telea(scene: Scene) -> Photo:
     size = (round(scene.hole.shape[1] * scale), round(scene.hole.shape[0] * scale))
     small = cv2.resize(scene.target, size, interpolation=cv2.INTER_AREA)
     hole = (cv2.resize(scene.hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    filled = cv2.resize(cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA), scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    filled = cv2.resize(
+        cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA), scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC
+    )
     return np.where(scene.hole[..., None], filled, scene.target)
 
 
@@ -61,7 +65,9 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
     pictures = {seed: fit.photo_out(run.read_seed(seed)) for seed in ranked}
     values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
-    edges = [sharpness(np.where(scene.hole[..., None], pictures[seed], scene.target), truth, scene.hole) for seed in ranked]
+    edges = [
+        sharpness(np.where(scene.hole[..., None], pictures[seed], scene.target), truth, scene.hole) for seed in ranked
+    ]
     quarter = max(1, len(values) // 4)
     return {
         "mean": float(np.mean(values)),
@@ -103,7 +109,9 @@ def scene_row(folder: Path, out: Path, args: argparse.Namespace) -> dict[str, An
     for name in ("trained",) if scene.truth is None else ("untrained", "trained"):
         settings = config.make(args.preset, {**changes, "train.steps": 0} if name == "untrained" else changes)
         began = time.monotonic()
-        outcome = complete(out / f"{folder.name}-{name}", scene=folder, config=settings, report=_say, device=args.device)
+        outcome = complete(
+            out / f"{folder.name}-{name}", scene=folder, config=settings, report=_say, device=args.device
+        )
         run = Run.open(outcome.run)
         if scene.truth is not None:
             row[name] = measure(run, scene, scene.truth)

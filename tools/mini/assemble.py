@@ -43,7 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="checkpoint folder of tools.mini.autoencoder")
     parser.add_argument("--photos", type=Path, help="photos for the statistics of the latents")
-    parser.add_argument("--prior", type=Path, help="checkpoint folder of tools.mini.prior; without it only the autoencoder")
+    parser.add_argument(
+        "--prior", type=Path, help="checkpoint folder of tools.mini.prior; without it only the autoencoder"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 

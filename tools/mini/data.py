@@ -56,7 +56,7 @@ class Pictures:
         pixels = picture if picture.is_floating_point() else picture.float() / 127.5 - 1
         height, width = pixels.shape[1:]
         largest = min(height, width)
-        side = int(round(np.exp(self._rng.uniform(np.log(min(size, largest)), np.log(largest)))))
+        side = round(float(np.exp(self._rng.uniform(np.log(min(size, largest)), np.log(largest)))))
         top = int(self._rng.integers(0, height - side + 1))
         left = int(self._rng.integers(0, width - side + 1))
         crop = pixels[None, :, top : top + side, left : left + side]

@@ -55,7 +55,8 @@ class Prior(nn.Module):
         distinct = sorted(set(prompts))
         tokens = self._frozen[1](distinct, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
         hidden = self.text(tokens.input_ids.to(device)).last_hidden_state
-        return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=device)]
+        hidden_of_each: Tensor = hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=device)]
+        return hidden_of_each
 
     @torch.no_grad()
     def latents(self, pictures: Tensor) -> Tensor:
@@ -63,10 +64,13 @@ class Prior(nn.Module):
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast(pictures.device.type, torch.bfloat16):
             latents = self.vae.encode(pictures).latent_dist.mode()
-        return latents.float() * self.vae.config.scaling_factor
+        scaled: Tensor = latents.float() * self.vae.config.scaling_factor
+        return scaled
 
 
-def item_losses(model: Prior, noise_schedule: DDIMScheduler, batch: tuple[Tensor, Tensor, list[str]], t: Tensor, noise: Tensor) -> Tensor:
+def item_losses(
+    model: Prior, noise_schedule: DDIMScheduler, batch: tuple[Tensor, Tensor, list[str]], t: Tensor, noise: Tensor
+) -> Tensor:
     """(B,) v-prediction errors, weighted towards the hole."""
     pictures, holes, prompts = batch
     both = model.latents(torch.cat([pictures, pictures * (1 - holes)]))
@@ -80,7 +84,8 @@ def item_losses(model: Prior, noise_schedule: DDIMScheduler, batch: tuple[Tensor
         output = model.unet(inputs, t, words).sample
     weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * cells
     error = (output.float() - target) ** 2
-    return (weight * error).mean((1, 2, 3)) / weight.mean((1, 2, 3))
+    each: Tensor = (weight * error).mean((1, 2, 3)) / weight.mean((1, 2, 3))
+    return each
 
 
 @torch.no_grad()
@@ -102,7 +107,106 @@ def heldout_loss(model: Prior, schedule: DDIMScheduler, photos: list[Tensor]) ->
     return {**means, "mean": float(np.mean(list(means.values())))}
 
 
+class Trainer:
+    """Model, average, optimiser and counters: all that a checkpoint holds, and one training step."""
+
+    def __init__(self, model: Prior, args: argparse.Namespace, device: torch.device) -> None:
+        self.model, self.args, self.device = model, args, device
+        self.schedule = architecture.scheduler()
+        self.optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2)
+        self.average = checkpoints.Average(model, 0.9995 if device.type == "cuda" else 0.998)
+        self.step, self.seconds, self.images = 0, 0.0, 0
+        self._resume()
+        self._restart = self.step
+        self._levels: dict[int, list[float]] = defaultdict(list)
+        self._generator = torch.Generator(device).manual_seed(self.step)
+        self._phases = [Phase(args.small, 128, args.batch), Phase(1.0, architecture.SIZE, max(1, args.batch // 4))]
+
+    def train_step(self, pictures: Pictures) -> None:
+        """Draw a batch, step, update the average; a step whose gradient is not finite is left out."""
+        share = self.seconds / (self.args.minutes * 60)
+        warm = min(1.0, (self.step - self._restart + 1) / 200)
+        rate = self.args.lr * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        phase = next(phase for phase in self._phases if share < phase.until)
+        batch, prompts = pictures.batch(phase.batch, phase.size)
+        holes = pictures.holes(phase.batch, phase.size)
+        draws = torch.rand(phase.batch, generator=self._generator, device=self.device).tolist()
+        prompts = ["" if draw < PROMPT_DROPOUT else prompt for draw, prompt in zip(draws, prompts, strict=True)]
+        t = torch.randint(0, 1000, (phase.batch,), generator=self._generator, device=self.device)
+        cells = (phase.batch, 4, phase.size // 4, phase.size // 4)
+        noise = torch.randn(cells, generator=self._generator, device=self.device)
+        losses = item_losses(self.model, self.schedule, (batch, holes, prompts), t, noise)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)):
+            self.optimiser.step()
+            self.average.update(self.model, self.step)
+        self.step, self.images = self.step + 1, self.images + phase.batch
+        self._log(t, losses, f"lr {rate:.1e} size {phase.size}")
+
+    def save(self, heldout: list[Tensor]) -> None:
+        """Write a checkpoint with the averaged model's held-out loss."""
+        live = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.weights)
+        loss = heldout_loss(self.model, self.schedule, heldout)
+        self.model.load_state_dict(live)
+        state: dict[str, object] = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "images": self.images,
+            "device": self.device.type,
+            "heldout": loss,
+        }
+        sys.stderr.write(f"checkpoint {state}\n")
+        groups = {"model": live, "average": self.average.weights, "moments": _moments(self.optimiser)}
+        checkpoints.save(self.args.out, groups, state)
+
+    def _resume(self) -> None:
+        found = checkpoints.load(self.args.out)
+        if found is None:
+            return
+        groups, state = found
+        self.model.load_state_dict(groups["model"])
+        self.average.weights = {key: value.to(self.device) for key, value in groups["average"].items()}
+        _restore_moments(self.optimiser, groups["moments"])
+        self.step, self.seconds = int(str(state["step"])), float(str(state["seconds"]))
+        self.images = int(str(state["images"]))
+
+    def _log(self, t: Tensor, losses: Tensor, text: str) -> None:
+        if self.step % 10 == 0:  # not every step: reading a loss waits for the device
+            for level, loss in zip((t // 250).tolist(), losses.tolist(), strict=True):
+                self._levels[level].append(loss)
+        if self.step % 100 == 0:
+            parts = " ".join(f"{level}:{np.mean(values[-200:]):.3f}" for level, values in sorted(self._levels.items()))
+            sys.stderr.write(f"step {self.step} images {self.images} {self.seconds:.0f} s {text} loss {parts}\n")
+
+
 def main() -> None:
+    args = _arguments()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    vae = AutoencoderKL.from_pretrained(args.vae).to(device, memory_format=torch.channels_last)
+    vae.requires_grad_(False).eval()
+    model = Prior(vae, vocabulary.build(args.out / "tokenizer")).to(device)
+    if args.weights is not None:
+        model.load_state_dict({k: v.float() for k, v in load_file(args.weights / "average.safetensors").items()})
+    trainer = Trainer(model, args, device)
+    pictures = Pictures(read_photos(args.photos, device), seed=trainer.step, device=device, procedural=0.3)
+    heldout = read_photos(args.heldout, device)
+    began = time.monotonic() - trainer.seconds
+    piece_ends, saved = time.monotonic() + args.piece * 60, time.monotonic()
+    while trainer.seconds < args.minutes * 60 and time.monotonic() < piece_ends:
+        trainer.train_step(pictures)
+        trainer.seconds = time.monotonic() - began
+        if time.monotonic() - saved > args.every:
+            trainer.save(heldout)
+            saved = time.monotonic()
+    trainer.save(heldout)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="assembled autoencoder folder")
     parser.add_argument("--photos", type=Path, required=True)
@@ -111,71 +215,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--piece", type=float, default=math.inf, help="end this call after so many minutes")
     parser.add_argument("--lr", type=float, default=6e-4)
-    parser.add_argument("--batch", type=int, default=24, help="at 128 px; the full size takes a quarter")
+    parser.add_argument("--batch", type=int, default=16, help="at 128 px; the full size takes a quarter")
     parser.add_argument("--small", type=float, default=0.65, help="share of the time at 128 px")
-    parser.add_argument("--every", type=float, default=300, help="seconds between checkpoints")
+    parser.add_argument("--every", type=float, default=420, help="seconds between checkpoints")
     parser.add_argument("--weights", type=Path, help="folder with average.safetensors to start from")
-    args = parser.parse_args()
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(0)
-    vae = AutoencoderKL.from_pretrained(args.vae).to(device, memory_format=torch.channels_last)
-    vae.requires_grad_(False).eval()
-    model = Prior(vae, vocabulary.build(args.out / "tokenizer")).to(device)
-    if args.weights is not None:
-        model.load_state_dict({k: v.float() for k, v in load_file(args.weights / "average.safetensors").items()})
-    schedule = architecture.scheduler()
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2)
-    average = checkpoints.Average(model, 0.9995 if device.type == "cuda" else 0.998)
-    step, used, seen = 0, 0.0, 0
-    if (found := checkpoints.load(args.out)) is not None:
-        groups, state = found
-        model.load_state_dict(groups["model"])
-        average.weights = {key: value.to(device) for key, value in groups["average"].items()}
-        if "moments" in groups:
-            _restore_moments(optimiser, groups["moments"])
-        step, used, seen = int(str(state["step"])), float(str(state["seconds"])), int(str(state["images"]))
-
-    phases = [Phase(args.small, 128, args.batch), Phase(1.0, architecture.SIZE, max(1, args.batch // 4))]
-    pictures = Pictures(read_photos(args.photos, device), seed=step, device=device, procedural=0.3)
-    heldout = read_photos(args.heldout, device)
-    generator = torch.Generator(device).manual_seed(step)
-    began = time.monotonic() - used
-    piece_ends, saved = time.monotonic() + args.piece * 60, time.monotonic()
-    restart, levels = step, defaultdict(list)
-    while (used := time.monotonic() - began) < args.minutes * 60 and time.monotonic() < piece_ends:
-        share = used / (args.minutes * 60)
-        warm = min(1.0, (step - restart + 1) / 200)
-        rate = args.lr * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * share)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        phase = next(phase for phase in phases if share < phase.until)
-        batch, prompts = pictures.batch(phase.batch, phase.size)
-        holes = pictures.holes(phase.batch, phase.size)
-        draws = torch.rand(phase.batch, generator=generator, device=device).tolist()
-        prompts = ["" if draw < PROMPT_DROPOUT else prompt for draw, prompt in zip(draws, prompts, strict=True)]
-        t = torch.randint(0, 1000, (phase.batch,), generator=generator, device=device)
-        noise = torch.randn(
-            phase.batch, 4, phase.size // 4, phase.size // 4, generator=generator, device=device
-        )
-        losses = item_losses(model, schedule, (batch, holes, prompts), t, noise)
-        optimiser.zero_grad(set_to_none=True)
-        losses.mean().backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        if torch.isfinite(norm):
-            optimiser.step()
-            average.update(model, step)
-        step, seen = step + 1, seen + phase.batch
-        if step % 10 == 0:
-            for level, loss in zip((t // 250).tolist(), losses.tolist(), strict=True):
-                levels[level].append(loss)
-        if step % 100 == 0:
-            parts = " ".join(f"{level}:{np.mean(values[-200:]):.3f}" for level, values in sorted(levels.items()))
-            sys.stderr.write(f"step {step} images {seen} {used:.0f} s lr {rate:.1e} size {phase.size} loss {parts}\n")
-        if time.monotonic() - saved > args.every:
-            _save(args.out, model, average, optimiser, {"step": step, "seconds": used, "images": seen}, heldout)
-            saved = time.monotonic()
-    _save(args.out, model, average, optimiser, {"step": step, "seconds": used, "images": seen}, heldout)
+    return parser.parse_args()
 
 
 def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -189,22 +233,6 @@ def _restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor
         index, name = key.split(".")
         state[int(index)][name] = value
     optimiser.load_state_dict({"state": dict(state), "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _save(
-    out: Path,
-    model: Prior,
-    average: checkpoints.Average,
-    optimiser: torch.optim.Optimizer,
-    state: dict[str, object],
-    heldout: list[Tensor],
-) -> None:
-    live = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(average.weights)
-    state["heldout"] = heldout_loss(model, architecture.scheduler(), heldout)
-    model.load_state_dict(live)
-    sys.stderr.write(f"checkpoint {state}\n")
-    checkpoints.save(out, {"model": live, "average": average.weights, "moments": _moments(optimiser)}, state)
 
 
 if __name__ == "__main__":

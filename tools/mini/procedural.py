@@ -24,7 +24,8 @@ def power_law_noise(count: int, size: int, generator: torch.Generator) -> Tensor
     white = torch.randn(count, size, size, generator=generator, device=device)
     noise = torch.fft.irfft2(torch.fft.rfft2(white) * radius**-exponent, s=(size, size))
     noise = noise - noise.mean((1, 2), keepdim=True)
-    return (noise / noise.std((1, 2), keepdim=True).clamp_min(1e-6))[:, None]
+    scaled: Tensor = noise / noise.std((1, 2), keepdim=True).clamp_min(1e-6)
+    return scaled[:, None]
 
 
 def patterns(count: int, size: int, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-WORDS = """a an the of in on at with and to from by for near under over behind beside between photo picture image
+_TEXT = """a an the of in on at with and to from by for near under over behind beside between photo picture image
 drawing painting shapes texture pattern room kitchen bedroom table desk chair bed lamp shelf window door wall floor
 ceiling carpet curtain book mug cup bowl plate bottle vase flower flowers leaf leaves tree trees grass garden forest
 park street road house building church tower bridge city town square courtyard statue fountain roof brick stone wood
@@ -16,7 +16,8 @@ man woman child children family friends face hand hands smile hat coat dress sho
 berries apple bread cake coffee tea red green blue yellow orange purple pink brown black white grey dark light bright
 warm cold soft sharp old new small large big round square striped dotted wooden empty full left right front back top
 bottom close far wide view scene background foreground shadow reflection portrait landscape indoor outdoor one two
-three four five six many few sitting standing walking running looking holding playing sks""".split()
+three four five six many few sitting standing walking running looking holding playing sks"""
+WORDS = _TEXT.split()
 
 
 def build(folder: Path, size: int = 1500) -> CLIPTokenizer:
