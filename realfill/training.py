@@ -8,6 +8,7 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,7 +41,8 @@ def train(
         OutOfMemory: one item at a time is still too much for the device.
         OptionError: there are more processes than items in a batch.
     """
-    accelerator = Accelerator()
+    # Only where the base computes in bf16: None leaves it to `accelerate launch --mixed_precision`.
+    accelerator = Accelerator(mixed_precision="bf16" if backbone.dtype == torch.bfloat16 else None)
     if accelerator.num_processes > config.batch:
         raise OptionError(
             f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
@@ -60,9 +62,8 @@ def train(
             began = time.perf_counter()
             dropout.draw(state.step)
             batch = batches.draw(views, config, seed=seed, step=state.step, indices=indices)
-            loss, micro = _backward(
-                backbone, batch, seed=seed, step=state.step, indices=indices, total=config.batch, micro=micro
-            )
+            draws = Draws(seed, state.step, indices, total=config.batch)
+            loss, micro = _backward(accelerator, backbone, batch, draws=draws, micro=micro)
             loss = _reduce(accelerator, state.parameters, loss)
             norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip_norm)
             if not math.isfinite(loss) or not norm.isfinite():
@@ -89,8 +90,18 @@ def train(
         backbone.remember(0)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Which items of a step's batch this process computes: what their times and noise are drawn from."""
+
+    seed: int
+    step: int  # counted from 0
+    indices: Sequence[int]
+    total: int  # items of all processes together
+
+
 def _backward(
-    backbone: Backbone, batch: Batch, *, seed: int, step: int, indices: Sequence[int], total: int, micro: int
+    accelerator: Accelerator, backbone: Backbone, batch: Batch, *, draws: Draws, micro: int
 ) -> tuple[float, int]:
     """Accumulate the gradient of a step's mean loss in pieces of `micro` items.
 
@@ -102,11 +113,12 @@ def _backward(
             parameter.grad = None
         try:
             loss = 0.0
-            for start in range(0, len(indices), micro):
-                piece, keys = batch.part(start, start + micro), indices[start : start + micro]
-                t, noise = _draw_noise(backbone, piece, seed=seed, step=step, indices=keys)
-                share = realfill_loss(backbone, _on(piece, backbone), t=t, noise=noise).sum() / total
-                share.backward()  # type: ignore[no-untyped-call]
+            for start in range(0, len(draws.indices), micro):
+                piece = batch.part(start, start + micro)
+                t, noise = _draw_noise(backbone, piece, draws=draws, start=start)
+                with accelerator.autocast():
+                    share = realfill_loss(backbone, _on(piece, backbone), t=t, noise=noise).sum() / draws.total
+                accelerator.backward(share)
                 loss += share.item()
             return loss, micro
         except torch.OutOfMemoryError as error:
@@ -120,14 +132,12 @@ def _backward(
             torch.cuda.empty_cache()
 
 
-def _draw_noise(
-    backbone: Backbone, batch: Batch, *, seed: int, step: int, indices: Sequence[int]
-) -> tuple[Tensor, Tensor]:
+def _draw_noise(backbone: Backbone, batch: Batch, *, draws: Draws, start: int) -> tuple[Tensor, Tensor]:
     """Times (B,) and noise (B, c, h, w), each item's from (seed, step, index); drawn on the CPU."""
     height, width = (side // backbone.spec.cell for side in batch.pixels.shape[-2:])
     times, noises = [], []
-    for index in indices:
-        generator = torch.Generator().manual_seed(seeds.key(seed, seeds.Stream.NOISE, step, index))
+    for index in draws.indices[start : start + len(batch.pixels)]:
+        generator = torch.Generator().manual_seed(seeds.key(draws.seed, seeds.Stream.NOISE, draws.step, index))
         times.append(torch.randint(backbone.process.train_steps, (1,), generator=generator))
         noises.append(torch.randn(1, backbone.spec.latent_channels, height, width, generator=generator))
     return torch.cat(times).to(backbone.device), torch.cat(noises).to(backbone.device)

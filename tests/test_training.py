@@ -137,13 +137,16 @@ def test_other_seeds_train_otherwise(
 def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Scene) -> None:
     views = batches.prepare(toy, fit_of(toy), CONFIG, cell=tiny.spec.cell)
     batch = batches.draw(views, CONFIG, seed=3, step=0, indices=range(8))
-    drawn = [training._draw_noise(tiny, batch, seed=s, step=k, indices=range(8)) for s, k in ((3, 0), (3, 1), (4, 0))]
+    drawn = [
+        training._draw_noise(tiny, batch, draws=training.Draws(s, k, range(8), total=8), start=0)
+        for s, k in ((3, 0), (3, 1), (4, 0))
+    ]
     noises = torch.cat([noise for _, noise in drawn])
     assert len({noise.numpy().tobytes() for noise in noises}) == 24
     times = torch.cat([t for t, _ in drawn])
     assert len(set(times.tolist())) > 18 and times.min() >= 0 and times.max() < 1000
     assert abs(float(noises.mean())) < 0.05 and abs(float(noises.std()) - 1) < 0.05
-    again = training._draw_noise(tiny, batch.part(5, 6), seed=3, step=1, indices=[5])
+    again = training._draw_noise(tiny, batch.part(5, 6), draws=training.Draws(3, 1, [5], total=8), start=0)
     assert again[0] == drawn[1][0][5] and torch.equal(again[1][0], drawn[1][1][5])
 
 

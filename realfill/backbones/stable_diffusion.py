@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusionInpaintPipeline
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from realfill.backbones.base import Condition, Spec
@@ -141,16 +142,43 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
     Raises:
         WeightsError: the file is damaged, another kind of model, or its configs cannot be had.
     """
+    source = _configs_for(file)
     try:
         pipeline = StableDiffusionInpaintPipeline.from_single_file(
-            str(file), dtype=dtype, safety_checker=None, num_in_channels=9
+            str(file), config=source, torch_dtype=dtype, safety_checker=None
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise WeightsError(
-            f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} "
-            "Without network, give a diffusers folder instead."
+            f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} Its configs are those "
+            f"of {source}; without network, give that model's folder (hf download {source} --local-dir FOLDER) instead."
         ) from error
     return StableDiffusionInpaint(pipeline.to(device, dtype), name=name, weights_hash=weights_hash)
+
+
+# Width of the text that the U-Net attends to → where the configs are. Named by us, because what diffusers
+# would take for Stable Diffusion 2 was deleted from the hub.
+_CONFIGS = {
+    768: "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    1024: "sd2-community/stable-diffusion-2-inpainting",
+}
+_WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+def _configs_for(file: Path) -> str:
+    """The hub id whose configs fit a single-file checkpoint, told by its header alone."""
+    try:
+        with safe_open(str(file), framework="pt") as tensors:
+            width = tensors.get_slice(_WIDTH_KEY).get_shape()[1] if _WIDTH_KEY in tensors.keys() else 0  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{file.name} is damaged or no safetensors file: {_first_line(error)} Fetch it again."
+        ) from error
+    if width not in _CONFIGS:
+        raise WeightsError(
+            f"{file.name} is not a Stable Diffusion 1.5 or 2 checkpoint in the original layout; "
+            "give such a file, or a diffusers folder."
+        )
+    return _CONFIGS[width]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,91 @@
+"""Bases by name: what is found, what is refused, and with which sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from realfill import backbones
+from realfill.errors import OptionError, WeightsError
+
+WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def test_a_folder_is_found_and_loaded(tiny_base: Path) -> None:
+    assert backbones.find(str(tiny_base)) == tiny_base
+    assert backbones.load(str(tiny_base), device="cpu").spec.name == str(tiny_base)
+
+
+def test_mini_is_the_embedded_one_even_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = backbones.find("mini")
+    assert found is not None
+    assert found.parts[-2:] == ("assets", "mini")
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(OptionError, match=r"no base .minni.*mini, sd2"):
+        backbones.find("minni")
+
+
+def test_a_base_that_cannot_be_downloaded_says_what_to_do() -> None:
+    assert not backbones.present("sd2")
+    with pytest.raises(WeightsError) as caught:
+        backbones.load("sd2", device="cpu")
+    for part in ("sd2-community/stable-diffusion-2-inpainting", "hf download", "--base mini"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])
+def test_formats_that_can_run_code_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x80\x04")
+    with pytest.raises(WeightsError, match=r"not a \.safetensors file"):
+        backbones.load(str(tmp_path / name), device="cpu")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 40)
+    with pytest.raises(WeightsError, match="damaged"):
+        backbones.load(str(tmp_path / "model.safetensors"), device="cpu")
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="not a Stable Diffusion"):
+        backbones.load(str(tmp_path / "model.safetensors"), device="cpu")
+
+
+@pytest.mark.parametrize(("width", "source"), [(768, "stable-diffusion-v1-5"), (1024, "sd2-community")])
+def test_a_single_file_names_the_configs_it_needs(tmp_path: Path, width: int, source: str) -> None:
+    save_file({WIDTH_KEY: torch.zeros(4, width)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=source):
+        backbones.load(str(tmp_path / "model.safetensors"), device="cpu")
+
+
+def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="could not be loaded"):
+        backbones.load(str(tmp_path), device="cpu")
+
+
+def test_a_base_that_does_not_inpaint_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "plain"))
+    config = {**json.loads((folder / "unet" / "config.json").read_text()), "in_channels": 4}
+    shutil.rmtree(folder / "unet")
+    UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
+    with pytest.raises(WeightsError, match="not an inpainting model"):
+        backbones.load(str(folder), device="cpu")
