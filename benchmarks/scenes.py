@@ -1,4 +1,4 @@
-"""What training gives on scenes with ground truth: `python benchmarks/scenes.py SCENES_DIR -o DIR [--json]`.
+"""What training gives on scenes with ground truth: `python -m benchmarks.scenes SCENES_DIR -o DIR [--json]`.
 
 For every scene that has a target/gt.*: PSNR inside the hole at the target's own size, of the same base
 untrained and trained on the scene, mean over the preset's seeds and over the best quarter by matches,

@@ -5,7 +5,6 @@ its 1 x 1 convolutions, so that every stock class works with scaling_factor 1. W
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -73,8 +72,6 @@ def main() -> None:
         requires_safety_checker=False,
     )
     pipeline.to(dtype=torch.float16).save_pretrained(args.out, safe_serialization=True)
-    state = json.loads((args.prior / "state.json").read_text())
-    (args.out / "training.json").write_text(json.dumps(state, indent=2) + "\n")
 
 
 if __name__ == "__main__":
