@@ -52,7 +52,7 @@ def check_ramp(
     inside = ((at > reach) & (at < np.array(source) - 1 - reach)).all(1)
     error = seen[inside] - (20 + at[inside] @ np.array(slope))
     assert np.abs(error).max(initial=0) < 1.8  # roundings: of the ramp, between the two axes, of the result
-    if inside.sum() > 50:
+    if len(np.unique(seen[inside])) > 20:  # few values share their rounding, and its bias
         assert abs(error.mean()) < 0.4
 
 

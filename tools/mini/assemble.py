@@ -1,7 +1,8 @@
 """Put trained parts together: `python -m tools.mini.assemble --vae DIR [--prior DIR] --out assets/mini`.
 
 The autoencoder's latents are centred and scaled to unit deviation by folding the channel statistics into
-its 1 x 1 convolutions, so that every stock class works with scaling_factor 1. Weights are stored in fp16.
+its 1 x 1 convolutions, so that every stock class works with scaling_factor 1. Weights are stored in fp16, the small
+text encoder's in fp32.
 """
 
 import argparse
@@ -71,7 +72,11 @@ def main() -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(dtype=torch.float16).save_pretrained(args.out, safe_serialization=True)
+    # The text encoder stays in float32: transformers loads weights as they are stored, diffusers does not,
+    # and a pipeline loaded without a dtype would mix the two.
+    pipeline.vae.half()
+    pipeline.unet.half()
+    pipeline.save_pretrained(args.out, safe_serialization=True)
 
 
 if __name__ == "__main__":
