@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -191,7 +190,8 @@ def main() -> None:
     vae.requires_grad_(False).eval()
     model = Prior(vae, vocabulary.build(args.out / "tokenizer")).to(device)
     if args.weights is not None:
-        model.load_state_dict({k: v.float() for k, v in load_file(args.weights / "average.safetensors").items()})
+        model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.weights / "unet").float().state_dict())
+        model.text.load_state_dict(CLIPTextModel.from_pretrained(args.weights / "text_encoder").float().state_dict())
     trainer = Trainer(model, args, device)
     pictures = Pictures(read_photos(args.photos, device), seed=trainer.step, device=device, procedural=0.3)
     heldout = read_photos(args.heldout, device)
@@ -218,7 +218,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16, help="at 128 px; the full size takes a quarter")
     parser.add_argument("--small", type=float, default=0.65, help="share of the time at 128 px")
     parser.add_argument("--every", type=float, default=420, help="seconds between checkpoints")
-    parser.add_argument("--weights", type=Path, help="folder with average.safetensors to start from")
+    parser.add_argument("--weights", type=Path, help="assembled pipeline folder to start from, e.g. assets/mini")
     return parser.parse_args()
 
 
