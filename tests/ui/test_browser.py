@@ -138,13 +138,18 @@ def test_painting_marks_the_hole(page: Page, server: Server, toy_scene: Path) ->
     assert hole[40:50, 55:65].any()
 
 
-def test_from_photos_to_the_exported_picture(page: Page, server: Server, toy_scene: Path, tmp_path: Path) -> None:
+def bring_scene(page: Page, server: Server, folder: Path) -> None:
+    """Open the page and give it a scene folder's references, target and mask file."""
     page.goto(server.url)
-    upload(page, "#references", *sorted((toy_scene / "ref").iterdir()))
-    upload(page, "#target", toy_scene / "target" / "target.png")
+    upload(page, "#references", *sorted((folder / "ref").iterdir()))
+    upload(page, "#target", folder / "target" / "target.png")
     page.locator("#mask-from").get_by_label("From a file").check()
-    upload(page, "#mask-file", toy_scene / "target" / "mask.png")
+    upload(page, "#mask-file", folder / "target" / "mask.png")
     expect(page.locator("#mask-file")).to_contain_text("mask")
+
+
+def test_from_photos_to_the_exported_picture(page: Page, server: Server, toy_scene: Path, tmp_path: Path) -> None:
+    bring_scene(page, server, toy_scene)
     expect(page.locator("#references img")).to_have_count(2)
 
     page.get_by_role("tab", name="2 Train").click()
@@ -188,12 +193,7 @@ def _steps(run: Run) -> int:
 
 
 def test_stop_and_resume(page: Page, server: Server, toy_scene: Path) -> None:
-    page.goto(server.url)
-    upload(page, "#references", *sorted((toy_scene / "ref").iterdir()))
-    upload(page, "#target", toy_scene / "target" / "target.png")
-    page.locator("#mask-from").get_by_label("From a file").check()
-    upload(page, "#mask-file", toy_scene / "target" / "mask.png")
-    expect(page.locator("#mask-file")).to_contain_text("mask")
+    bring_scene(page, server, toy_scene)
     page.get_by_role("tab", name="2 Train").click()
     for setting, text in (("train-steps", "5000"), ("train-batch", "1"), ("sample-seeds", "0")):
         fill(page, setting, text)
