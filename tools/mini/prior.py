@@ -24,6 +24,8 @@ from tools.mini import architecture, checkpoints, vocabulary
 from tools.mini.data import PHOTO_PROMPT, Pictures, read_photos
 
 PROMPT_DROPOUT = 0.1
+REUSE = 4  # times an encoded picture is drawn on average, each time with other noise: encoding costs as much as a step
+RESERVOIR = 2048  # encoded pictures at hand
 KNOWN_WEIGHT = 0.25  # of the loss where the picture is given: copying is learnt quickly, filling is not
 
 
@@ -67,21 +69,73 @@ class Prior(nn.Module):
         return scaled
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Pictures in latent space: (B, 4, h, w) whole and with the hole blanked, and the hole's cells (B, 1, h, w)."""
+
+    clean: Tensor
+    masked: Tensor
+    cells: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def at(self, where: Tensor) -> "Encoded":
+        """The pictures of these indices."""
+        return Encoded(self.clean[where], self.masked[where], self.cells[where])
+
+
+def encode(model: Prior, pictures: Tensor, holes: Tensor) -> Encoded:
+    """Encodes (B, 3, H, W) in [-1, 1] with holes (B, 1, H, W) of 0 and 1."""
+    clean, masked = model.latents(torch.cat([pictures, pictures * (1 - holes)])).chunk(2)
+    return Encoded(clean, masked, F.interpolate(holes, clean.shape[-2:]))
+
+
+class Reservoir:
+    """Encoded pictures of one size, a few of them replaced at every draw."""
+
+    def __init__(self, model: Prior, pictures: Pictures, phase: Phase, seed: int) -> None:
+        self._model, self._pictures, self._phase = model, pictures, phase
+        self._rng = np.random.default_rng((seed, phase.size))
+        self._next = 0
+        self._prompts: list[str] = []
+        self._encoded: Encoded | None = None
+        for _ in range(8):
+            self._renew(phase.batch)
+
+    def draw(self) -> tuple[Encoded, list[str]]:
+        """A batch of the phase's size, and its prompts."""
+        self._renew(max(1, self._phase.batch // REUSE))
+        assert self._encoded is not None
+        where = self._rng.integers(0, len(self._prompts), self._phase.batch)
+        return self._encoded.at(torch.from_numpy(where)), [self._prompts[index] for index in where]
+
+    def _renew(self, count: int) -> None:
+        pictures, prompts = self._pictures.batch(count, self._phase.size)
+        fresh = encode(self._model, pictures, self._pictures.holes(count, self._phase.size))
+        if self._encoded is None:
+            self._encoded = Encoded(*(part.new_empty(RESERVOIR, *part.shape[1:]) for part in vars(fresh).values()))
+        for index, prompt in enumerate(prompts):
+            place = self._next % RESERVOIR
+            self._encoded.clean[place] = fresh.clean[index]
+            self._encoded.masked[place] = fresh.masked[index]
+            self._encoded.cells[place] = fresh.cells[index]
+            self._prompts[place : place + 1] = [prompt]
+            self._next += 1
+
+
 def item_losses(
-    model: Prior, noise_schedule: DDIMScheduler, batch: tuple[Tensor, Tensor, list[str]], t: Tensor, noise: Tensor
+    model: Prior, noise_schedule: DDIMScheduler, batch: tuple[Encoded, list[str]], t: Tensor, noise: Tensor
 ) -> Tensor:
     """(B,) v-prediction errors, weighted towards the hole."""
-    pictures, holes, prompts = batch
-    both = model.latents(torch.cat([pictures, pictures * (1 - holes)]))
-    clean, masked = both.chunk(2)
-    cells = F.interpolate(holes, clean.shape[-2:])
-    noisy = noise_schedule.add_noise(clean, noise, t)
-    target = noise_schedule.get_velocity(clean, noise, t)
-    with torch.autocast(pictures.device.type, torch.bfloat16):
-        words = model.words(prompts, pictures.device)
-        inputs = torch.cat([noisy, cells, masked], 1).contiguous(memory_format=torch.channels_last)
+    encoded, prompts = batch
+    noisy = noise_schedule.add_noise(encoded.clean, noise, t)
+    target = noise_schedule.get_velocity(encoded.clean, noise, t)
+    with torch.autocast(noisy.device.type, torch.bfloat16):
+        words = model.words(prompts, noisy.device)
+        inputs = torch.cat([noisy, encoded.cells, encoded.masked], 1).contiguous(memory_format=torch.channels_last)
         output = model.unet(inputs, t, words).sample
-    weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * cells
+    weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * encoded.cells
     error = (output.float() - target) ** 2
     each: Tensor = (weight * error).mean((1, 2, 3)) / weight.mean((1, 2, 3))
     return each
@@ -96,11 +150,11 @@ def heldout_loss(model: Prior, schedule: DDIMScheduler, photos: list[Tensor]) ->
     losses: dict[str, list[float]] = defaultdict(list)
     for _ in range(2):
         batch, _ = pictures.batch(8, architecture.SIZE)
-        holes = pictures.holes(8, architecture.SIZE)
+        encoded = encode(model, batch, pictures.holes(8, architecture.SIZE))
         for quarter in range(4):
             t = torch.full((8,), 125 + 250 * quarter, device=device)
-            noise = torch.randn(8, 4, *(side // 4 for side in batch.shape[-2:]), generator=generator, device=device)
-            values = item_losses(model, schedule, (batch, holes, [PHOTO_PROMPT] * 8), t, noise)
+            noise = torch.randn(encoded.clean.shape, generator=generator, device=device)
+            values = item_losses(model, schedule, (encoded, [PHOTO_PROMPT] * 8), t, noise)
             losses[f"t{125 + 250 * quarter}"].append(values.mean().item())
     means = {name: float(np.mean(values)) for name, values in losses.items()}
     return {**means, "mean": float(np.mean(list(means.values())))}
@@ -112,13 +166,16 @@ class Trainer:
     def __init__(self, model: Prior, args: argparse.Namespace, device: torch.device) -> None:
         self.model, self.args, self.device = model, args, device
         self.schedule = architecture.scheduler()
-        self.optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2)
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
+        )
         self.average = checkpoints.Average(model, 0.9995 if device.type == "cuda" else 0.998)
         self.step, self.seconds, self.images = 0, 0.0, 0
         self._resume()
         self._restart = self.step
         self._levels: dict[int, list[float]] = defaultdict(list)
         self._generator = torch.Generator(device).manual_seed(self.step)
+        self._reservoir: tuple[Phase, Reservoir] | None = None
         self._phases = [Phase(args.small, 128, args.batch), Phase(1.0, architecture.SIZE, max(1, args.batch // 4))]
 
     def train_step(self, pictures: Pictures) -> None:
@@ -129,14 +186,14 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         phase = next(phase for phase in self._phases if share < phase.until)
-        batch, prompts = pictures.batch(phase.batch, phase.size)
-        holes = pictures.holes(phase.batch, phase.size)
+        if self._reservoir is None or self._reservoir[0] != phase:
+            self._reservoir = phase, Reservoir(self.model, pictures, phase, self.step)
+        encoded, prompts = self._reservoir[1].draw()
         draws = torch.rand(phase.batch, generator=self._generator, device=self.device).tolist()
         prompts = ["" if draw < PROMPT_DROPOUT else prompt for draw, prompt in zip(draws, prompts, strict=True)]
         t = torch.randint(0, 1000, (phase.batch,), generator=self._generator, device=self.device)
-        cells = (phase.batch, 4, phase.size // 4, phase.size // 4)
-        noise = torch.randn(cells, generator=self._generator, device=self.device)
-        losses = item_losses(self.model, self.schedule, (batch, holes, prompts), t, noise)
+        noise = torch.randn(encoded.clean.shape, generator=self._generator, device=self.device)
+        losses = item_losses(self.model, self.schedule, (encoded, prompts), t, noise)
         self.optimiser.zero_grad(set_to_none=True)
         losses.mean().backward()  # type: ignore[no-untyped-call]
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)):
