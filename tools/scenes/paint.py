@@ -37,7 +37,7 @@ def font(kind: str, size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(str(folder / "DejaVuSansMono.woff2"), size)
     face = ImageFont.truetype(str(folder / "Inter.woff2"), size)
     axes = face.get_variation_axes()
-    weights = [_OWN[kind] if b"eight" in axis["name"] else axis["default"] for axis in axes]
+    weights = [float(_OWN[kind] if b"eight" in (axis["name"] or b"") else axis["default"] or 0) for axis in axes]
     face.set_variation_by_axes(weights)
     return face
 
@@ -98,8 +98,8 @@ def wood(rng: Rng, size: tuple[int, int], tone: str = "oak", planks: int = 1) ->
     for index in range(planks):
         inside = board == index
         part = (int(inside.sum()), width)
-        warp = noise(rng, part, (2, 3), 4) * 26 + noise(rng, part, (1, 1), 2) * 14
-        across = np.linspace(0, 9, part[0], dtype=np.float32)[:, None] + warp * 0.3
+        warp = noise(rng, part, (2, 1.2), 3) * 9 + noise(rng, part, (part[0] / 40, 2), 3) * 1.2
+        across = np.linspace(0, 11, part[0], dtype=np.float32)[:, None] + warp * 0.3
         for _ in range(int(rng.integers(0, 3))):  # knots push the rings aside
             y, x, spread = rng.uniform(0, part[0]), rng.uniform(0, width), part[0] * rng.uniform(0.06, 0.12)
             grid_y, grid_x = np.mgrid[0 : part[0], 0:width]
@@ -107,14 +107,14 @@ def wood(rng: Rng, size: tuple[int, int], tone: str = "oak", planks: int = 1) ->
             across = across + 2.4 * np.exp(-(distance**2)) * np.sign(grid_y - y)
         rings = 0.5 + 0.5 * np.sin(across * 2 * np.pi)
         fine = noise(rng, part, (part[0] / 5, 5), 3)
-        value = 0.25 + 0.35 * rings**1.5 + 0.45 * (fine - 0.5) + 0.3 * (noise(rng, part, (1, 2), 3) - 0.3)
+        value = 0.3 + 0.25 * rings**1.5 + 0.45 * (fine - 0.5) + 0.3 * (noise(rng, part, (1, 2), 3) - 0.3)
         picture[inside] = ramp(np.clip(value, 0, 1), stops) * rng.uniform(0.86, 1.06)
     pores = noise(rng, size, (height / 3, max(4, width / 60)), 1)
     picture = picture * (1 - 0.3 * np.clip(pores - 0.72, 0, 1)[..., None] * 3)
     if planks > 1:
         gap = np.abs(rows - np.round(rows)) < 0.008
         picture[gap] *= 0.3
-    return np.clip(picture, 0, 1)
+    return np.asarray(np.clip(picture, 0, 1), np.float32)
 
 
 def bricks(rng: Rng, size: tuple[int, int], rows: int = 16, columns: int = 6) -> tuple[Array, Array]:
@@ -168,13 +168,17 @@ def cobbles(rng: Rng, size: tuple[int, int], count: int = 22) -> tuple[Array, Ar
     row = np.floor(y / height * count).astype(int) % count
     place = x / width * count + rng.random(count).astype(np.float32)[row]
     column = np.floor(place).astype(int) % count
-    edge = np.minimum(np.minimum((y / height * count) % 1, 1 - (y / height * count) % 1), np.minimum(place % 1, 1 - place % 1))
+    edge = np.minimum(
+        np.minimum((y / height * count) % 1, 1 - (y / height * count) % 1), np.minimum(place % 1, 1 - place % 1)
+    )
     dome = np.clip(edge * 5, 0, 1) ** 0.6
     shade = rng.random((count, count)).astype(np.float32)[row, column]
     fine = noise(rng, size, (height / 5, width / 5), 3)
     stone = ramp(np.clip(shade * 0.7 + fine * 0.4 - 0.05, 0, 1), [(0, "#55524e"), (0.5, "#86817a"), (1, "#b3aa9c")])
     sand = ramp(fine, [(0.0, "#5d5648"), (1.0, "#8d8372")])
-    picture = blend(sand, stone, np.clip((dome - 0.3) * 4, 0, 1)) * (0.8 + 0.3 * noise(rng, size, (3, 3), 4)[..., None])
+    picture = blend(sand * 0.7, stone, np.clip((dome - 0.3) * 4, 0, 1)) * (
+        0.8 + 0.3 * noise(rng, size, (3, 3), 4)[..., None]
+    )
     return np.clip(picture, 0, 1), np.asarray(dome, np.float32)
 
 
@@ -212,4 +216,4 @@ def cloth(rng: Rng, size: tuple[int, int], kind: str, colours: list[str], repeat
         picture = np.broadcast_to(first, (height, width, 3))
     weave = 0.9 + 0.1 * np.sin(y * 2.1) * np.sin(x * 2.1)
     fade = 0.85 + 0.2 * noise(rng, size, (5, 5), 5)
-    return np.clip(np.asarray(picture, np.float32) * (weave * fade)[..., None], 0, 1)
+    return np.asarray(np.clip(np.asarray(picture, np.float32) * (weave * fade)[..., None], 0, 1), np.float32)
