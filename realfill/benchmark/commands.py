@@ -1,0 +1,260 @@
+"""The commands `bench`, `bench-score` and `bench-get`. torch is imported by the ones that need it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realfill.errors import OptionError
+from realfill.options import Options, with_options
+
+if TYPE_CHECKING:
+    from realfill.benchmark.plan import Scoring
+    from realfill.benchmark.results import Results
+    from realfill.benchmark.store import Store
+
+MATCHERS = ("loftr", "aliked", "sift")
+
+OutOption = Annotated[Path, typer.Option("-o", "--out", help="The benchmark's folder.", metavar="DIR")]
+ScenesOption = Annotated[str, typer.Option(help="Only these scenes, like 0-4,berry_bowl.")]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="A folder with the metrics' weights: dino-vits16/, clip-vit-base-patch32/, dreamsim/."),
+]
+MatchersOption = Annotated[
+    str, typer.Option(help="Matchers that are compared; the first one here ranks. [default: --matcher and the others]")
+]
+FetchOption = Annotated[bool, typer.Option("--fetch", help="Download the metrics' and matchers' weights if missing.")]
+WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Scenes at once, each in a process.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
+
+
+@with_options
+def bench(  # noqa: PLR0913, a parameter is an option
+    root: Annotated[Path, typer.Argument(help="A folder of scenes, such as RealBench.", metavar="ROOT")],
+    *,
+    out: OutOption,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="realfill, untrained, draft, telea, ns, stitch, sd-inpaint, paint-by-example, dreambooth; repeatable. "
+            "[default: realfill, draft, telea, ns, stitch]"
+        ),
+    ] = None,
+    scenes: ScenesOption = "",
+    references: Annotated[str, typer.Option(help="Also with only so many references, like 1-5.")] = "",
+    prompts: Annotated[Path | None, typer.Option(help="JSON of scene: prompt, for sd-inpaint.")] = None,
+    text_base: Annotated[str, typer.Option(help="Text-to-image base of dreambooth: a folder or hub id.")] = "",
+    example_base: Annotated[str, typer.Option(help="Base of paint-by-example: a folder or hub id.")] = "",
+    matchers: MatchersOption = "",
+    weights: WeightsOption = None,
+    fetch: FetchOption = False,
+    workers: WorkersOption = 1,
+    options: Options,
+) -> None:
+    """Complete scenes with ground truth by several methods and measure: the paper's tables, plots, a report.
+
+    The same command again goes on where it ended.
+    """
+    from realfill.benchmark import cases
+
+    if options.variants:
+        raise OptionError("Scene variants have no ground truth; leave --variants out.")
+    found, without = cases.find(root, scenes)
+    config = options.config(out)
+    told = _prompts(prompts)
+    counts = _counts(references)
+
+    from realfill import devices
+    from realfill.benchmark import executors, methods, running
+    from realfill.benchmark.plan import Plan
+    from realfill.events import Notice
+    from realfill.progress import Progress
+
+    device = devices.choose(options.device)
+    select = config.select
+    matching = {
+        "matchers": _names(matchers) or tuple(dict.fromkeys([select.matcher, *MATCHERS])),
+        "matcher_weights": select.weights,
+        "weights_of": select.matcher,
+        "size": select.size,
+        "confidence": select.confidence,
+        "context": config.fit.context,
+    }
+    plan = Plan(
+        out=out.resolve(),
+        methods=tuple(methods.expand(method or (), counts)),
+        config=config,
+        scoring=_scoring(matching, device, weights, fetch=fetch),
+        device=device,
+        prompts=told,
+        text_base=text_base,
+        example_base=example_base,
+    )
+    show = Progress()
+    if without:
+        show(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
+    results = running.run(plan, root, found, executor=executors.choose(workers), report=show)
+    _say(plan.out, results, options.json)
+
+
+def bench_score(  # noqa: PLR0913
+    folder: Annotated[Path, typer.Argument(help="A benchmark's folder, or a new one for --add.", metavar="DIR")],
+    *,
+    root: Annotated[Path | None, typer.Option(help="The scenes. [default: where DIR's were]", metavar="ROOT")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option(help="Score other pictures too, FOLDER/SCENE/SEED.png.", metavar="NAME=FOLDER")
+    ] = None,
+    scenes: ScenesOption = "",
+    matchers: MatchersOption = "",
+    matcher_weights: Annotated[Path | None, typer.Option(help="A file with the first matcher's weights.")] = None,
+    weights: WeightsOption = None,
+    fetch: FetchOption = False,
+    workers: WorkersOption = 1,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score the pictures in a benchmark's folder (again), and pictures that others made."""
+    from realfill.benchmark import cases
+    from realfill.benchmark.store import Store
+
+    store = Store(folder.resolve())
+    place = _root(store, root)
+    found, _ = cases.find(place, scenes)
+    given = dict(_pair(text) for text in add or ())
+
+    from realfill import devices
+    from realfill.benchmark import executors, outside, running
+    from realfill.progress import Progress
+
+    chosen = devices.choose(device)
+    for name, pictures in given.items():
+        outside.add(store, name, pictures, found)
+    if not store.methods():
+        raise OptionError(f"{folder} holds no pictures; add some with --add NAME=FOLDER, or run: realfill bench.")
+    _remember(store, place, [case.name for case in found])
+    kept = dict(store.facts().get("scoring", {}).get("settings", {}))
+    if matchers:
+        kept["matchers"] = _names(matchers)
+    if matcher_weights is not None:
+        kept |= {"matcher_weights": str(matcher_weights.resolve()), "weights_of": ""}
+    wanted = _scoring(kept, chosen, weights, fetch=fetch)
+    results = running.rescore(store, found, wanted, executor=executors.choose(workers), report=Progress())
+    _say(store.folder, results, as_json)
+
+
+def bench_get(
+    archive: Annotated[Path | None, typer.Argument(help="RealBench's zip, once downloaded.", metavar="FILE")] = None,
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to unpack it; a new folder.")] = Path("RealBench"),
+    sha256: Annotated[str, typer.Option(help="The zip's SHA-256, if you know it.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say where RealBench is published, and unpack its zip."""
+    from realfill.benchmark import realbench
+
+    if archive is None:
+        typer.echo(realbench.WHERE)
+        if as_json:
+            _put({"where": realbench.WHERE})
+        return
+    found = realbench.unpack(archive, out, sha256=sha256)
+    typer.echo(f"{found.scenes} scenes with ground truth, {found.others} without, in {found.folder}.")
+    typer.echo(f"SHA-256 of the zip: {found.sha256}")
+    if as_json:
+        _put(vars(found))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command("bench")(bench)
+    app.command("bench-score")(bench_score)
+    app.command("bench-get")(bench_get)
+
+
+def _scoring(matching: dict[str, Any], device: str, weights: Path | None, *, fetch: bool) -> "Scoring":
+    from realfill.benchmark import scoring
+    from realfill.benchmark.plan import Scoring
+
+    if weights is not None and not weights.is_dir():
+        raise OptionError(f"There is no folder {weights}; --weights is a folder with the metrics' weights.")
+    names = tuple(matching.get("matchers") or MATCHERS)
+    scoring.check(names)
+    given = None if weights is None else weights.resolve()
+    return Scoring(device, given, fetch=fetch, **{**matching, "matchers": names})
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """`"loftr, sift"` → loftr, sift."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _prompts(file: Path | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    try:
+        data = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"{file} cannot be read as JSON ({error}); it holds scene names and their prompts."
+        ) from error
+    if not isinstance(data, dict) or not all(isinstance(value, str) and value.strip() for value in data.values()):
+        raise OptionError(f'{file} is not of the form {{"scene": "a photo of …"}}.')
+    return {str(name): " ".join(value.split()) for name, value in data.items()}
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """`"1-3"` → 1, 2, 3."""
+    if not text:
+        return ()
+    from realfill.config import parse_seeds
+    from realfill.scene import MOST_REFERENCES
+
+    counts = parse_seeds(text)
+    if not all(1 <= count <= MOST_REFERENCES for count in counts):
+        raise OptionError(f"--references {text} is beyond 1-{MOST_REFERENCES}; a scene has so many references.")
+    return counts
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not equals or not name.strip() or not folder:
+        raise OptionError(f"--add {text} has no name and folder; write it like --add theirs=FOLDER.")
+    return name.strip(), Path(folder)
+
+
+def _root(store: "Store", given: Path | None) -> Path:
+    known = store.facts().get("root")
+    if given is not None:
+        return given
+    if known is None:
+        raise OptionError(f"{store.folder} does not say where its scenes are; give them with --root.")
+    return Path(str(known))
+
+
+def _remember(store: "Store", root: Path, scenes: list[str]) -> None:
+    facts = store.facts()
+    before = facts.get("scenes", []) if facts.get("root") == str(root.resolve()) else []
+    names = list(dict.fromkeys([*before, *scenes]))
+    store.write_facts({"schema": 1, **facts, "root": str(root.resolve()), "scenes": names})
+
+
+def _say(folder: Path, results: "Results", as_json: bool) -> None:
+    from realfill.benchmark import results as tables
+
+    typer.echo(tables.markdown(results), nl=False)
+    typer.echo(f"{folder / 'report.html'}")
+    if as_json:
+        data = tables.as_json(results)
+        kept: dict[str, Any] = {
+            name: data[name] for name in ("table_1", "not_measured", "ranked_by", "without_picture")
+        }
+        _put({"folder": folder, "report": folder / "report.html", **kept})
+
+
+def _put(data: dict[str, Any]) -> None:
+    """One JSON object as the last line of stdout."""
+    sys.stdout.write(json.dumps(data, default=str) + "\n")
+    sys.stdout.flush()

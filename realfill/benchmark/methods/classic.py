@@ -1,0 +1,74 @@
+"""Methods without a learned prior: OpenCV's inpainting, and the draft by geometry."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from realfill.benchmark.methods.base import Method, Setup, at_target
+from realfill.errors import OptionError
+from realfill.images import Fit
+from realfill.sampling import Candidate
+from realfill.scene import Scene
+
+LONGEST = 768  # pixels; inpainting by diffusion is slow, and as smooth at this size as at the photo's own
+RADIUS = 5.0
+
+
+class Inpaint:
+    """OpenCV's inpainting at no more than 768 pixels, Telea's or by Navier and Stokes' equations."""
+
+    def __init__(self, kind: Literal["telea", "ns"]) -> None:
+        self._kind = cv2.INPAINT_TELEA if kind == "telea" else cv2.INPAINT_NS
+
+    def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """See `Method.__call__`."""
+        fit = shrunk(scene, LONGEST)
+        hole = fit.hole_in(scene.hole).astype(np.uint8)
+        working = np.asarray(cv2.inpaint(fit.photo_in(scene.target), hole, RADIUS, self._kind), np.uint8)
+        photo = at_target(scene, fit, working)
+        yield from (Candidate(seed, photo) for seed in seeds)
+
+
+class Draft:
+    """The geometric draft; where it held back it is plain inpainting, and says so."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """See `Method.__call__`."""
+        try:
+            from realfill import draft
+        except ImportError as error:
+            raise OptionError("The method draft is not part of this version; leave it out.") from error
+        from realfill import matching
+
+        select = self._setup.config.select
+        present = matching.available(select)[0]  # nothing is downloaded for a draft
+        matcher = matching.load(select.model_copy(update={"matcher": present}), self._setup.device)
+        made = draft.make(scene, matcher)
+        if made.reason:
+            self._setup.say(made.reason)
+        self._setup.facts["held_back"] = made.reason
+        photo = at_target(scene, made.frame, made.photo)
+        yield from (Candidate(seed, photo) for seed in seeds)
+
+
+def telea(setup: Setup) -> Method:
+    """Telea's method."""
+    return Inpaint("telea")
+
+
+def navier_stokes(setup: Setup) -> Method:
+    """By Navier and Stokes' equations."""
+    return Inpaint("ns")
+
+
+def shrunk(scene: Scene, longest: int) -> Fit:
+    """The whole target with its longest side at `longest` pixels at most."""
+    height, width = scene.hole.shape
+    scale = min(1.0, longest / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Fit((0.0, 0.0, float(width), float(height)), *size, photo_width=width, photo_height=height)

@@ -1,0 +1,161 @@
+"""All tables of a benchmark as plain data: what results.json holds and the report shows."""
+
+import csv
+import dataclasses
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from realfill import files
+from realfill.benchmark import analysis
+from realfill.benchmark.analysis import MATCHES, References, Row, Values
+from realfill.benchmark.metrics.base import COLUMNS
+from realfill.benchmark.store import Store
+
+RANKING_RATE = 0.75  # what the paper keeps is the best quarter
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything that was found."""
+
+    data: pd.DataFrame  # one row a picture
+    facts: dict[str, Any]  # bench.json
+    measured: list[str]  # columns with a value
+    missing: dict[str, str]  # column or matcher → why it was not measured
+    measured_by: dict[str, list[str]]  # column → protocols, libraries and weights; more than one cannot be compared
+    table_1: list[Row]
+    common_scenes: list[str]  # those of which every method has a picture
+    table_1_common: dict[str, Values]  # method → values over these alone: what can be compared where some have none
+    matchers: list[str]  # the first one ranks
+    table_2: dict[str, dict[float, Values]]  # method → rate → values
+    ranks: dict[str, dict[str, analysis.Ranks]]  # method → matcher → correlations
+    signals: dict[str, dict[str, Values]]  # method → matcher → values of the best quarter by it
+    references: list[References]
+    troubles: list[tuple[str, str, str]]
+    made_with: dict[str, dict[str, Any]]  # method → settings, base with weight hash, device
+
+
+def collect(store: Store) -> Results:
+    """Reads every score of a store."""
+    data, facts = analysis.frame(store), store.facts()
+    scored = facts.get("scoring", {})
+    names = analysis.matchers(data, (scored.get("matchers") or [""])[0])
+    main = data[~data["method"].map(analysis.by_references).astype(bool)]
+    chosen = analysis.varied(main)
+    rates = sorted({*analysis.RATES, *analysis.PAPER_RATES})
+    return Results(
+        data=data,
+        facts=facts,
+        measured=analysis.columns(data),
+        missing={name: str(why) for name, why in scored.get("missing", {}).items()},
+        measured_by=_measured_by(store),
+        table_1=analysis.table_1(store, data),
+        common_scenes=(common := analysis.common_scenes(main)),
+        table_1_common={
+            str(method): analysis.means(rows)
+            for method, rows in main[main["scene"].isin(common)].groupby("method", sort=False)
+        },
+        matchers=names,
+        table_2={method: analysis.table_2(data, method, names[0], rates) for method in chosen if names},
+        ranks={m: {name: analysis.rank_correlation(data, m, name) for name in names} for m in chosen},
+        signals={
+            m: {name: analysis.table_2(data, m, name, [RANKING_RATE])[RANKING_RATE] for name in names} for m in chosen
+        },
+        references=analysis.references(data),
+        troubles=analysis.troubles(store),
+        made_with={method: _made_with(store, method) for method in store.methods()},
+    )
+
+
+def _made_with(store: Store, method: str) -> dict[str, Any]:
+    """What made a method's pictures; the settings are the same for all its scenes, but for a scene's prompt."""
+    made = [store.made(method, scene) for scene in store.scenes(method)]
+    kept = ("settings", "base", "device")
+    known: list[dict[str, Any]] = [{name: one[name] for name in kept if name in one} for one in made]
+    return max(known, key=len, default={})
+
+
+def _measured_by(store: Store) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for method in store.methods():
+        for scene in store.scenes(method):
+            for name, identity in store.scores(method, scene).get("measured_by", {}).items():
+                found.setdefault(name, {})[str(identity)] = None
+    return {name: list(identities) for name, identities in sorted(found.items())}
+
+
+def write(store: Store, results: Results) -> None:
+    """Writes seeds.csv and results.json.
+
+    Raises:
+        DiskFull, RunError: they cannot be written.
+    """
+    files.write_bytes(store.folder / "seeds.csv", seeds_csv(results).encode())
+    files.write_json(store.folder / "results.json", as_json(results))
+
+
+def seeds_csv(results: Results) -> str:
+    """One line a picture; empty cells were not measured."""
+    counts = [MATCHES + name for name in results.matchers]
+    names = ["method", "scene", "seed", "file", *results.measured, *counts]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in results.data[names].itertuples(index=False, name=None):
+        writer.writerow(["" if pd.isna(value) else _cell(name, value) for name, value in zip(names, row, strict=True)])
+    return text.getvalue()
+
+
+def _cell(name: str, value: Any) -> Any:
+    return int(value) if name.startswith(MATCHES) else round(float(value), 6) if name in COLUMNS else value
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """All but the single pictures, as JSON data; null was not measured."""
+    return {
+        "schema": 1,
+        "asked": results.facts,
+        "columns": {name: dataclasses.asdict(column) for name, column in COLUMNS.items()},
+        "measured_by": results.measured_by,
+        "not_measured": results.missing,
+        "table_1": [dataclasses.asdict(row) for row in results.table_1],
+        "by_scene": analysis.by_scene(results.data),
+        "ranked_by": results.matchers[0] if results.matchers else None,
+        "table_2": {
+            method: {f"{rate:g}": row for rate, row in rows.items()} for method, rows in results.table_2.items()
+        },
+        "rank_correlation": {
+            method: {name: dataclasses.asdict(ranks) for name, ranks in found.items()}
+            for method, found in results.ranks.items()
+        },
+        "best_quarter_by_matcher": results.signals,
+        "references": [
+            {"method": one.method, "scenes": list(one.scenes), "counts": {str(n): v for n, v in one.counts.items()}}
+            for one in results.references
+        ],
+        "made_with": results.made_with,
+        "without_picture": [{"method": method, "scene": scene, "why": why} for method, scene, why in results.troubles],
+    }
+
+
+def markdown(results: Results) -> str:
+    """Table 1 as markdown, for docs and terminals."""
+    head = [f"{COLUMNS[name].title} {'↑' if COLUMNS[name].better == 'higher' else '↓'}" for name in results.measured]
+    lines = [
+        f"| method | {' | '.join(head)} | scenes | pictures | s a scene |",
+        f"|---|{'---|' * (len(head) + 3)}",
+    ]
+    for row in results.table_1:
+        values = [number(row.values[name], name) for name in results.measured]
+        scenes = f"{row.scenes}" + (f" ({row.no_result} without result)" if row.no_result else "")
+        seconds = "–" if row.seconds is None else f"{row.seconds:.0f}"
+        lines.append(f"| {row.title} | {' | '.join(values)} | {scenes} | {row.pictures} | {seconds} |")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None, column: str) -> str:
+    """A metric's value with its digits; a dash where it was not measured."""
+    return "–" if value is None else f"{value:.{COLUMNS[column].digits}f}"

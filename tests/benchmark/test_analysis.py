@@ -1,0 +1,138 @@
+"""Tables against numbers by hand: Table 1, Table 2, rank correlations, references."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from realfill.benchmark import analysis, results
+from realfill.benchmark.metrics.base import COLUMNS
+from realfill.benchmark.store import Store
+from realfill.images import save_photo
+from tests.benchmark.conftest import photo
+
+
+def _fill(store: Store, method: str, scene: str, psnr: Sequence[float], matches: Sequence[int], **more: object) -> None:
+    rows = {
+        str(seed): {"file": f"{seed}", "psnr": value, "dreamsim": -value / 100, "matches_sift": count}
+        for seed, (value, count) in enumerate(zip(psnr, matches, strict=True))
+    }
+    store.write_made(method, scene, {"title": method.title(), "seconds": 4.0, **more})
+    for seed in rows:
+        save_photo(photo(1, 8, 8), store.picture(method, scene, int(seed)))
+    store.write_scores(method, scene, {"scene": "s", "measured_by": {"psnr": "p"}, "seeds": rows})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    _fill(store, "realfill", "a", [10, 12, 14, 16], [1, 2, 3, 4])
+    _fill(store, "realfill", "b", [20, 24, 22, 30], [40, 20, 30, 10])
+    _fill(store, "telea", "a", [9], [0])
+    store.write_made("telea", "b", {"title": "Telea", "no_result": "It gave up."})
+    return store
+
+
+def _row(store: Store, method: str) -> analysis.Row:
+    return next(row for row in analysis.table_1(store, analysis.frame(store)) if row.method == method)
+
+
+def test_table_1_is_the_mean_over_seeds_and_then_over_scenes(store: Store) -> None:
+    _fill(store, "realfill", "c", [5], [1])  # one seed weighs as much as four
+    row = _row(store, "realfill")
+    assert row.values["psnr"] == pytest.approx((13 + 24 + 5) / 3)
+    assert row.values["dreamsim"] == pytest.approx(-(13 + 24 + 5) / 300)
+    assert (row.scenes, row.pictures, row.no_result, row.seconds) == (3, 9, 0, 4.0)
+
+
+def test_what_was_not_measured_is_none_and_never_zero(store: Store) -> None:
+    assert _row(store, "realfill").values["lpips"] is None
+    data = analysis.frame(store)
+    assert analysis.columns(data) == ["psnr", "dreamsim"]
+    assert results.number(None, "lpips") == "–"
+
+
+def test_a_scene_without_result_is_counted_and_not_averaged(store: Store) -> None:
+    row = _row(store, "telea")
+    assert (row.scenes, row.no_result, row.values["psnr"]) == (1, 1, 9)
+    found = results.collect(store)
+    assert found.troubles == [("telea", "b", "It gave up.")]
+    assert found.common_scenes == ["a"] and found.table_1_common["realfill"]["psnr"] == 13
+
+
+def test_table_2_drops_the_seeds_with_fewest_matches(store: Store) -> None:
+    table = analysis.table_2(analysis.frame(store), "realfill", "sift", [0.0, 0.25, 0.5, 0.75, 0.9])
+    psnr = {rate: row["psnr"] for rate, row in table.items()}
+    assert psnr == pytest.approx({0.0: 18.5, 0.25: (14 + 22) / 2, 0.5: (15 + 21) / 2, 0.75: (16 + 20) / 2, 0.9: 18})
+
+
+def test_rank_correlation_by_hand(store: Store) -> None:
+    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    # Scene a: the same order, 1. Scene b: ranks of PSNR 1 3 2 4 against 4 2 3 1: 1 - 6 (9 + 1 + 1 + 9) / 60 = -1.
+    assert ranks.scenes["a"]["psnr"] == pytest.approx(1) and ranks.scenes["b"]["psnr"] == pytest.approx(-1)
+    assert ranks.mean["psnr"] == pytest.approx(0) and ranks.pooled["psnr"] == pytest.approx(0)
+    # DreamSim is better when lower, so the sign is turned: better is positive.
+    assert ranks.scenes["a"]["dreamsim"] == pytest.approx(1)
+    assert ranks.mean["lpips"] is None
+
+
+def test_rank_correlation_with_ties(store: Store) -> None:
+    """Ranks of 1 2 2 4 are 1, 2.5, 2.5, 4: ρ = cov / (σ σ) = 4.5 / √(4.5 · 5)."""
+    _fill(store, "realfill", "a", [10, 12, 14, 16], [1, 2, 2, 4])
+    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    assert ranks.scenes["a"]["psnr"] == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    _fill(store, "realfill", "a", [10, 12, 14, 16], [3, 3, 3, 3])
+    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    assert ranks.scenes["a"]["psnr"] is None  # all equal: there is no order
+
+
+def test_references_are_compared_over_the_same_scenes(store: Store) -> None:
+    for scene, counts in {"a": (1, 2, 3), "b": (1, 2)}.items():
+        for count in counts:
+            _fill(store, f"realfill@{count}refs", scene, [10.0 * count], [1])
+    (found,) = analysis.references(analysis.frame(store))
+    assert (found.method, found.scenes) == ("realfill", ("a",))
+    assert {count: values["psnr"] for count, values in found.counts.items()} == {1: 10, 2: 20, 3: 30}
+
+
+def test_an_empty_store_has_empty_tables(tmp_path: Path) -> None:
+    found = results.collect(Store(tmp_path))
+    assert found.table_1 == [] and found.measured == [] and found.table_2 == {}
+    assert results.as_json(found)["ranked_by"] is None
+
+
+def test_csv_and_json(store: Store) -> None:
+    import csv
+    import json
+
+    found = results.collect(store)
+    results.write(store, found)
+    with (store.folder / "seeds.csv").open(newline="") as file:
+        rows: list[Mapping[str, str]] = list(csv.DictReader(file))
+    assert len(rows) == 9 and list(rows[0]) == ["method", "scene", "seed", "file", "psnr", "dreamsim", "matches_sift"]
+    assert (rows[1]["method"], rows[1]["seed"], rows[1]["psnr"], rows[1]["matches_sift"]) == (
+        "realfill",
+        "1",
+        "12.0",
+        "2",
+    )
+    data = json.loads((store.folder / "results.json").read_text())
+    assert data["table_1"][0]["values"]["lpips"] is None and data["by_scene"]["a"]["realfill"]["psnr"] == 13
+    assert data["ranked_by"] == "sift" and data["without_picture"][0]["why"] == "It gave up."
+    assert set(data["columns"]) == set(COLUMNS)
+
+
+def test_markdown(store: Store) -> None:
+    lines = results.markdown(results.collect(store)).splitlines()
+    assert lines[0] == "| method | PSNR ↑ | DreamSim ↓ | scenes | pictures | s a scene |"
+    assert lines[2] == "| Realfill | 18.50 | -0.185 | 2 | 8 | 4 |"
+    assert "(1 without result)" in lines[3]
+
+
+def test_the_papers_numbers_stand_apart() -> None:
+    from realfill.benchmark import published
+
+    assert [row.method for row in published.TABLE_1 if row.values["psnr"] > 15] == ["GeoComplete"]
+    assert published.TABLE_2[0.0].values == next(r for r in published.TABLE_1 if r.method == "RealFill").values
+    gains = [published.TABLE_2[rate].values["dreamsim"] for rate in (0.0, 0.25, 0.5, 0.75)]
+    assert gains == sorted(gains, reverse=True)

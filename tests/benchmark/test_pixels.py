@@ -1,0 +1,83 @@
+"""PSNR and SSIM against values by hand and a plain implementation."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from realfill.benchmark.metrics.base import Picture
+from realfill.errors import RunError
+from tests.benchmark.conftest import photo
+
+pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
+from realfill.benchmark.metrics.pixels import MOST, Psnr, Ssim
+
+Grey = npt.NDArray[np.float64]
+
+
+def _hole(height: int = 40, width: int = 56) -> npt.NDArray[np.bool_]:
+    hole = np.zeros((height, width), np.bool_)
+    hole[12:25, 20:44] = True
+    hole[0:6, 50:56] = True  # touches two edges of the picture
+    return hole
+
+
+def test_psnr_by_hand() -> None:
+    truth = np.full((8, 8, 3), 100, np.uint8)
+    hole = np.zeros((8, 8), np.bool_)
+    hole[2:4, 2:4] = True
+    off = truth.copy()
+    off[2:4, 2:4] = 110  # ten grey levels: 20 log10(255 / 10)
+    off[0, 0] = 255  # known, so it does not count
+    half = truth.copy()
+    half[2, 2:4] = 110  # half of the pixels: 3.01 dB more
+    found = Psnr().measure(Picture(truth, "t"), hole, [Picture(off, "a"), Picture(half, "b"), Picture(truth, "t")])
+    assert found[0] == pytest.approx(20 * math.log10(25.5), abs=1e-4)
+    assert found[1] == pytest.approx(20 * math.log10(25.5) + 10 * math.log10(2), abs=1e-4)
+    assert found[2] == MOST
+
+
+def _ssim_map(a: Grey, b: Grey) -> Grey:
+    """Wang et al. 2004 with 11 px Gaussian windows of deviation 1.5, reflected at the borders, in plain loops."""
+    taps = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    window = np.outer(taps, taps) / taps.sum() ** 2
+
+    def mean(x: Grey) -> Grey:
+        padded = np.pad(x, 5, mode="reflect")
+        return np.array(
+            [[(padded[r : r + 11, c : c + 11] * window).sum() for c in range(x.shape[1])] for r in range(x.shape[0])]
+        )
+
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b, cov = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    found: Grey = ((2 * mean_a * mean_b + c1) * (2 * cov + c2)) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return found
+
+
+def test_ssim_against_a_plain_implementation() -> None:
+    truth, other, hole = photo(1), photo(2), _hole()
+    maps = [_ssim_map(other[..., c] / 255.0, truth[..., c] / 255.0) for c in range(3)]
+    wanted = np.mean([one[hole].mean() for one in maps])
+    found = Ssim().measure(Picture(truth, "t"), hole, [Picture(other, "o"), Picture(truth, "t")])
+    assert found[0] == pytest.approx(wanted, abs=2e-4)
+    assert found[1] == pytest.approx(1, abs=1e-5)
+
+
+def test_ssim_looks_no_further_than_its_windows_reach() -> None:
+    truth, hole = photo(1, 64, 64), np.zeros((64, 64), np.bool_)
+    hole[30:34, 30:34] = True
+    near, far = truth.copy(), truth.copy()
+    near[24, 24] ^= 255  # six pixels off the hole: in no window of it
+    far[:10] = 0
+    close = truth.copy()
+    close[25:30, 25:39] ^= 255
+    values = Ssim().measure(Picture(truth, "t"), hole, [Picture(p, "x") for p in (near, far, close)])
+    assert values[0] == values[1] == pytest.approx(1, abs=1e-5)
+    assert values[2] < 0.9
+
+
+def test_other_sizes_are_refused() -> None:
+    with pytest.raises(RunError, match="score equal sizes"):
+        Psnr().measure(Picture(photo(1), "t"), _hole(), [Picture(photo(1, 48, 56), "o")])
