@@ -8,6 +8,7 @@ from pathlib import Path
 
 from realfill.errors import EXIT_INPUT, InputError, OptionError
 from ui import uploads
+from ui.door import is_loopback, read_users
 
 PORT = 7860
 
@@ -15,22 +16,27 @@ PORT = 7860
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line's options; `host` and `port` come from gradio's variables where they are left out.
 
+    `users` are the passwords by user, empty where nobody has to sign in.
+
     Raises:
-        OptionError: a variable is wrong, or asks for the network without the option.
+        OptionError: a value is wrong, or strangers could reach the page and nobody would have to sign in.
     """
     parser = argparse.ArgumentParser(prog="app.py", description="Opens RealFill Studio in the browser.")
     parser.add_argument("--port", type=int, help=f"port to listen on (GRADIO_SERVER_PORT, else {PORT})")
     parser.add_argument("--host", help="address to listen on (this machine alone, else e.g. 0.0.0.0)")
+    parser.add_argument("--auth", help="USER:PASSWORD, or a file with such lines; needed where others can reach it")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder of the runs (runs)")
     parser.add_argument("--base", help="base for new runs: mini, sd2, a folder, a .safetensors file or a hub id")
     given = parser.parse_args(arguments)
+    space = bool(os.environ.get("SPACE_ID"))
     if given.host is None:
-        given.host = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
-        if not _is_local(given.host) and not os.environ.get("SPACE_ID"):
-            raise OptionError(
-                f"GRADIO_SERVER_NAME={given.host} opens the page to the network; "
-                f"if that is meant, give --host {given.host}."
-            )
+        given.host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if space else "127.0.0.1")
+    given.users = read_users(given.auth) if given.auth else {}
+    if not (is_loopback(given.host) or space or given.users):
+        raise OptionError(
+            f"--host {given.host} opens the page to others; "
+            "say who may use it: --auth USER:PASSWORD, or --auth FILE with such lines."
+        )
     if given.port is None:
         port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
         if not port.isdecimal():
@@ -66,20 +72,20 @@ def serve(listener: socket.socket, given: argparse.Namespace, runs_dir: Path) ->
 
     uploads.sweep()
     host, port = given.host, given.port
-    app = server.build(Page(Jobs(runs_dir), given.base or default_base()).blocks, host, port)
-    shown = "localhost" if server.is_loopback(host) or host in ("0.0.0.0", "::") else host
+    jobs = Jobs(runs_dir)
+    page = Page(jobs, given.base or default_base())
+    app = server.build(page.blocks, host, port, given.users)
+    shown = "localhost" if is_loopback(host) or host in ("0.0.0.0", "::") else host
     sys.stderr.write(f"RealFill Studio is at http://{shown}:{port} (runs in {runs_dir}; Ctrl-C ends it)\n")
-    if not server.is_loopback(host):
-        sys.stderr.write("Everybody who can reach this address can use it and see its runs.\n")
+    if given.users:
+        sys.stderr.write("Who signs in can use it and see all its runs; put https before it on a network.\n")
+    jobs.tend()
+    page.projects.sweep()
     settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     try:
         uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:
         sys.stderr.write("Ended; runs that are being worked on go on.\n")
-
-
-def _is_local(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

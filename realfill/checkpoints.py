@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from realfill import files
-from realfill.errors import RunError
+from realfill.errors import OptionError, RunError
 
 _PARTS = ("adapter", "optimiser")
 
@@ -89,6 +89,22 @@ class TrainState:
             state.setdefault(places[parameter], {})[key] = tensor
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def load_adapter(folder: Path, step: int, parameters: dict[str, Tensor]) -> None:
+    """Puts the adapter of checkpoint `folder/<step>` into `parameters`, as `adapters.parameters` names them.
+
+    Raises:
+        OptionError: there is no such checkpoint, it is damaged, or it belongs to other settings.
+    """
+    known = ", ".join(map(str, steps(folder))) or "none"
+    adapter = _read(folder / f"{step:06d}", "adapter")
+    if adapter is None:
+        raise OptionError(f"There is no good checkpoint of step {step}; there are {known} (sample.checkpoint).")
+    if {n: t.shape for n, t in adapter.items()} != {n: t.shape for n, t in parameters.items()}:
+        raise OptionError(f"Checkpoint {step} belongs to other settings or another base; there are {known}.")
+    for name, tensor in adapter.items():
+        parameters[name].data.copy_(tensor)
 
 
 def steps(folder: Path) -> list[int]:

@@ -1,12 +1,14 @@
-"""The chosen picture as a file at the target's own size, with the record of how it was made."""
+"""What leaves a run: pictures at the target's own size with the record of how they were made, adapter, project."""
 
-from collections.abc import Mapping
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from realfill import compositing, files, images
+from realfill import compositing, drafts, files, images, seeds
 from realfill import scene as scenes
 from realfill.errors import OptionError, RunError
 from realfill.runs import Run
@@ -21,6 +23,7 @@ FORMATS: Mapping[str, Format] = {
     ".tiff": "tiff",
     ".webp": "webp",
 }
+_NOT_PACKED = ("lock", "log.txt", "stop")
 
 
 def choice(run: Run) -> tuple[int, int | None]:
@@ -65,10 +68,68 @@ def render(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
     fit, wanted = fit_of(run), run.config.export
     if fit is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
-    covered = fit.covered()[..., None]  # a wide feather may reach beyond what was generated
-    generated = np.where(covered, fit.photo_out(run.read_seed(seed)), scene.target)
+    covered = fit.covered()  # a wide feather may reach beyond what was generated
+    generated = np.where(covered[..., None], enlarged(run, scene, seed, fit), scene.target)
+    if wanted.match_colour:
+        generated = compositing.match_colour(
+            scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
+        )
     picture = compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather)
     return images.encode(picture, file_format, quality=wanted.quality, record=record(run, seed))
+
+
+def enlarged(run: Run, scene: Scene, seed: int, fit: images.Fit) -> images.Photo:
+    """A seed's picture at the target's own size (H, W, 3), black beyond the fit.
+
+    What geometry vouches for gets the references' own detail, which the working size had no room for.
+    """
+    generated = fit.photo_out(run.read_seed(seed))
+    draft = drafts.load(run.draft_folder) if run.config.guide.detail and run.kind(seed) else None
+    if draft is None or draft.reason:
+        return generated
+    return drafts.with_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)
+
+
+def settings(run: Run) -> bytes:
+    """All settings of the run with base and versions, as readable JSON."""
+    facts = {name: run.fact(name) for name in ("created", "config", "base", "device", "versions", "adapter_steps")}
+    return json.dumps({"name": run.name, **facts}, indent=1, ensure_ascii=False).encode()
+
+
+def pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:
+    """A zip with the composite of each seed and the run's settings."""
+    suffix = next(suffix for suffix, name in FORMATS.items() if name == file_format)
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for seed in seeds:
+            archive.writestr(f"{run.seed_path(seed).stem}{suffix}", render(run, scene, seed, file_format))
+        archive.writestr("settings.json", settings(run))
+
+
+def lora(run: Run, into: BinaryIO) -> None:
+    """A zip with the adapter, as stock pipelines load it, and the settings that made it.
+
+    Raises:
+        RunError: training has not finished yet.
+    """
+    if not run.lora.is_dir():
+        raise RunError("There is no adapter yet; it is there when training has finished.")
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(run.lora.rglob("*")):
+            archive.write(path, path.relative_to(run.lora).as_posix())
+        archive.writestr("settings.json", settings(run))
+
+
+def project(run: Run, into: BinaryIO) -> None:
+    """A zip of the whole run: unpacked among other runs it opens and goes on.
+
+    Left out are logs and locks, and links, which may lead anywhere.
+    """
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(run.folder.rglob("*")):
+            inside = path.relative_to(run.folder)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if path.is_file() and not path.is_symlink() and not hidden and str(inside) not in _NOT_PACKED:
+                archive.write(path, inside.as_posix())
 
 
 def export_file(run: Run, path: Path) -> int:

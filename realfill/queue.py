@@ -1,18 +1,15 @@
 """The queue of runs, as files: whoever adds a run, and the worker that takes them one at a time, oldest first.
 
-A run is waiting when its state says "queued"; its ticket is the time it was added. Each run is worked on by a
-process of its own, the same command a person would type, so that a crash of one costs nothing but that one,
-and memory comes back. The device lock lets one process of a user at a time compute on a device, whether it
-was started by a worker or by hand.
+A run is waiting when its state says "queued"; its ticket is the time it was added. The work itself is another
+process', which goes through the same command a person would type, so that a crash costs one run; that process
+stays warm for the next run (see hands.py). The device lock lets one process of a user at a time compute on a
+device, whether it was started by a worker or by hand.
 """
 
 import contextlib
 import getpass
 import os
 import re
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,8 +18,10 @@ from pathlib import Path
 
 from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
+from realfill.hands import Hand, Once, Warm
 from realfill.locks import Lock
-from realfill.runs import Run, listing
+from realfill.runs import Run, folders, opened
+from realfill.states import Status, Workplace
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 _POLL = 0.5  # seconds between looks at the folder
@@ -46,15 +45,22 @@ def submit(run: Run) -> int:
 
 def waiting(runs_dir: Path) -> list[Run]:
     """The queued runs of a folder of runs, in the order they are taken."""
-    tickets = {run.folder.name: (run.status(), run) for run in listing(runs_dir)}
-    queued = [(status.ticket, name, run) for name, (status, run) in tickets.items() if status.state == "queued"]
-    return [run for _, _, run in sorted(queued, key=lambda item: item[:2])]
+    runs = (opened(folder) for folder in _in_line(runs_dir))
+    return [run for run in runs if run is not None]
 
 
 def position(run: Run) -> int:
     """The place of a run among the waiting ones, 1 for the next; 0 when it does not wait."""
-    names = [other.folder.name for other in waiting(run.folder.resolve().parent)]
-    return names.index(run.folder.resolve().name) + 1 if run.folder.resolve().name in names else 0
+    here = run.folder.resolve()
+    line = _in_line(here.parent)
+    return line.index(here) + 1 if here in line else 0
+
+
+def _in_line(runs_dir: Path) -> list[Path]:
+    """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
+    statuses = [(Workplace(folder).status(), folder) for folder in folders(runs_dir)]
+    queued = [(status.ticket, folder.name, folder) for status, folder in statuses if status.state == "queued"]
+    return [folder for _, _, folder in sorted(queued)]
 
 
 @contextlib.contextmanager
@@ -103,23 +109,21 @@ def _device_file(name: str) -> Path:
 class Worker:
     """Takes the waiting runs of a folder one after another. One worker a folder.
 
-    `command` is what works on a run, its folder comes last. `idle`: seconds without work after which
-    the worker ends; 0 waits for ever.
+    `command`: what works on one run, its folder comes last; without it, a warm process works on all of them.
+    `idle`: seconds without work after which the worker ends, and the warm process with it; 0 waits for ever.
     """
 
     def __init__(self, runs_dir: Path, command: Sequence[str] = (), *, idle: float = 0.0) -> None:
         self.runs_dir = runs_dir
-        self.command = list(command) or [sys.executable, "-m", "realfill", "complete", "--queued", "--run"]
         self.idle = idle or _FOREVER
+        self._hand: Hand = Once(command) if command else Warm()
         self._lock = Lock(runs_dir / ".worker.lock")
         self._stop = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
 
     def stop(self) -> None:
         """Ends the worker; the run in work saves itself and goes back into the queue. For signal handlers."""
         self._stop.set()
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
+        self._hand.stop()
 
     def work(self, say: Callable[[str], None] = lambda sentence: None) -> int:
         """Works until stopped or idle for too long; returns how many runs it took.
@@ -131,10 +135,12 @@ class Worker:
             if not self._lock.acquire():
                 raise RunBusy(f"Another worker serves {self.runs_dir} already.")
             stack.callback(self._lock.release)
+            stack.callback(self._hand.close)
             return self._loop(say)
 
     def _loop(self, say: Callable[[str], None]) -> int:
         count, last = 0, time.monotonic()
+        self._hand.start()
         files.sweep(self.runs_dir)
         requeue_abandoned(self.runs_dir)
         while not self._stop.is_set():
@@ -151,15 +157,9 @@ class Worker:
         return count
 
     def _do(self, run: Run) -> None:
-        code = -1
-        with contextlib.suppress(OSError), (run.folder / "log.txt").open("ab") as log:
-            # a group of its own: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
-            command, nothing = [*self.command, str(run.folder)], subprocess.DEVNULL
-            self._child = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, start_new_session=True)
-            if self._stop.is_set():  # the signal came while the child was being started
-                self.stop()
-            code = self._child.wait()
-            self._child = None
+        code = self._hand.work(run.folder)
+        if not (run.folder / "run.json").exists():  # deleted meanwhile; a lock would make the folder anew
+            return
         with contextlib.suppress(RunBusy, DiskFull), run.lock():
             self._settle(run, code)
 
@@ -177,12 +177,22 @@ class Worker:
 
 def requeue_abandoned(runs_dir: Path) -> None:
     """Puts queued runs whose worker died back into their place, each at most `ATTEMPTS` times."""
-    for run in listing(runs_dir):
+    for run in map(Workplace, folders(runs_dir)):
         status = run.status()
-        if status.state == "interrupted" and status.ticket and status.attempts + 1 < ATTEMPTS:
+        if _abandoned(status):
             with contextlib.suppress(RunError), run.lock():
                 if run.status().state in ("running", "interrupted"):  # holding its lock, we know that nobody works
                     run.enter("queued", status.sentence, attempts=status.attempts + 1)
+
+
+def wants_worker(folder: Path) -> bool:
+    """Whether the run in a folder waits for a worker, or was left behind by one that died."""
+    status = Workplace(folder).status()
+    return status.state == "queued" or _abandoned(status)
+
+
+def _abandoned(status: Status) -> bool:
+    return status.state == "interrupted" and bool(status.ticket) and status.attempts + 1 < ATTEMPTS
 
 
 def worker_alive(runs_dir: Path) -> bool:

@@ -3,14 +3,14 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from realfill.images import Photo
 from realfill.masks import Hole
-from realfill.matching import Matcher
+from realfill.matching import Matcher, Matches
 
 FEW = 10  # fewer in the best candidate say little; the paper's worst example that still shows the scene has 9
 
@@ -25,6 +25,7 @@ class Score:
     seed: int
     matches: int  # the sum of per_reference
     per_reference: tuple[int, ...]
+    found: tuple[Matches, ...] = field(default=(), compare=False, repr=False)  # those in the hole; () where not kept
 
 
 def score(
@@ -47,8 +48,13 @@ def score(
             yield photo
 
     for found in matcher.stream(references, photos()):
-        counts = tuple(int(in_hole(matches.target_xy, hole).sum()) for matches in found)
-        yield Score(seeds.popleft(), sum(counts), counts)
+        inside = tuple(_only(matches, in_hole(matches.target_xy, hole)) for matches in found)
+        counts = tuple(len(matches) for matches in inside)
+        yield Score(seeds.popleft(), sum(counts), counts, inside)
+
+
+def _only(matches: Matches, keep: npt.NDArray[np.bool_]) -> Matches:
+    return Matches(matches.reference_xy[keep], matches.target_xy[keep], matches.confidence[keep])
 
 
 def in_hole(xy: npt.NDArray[np.floating], hole: Hole) -> npt.NDArray[np.bool_]:

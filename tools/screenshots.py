@@ -1,7 +1,7 @@
-"""Screenshots of the page for the README: `python -m tools.screenshots --out docs/images`.
+"""Screenshots of every step on the page, light and dark: `python -m tools.screenshots --example desk`.
 
-Makes a scene of procedural pictures (three views of one plane), completes it with mini, opens the page over that
-run in Chromium and photographs every tab, light and dark. Needs requirements-dev.txt and Debian's chromium.
+Starts the page over an empty folder of runs, opens a scene there, trains, browses and exports as a person would, and
+writes <step>-<light|dark>.jpg, each below 300 kB. Needs requirements-dev.txt and Debian's chromium.
 """
 
 import argparse
@@ -12,82 +12,135 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-from realfill import config, images
-from realfill.pipeline import complete
-from tools.mini.procedural import dead_leaves
+from realfill import examples
 
 ROOT = Path(__file__).resolve().parents[1]
+MOST_BYTES = 300_000
+PATIENCE = 3_600_000  # milliseconds that training and filling in may take
+WINDOW = {"width": 1440, "height": 900}
 
 
-def make_scene(folder: Path, *, seed: int) -> Path:
-    """Three references that see a plane from different places, and a target that misses a part of it."""
-    picture = dead_leaves(1, 768, torch.Generator().manual_seed(seed), leaves=60)[0]
-    plane = ((picture.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
-    corners = np.float32([[0, 0], [512, 0], [512, 384], [0, 384]])  # type: ignore[arg-type]
-    (folder / "ref").mkdir(parents=True)
-    (folder / "target").mkdir()
-    rng = np.random.default_rng(seed)
-    for index in range(4):
-        seen = corners + (80 + rng.uniform(-60, 60, 2) + rng.uniform(-25, 25, (4, 2)) + [48, 80]).astype(np.float32)
-        view = cv2.warpPerspective(plane, cv2.getPerspectiveTransform(seen, corners), (512, 384), flags=cv2.INTER_AREA)
-        if index < 3:
-            images.save_photo(view, folder / "ref" / f"{index}.png")
-    hole = np.zeros((384, 512), np.uint8)
-    hole[110:280, 180:360] = 255
-    images.save_photo(np.where(hole[..., None] > 0, np.uint8(255), view), folder / "target" / "target.png")
-    images.save_photo(np.repeat(hole[..., None], 3, 2), folder / "target" / "mask.png")
-    return folder
+class Camera:
+    """Photographs a page in both themes."""
+
+    def __init__(self, page: Page, out: Path) -> None:
+        self._page, self._out = page, out
+
+    def shoot(self, step: str) -> None:
+        """Writes <step>-light.jpg and <step>-dark.jpg, with as much quality as the size allows."""
+        for theme in ("light", "dark"):
+            self._page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            self._page.mouse.move(720, 895)
+            self._page.wait_for_timeout(700)
+            path = self._out / f"{step}-{theme}.jpg"
+            for quality in (90, 82, 72, 60):
+                self._page.screenshot(path=path, type="jpeg", quality=quality)
+                if path.stat().st_size < MOST_BYTES:
+                    break
+            print(f"{path}  {path.stat().st_size // 1000} kB")
 
 
-def photograph(runs_dir: Path, out: Path) -> None:
-    """Start the page over `runs_dir` and write <tab>-<light|dark>.png at 1440 x 900."""
+@contextmanager
+def serving(runs_dir: Path, base: str) -> Iterator[str]:
+    """The page over `runs_dir`, by its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--runs-dir", str(runs_dir)]
+    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--runs-dir", str(runs_dir), "--base", base]
     server = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(runs_dir.parent)})
     try:
-        for _ in range(300):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(url, timeout=2).close()
                 break
             except OSError:
                 time.sleep(0.2)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            for theme in ("light", "dark"):
-                page = browser.new_page(viewport={"width": 1440, "height": 900})
-                page.goto(f"{url}?__theme={theme}")
-                for number, tab in enumerate(("Scene", "Train", "Browse and export"), 1):
-                    page.get_by_role("tab", name=f"{number} {tab}").click()
-                    page.wait_for_timeout(4000)
-                    page.screenshot(path=out / f"{tab.split()[0].lower()}-{theme}.png")
-                page.close()
-            browser.close()
+        yield url
     finally:
         server.terminate()
         server.wait()
 
 
+def fill(page: Page, setting: str, text: str) -> None:
+    field = page.locator(f"#set-{setting} input, #set-{setting} textarea").first
+    field.fill(text)
+    field.press("Tab")
+
+
+def bring(page: Page, scene: Path, place: Path) -> None:
+    """Opens a scene folder on the page, as a zip."""
+    packed = place / f"{scene.name}.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(scene.rglob("*")):
+            if path.is_file() and path.parent.name in ("ref", "target"):
+                archive.write(path, path.relative_to(scene.parent))
+    page.locator("[data-pick=zip]").set_input_files(str(packed))
+    page.locator("#workbench .wb[data-empty=no]").wait_for(timeout=60_000)
+    page.wait_for_timeout(6000)  # thumbnails, and how much the references share with the target
+
+
+def journey(page: Page, camera: Camera, scene: Path, place: Path, given: argparse.Namespace) -> None:
+    """The whole way; what is photographed is what a person sees."""
+    page.locator("#workbench .wb[data-ready=yes]").wait_for(timeout=60_000)
+    page.wait_for_timeout(2000)
+    camera.shoot("welcome")
+    bring(page, scene, place)
+    camera.shoot("scene")
+    page.keyboard.press("2")
+    fill(page, "train-steps", str(given.steps))
+    fill(page, "sample-seeds", f"0-{given.seeds - 1}")
+    page.locator("#start").click()
+    page.wait_for_function("() => document.querySelectorAll('#strip li').length >= 3", timeout=PATIENCE)
+    camera.shoot("train")
+    page.keyboard.press("3")
+    page.wait_for_function("() => document.querySelectorAll('.rf-cell').length >= 5", timeout=PATIENCE)
+    camera.shoot("filling")
+    page.locator("#status [data-state=done]").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(2000)
+    page.locator(".rf-cell").first.click()
+    page.locator(".rf-after").wait_for()
+    page.wait_for_timeout(2000)
+    camera.shoot("browse")
+    page.get_by_role("tab", name="Reference").click()
+    camera.shoot("reference")
+    page.get_by_role("tab", name="Why this rank").click()
+    camera.shoot("matches")
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("radio", name="Whole photo").click()
+    page.locator("[data-large]").click()
+    camera.shoot("large")
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    camera.shoot("trained")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--example", help="one of the example scenes (the first)")
+    parser.add_argument("--scene", type=Path, help="a scene folder instead")
+    parser.add_argument("--base", default="mini")
     parser.add_argument("--steps", type=int, default=150)
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
-        folder = make_scene(Path(place) / "leaves", seed=11)
-        settings = config.make("mini", {"train.steps": args.steps})
-        complete(Path(place) / "runs" / "leaves", scene=folder, config=settings)
-        photograph(Path(place) / "runs", args.out)
+    parser.add_argument("--seeds", type=int, default=16)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    scene = given.scene or examples.find(given.example or examples.examples()[0].name).folder
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "runs", given.base) as url:
+        with sync_playwright() as playwright:
+            arguments = ["--no-sandbox", "--disable-gpu"]
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+            page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
+            page.goto(f"{url}?__theme=light")
+            journey(page, Camera(page, given.out), scene, Path(folder), given)
+            browser.close()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,12 @@ from realfill.config import Config
 MAIN = ("train.steps", "train.batch", "sample.seeds", "sample.steps", "select.matcher")
 """Settings shown at once; every other one is under "All settings"."""
 
-NOT_HERE = frozenset({"base", "variants", "export.feather", "export.quality", "select.weights"})
+NOT_HERE = frozenset(
+    {
+        *("base", "variants", "select.weights", "train.preview_every", "sample.checkpoint"),
+        *("export.feather", "export.quality", "export.match_colour"),
+    }
+)
 """Settings with a place of their own on the page, and the one that names a file of the server."""
 
 EMPTY_IS_A_VALUE = frozenset({"train.prompt"})
@@ -33,11 +38,12 @@ class Form:
         self._fields: dict[str, Component] = {}
         self._start = start
 
-    def build(self, names: Iterable[str]) -> None:
-        """Renders the named settings into the open gradio context."""
+    def build(self, names: Iterable[str], *, prefix: str = "set") -> None:
+        """Renders the named settings into the open gradio context; their elements' ids begin with `prefix`."""
         fields = config.flat_fields()
         for name in names:
-            self._fields[name] = _component(name, fields[name], to_text(value_of(self._start, name)))
+            identity = f"{prefix}-{name.replace('.', '-')}"
+            self._fields[name] = _component(name, fields[name], to_text(value_of(self._start, name)), identity)
 
     @property
     def inputs(self) -> list[Component]:
@@ -94,13 +100,13 @@ def label(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _component(name: str, info: Any, value: Any) -> Component:
+def _component(name: str, info: Any, value: Any, identity: str) -> Component:
     kind, low, high = _kind(info)
     common: dict[str, Any] = {
         "label": label(name),
         "info": info.description,
         "value": value,
-        "elem_id": "set-" + name.replace(".", "-"),
+        "elem_id": identity,
     }
     if typing.get_origin(kind) is Literal:
         return gr.Dropdown(list(typing.get_args(kind)), filterable=False, **common)

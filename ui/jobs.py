@@ -18,7 +18,11 @@ from realfill.config import Config
 from realfill.errors import RunError
 from realfill.masks import Hole
 from realfill.runs import Run
+from realfill.states import Workplace
+from ui import visitors
 
+LIVE = ("queued", "running")
+MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
 ROOM_FOR_SD2 = 8000  # MiB of GPU memory
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,24 +46,41 @@ class Jobs:
         self._worker: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
 
+    def folder(self, run_id: str) -> Path:
+        """The folder of a run that the asking visitor may see, by its id. Cheap: opens nothing.
+
+        Raises:
+            RunError: there is no such run here, or it is another visitor's; nobody learns which.
+        """
+        folder = self.runs_dir / run_id
+        there = _ID.fullmatch(run_id) and not folder.is_symlink() and (folder / "run.json").is_file()
+        if not there or not self.mine(folder):
+            raise RunError("There is no such run here; it may have been deleted.")
+        return folder
+
+    def mine(self, folder: Path) -> bool:
+        """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
+        if not visitors.on_space():
+            return True
+        asking = visitors.current()
+        return asking != visitors.NOBODY and (files.read_json(folder / "labels.json") or {}).get("owner") == asking
+
     def open(self, run_id: str) -> Run:
         """A run by its id, the name of its folder.
 
         Raises:
-            RunError: there is no such run here.
+            RunError: as `folder`.
         """
-        folder = self.runs_dir / run_id
-        if not _ID.fullmatch(run_id) or folder.is_symlink() or not (folder / "run.json").is_file():
-            raise RunError("There is no such run here; it may have been deleted.")
-        return Run.open(folder)
+        return Run.open(self.folder(run_id))
 
-    def names(self) -> list[tuple[str, str]]:
-        """(what to show, id) of every run, newest first."""
-        return [(f"{run.name[:24]} · {run.status().state}", run.folder.name) for run in runs.listing(self.runs_dir)]
+    def folders(self) -> list[Path]:
+        """The folders of all runs that the asking visitor may see; none is opened."""
+        return [folder for folder in runs.folders(self.runs_dir) if self.mine(folder)]
 
     def latest(self) -> str:
-        """The newest run's id; empty where there is none."""
-        return next((run.folder.name for run in runs.listing(self.runs_dir)), "")
+        """The id of the run that was worked on or changed last; empty where there is none."""
+        times = [((folder / "run.json").stat().st_mtime_ns, folder.name) for folder in self.folders()]
+        return max(times, default=(0, ""))[1]
 
     def start(self, inputs: Inputs, config: Config) -> Run:
         """Makes a run from the inputs and puts it into the queue.
@@ -67,11 +88,12 @@ class Jobs:
         Raises:
             SceneError, DiskFull, RunError: nothing is left behind then.
         """
+        self._room()
         folder = runs.new_folder(self.runs_dir)
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
             run = Run.create(folder, config)
-            run.label(name=inputs.target.stem[:60])
+            run.label(name=inputs.target.stem[:60], **owned())
         except BaseException:
             files.remove_folder(folder)
             raise
@@ -83,9 +105,35 @@ class Jobs:
 
         Raises:
             RunBusy: it is being worked on.
+            RunError: the visitor has enough runs waiting.
         """
+        self._room(run.folder)
         queue.submit(run)
         self.ensure_worker()
+
+    def tend(self) -> bool:
+        """Sees to it that a worker is there where runs wait for one, or were left behind by one that died.
+
+        Returns whether there are such runs.
+        """
+        wanted = any(queue.wants_worker(folder) for folder in runs.folders(self.runs_dir))
+        if wanted:
+            self.ensure_worker()
+        return wanted
+
+    def _room(self, but: Path | None = None) -> None:
+        """On a Space, where strangers share a device.
+
+        Raises:
+            RunError: the asking visitor keeps no id, or has `MOST` runs waiting or in work besides `but`.
+        """
+        if not visitors.on_space():
+            return
+        if visitors.current() == visitors.NOBODY:
+            raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
+        live = [item for item in self.folders() if item != but and Workplace(item).status().state in LIVE]
+        if len(live) >= MOST:
+            raise RunError(f"You have {MOST} runs waiting or in work; stop one or wait for it.")
 
     def ensure_worker(self) -> None:
         """Starts a worker where none serves the folder; it outlives the page's process."""
@@ -98,6 +146,12 @@ class Jobs:
                 self._worker = subprocess.Popen(
                     command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
+
+
+def owned() -> dict[str, str]:
+    """The label that says whose a new run is; none where runs are shared."""
+    asking = visitors.current()
+    return {"owner": asking} if asking else {}
 
 
 def default_base() -> str:

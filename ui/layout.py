@@ -1,11 +1,11 @@
-"""The page: header, tabs, and what happens when something is pressed.
+"""The page: rail, tabs, status bar, and what happens when something is pressed.
 
 Every handler is a method of plain values. What it returns names the components to change, so nothing
 depends on their order.
 """
 
-import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -13,23 +13,32 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from realfill import exporting
-from realfill.errors import RealFillError
-from ui import pictures
+from realfill import config
+from realfill.errors import RealFillError, RunBusy, SceneError
+from realfill.runs import Run
+from ui import api, costs, rail
+from ui.browsing import Browsing
+from ui.canvas import service
+from ui.canvas.given import Given
 from ui.jobs import Jobs
+from ui.pictures import Export
+from ui.projects import Projects
 from ui.speak import spoken
 from ui.tabs import browse, scene, train
-from ui.view import Look, Watch
+from ui.thumbs import Thumbs
+from ui.view import LIVE, Look, Watch
 
 SECONDS = 1.0  # between looks at the run folder
 REMEMBERED = 32  # runs whose events are kept in memory
-BRAND = "<h1>RealFill Studio</h1><p>Completes a photo from its references</p>"
+PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
+BRAND = '<h1><span class="rf-logo" aria-hidden="true"></span>RealFill Studio</h1>'
+WELCOME = "No project yet. Add photos, mark the missing part, start."
 ADDRESS = """(id) => {
   const url = new URL(window.location);
-  if (id) url.searchParams.set('run', id); else url.searchParams.delete('run');
+  url.searchParams.delete('run');
+  if (id) url.searchParams.set('project', id); else url.searchParams.delete('project');
   history.replaceState(null, '', url);
 }"""
-FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
 
 Updates = dict[Component, Any]
 
@@ -39,59 +48,70 @@ class Page:
 
     def __init__(self, jobs: Jobs, base: str = "mini") -> None:
         """`base` is what new runs start from unless another is chosen."""
-        self.jobs = jobs
+        self.jobs, self.base = jobs, base
+        self.projects = Projects(jobs)
         self._watches: OrderedDict[str, Watch] = OrderedDict()
         self._guard = threading.Lock()
+        self._thumbs = Thumbs()
         with gr.Blocks(title="RealFill Studio", analytics_enabled=False, fill_width=True) as self.blocks:
-            self._header()
-            with gr.Tabs(elem_id="tabs") as self.tabs:
-                with gr.Tab("1  Scene", id="scene"):
-                    self.scene = scene.build()
-                with gr.Tab("2  Train", id="train"):
-                    self.train = train.build(base)
-                with gr.Tab("3  Browse and export", id="browse"):
-                    self.browse = browse.build()
+            self.run_id: Component = gr.Textbox(visible="hidden", elem_id="run-id")
+            self.seen = gr.State(None)
+            self.timer = gr.Timer(SECONDS, active=False)
+            with gr.Row(elem_id="desk", equal_height=False):
+                with gr.Column(scale=0, min_width=40, elem_id="side"):
+                    gr.HTML(BRAND, elem_id="brand")
+                    self.rail = rail.build()
+                with gr.Column(scale=1, elem_id="work"):
+                    self._tabs()
+                    self._bar()
+            self.browsing = Browsing(jobs, self.browse, self.run_id)
+            # what opening a project may change, and the event that follows and names it in the browser's address
+            self.opened: list[Component] = [*self.shown, *self.browse.look, self.tabs, self.scene.workbench]
+            self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
             self._wire()
+            rail.wire(self.rail, self)
+            api.publish(self)
 
-    def _header(self) -> None:
+    def _tabs(self) -> None:
+        with gr.Tabs(elem_id="tabs") as self.tabs:
+            with gr.Tab("1  Scene", id="scene"):
+                self.scene = scene.build()
+            with gr.Tab("2  Train", id="train"):
+                self.train = train.build(self.base, self.jobs.runs_dir)
+            with gr.Tab("3  Browse and export", id="browse"):
+                self.browse = browse.build()
+
+    def _bar(self) -> None:
         with gr.Row(elem_id="bar"):
-            gr.HTML(BRAND, elem_id="brand")
-            self.status = gr.HTML(_idle("No run yet. Add photos, mark the missing part, start."), elem_id="status")
-            self.runs = gr.Dropdown(
-                [], label="Run", show_label=False, container=False, filterable=False, visible=False, elem_id="runs"
-            )
+            self.status = gr.HTML(_idle(WELCOME), elem_id="status")
             self.start_button = gr.Button("Start", variant="primary", size="sm", elem_id="start")
             self.stop = gr.Button("Stop", size="sm", interactive=False, elem_id="stop")
             self.resume = gr.Button("Resume", size="sm", interactive=False, elem_id="resume")
-        self.run_id = gr.Textbox(visible="hidden", elem_id="run-id")
-        self.seen = gr.State(None)
-        self.timer = gr.Timer(SECONDS, active=False)
+
+    @property
+    def shown(self) -> list[Component]:
+        """What changes while a run is watched."""
+        here = [self.status, self.stop, self.resume, self.timer, self.seen, self.run_id]
+        training = [self.train.plot, self.train.facts, self.train.strip, self.train.notices, self.train.go_further]
+        again = [self.browse.checkpoint, self.browse.make_again, *self.browse.again.inputs]
+        seeds = [self.browse.seeds, self.browse.viewer, self.browse.seam]
+        return [*here, *training, self.train.cost, *seeds, *again]
 
     def _wire(self) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        shown = [
-            self.status, self.stop, self.resume, self.timer, self.seen, self.runs, self.run_id,
-            self.train.plot, self.train.notices, self.browse.seeds,
-        ]  # fmt: skip
-        picked = [self.browse.chosen, self.browse.compare, self.browse.download]
         inputs = set(self.scene.inputs + self.train.inputs)
-        address: dict[str, Any] = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
-
-        started = self.start_button.click(self.start, inputs, [*shown, *picked, self.tabs], api_visibility="private")
-        started.success(**address)
+        opened, shown = self.opened, self.shown
+        started = self.start_button.click(self.start, inputs, opened, api_visibility="private")
+        started.success(**self.address)
         self.timer.tick(self.tick, [self.run_id, self.seen], shown, queue=False, trigger_mode="once", **quiet)
         self.stop.click(self.ask_stop, self.run_id, shown, **quiet)
         self.resume.click(self.go_on, self.run_id, shown, **quiet)
-        switched = self.runs.input(self.attach, self.runs, [*shown, *picked], **quiet)
-        switched.success(**address)
-        loaded = self.blocks.load(self.load, None, [*shown, *picked], **quiet)
-        loaded.success(**address)
-
-        self.browse.seeds.select(self.choose, [self.run_id, self.browse.feather], picked, api_visibility="private")
-        self.browse.feather.release(self.show_chosen, [self.run_id, self.browse.feather], picked, **quiet)
-        settings = [self.run_id, self.browse.feather, self.browse.kind, self.browse.quality]
-        exported = self.browse.export.click(self.export, settings, self.browse.download, api_visibility="private")
-        exported.success(None, js=FETCH, api_visibility="private")
+        self.blocks.load(self.load, None, opened, **quiet).success(**self.address)
+        self.train.go_further.click(self.go_further, [self.run_id, self.train.more_steps], shown, **quiet)
+        self.browse.seeds.more(self.more_seeds, self.run_id, shown, **quiet)
+        again = {self.run_id, self.browse.checkpoint, *self.browse.again.inputs}
+        self.browse.make_again.click(self.make_again, again, shown, **quiet)
+        self.browsing.wire()
 
     # ── runs ──
 
@@ -100,7 +120,7 @@ class Page:
         """Makes a run of what was given and starts it."""
         inputs, variants = scene.inputs_of(self.scene, given)
         run = self.jobs.start(inputs, train.config_of(self.train, given, variants=variants))
-        return {**self.attach(run.folder.name), self.tabs: gr.Tabs(selected="train")}
+        return {**self._attach(run.folder.name), self.tabs: gr.Tabs(selected="train")}
 
     @spoken
     def ask_stop(self, run_id: str) -> Updates:
@@ -111,25 +131,74 @@ class Page:
     @spoken
     def go_on(self, run_id: str) -> Updates:
         """Puts a stopped, interrupted or failed run back into the queue."""
-        self.jobs.resume(self.jobs.open(run_id))
+        self._requeue(self.jobs.open(run_id))
         return self._show(self._look(run_id), None)
 
     @spoken
+    def go_further(self, run_id: str, steps: float | None) -> Updates:
+        """Trains a run for more steps than were asked for at first."""
+        run = self.jobs.open(run_id)
+        wanted = run.config.train.steps + int(steps or 0)
+        return self._change(run, {"train.steps": wanted})
+
+    @spoken
+    def more_seeds(self, run_id: str, event: gr.EventData) -> Updates:
+        """Makes pictures with seeds that were not asked for yet."""
+        run = self.jobs.open(run_id)
+        first, count = max(run.config.sample.seeds) + 1, min(64, max(1, int(event._data["count"])))
+        return self._change(run, {"sample.seeds": (*run.config.sample.seeds, *range(first, first + count))})
+
+    @spoken
+    def make_again(self, given: Mapping[Component, Any]) -> Updates:
+        """Makes all seeds with another sampler, guidance or checkpoint."""
+        run = self.jobs.open(given[self.run_id])
+        changes = {**self.browse.again.changes(given), "sample.checkpoint": given[self.browse.checkpoint] or 0}
+        if config.change(run.config, changes) == run.config:
+            raise gr.Error("The seeds were made with these settings; change one of them.", print_exception=False)
+        return self._change(run, changes)
+
+    @spoken
     def attach(self, run_id: str) -> Updates:
-        """Shows a run from scratch."""
+        """Shows a project from scratch, its scene too; the scene that was there comes back with Ctrl+Z."""
+        shown = self._attach(run_id)
+        try:
+            return {**shown, self.scene.workbench: scene.opening(self.jobs.folder(run_id) / "scene")}
+        except SceneError:  # one of an older kind; its pictures are there all the same
+            return shown
+
+    def _attach(self, run_id: str) -> Updates:
         look = self._look(run_id)
-        if look.status.state == "queued":
-            self.jobs.ensure_worker()
-        return {**self._show(look, None), **self._pick(run_id, look.run.config.export.feather)}
+        self.jobs.tend()
+        export = look.run.config.export
+        given = Export(export.feather, "png", export.quality, export.match_colour)
+        return {
+            **self._show(look, None),
+            **self.browsing.shown(look.run, given),
+            self.browse.feather: export.feather,
+            self.browse.match_colour: export.match_colour,
+            self.browse.quality: gr.update(value=export.quality),
+        }
+
+    def blank(self) -> Updates:
+        """Shows an empty page for a new project."""
+        ended = gr.update(interactive=False)
+        training = {self.train.plot: None, self.train.facts: "", self.train.strip: "", self.train.notices: ""}
+        buttons = dict.fromkeys((self.stop, self.resume, self.train.go_further, self.browse.make_again), ended)
+        browsing = {self.browse.seeds: None, self.browse.viewer: None, self.browse.seam: ""}
+        tabs = {self.tabs: gr.Tabs(selected="scene"), self.timer: gr.Timer(active=False)}
+        own: Updates = {self.seen: None, self.run_id: "", self.status: _idle(WELCOME)}
+        own[self.scene.workbench] = {"open": service.shown(Given())}
+        return {**training, **buttons, **browsing, **tabs, **own}
 
     def load(self, request: gr.Request) -> Updates:
         """A fresh page: the run its address names, or the newest one."""
-        asked = str(request.query_params.get("run", ""))
+        query = request.query_params
         try:
-            run_id = asked or ("" if os.environ.get("SPACE_ID") else self.jobs.latest())
-            return self.attach(run_id) if run_id else {self.status: gr.skip()}
+            run_id = str(query.get("project") or query.get("run") or "") or self.jobs.latest()
+            shown = self._attach(run_id) if run_id else {}
         except (RealFillError, gr.Error) as error:
-            return {self.status: _idle(str(error).strip("'"))}
+            shown = {self.status: _idle(str(error).strip("'"))}
+        return {**shown, self.train.cost: train.cost_of(self.base, self.jobs.runs_dir)}
 
     @spoken
     def tick(self, run_id: str, seen: tuple[Any, ...] | None) -> Any:
@@ -137,11 +206,51 @@ class Page:
         if not run_id:
             return {self.timer: gr.Timer(active=False)}
         look = self._look(run_id)
-        return gr.skip() if look.key() == seen else self._show(look, seen)
+        if look.key() == seen:
+            return gr.skip()
+        self._remember_costs(look)
+        shown = self._show(look, seen)
+        return shown if look.live or seen is None else {**shown, **self._ended(look)}
+
+    def _change(self, run: Run, changes: Mapping[str, Any]) -> Updates:
+        """Gives a run other settings and has it go on."""
+        if run.status().state in LIVE:
+            raise gr.Error("This project is at work; wait until it has finished, or stop it.", print_exception=False)
+        run.update(config.change(run.config, changes))
+        self._requeue(run)
+        return self._show(self._look(run.folder.name), None)
+
+    def _requeue(self, run: Run) -> None:
+        """Puts a run into the queue. Its process says that it has ended a moment before it lets go of the folder."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.jobs.resume(run)
+                return
+            except RunBusy:
+                if run.status().state in LIVE or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def _ended(self, look: Look) -> Updates:
+        """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
+        run, export = look.run, look.run.config.export
+        cost: Updates = {self.train.cost: costs.sentence(self.jobs.runs_dir, run.config)}
+        if run.chosen is not None:
+            return cost
+        return {**cost, **self.browsing.shown(run, Export(export.feather, match_colour=export.match_colour))}
+
+    def _remember_costs(self, look: Look) -> None:
+        story = look.story
+        if story.stage in ("sample", "select", "export"):
+            costs.remember(self.jobs.runs_dir, look.run.config, "step", story.step_seconds, story.memory)
+        if story.stage in ("select", "export"):
+            costs.remember(self.jobs.runs_dir, look.run.config, "seed", story.seed_seconds)
 
     def _look(self, run_id: str) -> Look:
         with self._guard:
-            watch = self._watches.pop(run_id, None) or Watch(self.jobs.open(run_id))
+            folder = self.jobs.folder(run_id)
+            watch = self._watches.pop(run_id, None) or Watch(Run.open(folder), self._thumbs)
             self._watches[run_id] = watch
             if len(self._watches) > REMEMBERED:
                 self._watches.popitem(last=False)
@@ -149,61 +258,36 @@ class Page:
 
     def _show(self, look: Look, seen: tuple[Any, ...] | None) -> Updates:
         key = look.key()
+        ended = not look.live
         updates: Updates = {
             self.seen: key,
             self.status: look.bar(),
-            self.timer: gr.Timer(active=look.live),
+            self.timer: gr.Timer(active=look.news),
             self.stop: gr.update(interactive=look.live, value="Stop"),
-            self.resume: gr.update(interactive=not look.live and look.status.state != "done"),
+            self.resume: gr.update(interactive=ended and look.status.state != "done"),
+            self.train.facts: look.facts(),
+            self.train.go_further: gr.update(interactive=ended and bool(look.run.checkpoint_steps())),
+            self.browse.make_again: gr.update(interactive=ended and bool(look.cells)),
         }
         if seen is None:
-            names = self.jobs.names() if not os.environ.get("SPACE_ID") else []
-            updates[self.runs] = gr.update(choices=names, value=look.run.folder.name, visible=bool(names))
+            updates |= self._settings(look.run)
             updates[self.run_id] = look.run.folder.name
+        if seen is None or look.strip != seen[-3]:
+            updates[self.train.strip] = look.previews()
         if seen is None or look.losses_key() != seen[-2]:
-            updates[self.train.plot] = gr.LinePlot(value=look.losses(), x_lim=[0, max(1, look.story.steps)])
+            updates[self.train.plot] = look.losses()
             updates[self.train.notices] = look.notices()
         if seen is None or look.seeds_key() != seen[-1]:
-            updates[self.browse.seeds] = look.gallery()
+            updates[self.browse.seeds] = look.grid()
         return updates
 
-    # ── one seed ──
-
-    @spoken
-    def choose(self, run_id: str, feather: int, event: gr.SelectData) -> Updates:
-        """Takes the pressed seed for the result and shows it in the photo."""
-        value = event.value if isinstance(event.value, dict) else {}
-        seed = browse.seed_of(value.get("caption"))
-        run = self.jobs.open(run_id)
-        if seed is not None:
-            exporting.choose(run, seed)
-        return self._pick(run_id, feather)
-
-    @spoken
-    def show_chosen(self, run_id: str, feather: int) -> Updates:
-        """The chosen seed again, with another feather."""
-        return self._pick(run_id, feather)
-
-    @spoken
-    def export(self, run_id: str, feather: int, kind: pictures.Kind, quality: int) -> Updates:
-        """Makes the file of the chosen seed, or of the best one, for download."""
-        if not run_id:
-            raise gr.Error("There is nothing to export yet; start a run first.", print_exception=False)
-        path = pictures.exported(self.jobs.open(run_id), pictures.Export(int(feather), kind, int(quality)))
-        return {self.browse.download: gr.DownloadButton(value=path, interactive=True)}
-
-    def _pick(self, run_id: str, feather: int) -> Updates:
-        run = self.jobs.open(run_id) if run_id else None
-        seed = run.chosen if run is not None else None
-        none = gr.DownloadButton(value=None, interactive=False)
-        if run is None or seed is None or seed not in run.seeds_done():
-            hint = "Choose a seed to see it in the photo."
-            return {self.browse.chosen: hint, self.browse.compare: None, self.browse.download: none}
-        return {
-            self.browse.chosen: f"**Seed {seed}** in the photo; the slider compares it with the target.",
-            self.browse.compare: pictures.compared(run, seed, int(feather)),
-            self.browse.download: none,
-        }
+    def _settings(self, run: Run) -> Updates:
+        """The fields that make the seeds again, as the run has them."""
+        again, sample = self.browse.again, run.config.sample
+        values = dict(zip(again.inputs, again.values(run.config), strict=True))
+        choices = browse.checkpoints(run.checkpoint_steps(), run.adapter_steps)
+        known = sample.checkpoint if sample.checkpoint in [value for _, value in choices] else 0
+        return {**values, self.browse.checkpoint: gr.update(choices=choices, value=known)}
 
 
 def _idle(sentence: str) -> str:

@@ -1,45 +1,129 @@
 """A run's pictures for the screen and for download, made by the same code as the command line's export."""
 
+import base64
 import contextlib
 import dataclasses
 import functools
 import hashlib
+import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from realfill import compositing, exporting, files, images
+from realfill import compositing, exporting, files, images, masks, seeds
 from realfill import scene as scenes
-from realfill.errors import OptionError, RunBusy
+from realfill.errors import OptionError, RunBusy, RunError
+from realfill.images import Fit, Photo
+from realfill.masks import Hole
 from realfill.runs import Run
 from realfill.scene import Scene
 from ui import uploads
+from ui.thumbs import url
 
+Window = tuple[slice, slice]  # rows and columns
 Kind = Literal["png", "jpeg", "tiff", "webp"]
+What = Literal["picture", "starred", "adapter", "settings", "project"]
 SUFFIX: dict[Kind, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp"}
+WIDEST = 64  # pixels of feather that the page offers
+SEAM = (168, 112)  # width and height in photo pixels of the seam's preview
+ZOOM = 2
 
 
 @dataclass(frozen=True)
 class Export:
-    """How to write a result: feather in target pixels, format, quality 1-100 of JPEG and WebP."""
+    """How to write a result: feather in target pixels, format, quality 1-100 of JPEG and WebP, colours matched."""
 
     feather: int
-    kind: Kind
-    quality: int
+    kind: Kind = "png"
+    quality: int = 95
+    match_colour: bool = False
 
 
-def compared(run: Run, seed: int, feather: int) -> tuple[str, str]:
-    """Paths of two pictures of one size for the screen: the target, and the target with the seed in its hole."""
-    scene, fit = _scene(run.scene_folder, run.config.variants), exporting.fit_of(run)
-    if fit is None:
-        raise OptionError("This run has not begun yet; wait for its first seed.")
-    target = images.to_photo(scene.original)
-    generated = fit.photo_out(run.read_seed(seed))
-    filled = compositing.preview(target, scene.hole, generated, feather=feather, covered=fit.covered())
-    return _shown(target, f"{run.folder} target"), _shown(filled, f"{run.folder} {seed} {feather} {_age(run, seed)}")
+@dataclass(frozen=True)
+class Ground:
+    """What all pictures of one run are laid on: the target, and the part of it that anything can change."""
+
+    target: Photo  # (H, W, 3)
+    hole: Hole  # (H, W)
+    fit: Fit
+    covered: Hole  # (H, W)
+    part: Window  # of hole, crop and widest feather
+    border: npt.NDArray[np.int64]  # (K, 2) rows and columns in the part: hole pixels beside known ones
+
+    def filled(self, run: Run, seed: int, look: Export, window: Window | None = None) -> Photo:
+        """The part, or a window of it, (h, w, 3) with a seed's picture blended in."""
+        stamp = run.seed_path(seed).stat().st_mtime_ns
+        if look.match_colour:
+            generated = _matched(run.folder, seed, stamp, look.feather)
+        else:
+            generated = _generated(run.folder, seed, stamp)
+        rows, columns = window or (slice(0, generated.shape[0]), slice(0, generated.shape[1]))
+        near = (_wider(rows, look.feather + 2), _wider(columns, look.feather + 2))  # the blend looks so far
+        target, hole, covered = self.target[self.part][near], self.hole[self.part][near], self.covered[self.part][near]
+        picture = compositing.preview(target, hole, generated[near], feather=look.feather, covered=covered)
+        top, left = rows.start - near[0].start, columns.start - near[1].start
+        return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+
+
+def opened(run: Run, seed: int, look: Export) -> dict[str, Any]:
+    """The frames of one seed for the viewer: the photo whole and close up, each before and after."""
+    ground = ground_of(run)
+    part = ground.filled(run, seed, look)
+    whole = ground.target.copy()
+    whole[ground.part] = part
+    key = f"{run.folder} {seed} {look.feather} {look.match_colour} {run.seed_path(seed).stat().st_mtime_ns}"
+    over = run.folder / "confidence.png"
+    return {
+        "whole": {
+            **_size(ground.target),
+            "before": _shown(ground.target, f"{run.folder} target"),
+            "after": _shown(whole, f"{key} whole"),
+            "over": _overlay(over, ground, whole=True),
+        },
+        "close": {
+            **_size(part),
+            "before": _shown(ground.target[ground.part], f"{run.folder} target part"),
+            "after": _shown(part, f"{key} part"),
+            "over": _overlay(over, ground, whole=False),
+        },
+    }
+
+
+def reference_paths(run: Run) -> list[Path]:
+    """The files of the references, in the scene's order."""
+    return scenes.pictures(run.scene_folder / "ref")
+
+
+def outline(run: Run) -> list[list[list[float]]]:
+    """The hole's border in the seeds' pictures: closed lines of [x, y], as shares of width and height."""
+    ground = ground_of(run)
+    beyond = ground.fit.hole_in(np.zeros_like(ground.hole))  # the crop may reach beyond the photo
+    hole = ground.fit.hole_in(ground.hole) & ~beyond
+    found, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    height, width = hole.shape
+    return [[[round((x + 0.5) / width, 4), round((y + 0.5) / height, 4)] for x, y in line[:, 0]] for line in found]
+
+
+def seam(run: Run, seed: int, look: Export, place: int = 0) -> str:
+    """A data address of a small enlarged piece of the seam; other places along the border by number."""
+    ground = ground_of(run)
+    if not len(ground.border):
+        return ""
+    row, column = ground.border[int((0.5 + 0.381966 * place) * len(ground.border)) % len(ground.border)]
+    height, width = ground.hole[ground.part].shape
+    window = (_around(int(row), min(SEAM[1], height), height), _around(int(column), min(SEAM[0], width), width))
+    piece = ground.filled(run, seed, look, window)
+    image = Image.fromarray(np.ascontiguousarray(piece))
+    into = io.BytesIO()
+    image.resize((image.width * ZOOM, image.height * ZOOM), Image.Resampling.NEAREST).save(into, "WEBP", quality=90)
+    return "data:image/webp;base64," + base64.b64encode(into.getvalue()).decode()
 
 
 def exported(run: Run, wanted: Export) -> str:
@@ -51,19 +135,81 @@ def exported(run: Run, wanted: Export) -> str:
         RunError: nothing is sampled yet.
         OptionError: the format cannot hold a picture of this size.
     """
-    if wanted.kind not in SUFFIX:
-        raise OptionError(f"There is no export format '{wanted.kind}'.")
     seed, _ = exporting.choice(run)
-    export = run.config.export.model_copy(update={"feather": wanted.feather, "quality": wanted.quality})
-    run.update(run.config.model_copy(update={"export": export}))
+    _keep(run, wanted)
     data = exporting.render(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
     if wanted.kind == "png":
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
             files.write_bytes(run.result, data)
-            run.write("result", {"seed": seed, "export": export.model_dump(mode="json")})
-    name = re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or "result"
-    return uploads.offer(data, run.folder.name, f"{name}-seed{seed}{SUFFIX[wanted.kind]}")
+            run.write("result", {"seed": seed, "export": run.config.export.model_dump(mode="json")})
+    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_called(seed)}{SUFFIX[wanted.kind]}")
+
+
+def packed(run: Run, what: What, wanted: Export) -> str:
+    """Writes what was asked for as one file for download and returns its path.
+
+    Raises:
+        RunError: it is not there yet, or no seed is starred.
+    """
+    if what == "picture":
+        return exported(run, wanted)
+    if what == "settings":
+        return uploads.offer(exporting.settings(run), run.folder.name, f"{_name(run)}-settings.json")
+    if what == "adapter":
+        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: exporting.lora(run, into))
+    if what == "project":
+        return _zipped(run, f"{_name(run)}-project.zip", lambda into: exporting.project(run, into))
+    if what != "starred":
+        raise OptionError(f"'{what}' cannot be exported.")
+    starred = [seed for seed in run.starred if seed in run.seeds_done()]
+    if not starred:
+        raise RunError("No seed is starred; star the ones you want with ★ or the key S.")
+    _keep(run, wanted)
+    scene = _scene(run.scene_folder, run.config.variants)
+    return _zipped(
+        run, f"{_name(run)}-starred.zip", lambda into: exporting.pictures(run, scene, starred, wanted.kind, into)
+    )
+
+
+def ground_of(run: Run) -> Ground:
+    """The run's ground, remembered.
+
+    Raises:
+        OptionError: the run has not begun, so it has none.
+    """
+    fit = exporting.fit_of(run)
+    if fit is None:
+        raise OptionError("This run has not begun yet; wait for its first seed.")
+    return _ground(run.scene_folder, run.config.variants, fit)
+
+
+def _keep(run: Run, wanted: Export) -> None:
+    """Makes the export's settings the run's own."""
+    if wanted.kind not in SUFFIX:
+        raise OptionError(f"There is no export format '{wanted.kind}'.")
+    given = {"feather": wanted.feather, "quality": wanted.quality, "match_colour": wanted.match_colour}
+    run.update(run.config.model_copy(update={"export": run.config.export.model_copy(update=given)}))
+
+
+def _zipped(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
+    path = uploads.place("downloads", run.folder.name) / name
+    draft = files.temporary(path)
+    try:
+        with files.refusals(path), draft.open("xb") as into:
+            fill(into)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return str(path)
+
+
+def _called(seed: int) -> str:
+    return "draft" if seed == seeds.DRAFT else f"seed{seed}"
+
+
+def _name(run: Run) -> str:
+    return re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or "result"
 
 
 @functools.lru_cache(maxsize=2)
@@ -72,13 +218,65 @@ def _scene(folder: Path, variants: bool) -> Scene:
     return dataclasses.replace(scenes.load(folder, variants=variants), references=())
 
 
-def _shown(photo: images.Photo, key: str) -> str:
+@functools.lru_cache(maxsize=2)
+def _ground(folder: Path, variants: bool, fit: Fit) -> Ground:
+    scene = _scene(folder, variants)
+    target = images.to_photo(scene.original)
+    covered = fit.covered()
+    left, top, right, bottom = masks.bounding_box(scene.hole | covered)
+    height, width = scene.hole.shape
+    edges = np.clip([top - WIDEST, bottom + WIDEST, left - WIDEST, right + WIDEST], 0, [height, height, width, width])
+    part = (slice(int(edges[0]), int(edges[1])), slice(int(edges[2]), int(edges[3])))
+    inside = scene.hole[part]
+    border = np.argwhere(inside & (masks.distance_from_hole(~inside) <= 1))
+    return Ground(target, scene.hole, fit, covered, part, border)
+
+
+def _wider(span: slice, margin: int) -> slice:
+    return slice(max(0, span.start - margin), span.stop + margin)
+
+
+def _around(middle: int, length: int, limit: int) -> slice:
+    """A span of `length` round a place, inside 0..limit."""
+    start = min(max(0, middle - length // 2), limit - length)
+    return slice(start, start + length)
+
+
+@functools.lru_cache(maxsize=4)
+def _generated(folder: Path, seed: int, stamp: int) -> Photo:
+    """A seed's picture in the ground's part; `stamp` is the file's time, so that a new file is another one."""
+    run = Run.open(folder)
+    ground = ground_of(run)
+    scene = _scene(run.scene_folder, run.config.variants)
+    return np.ascontiguousarray(exporting.enlarged(run, scene, seed, ground.fit)[ground.part])
+
+
+@functools.lru_cache(maxsize=16)
+def _matched(folder: Path, seed: int, stamp: int, feather: int) -> Photo:
+    ground = ground_of(Run.open(folder))
+    target, hole, covered = ground.target[ground.part], ground.hole[ground.part], ground.covered[ground.part]
+    generated = _generated(folder, seed, stamp)
+    return compositing.match_colour(target, hole, generated, feather=feather, covered=covered)
+
+
+def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:
+    """The address of the confidence overlay for a frame: an RGBA picture of the target's shape; None without one."""
+    if not path.is_file():
+        return None
+    height, width = ground.hole.shape
+    image = Image.open(path).convert("RGBA").resize((width, height), Image.Resampling.BILINEAR)
+    layer = np.asarray(image)
+    key = f"{path} {path.stat().st_mtime_ns} {whole}"
+    return _shown(layer if whole else layer[ground.part], key)
+
+
+def _size(photo: Photo) -> dict[str, int]:
+    return {"w": int(photo.shape[1]), "h": int(photo.shape[0])}
+
+
+def _shown(photo: Photo, key: str) -> str:
     path = uploads.folder() / "shown" / f"{hashlib.sha256(key.encode()).hexdigest()}.webp"
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
         uploads.save_webp(np.ascontiguousarray(uploads.preview(photo)), path)
-    return str(path)
-
-
-def _age(run: Run, seed: int) -> int:
-    return run.seed_path(seed).stat().st_mtime_ns
+    return url(path)

@@ -1,12 +1,15 @@
-"""The web server round the page: who may talk to it, and how much at once.
+"""The web server round the page: who may talk to it, and about what.
 
-Gradio alone answers any Host (DNS rebinding) and takes uploads from other sites' pages; `Guard` does not.
+Gradio alone answers any Host (DNS rebinding), takes uploads from other sites' pages and offers routes that this
+page never uses, among them ones that fetch addresses; `Guard` does not. How much may be sent is `limits`' matter.
 """
 
-import ipaddress
-import os
-import socket
-from collections.abc import Collection
+import hmac
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,91 +17,118 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui import theme
+from ui import door, limits, theme, uploads, visitors
+from ui.door import Door, host_name, is_address
+from ui.limits import Ledger, Limits, Refused
 
-MAX_FILE = 256 * 2**20  # bytes of one uploaded file: a 50-megapixel photo at 16 bit fits
-MAX_BODY = 2 * MAX_FILE  # bytes of one request
+QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
+TRIES, MINUTE = 10, 60.0  # wrong passwords of one address, and in which time
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What gradio offers and this page does not use: proxies, editors, histories, monitors.
+_UNUSED = re.compile(
+    r"/(gradio_api/)?(file=\s*[a-z]{2,}:|proxy=|vibe|undo-vibe|process_recording|run-history|runs\b|deep_link"
+    r"|monitoring|profiling|stream/|dev/|workflow|custom_component/)",
+    re.IGNORECASE,
+)
+_FRAMES_ON_SPACE = "'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+_log = logging.getLogger("realfill.server")
 
 
 class Guard:
-    """ASGI middleware: a foreign Host gets 400, a write from a foreign Origin 403, too large a body 413."""
+    """ASGI middleware: a foreign Host gets 400, a write from a foreign Origin 403, an unused route 404."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], *, any_address: bool = False) -> None:
-        """`hosts` are names without port. `any_address` also lets in every literal IP address.
-
-        An address cannot be rebound, so that is safe when the server listens to a network.
-        """
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._hosts = {host.lower() for host in hosts}
-        self._any_address = any_address
+        self._hosts = {host.lower() for host in door.hosts}
+        self._any_address = door.any_address
+        self._tries: dict[str, deque[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers the refused, hands on the others."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope.get("method", "GET"), headers)
-        if refusal is not None:
-            await _answer(scope, send, *refusal)
-            return
-        await self._app(scope, _limited(receive, MAX_BODY), send)
+        speaker = _Speaker(scope, send)
+        try:
+            self._check(scope)
+            visitors.enter(scope)
+            await self._app(scope, receive, speaker.send)
+        except Refused as refusal:
+            await _refuse(scope, speaker.send, refusal)
+        except Exception:
+            _log.exception("a request failed")
+            if not speaker.started:
+                await _refuse(scope, speaker.send, Refused(500, "A defect of RealFill; the server's log says more."))
 
-    def _refusal(self, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _check(self, scope: Scope) -> None:
+        method, path = scope.get("method", "GET"), scope["path"]
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if not self._knows(host):
-            return 400, "This address is not one of this server's."
-        if method not in _READS:
-            origin = headers.get("origin")
-            if origin is not None and origin.partition("://")[2].lower() != host.lower():
-                return 403, "Another site's page may not write here."
-            if origin is None and headers.get("sec-fetch-site") == "cross-site":
-                return 403, "Another site's page may not write here."
-            length = headers.get("content-length", "0")
-            if not length.isdecimal() or int(length) > MAX_BODY:
-                return 413, "That is too much at once."
-        return None
+            raise Refused(400, "This address is not one of this server's.")
+        if _UNUSED.match(path):
+            raise Refused(404, "There is no such page here.")
+        if method in _READS:
+            return
+        origin = headers.get("origin")
+        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if foreign or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
+            raise Refused(403, "Another site's page may not write here.")
+        if path.rstrip("/") == "/login":
+            self._count((scope.get("client") or ("", 0))[0])
 
     def _knows(self, host: str) -> bool:
         name = host_name(host)
-        return name in self._hosts or (self._any_address and _is_address(name))
+        return name in self._hosts or (self._any_address and is_address(name))
+
+    def _count(self, address: str) -> None:
+        """Slows down who guesses passwords."""
+        now = time.monotonic()
+        self._tries = {who: times for who, times in self._tries.items() if times and now - times[-1] < MINUTE}
+        tries = self._tries.setdefault(address, deque(maxlen=TRIES))
+        if len(tries) == TRIES and now - tries[0] < MINUTE:
+            raise Refused(429, "Too many tries; wait a minute.")
+        tries.append(now)
 
 
-def host_name(host: str) -> str:
-    """`Host` header or address without its port and brackets: "[::1]:7860" → "::1"."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+class _Speaker:
+    """Sends answers with the headers that every one of them has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self.started = False
+        space = visitors.on_space()
+        frames = _FRAMES_ON_SPACE if space else "'self'"
+        self._headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"same-origin"),  # addresses name projects
+            (b"content-security-policy", f"frame-ancestors {frames}".encode()),
+        ]
+        if space and scope["type"] == "http" and scope["path"] == "/" and not visitors.visitor_id(scope):
+            self._headers.append((b"set-cookie", visitors.new_cookie().encode()))
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+        await self._send(message)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def allowed_hosts(host: str) -> tuple[set[str], bool]:
-    """Names under which a server bound to `host` answers, and whether every literal address is fine too."""
-    names = {"localhost", "127.0.0.1", "::1", host.lower()}
-    names |= {name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()}
-    if is_loopback(host):
-        return names, False
-    return names | {socket.gethostname().lower(), socket.getfqdn().lower()}, True
-
-
-def build(page: gr.Blocks, host: str, port: int) -> ASGIApp:
+def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None = None) -> ASGIApp:
     """The page as a guarded ASGI application."""
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    page.queue(max_size=QUEUE, default_concurrency_limit=4)
     gr.mount_gradio_app(
         inner,
         page,
         path="/",
         server_name=host,
         server_port=port,
+        auth=_signer(users) if users else None,
         allowed_paths=[],
         show_error=False,
-        max_file_size=MAX_FILE,
+        max_file_size=limits.MAX_FILE,
         ssr_mode=False,
         run_history=False,
         footer_links=[],
@@ -109,35 +139,23 @@ def build(page: gr.Blocks, host: str, port: int) -> ASGIApp:
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    hosts, any_address = allowed_hosts(host)
-    return Guard(inner, hosts, any_address=any_address)
+    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), door.at(host, users))
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
+    def knows(user: str, password: str) -> bool:
+        return hmac.compare_digest(users.get(user, "").encode(), password.encode()) and user in users
+
+    return knows
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """`receive`, ending the request where its body, whatever its headers say, grows past `limit` bytes."""
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if seen > limit else message
-
-    return counted
+def _who(scope: Any) -> str:
+    """Whose quota an upload counts for: the visitor's on a Space, else the address'."""
+    return (visitors.owner(scope) if visitors.on_space() else "") or str((scope.get("client") or ("",))[0])
 
 
-async def _answer(scope: Scope, send: Send, status: int, sentence: str) -> None:
+async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    headers: list[Any] = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": sentence.encode()})
+    await limits.answer(send, refusal.status, refusal.sentence)

@@ -14,6 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FOLDERS = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[\\/](?:[^\s'";:,\\/]+[\\/])+""")
+DEFECT = "A defect of RealFill; the server's log says more."
 _log = logging.getLogger("realfill.page")
 
 
@@ -30,7 +31,7 @@ def spoken(handler: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(without_folders(str(error)), title="Not possible", print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")
-            raise gr.Error("A defect of RealFill; the server's log says more.", print_exception=False) from error
+            raise gr.Error(DEFECT, print_exception=False) from error
 
     return speaking
 

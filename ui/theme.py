@@ -4,8 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-ACCENT = "#2f6fde"
-RAW, SMOOTHED = "#b9c4d6", ACCENT  # the two lines of the loss plot
+from ui import grid, plot, rail
 
 _GRAYS = gr.themes.Color(
     name="graphite",
@@ -36,11 +35,26 @@ _BLUES = gr.themes.Color(
     c950="#152849",
 )
 
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + rail.CSS + grid.CSS + plot.CSS
 
 # A photo dropped beside an upload field would make the browser leave the page.
+# 1 2 3 go to the tabs, Ctrl+Enter starts; not while somebody writes.
 HEAD = """<script>
 for (const kind of ['dragover', 'drop']) window.addEventListener(kind, event => event.preventDefault());
+document.addEventListener('keydown', event => {
+  const from = event.target instanceof Element ? event.target : document.body;
+  const pressed = from.matches('[type=range], [type=checkbox], [type=radio]');
+  const writes = !pressed && from.closest('input, textarea, select, [contenteditable=true]');
+  if (event.defaultPrevented || event.altKey || writes) return;
+  const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
+  if (plain && ['1', '2', '3'].includes(event.key)) {
+    const row = document.querySelector('#tabs > .tab-wrapper .tab-container:not(.visually-hidden)');
+    row?.querySelectorAll('button[role=tab]')[Number(event.key) - 1]?.click();
+  } else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+    document.querySelector('#start')?.click();
+    event.preventDefault();
+  }
+});
 </script>"""
 
 

@@ -6,24 +6,31 @@ page shows is a thumbnail or a copy in this folder.
 """
 
 import hashlib
+import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realfill import images
+from realfill import files, images
 from realfill.errors import SceneError
 from realfill.images import Photo
 
 PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
 THUMB = 384  # longest side in pixels of a grid's pictures
 KEEP_SECONDS = 24 * 3600
+KEEP_DRAFTS = 14 * KEEP_SECONDS  # scenes that were begun, with their photos
+GONE = "An uploaded file is not there any more; upload it again."
+_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def choose_folder(runs_dir: Path) -> Path:
@@ -58,7 +65,7 @@ def checked(path: str | None) -> Path | None:
     except (OSError, ValueError):
         real = Path()
     if not real.is_file() or not real.is_relative_to(folder().resolve()):
-        raise SceneError("An uploaded file is not there any more; upload it again.")
+        raise SceneError(GONE)
     return real
 
 
@@ -86,41 +93,6 @@ def thumbnail(path: Path, longest: int = THUMB) -> str:
     return str(thumb)
 
 
-def shown(upload: Path | None) -> str:
-    """The thumbnail of an uploaded photo, or of what is already one; `photo_of` leads back.
-
-    Browsers cannot show every format that we read, and five photos of 12 megapixels at once are slow.
-
-    Raises:
-        SceneError: nothing was given, or it is not a photo that can be used.
-    """
-    if upload is None:
-        raise SceneError("An uploaded file is not there any more; upload it again.")
-    if _memo(upload) is not None:
-        return str(upload)
-    thumb = Path(thumbnail(upload))
-    thumb.with_suffix(".photo").write_text(str(upload), encoding="utf-8")
-    return str(thumb)
-
-
-def photo_of(thumb: Path | None) -> Path:
-    """The uploaded photo that a thumbnail from `shown` stands for; other uploads stand for themselves.
-
-    Raises:
-        SceneError: the photo is gone.
-    """
-    if thumb is None:
-        raise SceneError("An uploaded file is not there any more; upload it again.")
-    memo = _memo(thumb)
-    return thumb if memo is None else checked(memo.read_text(encoding="utf-8")) or thumb
-
-
-def _memo(thumb: Path) -> Path | None:
-    """The file that says which photo a thumbnail stands for; None where it is no thumbnail of an upload."""
-    memo = thumb.with_suffix(".photo")
-    return memo if thumb.parent == folder() / "thumbs" and memo.exists() else None
-
-
 def save_webp(photo: npt.NDArray[np.uint8], path: Path) -> None:
     """Writes a lossy WebP for the browser, so that no reader meets half of it."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
@@ -128,21 +100,53 @@ def save_webp(photo: npt.NDArray[np.uint8], path: Path) -> None:
     draft.replace(path)
 
 
+def place(kind: str, key: str) -> Path:
+    """The folder for what belongs to `key`, made where it is missing; `kind` is a plain word."""
+    found = folder() / kind / hashlib.sha256(key.encode()).hexdigest()[:32]
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def offer(data: bytes, key: str, name: str) -> str:
     """Lays `data` out for download under the file name `name`; `key` keeps downloads of different runs apart."""
-    place = folder() / "downloads" / hashlib.sha256(key.encode()).hexdigest()[:32]
-    place.mkdir(parents=True, exist_ok=True)
-    draft = place / f".{name}.{os.getpid()}"
+    path = place("downloads", key) / name
+    draft = path.with_name(f".{name}.{os.getpid()}")
     draft.write_bytes(data)
-    draft.replace(place / name)
-    return str(place / name)
+    draft.replace(path)
+    return str(path)
+
+
+def keep_draft(value: Mapping[str, Any], draft: str | None = None) -> str:
+    """Keeps a scene that was begun; returns its id, which nobody can guess. Only who knows the id may replace it.
+
+    Raises:
+        DiskFull, RunError: it cannot be written.
+    """
+    known = draft is not None and _ID.fullmatch(draft) is not None
+    name = draft if known and draft is not None else secrets.token_urlsafe(16)
+    files.write_bytes(folder() / "drafts" / f"{name}.json", json.dumps(value).encode())
+    return name
+
+
+def kept_draft(name: str) -> dict[str, Any] | None:
+    """The scene kept under an id; None where there is none."""
+    path = folder() / "drafts" / f"{name}.json"
+    if not _ID.fullmatch(name) or not path.is_file():
+        return None
+    os.utime(path)
+    return files.read_json(path)
 
 
 def sweep(now: float | None = None) -> None:
-    """Removes what is older than a day; runs hold their own copies."""
-    limit = (time.time() if now is None else now) - KEEP_SECONDS
+    """Removes what is older than a day, and scenes begun two weeks ago with their photos; runs hold own copies."""
+    today = time.time() if now is None else now
+    for item in _files(folder() / "drafts"):
+        if item.stat().st_mtime < today - KEEP_DRAFTS:
+            item.unlink(missing_ok=True)
+    wanted = set(_in_drafts())
     for item in _files(folder()):
-        if item.stat().st_mtime < limit:
+        spared = item in wanted or item.parent == folder() / "drafts"
+        if not spared and item.stat().st_mtime < today - KEEP_SECONDS:
             item.unlink(missing_ok=True)
     for item in folder().iterdir():
         if item.is_dir() and not any(_files(item)):
@@ -151,3 +155,15 @@ def sweep(now: float | None = None) -> None:
 
 def _files(place: Path) -> Iterable[Path]:
     return [item for item in place.rglob("*") if item.is_file() and not item.is_symlink()]
+
+
+def _in_drafts() -> Iterator[Path]:
+    """The files that scenes begun name."""
+    for path in _files(folder() / "drafts"):
+        try:
+            value = json.loads(path.read_bytes())
+            for name in [*value["references"], value["target"], value["mask"]]:
+                if isinstance(name, str):
+                    yield Path(name)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not a draft; it goes when it is old

@@ -9,19 +9,19 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
 from realfill import events, queue
-from realfill.errors import RealFillError
 from realfill.events import Event, Stage
 from realfill.runs import Run
 from realfill.states import Status
 from realfill.words import duration
-from ui import speak, uploads
+from realfill.words import size as bytes_said
+from ui import plot, speak
+from ui.grid import cells
+from ui.grid.cells import Cell
+from ui.thumbs import BROKEN, Thumbs
 
-POINTS = 400  # of each line of the loss plot
 RECENT = 50  # steps whose median speed gives the time left
-SMOOTHING = 0.1  # weight of a new loss in the smoothed line
+STRIP = 192  # longest side in pixels of a preview in the strip
 LIVE = ("queued", "running")
 
 _DOING: dict[Stage, str] = {
@@ -44,6 +44,10 @@ class Story:
     steps: int = 0  # of the whole training
     losses: dict[int, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)  # of the latest items of this stage
+    step_seconds: list[float] = field(default_factory=list)  # of the latest steps of training, also after it
+    seed_seconds: list[float] = field(default_factory=list)  # of the latest seeds, also after them
+    memory: int = 0  # most bytes in use while training
+    previews: list[int] = field(default_factory=list)  # steps after which one was made
     notices: list[str] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
@@ -52,13 +56,18 @@ class Story:
             case events.StageStarted(stage, total, done):
                 self.stage, self.total, self.done, self.seconds = stage, total, done, []
                 if stage == "train":
-                    self.steps = total
+                    self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
-            case events.TrainStep(step, total, loss, _, _, seconds):
-                self.losses[step], self.steps = loss, total
+                    self.previews = [step for step in self.previews if step <= done]
+            case events.TrainStep(step, total, loss, _, _, seconds, memory):
+                self.losses[step], self.steps, self.memory = loss, total, memory or self.memory
                 self._count(step, total, seconds)
+                self.step_seconds = self.seconds
+            case events.PreviewReady(step):
+                self.previews = [*(one for one in self.previews if one != step), step]
             case events.SeedReady(_, done, total, seconds):
                 self._count(done, total, seconds)
+                self.seed_seconds = self.seconds
             case events.SeedScored(_, _, done, total):
                 self.done, self.total = done, total
             case events.Notice(sentence):
@@ -69,9 +78,7 @@ class Story:
 
     def copy(self) -> "Story":
         """The same, which later events do not change."""
-        return dataclasses.replace(
-            self, losses=self.losses.copy(), seconds=self.seconds.copy(), notices=self.notices.copy()
-        )
+        return dataclasses.replace(self, losses=self.losses.copy(), notices=self.notices.copy())
 
     @property
     def seconds_left(self) -> float | None:
@@ -85,40 +92,34 @@ class Story:
         self.seconds = [*self.seconds[1 - RECENT :], seconds]
 
 
-@dataclass(frozen=True)
-class Seed:
-    """One made seed; `matches` None: not counted yet."""
-
-    seed: int
-    matches: int | None
-    rank: int | None
-    per_reference: tuple[int, ...] = ()
-
-    @property
-    def caption(self) -> str:
-        """What stands under its picture."""
-        if self.matches is None:
-            return f"seed {self.seed} · not counted yet"
-        return f"#{self.rank} · {_counted(self.matches, 'match', 'matches')} · seed {self.seed}"
-
-
 class Watch:
     """One run, followed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, thumbs: Thumbs | None = None) -> None:
+        """Without `thumbs` a look has neither seeds nor previews."""
         self.run = run
         self.story = Story()
+        self._thumbs = thumbs
+        self._settings = 0  # when run.json was written
         self._offset = 0
 
     def look(self) -> "Look":
         """Reads what is new and returns what to show."""
+        written = (self.run.folder / "run.json").stat().st_mtime_ns
+        if written != self._settings:
+            self.run, self._settings = Run.open(self.run.folder), written
         new, offset = self.run.events(self._offset)
         if offset < self._offset:  # the file was replaced
             self.story = Story()
         self._offset = offset
         for event in new:
             self.story.add(event)
-        return Look(self.run, self.run.status(), self.story.copy(), seeds(self.run))
+        found: tuple[Cell, ...] = ()
+        strip: tuple[tuple[int, str], ...] = ()
+        if (thumbs := self._thumbs) is not None:
+            found = cells.cells(self.run, thumbs)
+            strip = tuple((step, thumbs.url(path, STRIP)) for step, path in self.run.previews())
+        return Look(self.run, self.run.status(), self.story.copy(), found, strip)
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,22 @@ class Look:
     run: Run
     status: Status
     story: Story
-    seeds: list[Seed]
+    cells: tuple[Cell, ...]
+    strip: tuple[tuple[int, str], ...]  # previews: step and address
 
     @property
     def live(self) -> bool:
-        """Whether there will be news without anybody's doing."""
+        """Whether somebody works on the run, or will."""
         return self.status.state in LIVE
+
+    @property
+    def news(self) -> bool:
+        """Whether there will be something new without anybody's doing: also pictures that are being made.
+
+        A queued run whose worker was killed reads as interrupted until another worker takes it up.
+        """
+        pictures = any(not cell.url for cell in self.cells) or any(not url for _, url in self.strip)
+        return self.live or pictures or queue.wants_worker(self.run.folder)
 
     def key(self) -> tuple[Any, ...]:
         """Equal for two looks exactly when the page need not change."""
@@ -142,6 +153,7 @@ class Look:
             self.run.folder.name,
             dataclasses.astuple(self.status),
             (story.stage, story.done, story.total),
+            self.strip,
             self.losses_key(),
             self.seeds_key(),
         )
@@ -151,9 +163,9 @@ class Look:
         latest = next(reversed(self.story.losses.items()), None)
         return len(self.story.losses), latest, self.story.steps, len(self.story.notices)
 
-    def seeds_key(self) -> tuple[Seed, ...]:
-        """Changes when the gallery does."""
-        return tuple(self.seeds)
+    def seeds_key(self) -> tuple[Any, ...]:
+        """Changes when the grid does."""
+        return self.cells, self.live, len(self.run.config.sample.seeds)
 
     def bar(self) -> str:
         """HTML of the state, one line and a progress bar."""
@@ -180,31 +192,45 @@ class Look:
         items = "".join(f"<li>{html.escape(speak.without_folders(sentence))}</li>" for sentence in self.story.notices)
         return f'<ul class="rf-notices">{items}</ul>' if items else ""
 
-    def losses(self) -> pd.DataFrame:
-        """The loss plot's table: step, loss, line."""
-        return loss_table(self.story.losses)
+    def losses(self) -> dict[str, Any]:
+        """The loss plot's value."""
+        return plot.lines(self.story.losses, self.story.steps)
 
-    def gallery(self) -> list[tuple[str, str]]:
-        """Thumbnail and caption of every seed, in the order to show."""
-        found = []
-        for seed in self.seeds:
-            try:
-                found.append((uploads.thumbnail(self.run.seed_path(seed.seed)), seed.caption))
-            except (RealFillError, OSError):  # being replaced at this moment; the next look has it
-                continue
-        return found
+    def facts(self) -> str:
+        """HTML of the numbers of training: step, loss, time left, seconds a step, memory."""
+        story = self.story
+        step = max(story.losses, default=0)
+        each = statistics.median(story.step_seconds) if story.step_seconds else None
+        training = self.live and story.stage == "train" and each is not None
+        recent = [story.losses[one] for one in sorted(story.losses)[-RECENT:]]
+        span = f"Loss, last {len(recent)}" if len(recent) > 1 else "Loss"
+        shown = {
+            "Step": f"{step} of {story.steps}" if story.steps else "–",
+            span: f"{statistics.fmean(recent):.3g}" if recent else "–",
+            "Time left": duration(each * (story.steps - step)) if training and each is not None else "–",
+            "A step": f"{each:.2g} s" if each is not None else "–",
+            "Memory": bytes_said(story.memory) if story.memory else "–",
+        }
+        items = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in shown.items())
+        return f'<dl class="rf-facts">{items}</dl>'
 
+    def previews(self) -> str:
+        """HTML of the preview strip."""
+        if not self.strip:
+            every = self.run.config.train.preview_every
+            hint = f"A preview of seed {self.run.config.sample.seeds[0]} appears every {every} steps." if every else ""
+            return f'<p class="rf-hint">{hint or "Previews are switched off for this project."}</p>'
+        seed = self.run.config.sample.seeds[0]
+        items = "".join(
+            f'<li><img src="{html.escape(url)}" alt="Seed {seed} after {step} steps"><span>{step}</span></li>'
+            for step, url in self.strip
+            if url and url != BROKEN
+        )
+        return f'<ol class="rf-strip" aria-label="Seed {seed} while training went on" tabindex="0">{items}</ol>'
 
-def seeds(run: Run) -> list[Seed]:
-    """The seeds that are made: counted ones in their stored order, then the others by number."""
-    made = set(run.seeds_done())
-    found: list[Seed] = []
-    for entry in run.read("scores").get("seeds", []):
-        if entry["seed"] in made:
-            counts = tuple(entry.get("per_reference", ()))
-            found.append(Seed(entry["seed"], entry["matches"], len(found) + 1, counts))
-    counted = {seed.seed for seed in found}
-    return found + [Seed(seed, None, None) for seed in sorted(made - counted)]
+    def grid(self) -> dict[str, Any]:
+        """The grid's value."""
+        return cells.value(self.run, self.cells, live=self.live)
 
 
 def running_line(story: Story) -> str:
@@ -219,26 +245,3 @@ def running_line(story: Story) -> str:
     if story.seconds_left:
         parts.append(f"about {duration(story.seconds_left)} left")
     return " · ".join(parts)
-
-
-def loss_table(losses: dict[int, float]) -> pd.DataFrame:
-    """Raw and smoothed losses, thinned to `POINTS` each; the last step is always there."""
-    steps = sorted(losses)
-    smooth: dict[int, float] = {}
-    level = losses[steps[0]] if steps else 0.0
-    for index, step in enumerate(steps):
-        level += max(SMOOTHING, 1 / (index + 1)) * (losses[step] - level)
-        smooth[step] = level
-    stride = -(-len(steps) // POINTS) or 1
-    kept = steps[::-1][::stride][::-1]
-    return pd.DataFrame(
-        {
-            "step": kept * 2,
-            "loss": [losses[step] for step in kept] + [smooth[step] for step in kept],
-            "line": ["each step"] * len(kept) + ["smoothed"] * len(kept),
-        }
-    )
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

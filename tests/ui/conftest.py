@@ -1,5 +1,6 @@
 """Fixtures of the page's tests."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -70,6 +71,30 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterato
         end(process)
 
 
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[Server]:
+    """The real server round a page of the smallest kind (small_page.py), with the tiny base."""
+    with serving(tmp_path_factory.mktemp("small server"), tiny_base) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(place: Path, base: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """The small page over `place`/runs, with environment variables of its own; its workers end with it."""
+    runs_dir, port = place / "runs", free_port()
+    runs_dir.mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(place), "REALFILL_LOCKS": str(place), **variables}
+    command = [sys.executable, "-m", "tests.ui.small_page", str(port), str(runs_dir), str(base), *arguments]
+    with (place / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        wait_for(url, process)
+        yield Server(process, url, port, runs_dir)
+    finally:
+        end(process)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -90,7 +115,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started."""
+    """Ends a process and all that it started; one that a test killed is left alone."""
+    if process.poll() is not None:
+        return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
         try:

@@ -1,3 +1,5 @@
+import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import pytest
 
 import app
 from realfill.errors import EXIT_INPUT, OptionError
-from tests.ui.conftest import ROOT
+from tests.ui.conftest import ROOT, end, free_port, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +30,17 @@ def test_gradios_variables_are_read_and_options_go_before_them(monkeypatch: pyte
     assert app.options(["--port", "7001"]).port == 7001
 
 
-def test_the_network_needs_the_option_but_a_space_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_may_reach_it_only_where_they_sign_in_and_on_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="--auth"):
+        app.options(["--host", "0.0.0.0"])
+    given = app.options(["--host", "0.0.0.0", "--auth", "ann:secretsecret"])
+    assert (given.host, given.users) == ("0.0.0.0", {"ann": "secretsecret"})
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
-    with pytest.raises(OptionError, match=r"--host 0\.0\.0\.0"):
+    with pytest.raises(OptionError, match="--auth"):
         app.options([])
-    assert app.options(["--host", "0.0.0.0"]).host == "0.0.0.0"
     monkeypatch.setenv("SPACE_ID", "me/realfill")
+    assert (app.options([]).host, app.options([]).users) == ("0.0.0.0", {})
+    monkeypatch.delenv("GRADIO_SERVER_NAME")
     assert app.options([]).host == "0.0.0.0"
 
 
@@ -54,6 +61,10 @@ def refused(*arguments: str) -> str:
     return done.stderr
 
 
+def test_an_open_host_without_auth_is_a_sentence(tmp_path: Path) -> None:
+    assert "--auth" in refused("--host", "0.0.0.0", "--port", "17862", "--runs-dir", str(tmp_path))
+
+
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -63,3 +74,37 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
 def test_a_runs_dir_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "--runs-dir" in refused("--port", "17861", "--runs-dir", str(tmp_path / "file" / "runs"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_on_a_space_it_listens_for_all_and_answers_to_its_name(tmp_path: Path) -> None:
+    """As Hugging Face starts it: no option, everything by variables."""
+    port = free_port()
+    names = {"SPACE_ID": "me/realfill", "SPACE_HOST": "me-realfill.hf.space", "SYSTEM": "spaces"}
+    names |= {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": str(port), "TMPDIR": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")], cwd=tmp_path, env={**os.environ, **names}, stdout=log, stderr=log
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", process)
+        listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        assert f"00000000:{port:04X}" in [line[1] for line in listening if line[3] == "0A"]
+        for host, status in (
+            ("me-realfill.hf.space", 200),
+            ("localhost", 200),
+            ("10.0.0.7", 400),
+            ("evil.example", 400),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/config", headers={"Host": host, "X-Forwarded-Proto": "https"})
+            assert connection.getresponse().status == status
+            connection.close()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {"Host": "me-realfill.hf.space", "Origin": "https://me-realfill.hf.space"}
+        connection.request("POST", "/gradio_api/queue/join", body=b"{}", headers=headers)
+        assert connection.getresponse().status == 422  # let in, and no event
+        connection.close()
+        assert (tmp_path / "runs").is_dir()
+    finally:
+        end(process)

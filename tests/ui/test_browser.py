@@ -1,4 +1,4 @@
-"""The page in a real Chromium: one journey from photos to the exported file, and what the page asks of the network."""
+"""The page in a real Chromium: the whole way from photos to the exported file, with the mouse and without one."""
 
 import re
 import shutil
@@ -9,11 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from realfill import compositing, images, scene
 from realfill.events import TrainStep
+from realfill.masks import Hole
 from realfill.runs import Run
+from tests.tiny import world
+from tests.ui import canvas
 from tests.ui.conftest import Server
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -40,12 +44,24 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1440, "height": 900})
     opened.set_default_timeout(30_000)
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
     yield opened
     opened.close()
+    assert not broken, broken
 
 
-def upload(page: Page, where: str, *paths: Path) -> None:
-    page.locator(f"{where} input[type=file]").first.set_input_files([str(path) for path in paths])
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ref/0.png … ref/4.png and target.png (160 x 120) of one picture."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "ref").mkdir()
+    picture = world(200, 260)
+    for index in range(5):
+        top, left = 8 * index, 12 * index
+        Image.fromarray(picture[top : top + 128, left : left + 160]).save(folder / "ref" / f"{index}.png")
+    Image.fromarray(picture[30:150, 40:200]).save(folder / "target.png")
+    return folder
 
 
 def fill(page: Page, setting: str, text: str) -> None:
@@ -54,20 +70,61 @@ def fill(page: Page, setting: str, text: str) -> None:
     field.press("Tab")
 
 
+def settings(page: Page, **texts: str) -> None:
+    """Sets fields of tab 2, and SIFT for counting; `train_steps` stands for train.steps."""
+    page.get_by_role("tab", name="2 Train").click()
+    for name, text in texts.items():
+        fill(page, name.replace("_", "-"), text)
+    page.locator("#set-select-matcher input").click()
+    page.get_by_role("option", name="sift").click()
+
+
 def current(page: Page, server: Server) -> Run:
     """The run that the page's address names."""
-    return Run.open(server.runs_dir / parse_qs(urlsplit(page.url).query)["run"][0])
+    return Run.open(server.runs_dir / parse_qs(urlsplit(page.url).query)["project"][0])
+
+
+def started(page: Page, server: Server, before: set[Path]) -> Run:
+    """The run that is new in the address."""
+    page.wait_for_function(
+        "old => { const id = new URL(location).searchParams.get('project'); return id && !old.includes(id); }",
+        arg=[path.name for path in before],
+    )
+    return current(page, server)
 
 
 def start(page: Page, server: Server) -> Run:
     """Presses Start and returns the new run."""
     before = set(server.runs_dir.iterdir())
     page.locator("#start").click()
-    page.wait_for_function(
-        "old => { const id = new URL(location).searchParams.get('run'); return id && !old.includes(id); }",
-        arg=[path.name for path in before],
-    )
-    return current(page, server)
+    return started(page, server, before)
+
+
+def steps(run: Run) -> int:
+    return sum(isinstance(event, TrainStep) for event in run.events()[0])
+
+
+def more_steps_than(run: Run, count: int) -> None:
+    """Returns when training has gone beyond `count` steps."""
+    until = time.monotonic() + WAIT / 1000
+    while steps(run) <= count and time.monotonic() < until:  # the status may still tell the last step from before
+        time.sleep(0.1)
+    assert steps(run) > count
+
+
+def plotted(page: Page) -> int:
+    """The step that the loss plot has come to."""
+    label = page.locator("#loss canvas").get_attribute("aria-label") or ""
+    return int(re.findall(r"at step (\d+)", label)[0]) if "at step" in label else 0
+
+
+def check_export(saved: Path, target: Path, hole: Hole) -> None:
+    """The file equals the target outside the feather and not in the hole."""
+    made, before = images.read_original(saved).pixels, images.read_original(target).pixels
+    assert made.shape == before.shape
+    far = compositing.feather_alpha(hole, FEATHER) == 0
+    assert far.any() and np.array_equal(made[far], before[far])
+    assert not np.array_equal(made[hole], before[hole])
 
 
 def test_the_page_opens_in_light_and_dark_without_asking_other_machines(browser: Browser, server: Server) -> None:
@@ -86,20 +143,42 @@ def test_the_page_opens_in_light_and_dark_without_asking_other_machines(browser:
         page.on("request", list_request)
         page.on("console", note)
         page.goto(server.url)
-        for tab in ("2 Train", "3 Browse and export", "1 Scene"):
-            page.get_by_role("tab", name=tab).click()
-        expect(page.locator("#references")).to_be_visible()
-        page.wait_for_timeout(1000)
+        page.locator(canvas.READY).wait_for()
+        for width, height in ((1440, 900), (1280, 720)):
+            page.set_viewport_size({"width": width, "height": height})
+            for tab in ("2 Train", "3 Browse and export", "1 Scene"):
+                page.get_by_role("tab", name=tab).click()
+                page.wait_for_timeout(300)
+                assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), f"{tab} scrolls"
+                bar, start_button = page.locator("#bar").bounding_box(), page.locator("#start").bounding_box()
+                assert bar and start_button
+                assert abs(bar["y"] + bar["height"] - height) < 2
+                assert start_button["x"] + start_button["width"] <= width
         foreign = [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None, "")]
         assert not foreign
         assert not errors
-        assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "the page scrolls"
         page.close()
+
+
+def test_every_button_and_field_has_a_name(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
+    for tab in ("2 Train", "3 Browse and export", "1 Scene"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, textarea, [tabindex="0"]')]
+              .filter((one) => one.checkVisibility() && one.type !== 'file' && !one.closest('[aria-hidden=true]'))
+              .filter((one) => !(one.getAttribute('aria-label') || one.title || one.innerText?.trim() ||
+                                 one.labels?.length || one.getAttribute('aria-labelledby')))
+              .map((one) => one.outerHTML.slice(0, 160))"""
+        )
+        assert not nameless, (tab, nameless)
 
 
 def test_a_stray_drop_does_not_leave_the_page(page: Page, server: Server) -> None:
     page.goto(server.url)
-    expect(page.locator("#references")).to_be_visible()
+    page.locator(canvas.READY).wait_for()
     kept = page.evaluate(
         "() => !document.querySelector('#brand').dispatchEvent("
         "new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: new DataTransfer()}))"
@@ -109,106 +188,321 @@ def test_a_stray_drop_does_not_leave_the_page(page: Page, server: Server) -> Non
 
 def test_starting_without_photos_says_what_is_missing(page: Page, server: Server) -> None:
     page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
     page.locator("#start").click()
     expect(page.get_by_text("There is no reference yet")).to_be_visible()
 
 
-def test_painting_marks_the_hole(page: Page, server: Server, toy_scene: Path) -> None:
+def test_keys_go_to_the_tabs_but_not_while_writing(page: Page, server: Server) -> None:
     page.goto(server.url)
-    upload(page, "#references", *sorted((toy_scene / "ref").iterdir()))
-    upload(page, "#target", toy_scene / "target" / "target.png")
-    canvas = page.locator("#canvas canvas").first
-    expect(canvas).to_be_visible()
-    page.wait_for_timeout(1500)
-    page.locator("#canvas button[aria-label=Brush]").click()
-    box = canvas.bounding_box()
-    assert box
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 20, y + 10, steps=5)
-    page.mouse.up()
-    page.get_by_role("tab", name="2 Train").click()
-    for setting, text in (("train-steps", "0"), ("train-batch", "1"), ("sample-seeds", "0"), ("sample-steps", "1")):
-        fill(page, setting, text)
-    run = start(page, server)
-    run.request_stop()
-    hole = scene.load(run.scene_folder).hole
-    assert 0 < hole.mean() < 0.5
-    assert hole[40:50, 55:65].any()
+    page.locator(canvas.READY).wait_for()
+    page.keyboard.press("2")
+    expect(page.get_by_role("tab", name="2 Train")).to_have_attribute("aria-selected", "true")
+    field = page.locator("#set-train-steps input")
+    field.fill("")
+    field.press("3")
+    expect(field).to_have_value("3")
+    expect(page.get_by_role("tab", name="2 Train")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Tab")
+    page.locator("#start").focus()
+    page.keyboard.press("3")
+    expect(page.get_by_role("tab", name="3 Browse and export")).to_have_attribute("aria-selected", "true")
 
 
-def bring_scene(page: Page, server: Server, folder: Path) -> None:
-    """Open the page and give it a scene folder's references, target and mask file."""
+def test_training_is_seen_survives_a_reload_stops_and_goes_on(page: Page, server: Server, photos: Path) -> None:
     page.goto(server.url)
-    upload(page, "#references", *sorted((folder / "ref").iterdir()))
-    upload(page, "#target", folder / "target" / "target.png")
-    page.locator("#mask-from").get_by_label("From a file").check()
-    upload(page, "#mask-file", folder / "target" / "mask.png")
-    expect(page.locator("#mask-file")).to_contain_text("mask")
-
-
-def test_from_photos_to_the_exported_picture(page: Page, server: Server, toy_scene: Path, tmp_path: Path) -> None:
-    bring_scene(page, server, toy_scene)
-    expect(page.locator("#references img")).to_have_count(2)
-
-    page.get_by_role("tab", name="2 Train").click()
-    for setting, text in (("train-steps", "30"), ("train-batch", "2"), ("sample-seeds", "0-2"), ("sample-steps", "2")):
-        fill(page, setting, text)
-    page.locator("#set-select-matcher input").click()
-    page.get_by_role("option", name="sift").click()
+    canvas.bring(page, sorted((photos / "ref").iterdir()), photos / "target.png")
+    expect(page.locator("[data-part=count]")).to_have_text("5 of 5")
+    canvas.paint(page, (60, 40, 110, 90))
+    canvas.settled(page)
+    settings(page, train_steps="5000", train_batch="1", sample_seeds="0-3", sample_steps="2")
     run = start(page, server)
 
-    expect(page.locator("#loss canvas, #loss svg").first).to_be_visible(timeout=WAIT)  # the plot has points
+    page.wait_for_function("() => document.querySelector('#loss canvas')?.ariaLabel?.includes('at step')", timeout=WAIT)
+    first = plotted(page)
+    more_steps_than(run, first)
+    page.wait_for_function(
+        "step => Number(document.querySelector('#loss canvas').ariaLabel.match(/at step ([0-9]+)/)[1]) > step",
+        arg=first,
+        timeout=WAIT,
+    )
+    expect(page.locator("#status")).to_contain_text("left")
+
     page.reload()
-    expect(page.locator("#status")).to_contain_text(re.compile("running|done"), timeout=WAIT)
+    expect(page.locator("#status")).to_contain_text("running", timeout=WAIT)
     assert current(page, server).folder == run.folder
+    expect(page.locator("[data-part=count]")).to_have_text("5 of 5")  # the scene is still there too
+    page.keyboard.press("2")
+    expect(page.locator("#loss canvas")).to_be_visible(timeout=WAIT)
+    page.locator("#stop").click()
+    expect(page.locator("#status")).to_contain_text("stopped", timeout=WAIT)
+    assert run.status().state == "stopped"
+    before = steps(run)
+    page.locator("#resume").click()
+    expect(page.locator("#status")).to_contain_text("running", timeout=WAIT)
+    more_steps_than(run, before)
+    page.locator("#stop").click()
+    expect(page.locator("#status")).to_contain_text("stopped", timeout=WAIT)
+    hole = scene.load(run.scene_folder).hole
+    assert hole[45:85, 65:105].all() and 0 < hole.mean() < 0.25
+
+
+@pytest.fixture(scope="module")
+def done(browser: Browser, server: Server, photos: Path) -> Run:
+    """A finished run with six seeds and previews, started on the page."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(30_000)
+    page.goto(server.url)
+    canvas.bring(page, sorted((photos / "ref").iterdir()), photos / "target.png")
+    canvas.paint(page, (60, 40, 110, 90))
+    canvas.settled(page)
+    settings(page, train_steps="30", train_batch="1", sample_seeds="0-5", sample_steps="2")
+    page.locator("#previews input").click()
+    page.get_by_role("option", name="every 10", exact=True).click()
+    run = start(page, server)
     expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    expect(page.locator("#strip li")).to_have_count(3)
+    expect(page.locator("#facts")).to_contain_text("30 of 30")
+    page.close()
+    return Run.open(run.folder)
 
-    page.get_by_role("tab", name="3 Browse and export").click()
-    shown = page.locator("#seeds .caption-label")
-    expect(shown).to_have_count(3)
-    ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
-    assert [int(re.findall(r"seed (\d+)", text)[0]) for text in shown.all_inner_texts()] == ranked
 
-    page.locator("#seeds .thumbnail-lg").nth(2).click()
-    expect(page.locator("#chosen")).to_contain_text(f"Seed {ranked[2]}")
-    expect(page.locator("#compare img").first).to_be_visible()
+def browse(page: Page, server: Server, run: Run) -> None:
+    page.goto(f"{server.url}?project={run.folder.name}")
+    page.locator(canvas.READY).wait_for()
+    page.keyboard.press("3")
+    expect(page.locator(".rf-cell").first).to_be_visible()
+
+
+def shown(page: Page) -> list[int]:
+    """The seeds in the grid, in its order."""
+    return [int(seed) for seed in page.locator(".rf-cell").evaluate_all("all => all.map(one => one.dataset.seed)")]
+
+
+def test_seeds_are_in_the_order_of_their_matches_and_the_best_may_be_kept(
+    page: Page, server: Server, done: Run
+) -> None:
+    browse(page, server, done)
+    ranked = [entry["seed"] for entry in done.read("scores")["seeds"]]
+    assert shown(page) == ranked
+    for share, kept in (("25 %", 2), ("50 %", 3), ("75 %", 5), ("All", 6)):
+        page.get_by_role("radio", name=share).click()
+        assert shown(page) == ranked[:kept]
+    expect(page.locator(".rf-cell img").nth(2)).to_have_js_property("complete", True)
+    assert page.locator(".rf-cell img").nth(2).evaluate("one => one.naturalWidth") > 0
+
+
+def test_a_seed_is_starred_hidden_and_found_again_after_a_reload(page: Page, server: Server, done: Run) -> None:
+    browse(page, server, done)
+    ranked = shown(page)
+    page.locator(".rf-cell").nth(1).click()
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("h")
+    expect(page.locator(".rf-cell")).to_have_count(5)
+    page.wait_for_function("() => document.activeElement.classList.contains('rf-cell')")
+    until = time.monotonic() + 10
+    while (done.starred, done.hidden) != ([ranked[1]], [ranked[2]]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (done.starred, done.hidden) == ([ranked[1]], [ranked[2]])
+    browse(page, server, done)
+    assert shown(page) == [seed for seed in ranked if seed != ranked[2]]
+    page.get_by_role("button", name="★ 1").click()
+    assert shown(page) == [ranked[1]]
+    page.get_by_role("button", name="★ 1").click()
+    page.get_by_role("button", name="Hidden 1").click()
+    assert shown(page) == ranked
+    page.locator(f".rf-cell[data-seed='{ranked[2]}']").hover()
+    page.locator(f".rf-cell[data-seed='{ranked[2]}'] [data-mark=hidden]").click()
+    expect(page.get_by_role("button", name="Hidden")).to_have_count(0)
+
+
+def test_a_seed_is_compared_explained_and_exported(
+    page: Page, server: Server, done: Run, photos: Path, tmp_path: Path
+) -> None:
+    browse(page, server, done)
+    ranked = shown(page)
+    page.locator(".rf-cell").nth(2).click()
+    expect(page.locator(".rf-title")).to_have_text(f"Seed {ranked[2]} · #3 of 6")
+    expect(page.locator(".rf-after")).to_be_visible()
+    wipe = page.get_by_label("Before on the left, after on the right")
+    wipe.focus()
+    page.keyboard.press("End")
+    assert page.locator(".rf-frame").evaluate("one => one.style.getPropertyValue('--wipe')") == "100%"
+    page.get_by_role("radio", name="Whole photo").click()
+    width, height = page.locator(".rf-frame").evaluate("one => [one.clientWidth, one.clientHeight]")
+    assert abs(width / height - 160 / 120) < 0.02
+
+    page.get_by_role("tab", name="Why this rank").click()
+    counts = done.read("scores")["seeds"][2]["per_reference"]
+    most = int(np.argmax(counts))
+    page.locator(".rf-refs button").nth(most).click()
+    assert page.locator(".rf-match").count() == min(counts[most], 160)
+    expect(page.locator(".rf-note")).to_contain_text("land in the filled part")
+    page.get_by_role("tab", name="Reference").click()
+    expect(page.locator(".rf-match")).to_have_count(0)
+    expect(page.locator(".rf-pair image")).to_have_count(2)
+
+    before = page.locator("#seam img").get_attribute("src")
+    slider = page.locator("#feather input[type=range]")
+    for _ in range(8):
+        slider.press("ArrowLeft")
+    page.wait_for_function("old => document.querySelector('#seam img').src !== old", arg=before)
+    for _ in range(FEATHER):
+        slider.press("ArrowRight")
+    expect(page.locator("#feather input[type=number]")).to_have_value(str(FEATHER))
     with page.expect_download() as download:
         page.locator("#export").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     assert saved.name == f"target-seed{ranked[2]}.png"
-
-    loaded = scene.load(toy_scene)
-    made, target = images.read_original(saved).pixels, images.read_original(toy_scene / "target" / "target.png").pixels
-    assert made.shape == target.shape
-    far = compositing.feather_alpha(loaded.hole, FEATHER) == 0
-    assert np.array_equal(made[far], target[far])
-    assert not np.array_equal(made[loaded.hole], target[loaded.hole])
+    check_export(saved, photos / "target.png", scene.load(done.scene_folder).hole)
 
 
-def _steps(run: Run) -> int:
-    return sum(isinstance(event, TrainStep) for event in run.events()[0])
+def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server, done: Run) -> None:
+    """More seeds are made while one is open; the grid sorts them in and the one that is open stays."""
+    browse(page, server, done)
+    picked = shown(page)[-1]
+    page.locator(".rf-cell").last.click()
+    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
+    page.get_by_role("button", name="8 more seeds").click()
+    expect(page.locator(".rf-cell")).to_have_count(14, timeout=WAIT)
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    expect(page.locator(".rf-foot b", has_text="not counted")).to_have_count(0)
+    assert shown(page) == [entry["seed"] for entry in done.read("scores")["seeds"]]
+    expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", str(picked))
+    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
 
 
-def test_stop_and_resume(page: Page, server: Server, toy_scene: Path) -> None:
-    bring_scene(page, server, toy_scene)
-    page.get_by_role("tab", name="2 Train").click()
-    for setting, text in (("train-steps", "5000"), ("train-batch", "1"), ("sample-seeds", "0")):
-        fill(page, setting, text)
+def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, server: Server, done: Run) -> None:
+    browse(page, server, done)
+    page.keyboard.press("2")
+    page.locator("#more-steps input").fill("10")
+    page.locator("#more-steps input").press("Tab")
+    page.locator("#go-further").click()
+    expect(page.locator("#facts")).to_contain_text("40 of 40", timeout=WAIT)
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    assert Run.open(done.folder).checkpoint_steps() == [30, 40]
+    page.reload()
+    page.locator(canvas.READY).wait_for()
+    page.keyboard.press("3")
+    page.get_by_text("Make the seeds otherwise").click()
+    page.locator("#checkpoint input").click()
+    page.get_by_role("option", name="step 30").click()
+    page.locator("#make-again").click()
+    expect(page.locator("#status")).to_contain_text(re.compile("queued|running"))
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    fresh = Run.open(done.folder)
+    assert fresh.config.sample.checkpoint == 30
+    assert fresh.read("seeds/made")["adapter_steps"] == 30
+    assert len(list((fresh.folder / "earlier").iterdir())) == 2
+
+
+def test_another_project_is_opened_from_the_rail(page: Page, server: Server, done: Run) -> None:
+    page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
+    page.get_by_role("button", name="New project").click()
+    expect(page.locator("#status")).to_contain_text("No project yet")
+    page.locator(f"[data-id='{done.folder.name}'] [data-do=open]").click()
+    page.wait_for_url(f"**project={done.folder.name}*")
+    expect(page.locator("[data-part=count]")).to_have_text("5 of 5")
+    page.keyboard.press("3")
+    expect(page.locator(".rf-cell").first).to_be_visible()
+
+
+def tab_to(page: Page, selector: str, most: int = 90) -> None:
+    """Presses Tab until an element that fits has the focus."""
+    for _ in range(most):
+        if page.evaluate("one => !!document.activeElement?.matches(one)", selector):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not come to {selector}")
+
+
+def choose_file(page: Page, selector: str, *paths: Path) -> None:
+    """Presses Enter on a button that asks for files."""
+    tab_to(page, selector)
+    page.wait_for_timeout(300)
+    assert page.evaluate("one => !!document.activeElement?.matches(one)", selector), f"{selector} lost the focus"
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files([str(path) for path in paths])
+
+
+def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp_path: Path) -> None:
+    page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
+    choose_file(page, ".wb .add button", *sorted((photos / "ref").iterdir())[:2])
+    choose_file(page, "[data-do=choose-target]", photos / "target.png")
+    page.locator("#workbench .wb[data-empty=no]").wait_for()
+    canvas.settled(page)
+    tab_to(page, "[data-part=stage]")
+    page.keyboard.press("r")
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=marked]")).to_contain_text("% marked")
+    canvas.settled(page)
+
+    page.keyboard.press("2")
+    expect(page.locator("#set-train-steps input")).to_be_visible()
+    for setting, text in (("train-steps", "3"), ("train-batch", "1"), ("sample-seeds", "0-1"), ("sample-steps", "1")):
+        tab_to(page, f"#set-{setting} :is(input, textarea)")
+        page.keyboard.press("Control+a")
+        page.keyboard.type(text)
+    tab_to(page, "#set-select-matcher input")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    tab_to(page, "#all-settings button")
+    before = set(server.runs_dir.iterdir())
+    page.keyboard.press("Control+Enter")
+    run = started(page, server, before)
+    assert run.config.sample.seeds == (0, 1)
+    assert run.config.select.matcher == "sift"
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+
+    page.keyboard.press("3")
+    expect(page.locator(".rf-cell")).to_have_count(2)
+    tab_to(page, ".rf-cell")
+    page.keyboard.press("End")
+    second = run.read("scores")["seeds"][1]["seed"]
+    expect(page.locator(".rf-title")).to_contain_text(f"Seed {second} ")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "the focus cannot be seen"
+    page.keyboard.press("Enter")
+    expect(page.locator("#browse-left")).to_be_hidden()  # shown large
+    page.keyboard.press("Escape")
+    expect(page.locator("#browse-left")).to_be_visible()
+    tab_to(page, "[data-mode=compare]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Why this rank")).to_have_attribute("aria-selected", "true")
+    tab_to(page, "#export")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name == f"target-seed{second}.png"
+    check_export(saved, photos / "target.png", scene.load(run.scene_folder).hole)
+
+
+def test_an_example_is_one_click(page: Page, server: Server) -> None:
+    examples = pytest.importorskip("realfill.examples").examples()
+    if not examples:
+        pytest.skip("the example scenes are not beside this checkout")
+    page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
+    page.get_by_role("button", name="New project").click()
+    page.get_by_role("button", name=re.compile(re.escape(examples[0].title))).first.click()
+    count = len(scene.load(examples[0].folder).references)
+    expect(page.locator("[data-part=count]")).to_have_text(f"{count} of 5", timeout=WAIT)
+    canvas.settled(page)
+    page.keyboard.press("2")
+    page.get_by_text("All settings").click()
+    settings(page, train_steps="0", train_batch="1", sample_seeds="0", sample_steps="1", fit_size="64")
     run = start(page, server)
-    expect(page.locator("#status")).to_contain_text("step", timeout=WAIT)
-    page.locator("#stop").click()
-    expect(page.locator("#status")).to_contain_text("stopped", timeout=WAIT)
-    assert run.status().state == "stopped"
-    steps = _steps(run)
-    expect(page.locator("#resume")).to_be_enabled()
-    page.locator("#resume").click()
-    expect(page.locator("#status")).to_contain_text("running", timeout=WAIT)
-    expect(page.locator("#status")).to_contain_text("step", timeout=WAIT)
-    deadline = time.monotonic() + WAIT / 1000
-    while _steps(run) <= steps and time.monotonic() < deadline:  # the status may still tell the last step from before
-        time.sleep(0.2)
-    assert _steps(run) > steps
-    run.request_stop()
+    assert np.array_equal(scene.load(run.scene_folder).hole, scene.load(examples[0].folder).hole)
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)

@@ -8,17 +8,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from PIL import Image
 
-from realfill import compositing, exporting, images, masks, runs, scene
+from realfill import config, runs, scene
 from realfill.config import Config
+from realfill.errors import RunBusy
 from realfill.events import Notice, StageStarted, TrainStep
 from realfill.locks import Lock
 from realfill.runs import Run
-from ui import pictures, speak
+from ui import costs, layout, speak
 from ui.jobs import Jobs
 from ui.layout import Page
-from ui.tabs import scene as scene_tab
 
 
 @pytest.fixture
@@ -31,31 +30,15 @@ def page(tmp_path: Path, folder: Path) -> Iterator[Page]:
     worker.release()
 
 
-@pytest.fixture
-def sampled(run: Run, toy_scene: Path) -> Run:
-    """A run as it is after sampling: a fit, two seeds, scores."""
-    loaded = scene.load(run.scene_folder)
-    fit = scene.fit_to(loaded, size=64, multiple=8, context=0.5)
-    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
-    for seed in (3, 8):
-        run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
-    run.write("scores", {"seeds": [{"seed": 8, "matches": 40}, {"seed": 3, "matches": 2}]})
-    run.enter("done")
-    return run
-
-
 def given(page: Page, folder: Path, toy_scene: Path, **changes: Any) -> dict[Any, Any]:
     """What the browser sends for the toy scene when Start is pressed."""
     values: dict[Any, Any] = {component: getattr(component, "value", None) for component in page.train.inputs}
-    references = scene_tab.take_references([(uploaded(folder, path), None) for path in sorted(toy_scene.glob("ref/*"))])
-    values |= {
-        page.scene.references: [(path, None) for path in references],
-        page.scene.target: uploaded(folder, toy_scene / "target" / "target.png"),
-        page.scene.mask_from: scene_tab.FILE,
-        page.scene.mask_file: uploaded(folder, toy_scene / "target" / "mask.png"),
-        page.scene.canvas: None,
+    sent = {
+        "references": [uploaded(folder, path) for path in sorted(toy_scene.glob("ref/*"))],
+        "target": uploaded(folder, toy_scene / "target" / "target.png"),
+        "mask": uploaded(folder, toy_scene / "target" / "mask.png"),
     }
-    return values | {getattr(page.scene, name): value for name, value in changes.items()}
+    return values | {page.scene.workbench: sent | changes}
 
 
 def uploaded(folder: Path, path: Path) -> str:
@@ -65,37 +48,43 @@ def uploaded(folder: Path, path: Path) -> str:
     return str(place)
 
 
+def asks(query: dict[str, str]) -> Any:
+    return SimpleNamespace(query_params=query)
+
+
 def test_start_makes_a_waiting_run_of_exactly_what_was_given(page: Page, folder: Path, toy_scene: Path) -> None:
     updates = page.start(given(page, folder, toy_scene))
     run = page.jobs.open(updates[page.run_id])
     assert run.status().state == "queued"
     assert run.name == "target"
     assert updates[page.tabs].selected == "train"
+    assert page.scene.workbench not in updates  # what was painted stays as it is
     mine, theirs = scene.load(run.scene_folder), scene.load(toy_scene)
     assert np.array_equal(mine.hole, theirs.hole)
     assert [photo.tobytes() for photo in mine.references] == [photo.tobytes() for photo in theirs.references]
-    assert run.config == Config(**{**run.config.model_dump(), "base": "mini"})
+    assert run.config == config.make("mini", {"train.preview_every": 25})
 
 
 def test_the_settings_of_the_page_arrive(page: Page, folder: Path, toy_scene: Path) -> None:
     values = given(page, folder, toy_scene)
     values[page.train.form.inputs[0]] = 7
     values[page.train.form.inputs[2]] = "4-6"
+    values[page.train.previews] = 0
     run = page.jobs.open(page.start(values)[page.run_id])
     assert run.config.train.steps == 7
+    assert run.config.train.preview_every == 0
     assert run.config.sample.seeds == (4, 5, 6)
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"references": None}, "no reference yet"),
+        ({"references": []}, "no reference yet"),
         ({"target": None}, "no target yet"),
-        ({"mask_from": scene_tab.PAINT}, "Nothing is marked yet"),
-        ({"mask_file": None}, "no mask"),
+        ({"mask": None}, "Nothing is marked yet"),
         ({"target": "/etc/passwd"}, "upload it again"),
-        ({"references": [("/etc/passwd", None)]}, "upload it again"),
-        ({"mask_file": "/etc/passwd"}, "upload it again"),
+        ({"references": ["/etc/passwd"]}, "upload it again"),
+        ({"mask": "/etc/passwd"}, "upload it again"),
     ],
 )
 def test_what_is_missing_or_forged_is_a_sentence_and_leaves_no_run(
@@ -114,47 +103,10 @@ def test_a_setting_out_of_bounds_is_a_sentence(page: Page, folder: Path, toy_sce
         page.start(values)
 
 
-def test_paint_on_a_small_canvas_becomes_a_hole_of_the_targets_size(page: Page, folder: Path, toy_scene: Path) -> None:
-    layer = np.zeros((45, 60, 4), np.uint8)  # half the target's size
-    layer[10:20, 30:50] = (255, 45, 85, 255)
-    canvas = {"background": None, "layers": [layer], "composite": None}
-    values = given(page, folder, toy_scene, canvas=canvas, mask_from=scene_tab.PAINT)
-    hole = scene.load(page.jobs.open(page.start(values)[page.run_id]).scene_folder).hole
-    assert hole.shape == (90, 120)
-    assert masks.bounding_box(hole) == (60, 20, 100, 40)
-
-
 def test_everything_is_scene_variants(page: Page, folder: Path, toy_scene: Path) -> None:
-    run = page.jobs.open(page.start(given(page, folder, toy_scene, mask_from=scene_tab.VARIANTS))[page.run_id])
+    run = page.jobs.open(page.start(given(page, folder, toy_scene, variants=True))[page.run_id])
     assert run.config.variants
     assert scene.load(run.scene_folder, variants=True).hole.all()
-
-
-def test_the_sixth_reference_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
-    paths = []
-    for number in range(7):
-        path = tmp_path / f"{number}.png"
-        Image.fromarray(np.full((20, 20, 3), 30 * number, np.uint8)).save(path)
-        paths.append((uploaded(folder, path), None))
-    with pytest.warns(UserWarning, match="at most 5 references"):
-        kept = scene_tab.take_references(paths)
-    assert len(kept) == 5
-    assert scene_tab.take_references([(path, None) for path in kept]) == kept
-
-
-def test_what_is_no_photo_is_left_out_in_words(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.png").write_text("hello")
-    with pytest.warns(UserWarning, match=r"notes\.png"):
-        assert scene_tab.take_references([(uploaded(folder, tmp_path / "notes.png"), None)]) == []
-
-
-def test_the_canvas_shows_the_target_small(folder: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((1500, 2560, 3), np.uint8)).save(tmp_path / "big.png")
-    canvas, welcome = scene_tab.show_target(uploaded(folder, tmp_path / "big.png"))
-    assert canvas["value"]["background"].shape == (750, 1280, 3)
-    assert (canvas["visible"], welcome["visible"]) == (True, False)
-    canvas, welcome = scene_tab.show_target(None)
-    assert (canvas["value"], canvas["visible"], welcome["visible"]) == (None, False, True)
 
 
 def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
@@ -163,8 +115,8 @@ def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
     run.append(StageStarted("train", 10))
     run.append(TrainStep(1, 10, 0.5, 1e-3, 1e-4, 2.0))
     second = page.tick(run.folder.name, first[page.seen])
-    assert second[page.train.plot].value["data"] == [[1, 0.5, "each step"], [1, 0.5, "smoothed"]]
-    assert page.browse.seeds not in second
+    assert second[page.train.plot] == {"total": 10, "raw": [[1, 0.5]], "smooth": [[1, 0.5]]}
+    assert page.browse.seeds not in second and page.train.strip not in second
     run.append(Notice("Something to know."))
     third = page.tick(run.folder.name, second[page.seen])
     assert "Something to know." in third[page.train.notices]
@@ -174,22 +126,29 @@ def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:
     assert page.tick("", None)[page.timer].active is False
 
 
+def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run) -> None:
+    seen = page.tick(run.folder.name, None)[page.seen]
+    for number in range(1, 5):
+        run.append(TrainStep(number, 4, 0.5, 1e-3, 1e-4, 2.0, 5_000_000))
+    page.tick(run.folder.name, seen)
+    assert costs.UNKNOWN in costs.sentence(page.jobs.runs_dir, run.config)
+    run.append(TrainStep(5, 5, 0.5, 1e-3, 1e-4, 2.0, 5_000_000))
+    run.append(StageStarted("sample", 3))
+    page.tick(run.folder.name, seen)
+    assert "4 steps at 2 s), 5 MB" in costs.sentence(page.jobs.runs_dir, run.config)
+
+
 def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, run: Run) -> None:
-    for query in ({"run": run.folder.name}, {}):
-        updates = page.load(SimpleNamespace(query_params=query))
+    for query in ({"project": run.folder.name}, {"run": run.folder.name}, {}):
+        updates = page.load(asks(query))
         assert updates[page.run_id] == run.folder.name
-        assert [value for _, value in updates[page.runs]["choices"]] == [run.folder.name]
-
-
-def test_on_a_space_nobody_sees_the_runs_of_others(page: Page, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPACE_ID", "me/realfill")
-    assert page.run_id not in page.load(SimpleNamespace(query_params={}))
-    assert page.load(SimpleNamespace(query_params={"run": run.folder.name}))[page.runs]["choices"] == []
+        assert page.scene.workbench not in updates  # the scene that was being made stays
+        assert "not measured yet" in updates[page.train.cost]
 
 
 @pytest.mark.parametrize("run_id", ["../..", "nothing", "a/b", "..", "<img src=x>"])
 def test_an_address_with_a_wrong_run_is_a_sentence(page: Page, run_id: str) -> None:
-    updates = page.load(SimpleNamespace(query_params={"run": run_id}))
+    updates = page.load(asks({"project": run_id}))
     assert "There is no such run here" in updates[page.status]
     assert "<img" not in updates[page.status]
 
@@ -199,6 +158,28 @@ def test_a_link_among_the_runs_is_not_followed(page: Page, run: Run, tmp_path: P
     (page.jobs.runs_dir / "link").symlink_to(elsewhere)
     with pytest.raises(gr.Error, match="no such run"):
         page.attach("link")
+
+
+def test_opening_a_project_shows_its_scene(page: Page, run: Run) -> None:
+    opened = page.attach(run.folder.name)[page.scene.workbench]["open"]
+    assert len(opened["references"]) == 2
+    assert opened["target"]["width"] == 120
+    assert str(run.folder) not in str(opened)  # copies: run folders are not served
+
+
+def test_a_new_project_is_an_empty_page(page: Page, run: Run) -> None:
+    page.attach(run.folder.name)
+    updates = page.blank()
+    assert updates[page.run_id] == ""
+    assert updates[page.scene.workbench]["open"]["references"] == []
+    assert updates[page.timer].active is False
+    assert set(updates) <= set(page.opened)
+
+
+def test_what_handlers_return_is_among_what_they_may_change(page: Page, run: Run) -> None:
+    assert set(page.attach(run.folder.name)) <= set(page.opened)
+    assert set(page.tick(run.folder.name, None)) <= set(page.shown)
+    assert set(page.load(asks({}))) <= set(page.opened)
 
 
 def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: Run) -> None:
@@ -215,65 +196,88 @@ def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: R
 
 def test_resuming_what_is_worked_on_is_a_sentence(page: Page, run: Run) -> None:
     with run.lock(), pytest.raises(gr.Error, match="working on"):
+        run.enter("running")
         page.go_on(run.folder.name)
 
 
-def press(caption: str) -> Any:
-    return SimpleNamespace(value={"image": {}, "caption": caption}, index=0)
-
-
-def test_choosing_takes_the_seed_of_the_picture_and_not_its_place(page: Page, sampled: Run) -> None:
-    updates = page.choose(sampled.folder.name, 2, press("#1 · 40 matches · seed 3"))
-    assert Run.open(sampled.folder).chosen == 3
-    assert "Seed 3" in updates[page.browse.chosen]
-    before, after = (np.asarray(Image.open(path)) for path in updates[page.browse.compare])
-    assert before.shape == after.shape == (90, 120, 3)
-    assert not np.array_equal(before, after)
-
-
-def test_a_seed_that_is_not_there_is_a_sentence(page: Page, sampled: Run) -> None:
-    with pytest.raises(gr.Error, match="seed 99"):
-        page.choose(sampled.folder.name, 2, press("seed 99 · not counted yet"))
-
-
-@pytest.mark.parametrize("feather", [0, 3])
-def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
-    page: Page, sampled: Run, toy_scene: Path, feather: int
+def test_resuming_waits_for_a_process_that_has_just_ended(
+    page: Page, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page.choose(sampled.folder.name, feather, press("seed 3"))
-    updates = page.export(sampled.folder.name, feather, "png", 95)
-    path = Path(updates[page.browse.download].value["path"])
-    assert path.name.endswith("-seed3.png")
-    loaded = scene.load(toy_scene)
-    far = compositing.feather_alpha(loaded.hole, feather) == 0
-    made, target = images.read_photo(path), images.read_photo(toy_scene / "target" / "target.png")
-    assert np.array_equal(made[far], target[far])
-    assert (made[loaded.hole] == 60).all()  # seed 3 is a picture of 60s
+    """It says "stopped" before it lets go of the folder; whoever presses Resume in between is not turned away."""
+    tried: list[str] = []
+    resume = page.jobs.resume
+
+    def busy(asked: Run) -> None:
+        tried.append(asked.folder.name)
+        if len(tried) < 3:
+            raise RunBusy("still there")
+        resume(asked)
+
+    with run.lock():
+        run.enter("stopped")
+    monkeypatch.setattr(page.jobs, "resume", busy)
+    page.go_on(run.folder.name)
+    assert len(tried) == 3 and run.status().state == "queued"
 
 
-def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:
-    page.choose(sampled.folder.name, 5, press("seed 3"))
-    updates = page.export(sampled.folder.name, 5, "png", 95)
-    fresh = Run.open(sampled.folder)
-    assert fresh.result.read_bytes() == Path(updates[page.browse.download].value["path"]).read_bytes()
-    assert fresh.config.export.feather == 5
-    assert fresh.read("result")["seed"] == 3
-    assert exporting.record(fresh, 3)["config"]["export"]["feather"] == 5
+def test_resuming_does_not_wait_for_ever(page: Page, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(asked: Run) -> None:
+        raise RunBusy("still there")
+
+    monkeypatch.setattr(layout, "PATIENCE", 0.2)
+    monkeypatch.setattr(page.jobs, "resume", busy)
+    with pytest.raises(gr.Error, match="still there"):
+        page.go_on(run.folder.name)
 
 
-@pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
-def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: pictures.Kind, format: str) -> None:
-    updates = page.export(sampled.folder.name, 2, kind, 90)
-    with Image.open(updates[page.browse.download].value["path"]) as image:
-        assert (image.format, image.size) == (format, (120, 90))
+def finished(run: Run) -> Run:
+    run.write_seed(0, np.zeros((8, 8, 3), np.uint8))
+    (run.checkpoints / "000004").mkdir(parents=True)
+    (run.checkpoints / "000002").mkdir()
+    run.lora.mkdir()
+    with run.lock():
+        run.enter("done")
+    return Run.open(run.folder)
 
 
-def test_nothing_to_export_is_a_sentence_without_paths(page: Page, run: Run) -> None:
-    with pytest.raises(gr.Error) as caught:
-        page.export(run.folder.name, 2, "png", 90)
-    assert str(run.folder) not in str(caught.value)
-    with pytest.raises(gr.Error, match="start a run first"):
-        page.export("", 2, "png", 90)
+def test_training_goes_on_for_more_steps(page: Page, run: Run) -> None:
+    finished(run)
+    assert page.attach(run.folder.name)[page.train.go_further]["interactive"] is True
+    updates = page.go_further(run.folder.name, 20)
+    fresh = Run.open(run.folder)
+    assert (fresh.config.train.steps, fresh.adapter_steps, fresh.trained) == (24, 4, False)
+    assert fresh.status().state == "queued"
+    assert updates[page.train.go_further]["interactive"] is False
+    with pytest.raises(gr.Error, match="at work"):
+        page.go_further(run.folder.name, 20)
+
+
+def test_more_seeds_follow_the_ones_there_are(page: Page, run: Run) -> None:
+    finished(run)
+    updates = page.more_seeds(run.folder.name, SimpleNamespace(_data={"count": 8}))
+    assert Run.open(run.folder).config.sample.seeds == tuple(range(11))
+    assert Run.open(run.folder).status().state == "queued"
+    assert updates[page.browse.seeds]["planned"] == 11
+    assert updates[page.browse.seeds]["more"] is False
+
+
+def test_seeds_are_made_again_otherwise(page: Page, run: Run) -> None:
+    finished(run)
+    updates = page.attach(run.folder.name)
+    assert updates[page.browse.checkpoint]["choices"] == [("the finished adapter", 0), ("step 2", 2)]
+    again = dict(zip(page.browse.again.inputs, page.browse.again.values(run.config), strict=True))
+    same = {page.run_id: run.folder.name, page.browse.checkpoint: 0, **again}
+    with pytest.raises(gr.Error, match="with these settings"):
+        page.make_again(same)
+    page.make_again({**same, page.browse.checkpoint: 2, page.browse.again.inputs[2]: 3.0})
+    sample = Run.open(run.folder).config.sample
+    assert (sample.checkpoint, sample.guidance, sample.steps) == (2, 3.0, run.config.sample.steps)
+
+
+def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: Path) -> None:
+    fast = Config(**{**config.PRESETS["mini"].model_dump()})
+    costs.remember(page.jobs.runs_dir, fast, "step", [2.0] * 9)
+    assert "about 5 min" in page.load(asks({}))[page.train.cost]
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:

@@ -45,28 +45,16 @@ def test_no_way_out_of_the_folder(folder: Path, tmp_path: Path) -> None:
             uploads.checked(str(path))
 
 
-def test_a_thumbnail_leads_back_to_its_photo(folder: Path) -> None:
-    path = upload(folder, size=(900, 600))
-    thumb = Path(uploads.shown(path))
-    with Image.open(thumb) as image:
+def test_a_thumbnail_is_small(folder: Path) -> None:
+    with Image.open(uploads.thumbnail(upload(folder, size=(900, 600)))) as image:
         assert image.size == (uploads.THUMB, uploads.THUMB * 600 // 900)
-    assert uploads.photo_of(thumb) == path
-    assert uploads.shown(thumb) == str(thumb)
-    assert uploads.photo_of(path) == path
 
 
-def test_a_thumbnails_photo_may_not_be_elsewhere(folder: Path, tmp_path: Path) -> None:
-    thumb = Path(uploads.shown(upload(folder)))
-    thumb.with_suffix(".photo").write_text("/etc/passwd")
-    with pytest.raises(SceneError):
-        uploads.photo_of(thumb)
-
-
-def test_what_is_no_photo_is_refused(folder: Path) -> None:
+def test_what_is_no_photo_has_no_thumbnail(folder: Path) -> None:
     path = folder / "a.png"
     path.write_text("<svg/>")
     with pytest.raises(SceneError, match=r"a\.png"):
-        uploads.shown(path)
+        uploads.thumbnail(path)
 
 
 def test_a_changed_file_gets_another_thumbnail(folder: Path) -> None:
@@ -90,6 +78,39 @@ def test_sweeping_takes_what_is_old(folder: Path) -> None:
     uploads.sweep()
     assert not old.exists()
     assert young.exists()
+
+
+def test_a_scene_that_was_begun_keeps_its_photos_for_two_weeks(folder: Path) -> None:
+    kept, lost = upload(folder, "kept.png"), upload(folder, "lost.png")
+    name = uploads.keep_draft({"references": [str(kept)], "target": None, "mask": None})
+    for path in (kept, lost):
+        os.utime(path, (0, time.time() - 3 * uploads.KEEP_SECONDS))
+    uploads.sweep()
+    assert kept.exists()
+    assert not lost.exists()
+    assert uploads.kept_draft(name) == {"references": [str(kept)], "target": None, "mask": None}
+    uploads.sweep(time.time() + uploads.KEEP_DRAFTS + 5)
+    assert uploads.kept_draft(name) is None
+    assert not kept.exists()
+
+
+def test_a_draft_is_replaced_by_who_knows_its_name_and_by_nobody_else(folder: Path) -> None:
+    first = uploads.keep_draft({"target": "1"})
+    assert uploads.keep_draft({"target": "2"}, first) == first
+    assert uploads.kept_draft(first) == {"target": "2"}
+    for forged in ("../../etc/passwd", "x", "", "../drafts/" + first, "a" * 23):
+        assert uploads.keep_draft({"target": "3"}, forged) not in (first, forged)
+        assert uploads.kept_draft(forged) is None
+
+
+def test_what_is_no_draft_does_not_stop_the_sweeping(folder: Path) -> None:
+    old = upload(folder, "old.png")
+    os.utime(old, (0, 0))
+    (folder / "drafts").mkdir()
+    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"references": 3, "target": 1, "mask": []}')):
+        (folder / "drafts" / f"{name}.json").write_text(text)
+    uploads.sweep()
+    assert not old.exists()
 
 
 def test_the_folder_is_private_and_stays_over_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

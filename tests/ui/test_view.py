@@ -1,14 +1,16 @@
-import math
+import threading
+import time
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from realfill.events import Event, Notice, SeedReady, SeedScored, StageStarted, TrainStep
+from realfill import config, images
+from realfill.events import Event, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.runs import Run
 from ui import view
+from ui.thumbs import Thumbs
 from ui.view import Story, Watch
 
 
@@ -25,10 +27,6 @@ def story(*events: Event) -> Story:
 
 def picture(run: Run, seed: int) -> None:
     run.write_seed(seed, np.full((16, 24, 3), 10 * seed, np.uint8))
-
-
-def scored(run: Run, **matches: int) -> None:
-    run.write("scores", {"seeds": [{"seed": int(seed[1:]), "matches": count} for seed, count in matches.items()]})
 
 
 def test_time_left_is_the_median_of_the_recent_steps() -> None:
@@ -61,33 +59,6 @@ def test_a_notice_is_shown_once() -> None:
     assert story(Notice("a"), Notice("b"), Notice("a")).notices == ["a", "b"]
 
 
-@given(st.integers(0, 3000))
-def test_the_plot_stays_small_and_keeps_the_last_step(steps: int) -> None:
-    table = view.loss_table({number: 1 / number for number in range(1, steps + 1)})
-    assert len(table) <= 2 * view.POINTS
-    if steps:
-        assert table["step"].max() == steps
-        raw = table[table["line"] == "each step"]
-        assert math.isclose(raw["loss"].iloc[-1], 1 / steps)
-
-
-def test_a_constant_loss_is_its_own_smoothing() -> None:
-    table = view.loss_table(dict.fromkeys(range(1, 50), 0.25))
-    assert np.allclose(table["loss"], 0.25)
-
-
-def test_seeds_come_in_the_order_of_their_matches(run: Run) -> None:
-    for seed in (0, 1, 2, 5):
-        picture(run, seed)
-    scored(run, s5=30, s1=1, s7=0)  # 7 has no picture
-    assert [(seed.seed, seed.rank) for seed in view.seeds(run)] == [(5, 1), (1, 2), (0, None), (2, None)]
-    assert [seed.caption for seed in view.seeds(run)][:3] == [
-        "#1 · 30 matches · seed 5",
-        "#2 · 1 match · seed 1",
-        "seed 0 · not counted yet",
-    ]
-
-
 def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
     watch = Watch(run)
     run.append(StageStarted("train", 10))
@@ -99,8 +70,8 @@ def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
     assert after.story.losses == {1: 0.5}
 
 
-def test_each_kind_of_news_changes_its_own_part(run: Run) -> None:
-    watch = Watch(run)
+def test_each_kind_of_news_changes_its_own_part(run: Run, folder: Path) -> None:
+    watch = Watch(run, Thumbs())
     first = watch.look()
     picture(run, 3)
     second = watch.look()
@@ -150,11 +121,77 @@ def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
     assert live == {"queued": True, "running": True, "stopped": False, "failed": False, "done": False}
 
 
-def test_the_gallery_is_made_of_thumbnails_in_the_pages_folder(run: Run, folder: Path) -> None:
+def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
     picture(run, 1)
-    (path, caption) = Watch(run).look().gallery()[0]
-    assert Path(path).is_relative_to(folder)
-    assert "seed 1" in caption
-    before = Path(path).read_bytes()
-    run.write_seed(1, np.full((16, 24, 3), 200, np.uint8))
-    assert Path(Watch(run).look().gallery()[0][0]).read_bytes() != before
+    with run.lock():
+        run.enter("done")
+    thumbs, go_on = Thumbs(), threading.Event()
+    thumbs._pool.submit(go_on.wait)  # the thread that makes them is busy
+    watch = Watch(run, thumbs)
+    first = watch.look()
+    assert (first.live, first.news, first.cells[0].url) == (False, True, "")
+    go_on.set()
+    until = time.monotonic() + 20
+    while (last := watch.look()).news and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not last.news
+    assert last.key() != first.key()
+    assert Path(urllib.parse.unquote(last.cells[0].url.partition("=")[2])).is_relative_to(folder)
+
+
+def test_other_settings_of_the_run_are_seen(run: Run) -> None:
+    watch = Watch(run, Thumbs())
+    before = watch.look()
+    again = Run.open(run.folder)
+    again.update(config.change(again.config, {"sample.seeds": "0-9"}))
+    after = watch.look()
+    assert after.grid()["planned"] == 10
+    assert after.seeds_key() != before.seeds_key()
+
+
+def test_the_facts_of_training(run: Run) -> None:
+    for number in range(1, 7):
+        run.append(TrainStep(number, 10, 0.5, 1e-3, 1e-4, 2.0, 3_000_000_000))
+    run.append(StageStarted("train", 10, 6))
+    for number in (7, 8):
+        run.append(TrainStep(number, 10, 0.25, 1e-3, 1e-4, 1.5, 3_100_000_000))
+    with run.lock():
+        run.enter("running")
+        facts = Watch(run).look().facts()
+    for text in ("8 of 10", "3 s", "1.5 s", "3.1 GB", "0.438"):
+        assert f"<dd>{text}</dd>" in facts
+    with run.lock():
+        run.enter("stopped")
+    assert "<dt>Time left</dt><dd>–</dd>" in Watch(run).look().facts()
+
+
+def test_after_training_its_speed_and_memory_stay_known() -> None:
+    told = story(StageStarted("train", 10), TrainStep(10, 10, 0.5, 1e-3, 1e-4, 2.0, 77))
+    told.add(StageStarted("sample", 2))
+    told.add(SeedReady(0, 1, 2, 5.0))
+    told.add(StageStarted("select", 2))
+    assert (told.step_seconds, told.seed_seconds, told.memory) == ([2.0], [5.0], 77)
+    assert told.seconds == []
+
+
+def test_the_strip_shows_previews_by_step(run: Run, folder: Path) -> None:
+    assert "switched off" in Watch(run, Thumbs()).look().previews()
+    run.update(config.change(run.config, {"train.preview_every": 5}))
+    assert "every 5 steps" in Watch(run, Thumbs()).look().previews()
+    (run.folder / "previews").mkdir()
+    for number in (10, 5):
+        images.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
+    watch = Watch(run, Thumbs())
+    until = time.monotonic() + 20
+    while (look := watch.look()).news and time.monotonic() < until:
+        time.sleep(0.02)
+    assert [step for step, _ in look.strip] == [5, 10]
+    assert look.previews().index("after 5 steps") < look.previews().index("after 10 steps")
+
+
+def test_previews_after_the_checkpoint_are_made_again() -> None:
+    told = story(StageStarted("train", 30), PreviewReady(10), PreviewReady(20), StageStarted("train", 30, 15))
+    assert told.previews == [10]
+    told.add(PreviewReady(20))
+    told.add(PreviewReady(20))
+    assert told.previews == [10, 20]

@@ -1,80 +1,114 @@
-"""Tab 3: the seeds in order of their matches; one of them in full; export."""
+"""Tab 3: the seeds in order of their matches; one of them in full; other seeds; export."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from realfill.config import PRESETS
+from realfill.config import PRESETS, ExportConfig
+from ui import grid, pictures
+from ui.forms import Form
+from ui.pictures import Export
 
 FORMATS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff"), ("WebP", "webp")]
-_SEED = re.compile(r"seed (\d+)")
+WHAT = [
+    ("Picture", "picture"),
+    ("Starred pictures", "starred"),
+    ("Adapter (LoRA)", "adapter"),
+    ("Settings", "settings"),
+    ("Whole project", "project"),
+]
+AGAIN = ("sample.sampler", "sample.steps", "sample.guidance")
+GUIDE = """<p><b>ddim</b> and <b>dpm++</b> need 20 to 30 steps, <b>ddpm</b>, the paper's own, 200. More steps
+make finer pictures and take as much longer. Guidance 1 is the paper's; 2 to 4 hold closer to the prompt and lose
+some of the scene. Where the pictures look like one photo and not like the place, an earlier checkpoint often does
+better. The seeds that are here now move to "earlier" in the project's folder.</p>"""
 
 
 @dataclass(frozen=True)
 class BrowseTab:
     """The tab's components."""
 
-    seeds: gr.Gallery
-    chosen: gr.Markdown
-    compare: gr.ImageSlider
-    feather: gr.Slider
+    seeds: gr.HTML
+    viewer: gr.HTML
+    again: Form
+    checkpoint: gr.Dropdown
+    make_again: gr.Button
+    what: gr.Dropdown
     kind: gr.Dropdown
     quality: gr.Slider
+    feather: gr.Slider
+    match_colour: gr.Checkbox
+    seam: gr.HTML
+    elsewhere: gr.Button
     export: gr.Button
     download: gr.DownloadButton
+
+    @property
+    def look(self) -> list[Any]:
+        """What `export_of` reads: all that decides how the result looks."""
+        return [self.feather, self.match_colour, self.kind, self.quality]
+
+    def export_of(self, given: Any) -> Export:
+        """The export that was asked for, from what a handler was given."""
+        feather, quality = int(given[self.feather] or 0), int(given[self.quality] or 95)
+        return Export(feather, given[self.kind], quality, bool(given[self.match_colour]))
 
 
 def build() -> BrowseTab:
     """Renders the tab into the open gradio context."""
-    start = PRESETS["mini"].export
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5):
-            seeds = gr.Gallery(
-                label="Seeds, most matches first",
-                columns=5,
-                height="calc(100vh - 165px)",
-                object_fit="cover",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                elem_id="seeds",
-            )
-        with gr.Column(scale=4, min_width=420):
-            chosen = gr.Markdown("Choose a seed to see it in the photo.", elem_classes="rf-hint", elem_id="chosen")
-            compare = gr.ImageSlider(
-                label="Before and after",
-                type="filepath",
-                format="webp",
-                interactive=False,
-                max_height=460,
-                buttons=["fullscreen"],
-                elem_id="compare",
-            )
-            with gr.Row():
-                feather = gr.Slider(
-                    0,
-                    64,
-                    value=start.feather,
-                    step=1,
-                    label="Feather",
-                    info="Pixels of the known border that are blended",
-                    elem_id="feather",
-                )
-                kind = gr.Dropdown(FORMATS, value="png", label="Format", filterable=False, elem_id="format")
-                quality = gr.Slider(
-                    1, 100, value=start.quality, step=1, label="Quality", visible=False, elem_id="quality"
-                )
-            with gr.Row():
-                export = gr.Button("Export", variant="primary", elem_id="export")
-                download = gr.DownloadButton("Download", interactive=False, elem_id="download")
+    start, again = PRESETS["mini"], Form(PRESETS["mini"])
+    with gr.Row(equal_height=False, elem_classes="rf-fill"):
+        with gr.Column(scale=39, min_width=300, elem_id="browse-left"):
+            seeds = grid.seed_grid("seeds")
+            with gr.Accordion("Make the seeds otherwise", open=False, elem_id="again"):
+                gr.HTML(GUIDE, elem_classes="rf-hint")
+                with gr.Row():
+                    again.build(AGAIN, prefix="again")
+                    checkpoint = gr.Dropdown(
+                        [("the finished adapter", 0)], value=0, label="Checkpoint", filterable=False,
+                        info="Steps of training after which the pictures are made.", elem_id="checkpoint",
+                    )  # fmt: skip
+                make_again = gr.Button("Make all seeds again", size="sm", interactive=False, elem_id="make-again")
+        with gr.Column(scale=61, min_width=420, elem_id="browse-right"):
+            viewer = grid.viewer("viewer")
+            with gr.Row(elem_id="export-bar", equal_height=False):
+                export_parts = _export(start.export)
+    tab = BrowseTab(seeds, viewer, again, checkpoint, make_again, *export_parts)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    kind.change(lambda name: gr.update(visible=name in ("jpeg", "webp")), kind, quality, **quiet)
-    return BrowseTab(seeds, chosen, compare, feather, kind, quality, export, download)
+    tab.what.change(
+        lambda what, kind: (
+            gr.update(visible=what in ("picture", "starred")),
+            gr.update(visible=what in ("picture", "starred") and kind in ("jpeg", "webp")),
+        ),
+        [tab.what, tab.kind],
+        [tab.kind, tab.quality],
+        **quiet,
+    )
+    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **quiet)
+    return tab
 
 
-def seed_of(caption: str | None) -> int | None:
-    """The seed that a picture's caption names. The order may have changed since the browser drew it."""
-    found = _SEED.search(caption or "")
-    return int(found[1]) if found else None
+def _export(start: ExportConfig) -> tuple[Any, ...]:
+    """The export's components, in the order of BrowseTab's last fields."""
+    with gr.Column(scale=5, min_width=180, elem_id="seam-side"):
+        feather = gr.Slider(
+            0, pictures.WIDEST, value=start.feather, step=1, label="Feather", elem_id="feather"
+        )  # fmt: skip
+        match_colour = gr.Checkbox(value=start.match_colour, label="Match colours", elem_id="match-colour")
+    with gr.Column(scale=4, min_width=150, elem_id="seam-box"):
+        seam = gr.HTML("", elem_id="seam")
+        elsewhere = gr.Button("Another place", size="sm", elem_id="elsewhere")
+    with gr.Column(scale=6, min_width=220, elem_id="export-side"):
+        with gr.Row(elem_id="export-what"):
+            what = gr.Dropdown(WHAT, value="picture", label="Export", filterable=False, min_width=90, elem_id="what")
+            kind = gr.Dropdown(FORMATS, value="png", label="Format", filterable=False, min_width=70, elem_id="format")
+        quality = gr.Slider(1, 100, value=start.quality, step=1, label="Quality", visible=False, elem_id="quality")
+        export = gr.Button("Export", variant="primary", elem_id="export")
+        download = gr.DownloadButton("Download", visible="hidden", elem_id="download")
+    return what, kind, quality, feather, match_colour, seam, elsewhere, export, download
+
+
+def checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:
+    """What can fill in the hole: the finished adapter and every earlier checkpoint."""
+    return [("the finished adapter", 0), *((f"step {step}", step) for step in steps if step != adapter_steps)]

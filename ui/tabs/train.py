@@ -1,4 +1,4 @@
-"""Tab 2: base, preset and settings; how training goes."""
+"""Tab 2: base, preset and settings with what they cost here; how training goes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,15 @@ from gradio.components import Component
 
 from realfill import config
 from realfill.config import PRESETS, Config, PresetName
-from ui import forms, theme
+from realfill.errors import OptionError
+from ui import costs, forms, plot
 from ui.forms import Form
 from ui.speak import spoken
 
-BASES = {"mini": "mini · embedded", "sd2": "sd2 · needs a GPU"}
-PRESET_NAMES = [
-    ("mini · for mini", "mini"),
-    ("quick · 500 steps", "quick"),
-    ("paper · in full", "paper"),
-]
+BASES = {"mini": "mini", "sd2": "sd2, needs a GPU"}
+PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
+PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
+PREVIEW = 25
 
 
 @dataclass(frozen=True)
@@ -28,53 +27,86 @@ class TrainTab:
 
     base: gr.Dropdown
     preset: gr.Dropdown
+    previews: gr.Dropdown
     form: Form
-    plot: gr.LinePlot
+    cost: gr.HTML
+    plot: gr.HTML
+    facts: gr.HTML
+    strip: gr.HTML
     notices: gr.HTML
+    more_steps: gr.Number
+    go_further: gr.Button
 
     @property
     def inputs(self) -> list[Component]:
         """What `config_of` reads."""
-        return [self.base, self.preset, *self.form.inputs]
+        return [self.base, self.preset, self.previews, *self.form.inputs]
 
 
-def build(start_base: str) -> TrainTab:
-    """Renders the tab into the open gradio context."""
+def build(start_base: str, runs_dir: Path) -> TrainTab:
+    """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here."""
     preset = config.default_preset(start_base)
     form = Form(PRESETS[preset])
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=0, min_width=400):
+    with gr.Row(equal_height=False, elem_classes="rf-fill"):
+        with gr.Column(scale=0, min_width=360, elem_id="settings"):
             with gr.Row():
                 base_box = gr.Dropdown(
                     _bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base"
                 )
                 preset_box = gr.Dropdown(PRESET_NAMES, value=preset, label="Preset", filterable=False, elem_id="preset")
-            with gr.Column(elem_id="settings"):
-                form.build(forms.MAIN)
-                with gr.Accordion("All settings", open=False, elem_id="all-settings"):
-                    form.build(forms.other_names())
-        with gr.Column(scale=1):
-            plot = gr.LinePlot(
-                x="step",
-                y="loss",
-                color="line",
-                color_map={"each step": theme.RAW, "smoothed": theme.SMOOTHED},
-                colors_in_legend=["each step", "smoothed"],
-                label="Loss",
-                show_label=False,
-                x_title="step",
-                y_title="loss",
-                color_title="line",
-                height=500,
-                buttons=["export", "fullscreen"],
-                elem_id="loss",
+            cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
+            form.build(forms.MAIN)
+            previews = gr.Dropdown(
+                PREVIEWS,
+                value=PREVIEW,
+                label="Train · preview",
+                info="Steps between quick pictures of one seed.",
+                filterable=False,
+                elem_id="previews",
             )
-            notices = gr.HTML("", elem_id="notices")
-    tab = TrainTab(base_box, preset_box, form, plot, notices)
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    base_box.input(config.default_preset, base_box, preset_box, **quiet)
-    preset_box.change(lambda name: form.values(PRESETS[name]), preset_box, form.inputs, **quiet)
+            with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+                form.build(forms.other_names())
+        with gr.Column(scale=1, elem_id="progress"):
+            curve = plot.loss_plot("loss")
+            facts = gr.HTML("", elem_id="facts")
+            strip = gr.HTML("", elem_id="strip")
+            with gr.Row(elem_id="further", equal_height=True):
+                notices = gr.HTML("", elem_id="notices")
+                more_steps = gr.Number(
+                    50, minimum=1, maximum=100_000, precision=0, label="More steps", elem_id="more-steps", min_width=110
+                )
+                go_further = gr.Button("Continue training", size="sm", interactive=False, elem_id="go-further")
+    shown = (curve, facts, strip, notices)
+    tab = TrainTab(base_box, preset_box, previews, form, cost, *shown, more_steps, go_further)
+    _wire(tab, runs_dir)
     return tab
+
+
+def _wire(tab: TrainTab, runs_dir: Path) -> None:
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def price(given: Mapping[Component, Any]) -> str:
+        try:
+            return costs.sentence(runs_dir, config_of(tab, given, variants=False))
+        except (gr.Error, OptionError) as error:
+            return str(error).strip("'")
+
+    tab.base.input(config.default_preset, tab.base, tab.preset, **quiet)
+    tab.preset.change(lambda name: tab.form.values(PRESETS[name]), tab.preset, tab.form.inputs, **quiet)
+    gr.on(
+        [tab.base.change, *(field.change for field in tab.form.inputs[: len(forms.MAIN)])],
+        price,
+        {*tab.inputs},
+        tab.cost,
+        trigger_mode="always_last",
+        **quiet,
+    )
+
+
+def cost_of(start_base: str, runs_dir: Path) -> str:
+    """The cost of what the tab shows at first."""
+    first = PRESETS[config.default_preset(start_base)].model_copy(update={"base": start_base})
+    return costs.sentence(runs_dir, first)
 
 
 def _bases(start: str) -> list[tuple[str, str]]:
@@ -91,4 +123,5 @@ def config_of(tab: TrainTab, given: Mapping[Component, Any], *, variants: bool) 
         gr.Error: one of them does not fit; the sentence names it.
     """
     preset: PresetName = given[tab.preset]
-    return config.make(preset, {**tab.form.changes(given), "base": given[tab.base], "variants": variants})
+    apart = {"base": given[tab.base], "variants": variants, "train.preview_every": given[tab.previews] or 0}
+    return config.make(preset, {**tab.form.changes(given), **apart})

@@ -1,0 +1,165 @@
+"""How a worker gets a run done: in a process of its own each, or all in one that stays warm.
+
+`Warm` starts `python -m realfill.hand`, hands it one run folder a line and is answered with an exit code a
+line. That process goes through the same entry as a typed command; it keeps torch imported and the last base
+loaded. After anything but "done" and "stopped" it ends, and the next run gets a fresh one, so a crash costs
+the run it happened in and no other.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from realfill.errors import EXIT_DONE, EXIT_INTERRUPTED
+
+ENDED = -1  # the code of a process that did not say one
+_LOG = "log.txt"  # in the run's folder
+_WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
+
+
+class Hand(Protocol):
+    """Gets one run after another done."""
+
+    def start(self) -> None:
+        """Gets ready ahead of the first run."""
+
+    def work(self, folder: Path) -> int:
+        """Works on the run in a folder until that ends; returns an exit code. What is said goes to its log.txt."""
+
+    def stop(self) -> None:
+        """Asks what is going on to end and save itself; for signal handlers."""
+
+    def close(self) -> None:
+        """Ends the process, if one waits for work."""
+
+
+class Once:
+    """A process for each run: `command` with the run's folder as its last argument."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """See `Hand.start`: there is nothing to get ready."""
+
+    def work(self, folder: Path) -> int:
+        """See `Hand.work`."""
+        code = ENDED
+        with contextlib.suppress(OSError), (folder / _LOG).open("ab") as log:
+            # a group of its own: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
+            command, nothing = [*self._command, str(folder)], subprocess.DEVNULL
+            self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, start_new_session=True)
+            if self._stopped:  # the signal came while the child was being started
+                self.stop()
+            code = self._process.wait()
+            self._process = None
+        return code
+
+    def stop(self) -> None:
+        """See `Hand.stop`."""
+        self._stopped = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """See `Hand.close`: none waits."""
+
+
+class Warm:
+    """One process for all runs, started anew when it has ended."""
+
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        self._command = list(command) or [sys.executable, "-m", "realfill.hand"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """See `Hand.start`: the process imports what it will need."""
+        if self._process is None and not self._stopped:
+            pipe = subprocess.PIPE
+            with contextlib.suppress(OSError):
+                self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, start_new_session=True)
+
+    def work(self, folder: Path) -> int:
+        """See `Hand.work`."""
+        for _ in range(2):
+            self.start()
+            process = self._process
+            if process is None or process.stdin is None:
+                return ENDED
+            if self._stopped:  # the signal came while the process was being started
+                self.stop()
+            with contextlib.suppress(OSError):
+                process.stdin.write(json.dumps(str(folder.resolve())).encode() + b"\n")
+                process.stdin.flush()
+                return self._answer(process)
+            self.close()  # it ended while it waited, and has not seen this run: another one gets it
+        return ENDED
+
+    def _answer(self, process: "subprocess.Popen[bytes]") -> int:
+        line = process.stdout.readline().strip() if process.stdout is not None else b""
+        code = int(line) if line.isdigit() else None
+        if code not in _WELL:
+            self.close()
+        return code if code is not None else process.returncode or ENDED
+
+    def stop(self) -> None:
+        """See `Hand.stop`."""
+        self._stopped = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """See `Hand.close`."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.communicate()  # closes its input, and waits for its end
+
+
+def serve(work: Callable[[Path], int]) -> None:
+    """The process at the other end of `Warm`: takes folders from stdin, answers on stdout.
+
+    `work` does a run and returns an exit code; all that it prints goes to the run's log.txt.
+    """
+    with os.fdopen(os.dup(1), "wb", buffering=0) as answers:
+        os.dup2(2, 1)  # a stray print between two runs is not an answer
+        for line in sys.stdin:
+            folder = Path(json.loads(line))
+            with _output_to(folder / _LOG):
+                code = work(folder)
+            with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
+                answers.write(f"{code}\n".encode())
+            if code not in _WELL:
+                break
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Everything that this process prints, libraries in C included, goes to the end of a file."""
+    before = os.dup(1), os.dup(2)
+    with path.open("ab") as log:
+        _flush()
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, kept in zip((1, 2), before, strict=True):
+            os.dup2(kept, number)
+            os.close(kept)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()

@@ -1,0 +1,79 @@
+"""How much of the same place two photos show: a quick look before anything is trained.
+
+SIFT (Lowe 2004) on small copies, then only matches that one camera movement explains. No weights, no torch:
+it runs in the page's process.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.fit import Fit
+from realfill.images import Photo
+
+SIZE = 640  # longest side in pixels of what is looked at
+KEYPOINTS = 3000
+CONTRAST = 0.02  # half of OpenCV's default: soft and dark photos keep points
+RATIO = 0.8  # nearest over second nearest distance; the geometry sorts out the rest
+AWAY = 3.0  # pixels from the epipolar line
+LITTLE = 10  # fewer is little: of 96 pairs of photos of different places, one had 8 and the others none
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """N keypoints in pixels of the small copy (N, 2) and their RootSIFT descriptors (N, 128), both float32."""
+
+    xy: npt.NDArray[np.float32]
+    descriptors: npt.NDArray[np.float32]
+
+
+def points(photo: Photo) -> Points:
+    """Keypoints of a photo (H, W, 3)."""
+    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST)
+    found, raw = sift.detectAndCompute(cv2.cvtColor(_small(photo), cv2.COLOR_RGB2GRAY), None)
+    if not found:
+        return Points(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    descriptors = np.asarray(raw, np.float32)
+    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-7))
+    return Points(np.array([point.pt for point in found], np.float32), descriptors)
+
+
+def shared(reference: Points, target: Points) -> int:
+    """How many points of the target are found in the reference, counting only what one camera movement explains."""
+    if len(reference.xy) < 2 or len(target.xy) < 2:
+        return 0
+    there = _nearest(target, reference)
+    back = _nearest(reference, target)
+    pairs = [(mine, other) for mine, other in there.items() if back.get(other) == mine]
+    if len(pairs) < 8:  # what a fundamental matrix needs; fewer say nothing
+        return 0
+    mine, other = (np.array(side) for side in zip(*pairs, strict=True))
+    _, inlier = cv2.findFundamentalMat(reference.xy[other], target.xy[mine], cv2.USAC_MAGSAC, AWAY, 0.999, 2000)
+    return 0 if inlier is None else int(np.count_nonzero(inlier))
+
+
+def is_little(count: int) -> bool:
+    """Whether a reference with so many shared points may not show the target's place at all."""
+    return count < LITTLE
+
+
+def _nearest(queries: Points, others: Points) -> dict[int, int]:
+    """Query → its nearest other, where that is clearly nearer than the second."""
+    found = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries.descriptors, others.descriptors, k=2)
+    return {
+        pair[0].queryIdx: pair[0].trainIdx
+        for pair in found
+        if len(pair) == 2 and pair[0].distance < RATIO * pair[1].distance
+    }
+
+
+def _small(photo: Photo) -> Photo:
+    height, width = photo.shape[:2]
+    scale = SIZE / max(height, width)
+    if scale >= 1:
+        return photo
+    box = (0.0, 0.0, float(width), float(height))
+    small = Fit(box, max(1, round(width * scale)), max(1, round(height * scale)), width, height)
+    return small.photo_in(photo)

@@ -1,0 +1,87 @@
+"""`python -m tests.ui.small_page PORT RUNS_DIR BASE [USER:PASSWORD]`: rail, API, upload fields over the real server.
+
+The server's tests ask it instead of the whole studio, so that they say what the server does and start quickly.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from gradio.components import Component
+
+from ui import api, door, rail, server, uploads
+from ui.jobs import Jobs
+from ui.projects import Projects
+from ui.speak import spoken
+
+ADDRESS = "(id) => history.replaceState(null, '', id ? '?project=' + id : '?')"
+
+
+class SmallPage:
+    """What rail and API ask of a page, and no more."""
+
+    def __init__(self, jobs: Jobs, base: str, examples: Path) -> None:
+        self.jobs, self.base = jobs, base
+        self.projects = Projects(jobs, examples)
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        with gr.Blocks(title="Small") as self.blocks:
+            self.rail = rail.build()
+            self.run_id: Component = gr.Textbox(visible="hidden", elem_id="run-id")
+            self.shown = gr.Markdown("nothing", elem_id="shown")
+            self.photo = gr.File(type="filepath", elem_id="photo")
+            self.photos = gr.Gallery(type="filepath", interactive=True)
+            broken = gr.Button("break", elem_id="broken")
+            self.opened: list[Component] = [self.run_id, self.shown]
+            self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
+            self.photo.change(self.take, self.photo, self.shown, **quiet)
+            self.photos.change(self.take_all, self.photos, self.shown, **quiet)
+            broken.click(self.fail, None, self.shown, **quiet)
+            loaded = self.blocks.load(self.load, None, self.opened, **quiet)
+            loaded.success(**self.address)
+            rail.wire(self.rail, self)
+            api.publish(self)
+
+    @spoken
+    def attach(self, run_id: str) -> dict[Component, Any]:
+        """Shows a project's name."""
+        return {self.run_id: run_id, self.shown: f"project {self.jobs.open(run_id).name}"}
+
+    def blank(self) -> dict[Component, Any]:
+        """Shows nothing."""
+        return {self.run_id: "", self.shown: "nothing"}
+
+    def load(self, request: gr.Request) -> dict[Component, Any]:
+        """What the address names."""
+        asked = str(request.query_params.get("project", "") or self.jobs.latest())
+        return self.attach(asked) if asked else self.blank()
+
+    @spoken
+    def take(self, path: str | None) -> str:
+        """Says how large an upload is."""
+        found = uploads.checked(path)
+        return "no file" if found is None else f"{found.stat().st_size} bytes"
+
+    @spoken
+    def take_all(self, given: list[tuple[str, Any]] | None) -> str:
+        """Says how many uploads there are."""
+        return f"{len([uploads.checked(path) for path, _ in given or ()])} files"
+
+    def fail(self) -> str:
+        """A defect that nobody turned into a sentence."""
+        raise ZeroDivisionError(f"secret of {self.jobs.runs_dir}")
+
+
+def main() -> None:
+    """Serves until it is ended."""
+    port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    uploads.choose_folder(runs_dir)
+    page = SmallPage(Jobs(runs_dir), base, runs_dir.parent / "examples")
+    users = door.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
+    app = server.build(page.blocks, "127.0.0.1", port, users)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The page for programs: the example of docs/api.md on the real server, and what the functions refuse."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from realfill import compositing, images, queue, scene
+from realfill.runs import Run
+from tests.ui.conftest import ROOT, Server
+from ui import api
+from ui.api import Api
+from ui.jobs import Jobs
+
+FEW = {"train.steps": 2, "train.batch": 1, "sample.seeds": "0-1", "sample.steps": 2, "select.matcher": "sift"}
+
+
+def test_the_example_of_the_documentation(
+    small: Server, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    for written, here in (
+        ("http://localhost:7860", small.url),
+        ('Path("scene")', f"Path({str(toy_scene)!r})"),
+        ('{"train.steps": 100, "sample.seeds": "0-7"}', repr(FEW)),
+    ):
+        assert written in example
+        example = example.replace(written, here)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert names["status"]["state"] == "done", names["status"]
+    assert [one["rank"] for one in names["seeds"]] == [1, 2]
+    run = Run.open(small.runs_dir / names["project"])
+    assert run.name == "My scene"
+    assert run.chosen == names["seeds"][0]["seed"]
+    loaded = scene.load(toy_scene)
+    made, target = images.read_photo(Path(names["picture"])), images.read_photo(toy_scene / "target" / "target.png")
+    far = compositing.feather_alpha(loaded.hole, run.config.export.feather) == 0
+    np.testing.assert_array_equal(made[far], target[far])
+
+
+def test_a_client_gets_sentences(small: Server, toy_scene: Path) -> None:
+    client = Client(small.url, verbose=False)
+    target = handle_file(str(toy_scene / "target" / "target.png"))
+    with pytest.raises(AppError, match="one to 5 references; 0 were given"):
+        client.predict([], target, None, {}, "", api_name="/start_training")
+    with pytest.raises(AppError, match="no such run here"):
+        client.predict("nothing", api_name="/export")
+
+
+class Page:
+    """What the API asks of a page."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs, self.base = jobs, "mini"
+
+
+@pytest.fixture
+def mine(tmp_path: Path, folder: Path) -> Api:
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    return Api(Page(Jobs(tmp_path / "runs")))
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "", "relative.png", None, 3, {"path": "x"}])
+def test_only_uploaded_files_are_taken(mine: Api, path: object) -> None:
+    for given in ({"path": path}, path):
+        with pytest.raises(gr.Error, match="upload"):
+            mine.start_training([given], {"path": path})  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"base": "/etc"}, "no base"),
+        ({"base": "someone/else"}, "no base"),
+        ({"select.weights": "/etc/passwd"}, "a file of the server"),
+        ({"preset": "huge"}, "no preset"),
+        ({"train.steps": -1}, "train.steps"),
+        ({"nonsense": 1}, "no setting 'nonsense'"),
+    ],
+)
+def test_settings_are_checked(mine: Api, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(gr.Error, match=words):
+        mine.start_training([{"path": "a"}], {"path": "a"}, None, settings)
+
+
+def test_status_and_seeds_of_what_has_not_begun(mine: Api, run: Run) -> None:
+    project = run.folder.name
+    found = mine.status(project)
+    assert (found["state"], found["done"], found["seeds"], found["place"]) == ("stopped", 0, 0, 0)
+    assert mine.list_seeds(project) == []
+    with pytest.raises(gr.Error):
+        mine.export(project)
+    with pytest.raises(gr.Error, match="no such export"):
+        mine.export(project, what="passwords")  # type: ignore[arg-type]
+
+
+def test_uncounted_seeds_come_last(mine: Api, run: Run) -> None:
+    for seed in (1, 2, 5):
+        run.write_seed(seed, np.zeros((8, 8, 3), np.uint8))
+    run.write("scores", {"seeds": [{"seed": 5, "matches": 9, "per_reference": [9]}]})
+    found = mine.list_seeds(run.folder.name)
+    assert [(one["seed"], one["rank"]) for one in found] == [(5, 1), (1, None), (2, None)]
+
+
+def test_functions_are_typed_for_clients() -> None:
+    with gr.Blocks() as blocks:
+        api.publish(Page(Jobs(Path())))
+    assert {fn.api_name for fn in blocks.fns.values()} == {"start_training", "status", "list_seeds", "export"}
+
+
+def test_a_place_in_the_queue_is_told(mine: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
+    queue.submit(run)
+    assert mine.status(run.folder.name)["place"] == 1

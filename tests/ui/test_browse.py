@@ -1,0 +1,311 @@
+"""Tab 3: which seeds are shown how, one of them in full, marks and export. Handlers are called as functions."""
+
+import base64
+import io
+import json
+import urllib.parse
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from realfill import compositing, exporting, files, images, scene
+from realfill.locks import Lock
+from realfill.runs import Run
+from realfill.seeds import DRAFT
+from ui import pictures, seeing
+from ui.grid import cells
+from ui.jobs import Jobs
+from ui.layout import Page
+from ui.pictures import Export
+from ui.thumbs import Thumbs
+
+
+@pytest.fixture
+def page(tmp_path: Path, folder: Path) -> Iterator[Page]:
+    runs_dir = tmp_path / "runs"
+    runs_dir.mkdir(exist_ok=True)
+    worker = Lock(runs_dir / ".worker.lock")
+    assert worker.acquire()
+    yield Page(Jobs(runs_dir))
+    worker.release()
+
+
+@pytest.fixture
+def sampled(run: Run, folder: Path) -> Run:
+    """A run as it is after sampling: a fit, two seeds, scores."""
+    loaded = scene.load(run.scene_folder)
+    fit = scene.fit_to(loaded, size=64, multiple=8, context=0.5)
+    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
+    for seed in (3, 8):
+        run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
+    scores = [(8, 40, [30, 10]), (3, 2, [2, 0])]
+    run.write("scores", {"seeds": [{"seed": s, "matches": n, "per_reference": each} for s, n, each in scores]})
+    run.enter("done")
+    return run
+
+
+def given(page: Page, run: Run | None, **changes: Any) -> dict[Any, Any]:
+    """What the browser sends with the tab's settings."""
+    tab = page.browse
+    values = {page.run_id: run.folder.name if run else "", tab.feather: 8, tab.kind: "png", tab.quality: 95}
+    values |= {tab.match_colour: False, tab.what: "picture", page.browsing._place: 0}
+    return values | {getattr(tab, name): value for name, value in changes.items()}
+
+
+def event(**data: Any) -> Any:
+    return SimpleNamespace(_data=data)
+
+
+def picture(address: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    path = urllib.parse.unquote(address.removeprefix("gradio_api/file="))
+    return np.asarray(Image.open(path))
+
+
+# ── the grid ──
+
+
+def test_seeds_come_in_the_order_of_their_matches(run: Run, folder: Path) -> None:
+    for seed in (0, 1, 2, 5):
+        run.write_seed(seed, np.full((8, 8, 3), seed, np.uint8))
+    run.write("scores", {"seeds": [{"seed": s, "matches": n} for s, n in ((5, 30), (7, 9), (1, 1))]})  # no picture of 7
+    found = cells.cells(run, Thumbs())
+    assert [(cell.seed, cell.rank, cell.matches) for cell in found] == [
+        (5, 1, 30), (1, 2, 1), (0, None, None), (2, None, None),
+    ]  # fmt: skip
+
+
+def test_marks_and_kinds_are_shown(run: Run, folder: Path) -> None:
+    for seed in (DRAFT, 2, 3):
+        run.write_seed(seed, np.full((8, 8, 3), 9 + seed, np.uint8))
+    run.mark(2, "starred", True)
+    run.mark(3, "hidden", True)
+    found = cells.cells(run, Thumbs())
+    assert [(cell.name, cell.kind == "draft", cell.star, cell.hide) for cell in found] == [
+        ("Draft", True, False, False), ("Seed 2", False, True, False), ("Seed 3", False, False, True),
+    ]  # fmt: skip
+    assert cells.value(run, found, live=False)["cells"][1]["kind"] == run.kind(2)
+    json.dumps(cells.value(run, found, live=False))
+
+
+def test_more_seeds_are_offered_when_nobody_works(sampled: Run) -> None:
+    found = cells.cells(sampled, Thumbs())
+    assert cells.value(sampled, found, live=False)["more"] is True
+    assert cells.value(sampled, found, live=True)["more"] is False
+    assert cells.value(sampled, (), live=False)["more"] is False
+
+
+def test_the_best_seed_is_open_until_a_person_picks_one(page: Page, sampled: Run) -> None:
+    updates = page.attach(sampled.folder.name)
+    assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 8
+    assert Run.open(sampled.folder).chosen is None
+    exporting.choose(sampled, 3)
+    updates = page.attach(sampled.folder.name)
+    assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 3
+
+
+def test_stars_and_hidden_ones_are_kept_with_the_run(page: Page, sampled: Run) -> None:
+    page.browsing.mark(sampled.folder.name, event(seed=3, kind="starred", on=True))
+    page.browsing.mark(sampled.folder.name, event(seed=8, kind="hidden", on=True))
+    page.browsing.mark(sampled.folder.name, event(seed=99, kind="hidden", on=True))  # no such seed
+    page.browsing.mark(sampled.folder.name, event(seed=3, kind="name", on=True))  # no such mark
+    fresh = Run.open(sampled.folder)
+    assert (fresh.starred, fresh.hidden, fresh.name) == ([3], [8], sampled.folder.name)
+    page.browsing.mark(sampled.folder.name, event(seed=3, kind="starred", on=False))
+    assert Run.open(sampled.folder).starred == []
+
+
+# ── one seed ──
+
+
+def test_picking_takes_the_seed_that_was_named(page: Page, sampled: Run) -> None:
+    updates = page.browsing.pick(given(page, sampled), event(seed=3))
+    assert Run.open(sampled.folder).chosen == 3
+    value = updates[page.browse.viewer]
+    assert (value["seed"], value["matches"], value["title"]) == (3, 2, "Seed 3 · #2 of 2")
+    for frame in value["frames"].values():
+        before, after = picture(frame["before"]), picture(frame["after"])
+        assert before.shape == after.shape == (frame["h"], frame["w"], 3)
+        assert not np.array_equal(before, after)
+    assert value["frames"]["whole"]["w"] == 120
+    json.dumps(value)
+
+
+def test_a_seed_that_is_not_there_is_a_sentence(page: Page, sampled: Run) -> None:
+    with pytest.raises(gr.Error, match="seed 99"):
+        page.browsing.pick(given(page, sampled), event(seed=99))
+
+
+def test_a_run_without_seeds_shows_nothing_and_breaks_nothing(page: Page, run: Run) -> None:
+    updates = page.browsing.show(given(page, run))
+    assert updates[page.browse.viewer]["seed"] is None
+    assert updates[page.browse.seam] == ""
+    assert page.browsing.seam(given(page, None)) == ""
+
+
+def kept_points(run: Run, seed: int, counts: list[int]) -> None:
+    size = [run.fact("fit")["width"], run.fact("fit")["height"]]
+    points = [[[9.5, 7.5, 3.5, 1.5, 0.9]] * count for count in counts]
+    references = [{"size": [96, 80], "points": part} for part in points]
+    files.write_json(run.matches_path(seed), {"size": size, "counts": counts, "references": references})
+
+
+def test_the_lines_of_a_seed_are_shares_of_both_pictures(sampled: Run) -> None:
+    kept_points(sampled, 8, [30, 10])
+    value = seeing.value(sampled, 8, Export(8))
+    width, height = value["crop"]["w"], value["crop"]["h"]
+    assert [len(ref["lines"]) for ref in value["refs"]] == [30, 10]
+    assert value["refs"][0]["lines"][0] == pytest.approx([10 / 96, 8 / 80, 4 / width, 2 / height], abs=1e-4)
+    assert [(ref["w"], ref["h"], ref["count"]) for ref in value["refs"]] == [(96, 80, 30), (96, 80, 10)]
+
+
+def test_points_of_another_count_are_not_shown(sampled: Run) -> None:
+    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    kept_points(sampled, 8, [31, 10])
+    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    sampled.matches_path(8).write_text("{")
+    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+
+
+def test_the_outline_is_the_holes_border(sampled: Run) -> None:
+    (line,) = pictures.outline(sampled)
+    hole = pictures.ground_of(sampled).fit.hole_in(scene.load(sampled.scene_folder).hole)
+    rows, columns = np.nonzero(hole)
+    xs, ys = zip(*line, strict=True)
+    assert (min(xs), max(xs)) == pytest.approx(
+        (columns.min() / hole.shape[1], (columns.max() + 1) / hole.shape[1]), abs=0.02
+    )
+    assert (min(ys), max(ys)) == pytest.approx((rows.min() / hole.shape[0], (rows.max() + 1) / hole.shape[0]), abs=0.02)
+
+
+def test_a_confidence_map_becomes_an_overlay(sampled: Run) -> None:
+    assert seeing.value(sampled, 8, Export(8))["frames"]["whole"]["over"] is None
+    Image.new("RGBA", (12, 9), (0, 200, 80, 120)).save(sampled.folder / "confidence.png")
+    frames = seeing.value(sampled, 8, Export(8))["frames"]
+    assert picture(frames["whole"]["over"]).shape == (90, 120, 4)
+    assert picture(frames["close"]["over"]).shape[:2] == (frames["close"]["h"], frames["close"]["w"])
+
+
+# ── the seam ──
+
+
+def seam_of(run: Run, look: Export, place: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    data = base64.b64decode(pictures.seam(run, 8, look, place).partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_the_seam_follows_the_feather(page: Page, sampled: Run) -> None:
+    shots = [page.browsing.seam(given(page, sampled, feather=feather)) for feather in (0, 12)]
+    assert shots[0].startswith("<img") and shots[0] != shots[1]
+    hard, soft = seam_of(sampled, Export(0)), seam_of(sampled, Export(12))
+    assert hard.shape == soft.shape
+    assert hard.shape[0] <= pictures.SEAM[1] * pictures.ZOOM
+
+
+def test_what_the_seam_shows_is_what_is_exported(sampled: Run) -> None:
+    """The window is computed alone, and must equal the same window of the whole."""
+    ground = pictures.ground_of(sampled)
+    for look in (Export(0), Export(7), Export(20, match_colour=True)):
+        whole = ground.filled(sampled, 8, look)
+        window = (slice(5, 25), slice(30, 60))
+        np.testing.assert_array_equal(ground.filled(sampled, 8, look, window), whole[window])
+
+
+def test_another_place_is_another_piece(page: Page, sampled: Run) -> None:
+    updates = page.browsing.next_place(given(page, sampled))
+    assert updates[page.browsing._place] == 1
+
+
+def test_matching_colours_changes_what_is_seen(sampled: Run) -> None:
+    ground = pictures.ground_of(sampled)
+    plain, met = (ground.filled(sampled, 8, Export(4, match_colour=on)) for on in (False, True))
+    hole = ground.hole[ground.part]
+    target = ground.target[ground.part]
+    beside = ~hole
+    assert np.abs(met[hole].mean() - target[beside].mean()) < np.abs(plain[hole].mean() - target[beside].mean())
+
+
+# ── export ──
+
+
+def exported(page: Page, run: Run, **changes: Any) -> Path:
+    return Path(page.browsing.export(given(page, run, **changes))[page.browse.download].value["path"])
+
+
+@pytest.mark.parametrize("feather", [0, 3])
+@pytest.mark.parametrize("match", [False, True])
+def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
+    page: Page, sampled: Run, toy_scene: Path, feather: int, match: bool
+) -> None:
+    page.browsing.pick(given(page, sampled), event(seed=3))
+    path = exported(page, sampled, feather=feather, match_colour=match)
+    assert path.name.endswith("-seed3.png")
+    loaded = scene.load(toy_scene)
+    far = compositing.feather_alpha(loaded.hole, feather) == 0
+    made, target = images.read_photo(path), images.read_photo(toy_scene / "target" / "target.png")
+    assert np.array_equal(made[far], target[far])
+    assert (made[loaded.hole] == 60).all() != match  # seed 3 is a picture of 60s
+
+
+def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:
+    page.browsing.pick(given(page, sampled), event(seed=3))
+    path = exported(page, sampled, feather=5, match_colour=True)
+    fresh = Run.open(sampled.folder)
+    assert fresh.result.read_bytes() == path.read_bytes()
+    assert (fresh.config.export.feather, fresh.config.export.match_colour) == (5, True)
+    assert fresh.read("result")["seed"] == 3
+    assert exporting.record(fresh, 3)["config"]["export"]["feather"] == 5
+
+
+@pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
+def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: pictures.Kind, format: str) -> None:
+    with Image.open(exported(page, sampled, kind=kind)) as image:
+        assert (image.format, image.size) == (format, (120, 90))
+
+
+def test_all_starred_pictures_leave_in_one_zip(page: Page, sampled: Run) -> None:
+    with pytest.raises(gr.Error, match="No seed is starred"):
+        exported(page, sampled, what="starred")
+    for seed in (3, 8):
+        sampled.mark(seed, "starred", True)
+    with zipfile.ZipFile(exported(page, sampled, what="starred", kind="jpeg")) as archive:
+        assert archive.namelist() == ["000003.jpg", "000008.jpg", "settings.json"]
+
+
+def test_settings_and_project_leave_too_and_the_adapter_when_it_is_there(page: Page, sampled: Run) -> None:
+    assert json.loads(exported(page, sampled, what="settings").read_text())["config"]["base"] == "mini"
+    with zipfile.ZipFile(exported(page, sampled, what="project")) as archive:
+        assert {"run.json", "seeds/000003.png", "scene/target/target.png"} <= set(archive.namelist())
+    with pytest.raises(gr.Error, match="no adapter yet"):
+        exported(page, sampled, what="adapter")
+    with pytest.raises(gr.Error, match="cannot be exported"):
+        exported(page, sampled, what="../../etc")
+    with pytest.raises(gr.Error, match="no export format"):
+        exported(page, sampled, kind="exe")
+
+
+def test_nothing_to_export_is_a_sentence_without_paths(page: Page, run: Run) -> None:
+    with pytest.raises(gr.Error) as caught:
+        page.browsing.export(given(page, run))
+    assert str(run.folder) not in str(caught.value)
+    with pytest.raises(gr.Error, match="start a run first"):
+        page.browsing.export(given(page, None))
+
+
+def test_when_a_run_ends_the_best_seed_is_opened_unless_one_was_picked(page: Page, sampled: Run) -> None:
+    with sampled.lock():
+        sampled.enter("running")
+        seen = page.tick(sampled.folder.name, None)[page.seen]
+        sampled.enter("done")
+    updates = page.tick(sampled.folder.name, seen)
+    assert updates[page.browse.viewer]["seed"] == 8
+    assert "not measured yet" in updates[page.train.cost]
+    exporting.choose(sampled, 3)
+    assert page.browse.viewer not in page.tick(sampled.folder.name, seen)
+    assert set(updates) <= set(page.shown)

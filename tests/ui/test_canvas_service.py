@@ -1,0 +1,237 @@
+"""The workbench's questions, asked as the browser asks them: with JSON, some of it forged."""
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from realfill import examples, images, scene
+from ui import uploads
+from ui.canvas import service, strokes
+from ui.canvas.service import Answer, Question
+
+
+@pytest.fixture
+def ask(folder: Path) -> dict[str, Question]:
+    return {question.__name__: question for question in service.questions()}
+
+
+def brought(path: Path) -> str:
+    place = uploads.folder() / "uploads" / path.parent.name / path.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, place)
+    return str(place)
+
+
+def value(toy_scene: Path) -> dict[str, Any]:
+    return {
+        "references": [brought(path) for path in sorted((toy_scene / "ref").iterdir())],
+        "target": brought(toy_scene / "target" / "target.png"),
+        "strokes": strokes.encode(scene.load(toy_scene).hole),
+        "extend": [0, 0, 0, 0],
+    }
+
+
+def hole_in(answer: Answer) -> Any:
+    return strokes.decode(json.loads(json.dumps(answer["strokes"])))
+
+
+def test_a_reference_gets_a_thumbnail(ask: dict[str, Question], toy_scene: Path) -> None:
+    path = brought(sorted((toy_scene / "ref").iterdir())[0])
+    answer = ask["take_reference"]({"path": path})
+    assert answer["path"] == path
+    with Image.open(answer["thumb"]) as image:
+        assert image.format == "WEBP"
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".tif"])
+def test_what_browsers_cannot_show_is_rendered_here(ask: dict[str, Question], tmp_path: Path, suffix: str) -> None:
+    pillow_heif.register_heif_opener(thumbnails=False)
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(tmp_path / f"a{suffix}")
+    path = brought(tmp_path / f"a{suffix}")
+    answer = ask["take_target"]({"path": path})
+    assert (answer["path"], answer["width"], answer["height"]) == (path, 80, 60)
+    with Image.open(answer["picture"]) as image:
+        assert (image.format, image.size) == ("WEBP", (80, 60))
+
+
+def test_a_target_that_browsers_show_is_shown_from_its_own_bytes(ask: dict[str, Question], toy_scene: Path) -> None:
+    path = brought(toy_scene / "target" / "target.png")
+    answer = ask["take_target"]({"path": path})
+    assert answer["picture"] == path
+    assert answer["strokes"] is None
+    assert ask["take_target"]({"path": path, "preview": True})["picture"] != path
+
+
+def test_a_targets_transparent_part_comes_marked(ask: dict[str, Question], tmp_path: Path) -> None:
+    pixels = np.full((40, 50, 4), 255, np.uint8)
+    pixels[10:20, 5:30, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert np.array_equal(hole_in(ask["take_target"]({"path": brought(tmp_path / "a.png")})), pixels[..., 3] == 0)
+
+
+def test_a_mask_file_goes_out_and_comes_back(ask: dict[str, Question], toy_scene: Path) -> None:
+    given = value(toy_scene)
+    saved = ask["give_mask"]({"scene": given})
+    assert saved["name"] == "target-mask.png"
+    answer = ask["take_mask"]({"path": brought(Path(saved["file"])), "scene": given | {"strokes": None}})
+    assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
+    assert answer["notices"] == []
+
+
+def test_a_mask_saved_with_an_extension_stays_in_place_when_that_changes(
+    ask: dict[str, Question], toy_scene: Path, tmp_path: Path
+) -> None:
+    given = value(toy_scene) | {"extend": [10, 0, 0, 0]}
+    saved = ask["give_mask"]({"scene": given})
+    answer = ask["take_mask"]({"path": brought(Path(saved["file"])), "scene": given | {"strokes": None}})
+    later = given | {"strokes": answer["strokes"], "mask": answer["mask"], "extend": [0, 0, 0, 4]}
+    again = ask["give_mask"]({"scene": later})
+    assert np.array_equal(np.asarray(Image.open(again["file"]))[:-4] > 0, scene.load(toy_scene).hole)
+
+
+def test_a_mask_of_another_size_is_taken_with_a_sentence(
+    ask: dict[str, Question], toy_scene: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.tri(45, 60, dtype=np.uint8) * 255).save(tmp_path / "half.png")
+    answer = ask["take_mask"]({"path": brought(tmp_path / "half.png"), "scene": value(toy_scene)})
+    assert hole_in(answer).shape == (90, 120)
+    assert "scaled" in answer["notices"][0]
+
+
+def test_a_mask_that_marks_nothing_is_refused(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((90, 120), np.uint8)).save(tmp_path / "black.png")
+    answer = ask["take_mask"]({"path": brought(tmp_path / "black.png"), "scene": value(toy_scene)})
+    assert "marks nothing" in answer["error"]
+
+
+def test_a_scene_goes_out_as_a_zip_and_comes_back(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
+    given = value(toy_scene) | {"extend": [6, 0, 0, 0]}
+    saved = ask["give_scene"]({"scene": given})
+    assert saved["name"] == "target.zip"
+    with zipfile.ZipFile(saved["file"]) as archive:
+        archive.extractall(tmp_path / "out")
+    loaded = scene.load(tmp_path / "out" / "target")  # as the command line takes it
+    assert loaded.hole.shape == (90, 126)
+    assert loaded.hole[:, :6].all()
+    answer = ask["open_zip"]({"path": brought(Path(saved["file"]))})
+    assert np.array_equal(hole_in(answer), loaded.hole)
+    assert len(answer["references"]) == 2
+    assert (answer["target"]["width"], answer["target"]["height"]) == (126, 90)
+    assert ask["keep_scene"]({"scene": answer | {"target": answer["target"]["path"], "references": []}})["draft"]
+    assert not list((uploads.folder() / "packed").rglob("*.png"))
+
+
+def test_a_scene_of_variants_comes_back_as_one(ask: dict[str, Question], toy_scene: Path) -> None:
+    saved = ask["give_scene"]({"scene": value(toy_scene) | {"variants": True, "strokes": None}})
+    answer = ask["open_zip"]({"path": brought(Path(saved["file"]))})
+    assert answer["variants"] is True
+    assert answer["strokes"] is None
+
+
+def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Path) -> None:
+    sent = [
+        {"name": f"/toy/{path.relative_to(toy_scene)}", "path": brought(path)}
+        for path in sorted(toy_scene.rglob("*")) if path.is_file()
+    ]  # fmt: skip
+    answer = ask["open_files"]({"files": sent})
+    assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
+    assert answer["mask"] is not None
+
+
+def test_a_scene_folder_is_copied_and_shown(ask: dict[str, Question], toy_scene: Path) -> None:
+    answer = service.opened(toy_scene)
+    assert all(Path(photo["path"]).is_relative_to(uploads.folder()) for photo in answer["references"])
+    (toy_scene / "target" / "mask.png").unlink()
+    assert service.opened(toy_scene)["strokes"] is None
+
+
+def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path) -> None:
+    given = value(toy_scene) | {"extend": [0, 3, 0, 0]}
+    draft = ask["keep_scene"]({"scene": given, "draft": None})["draft"]
+    answer = json.loads(json.dumps(ask["recall_scene"]({"draft": draft})))
+    assert [photo["path"] for photo in answer["references"]] == given["references"]
+    assert answer["target"]["path"] == given["target"]
+    assert answer["extend"] == [0, 3, 0, 0]
+    assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
+    assert ask["keep_scene"]({"scene": {}, "draft": draft}) == {"draft": draft}
+    assert ask["recall_scene"]({"draft": draft})["references"] == []
+    for unknown in ("x" * 22, "../x", None, 3):
+        assert ask["recall_scene"]({"draft": unknown}) == {}
+
+
+def test_a_recalled_scene_tells_what_is_lost(ask: dict[str, Question], toy_scene: Path) -> None:
+    given = value(toy_scene)
+    draft = ask["keep_scene"]({"scene": given})["draft"]
+    Path(given["references"][0]).unlink()
+    answer = ask["recall_scene"]({"draft": draft})
+    assert len(answer["references"]) == 1
+    assert "not on the server any more" in answer["notices"][0]
+
+
+def test_overlap_is_counted_and_remembered(
+    ask: dict[str, Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    photo = Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8)).resize((480, 360), Image.Resampling.BICUBIC)
+    photo.save(tmp_path / "a.png")
+    photo.rotate(6).save(tmp_path / "b.png")
+    Image.new("RGB", (300, 200)).save(tmp_path / "c.png")
+    a, b, c = (brought(tmp_path / f"{name}.png") for name in "abc")
+    same = ask["look_overlap"]({"target": a, "reference": b})
+    assert same["shared"] > 50
+    assert same["little"] is False
+    assert ask["look_overlap"]({"target": a, "reference": c}) == {"shared": 0, "little": True}
+    monkeypatch.setattr(images, "read_photo", None)  # a second look reads nothing
+    assert ask["look_overlap"]({"target": a, "reference": b}) == same
+
+
+def test_an_example_opens_as_a_scene(
+    ask: dict[str, Question], toy_scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "FOLDER", toy_scene.parent / "examples")
+    assert ask["list_examples"]({}) == {"examples": []}
+    shutil.copytree(toy_scene, toy_scene.parent / "examples" / "toy")
+    (found,) = ask["list_examples"]({})["examples"]
+    assert found["name"] == "toy"
+    assert Path(found["thumb"]).is_file()
+    answer = ask["open_example"]({"name": "toy"})
+    assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
+    assert "no example 'x'" in ask["open_example"]({"name": "x"})["error"]
+
+
+FORGED: list[Any] = [None, 3, "x", [], {}, {"path": None}, {"path": "/etc/passwd"}, {"path": "http://127.0.0.1/"},
+          {"path": {"path": "/etc/passwd"}}, {"scene": 3}, {"scene": {"target": "/etc/passwd"}},
+          {"files": [{"name": "ref/a.png", "path": "/etc/passwd"}]}, {"files": 3}, {"name": ["x"]}]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", FORGED, ids=repr)
+def test_forged_questions_are_answered_by_a_sentence(ask: dict[str, Question], asked: Any) -> None:
+    for name, question in ask.items():
+        if name in ("list_examples", "keep_scene", "recall_scene"):  # these have an answer to nothing
+            continue
+        answer = question(asked)
+        assert answer["error"].endswith(".")
+        assert "defect" not in answer["error"], name
+        assert "/etc" not in answer["error"]
+
+
+def test_a_defect_is_a_sentence(ask: dict[str, Question], monkeypatch: pytest.MonkeyPatch, toy_scene: Path) -> None:
+    monkeypatch.setattr(uploads, "thumbnail", None)
+    answer = ask["take_reference"]({"path": brought(toy_scene / "target" / "target.png")})
+    assert "defect" in answer["error"]
+
+
+def test_what_is_no_photo_is_a_sentence_without_folders(ask: dict[str, Question], tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(io.BytesIO(b"<svg onload=alert(1)>").getvalue())
+    for name in ("take_reference", "take_target"):
+        answer = ask[name]({"path": brought(tmp_path / "a.png")})
+        assert "a.png is not a picture" in answer["error"]
+        assert str(uploads.folder()) not in answer["error"]

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+from realfill import config
+from ui import costs
+
+MINI = config.make("mini", {"sample.seeds": "0-9"})
+
+
+def test_before_the_first_run_it_says_that_it_does_not_know(tmp_path: Path) -> None:
+    assert "150 steps: not measured yet on this machine" in costs.sentence(tmp_path, MINI)
+
+
+def test_what_was_measured_is_told(tmp_path: Path) -> None:
+    costs.remember(tmp_path, MINI, "step", [9.0, 2.0, 2.0, 2.0, 2.0, 2.0], 1_500_000_000)
+    said = costs.sentence(tmp_path, MINI)
+    assert said == "Training about 5 min 00 s (150 steps at 2 s), 1.5 GB of memory."
+    costs.remember(tmp_path, MINI, "seed", [3.0])
+    assert "10 seeds about 30 s" in costs.sentence(tmp_path, MINI)
+    assert "10 min" in costs.sentence(tmp_path, config.change(MINI, {"train.steps": 300}))
+
+
+def test_another_base_batch_or_size_is_another_measurement(tmp_path: Path) -> None:
+    costs.remember(tmp_path, MINI, "step", [2.0] * 6)
+    for change in ({"base": "sd2"}, {"train.batch": 8}, {"fit.size": 512}, {"train.layers": "attention"}):
+        assert costs.UNKNOWN in costs.sentence(tmp_path, config.change(MINI, change))
+    assert costs.UNKNOWN not in costs.sentence(tmp_path, config.change(MINI, {"train.learning_rate_unet": 1e-4}))
+
+
+def test_a_few_steps_are_no_measurement(tmp_path: Path) -> None:
+    costs.remember(tmp_path, MINI, "step", [2.0] * (costs.LEAST - 1))
+    assert not (tmp_path / costs.NAME).exists()
+
+
+def test_a_file_that_was_spoilt_is_measured_anew(tmp_path: Path) -> None:
+    (tmp_path / costs.NAME).write_text("{")
+    assert costs.UNKNOWN in costs.sentence(tmp_path, MINI)
+    costs.remember(tmp_path, MINI, "step", [2.0] * 6)
+    assert "5 min" in costs.sentence(tmp_path, MINI)

@@ -1,0 +1,163 @@
+"""How much may be sent, tried on the middleware alone; test_server.py tries the started server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from ui import limits
+from ui.limits import Ledger, Limits, Quota, Refused
+
+ADDRESSES = ["http://evil.example/a.png", "https://169.254.169.254/", "HTTP://x/", " http://x/", "file:///etc/passwd"]
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the number of bytes that arrived."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    await PlainTextResponse(str(size))(scope, receive, send)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    yield TestClient(Limits(_echo, Ledger(tmp_path, Quota(visitor=3000, spare=0)), lambda scope: "someone"))
+
+
+def _parts(count: int, data: bytes = b"x") -> tuple[bytes, dict[str, str]]:
+    part = b'--mark\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + data + b"\r\n"
+    return part * count + b"--mark--\r\n", {"content-type": "multipart/form-data; boundary=mark"}
+
+
+def test_reads_and_small_writes_pass(client: TestClient) -> None:
+    assert client.get("/").text == "0"
+    assert client.post("/gradio_api/queue/join", json={"data": [1]}).status_code == 200
+    assert client.post("/gradio_api/upload", content=b"abc").text == "3"
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/upload", "/gradio_api/queue/join", "/login"])
+def test_too_large_a_body_is_not_read(client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(limits, "MAX_BODY", 10)
+    monkeypatch.setattr(limits, "MAX_CALL", 10)
+    assert client.post(path, content=b"x" * 10).text == "10"
+    assert client.post(path, content=b"x" * 11).status_code == 413
+    assert client.post(path, headers={"content-length": "-5"}, content=b"x").status_code == 413
+    assert client.post(path, headers={"content-length": "5"}, content=b"x" * 11).status_code == 413  # a lie
+
+
+def test_an_upload_says_how_long_it_is(client: TestClient) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"abc"
+
+    assert client.post("/gradio_api/upload", content=pieces()).status_code == 411
+    assert client.post("/gradio_api/queue/join", content=pieces()).text == "3"
+
+
+@pytest.mark.parametrize("data", [b"x", b"\r\n--mar", b"x--mark\n"])
+def test_files_of_one_upload_are_counted(tmp_path: Path, data: bytes) -> None:
+    client = TestClient(Limits(_echo, Ledger(tmp_path, Quota(spare=0)), lambda scope: "someone"))
+    body, headers = _parts(limits.MAX_FILES, data)
+    assert client.post("/gradio_api/upload", content=body, headers=headers).status_code == 200
+    body, headers = _parts(limits.MAX_FILES + 1, data)
+    refused = client.post("/gradio_api/upload", content=body, headers=headers)
+    assert (refused.status_code, refused.text) == (413, f"At most {limits.MAX_FILES} files at once.")
+
+
+def test_marks_torn_between_two_pieces_are_counted() -> None:
+    body, _ = _parts(5)
+
+    async def never() -> dict[str, object]:
+        raise AssertionError
+
+    async def ignore(message: object) -> None:
+        return
+
+    import asyncio
+
+    for size in (1, 2, 7, 64, 1000):
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+
+        async def receive(waiting: list[bytes] = pieces) -> dict[str, object]:
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+        meter = limits._Meter(receive, ignore, mark=b"\r\n--mark")
+
+        async def read(meter: limits._Meter = meter, count: int = len(pieces)) -> None:
+            for _ in range(count):
+                await meter.receive()
+
+        asyncio.run(read())
+        assert meter._files == 6  # five, and the end
+
+
+def test_a_visitor_has_a_quota_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, now = Ledger(tmp_path, Quota(visitor=100, spare=0)), 0.0
+    monkeypatch.setattr("ui.limits.time.monotonic", lambda: now)
+    ledger.admit("one", 60)
+    with pytest.raises(Refused, match="in a day") as refused:
+        ledger.admit("one", 60)
+    assert refused.value.status == 413
+    ledger.admit("another", 60)
+    now = limits.DAY + 1
+    ledger.admit("one", 60)
+
+
+@pytest.mark.parametrize("quota", [Quota(total=50, spare=0), Quota(spare=2**62)])
+def test_the_server_keeps_room(tmp_path: Path, quota: Quota) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "upload").write_bytes(b"x" * 40)
+    with pytest.raises(Refused, match="no room") as refused:
+        Ledger(tmp_path, quota).admit("one", 20)
+    assert refused.value.status == 507
+
+
+def test_room_is_made_by_sweeping_old_uploads(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(b"x" * 40)
+    Ledger(tmp_path, Quota(total=50, spare=0), sweep=old.unlink).admit("one", 20)
+    assert not old.exists()
+
+
+def test_the_quota_is_said_in_a_sentence(client: TestClient) -> None:
+    assert client.post("/gradio_api/upload", content=b"x" * 2000).status_code == 200
+    refused = client.post("/gradio_api/upload", content=b"x" * 2000)
+    assert refused.status_code == 413
+    assert refused.text.endswith("come back tomorrow.")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_an_address_in_the_place_of_a_path_is_refused(client: TestClient, address: str, encoding: str) -> None:
+    file = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    for data in ([file], [[{"image": file}]], {"deep": [1, {"er": file}]}):
+        body = json.dumps({"data": data}).encode(encoding)
+        for path in ("/gradio_api/queue/join", "/gradio_api/call/export", "/run/predict"):
+            refused = client.post(path, content=body, headers={"content-type": "application/json"})
+            assert (refused.status_code, "uploaded" in refused.text) == (403, True)
+
+
+def test_neither_twins_nor_escapes_hide_an_address(client: TestClient) -> None:
+    for body in (
+        b'{"path": "http://evil.example/", "path": "/fine"}',
+        b'{"p\\u0061th": "http://evil.example/"}',
+        b'{"path": "\\u0068ttp://evil.example/"}',
+    ):
+        assert client.post("/gradio_api/queue/join", content=body).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "data", [{"path": "/tmp/a b:c.png", "url": "http://127.0.0.1/file=/tmp/a"}, {"path": "C:\\a.png"}, {"path": 3}, "x"]
+)
+def test_other_json_passes(client: TestClient, data: object) -> None:
+    assert client.post("/gradio_api/queue/join", json={"data": [data]}).status_code == 200
+
+
+def test_json_of_a_thousand_levels_is_no_crash(client: TestClient) -> None:
+    assert client.post("/gradio_api/queue/join", content=b"[" * 200_000).status_code == 200

@@ -1,0 +1,236 @@
+"""The rail: its handlers as functions, and the list in a real Chromium."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+import gradio as gr
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from realfill import runs
+from realfill.config import Config
+from realfill.runs import Run
+from tests.ui.conftest import Server
+from tests.ui.small_page import SmallPage
+from ui import rail
+from ui.jobs import Jobs
+from ui.rail import Handlers
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture
+def page(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPage:
+    monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    return SmallPage(Jobs(tmp_path / "runs"), "mini", tmp_path / "examples")
+
+
+@pytest.fixture
+def handlers(page: SmallPage) -> Handlers:
+    return Handlers(page.rail, page)
+
+
+def pressed(what: str, run_id: str = "", name: str = "") -> gr.EventData:
+    return cast(gr.EventData, SimpleNamespace(_data={"what": what, "id": run_id, "name": name}))
+
+
+def shown(updates: Any, page: SmallPage) -> dict[str, Any]:
+    value: dict[str, Any] = updates[page.rail.list]
+    return value
+
+
+def test_open_rename_and_duplicate(handlers: Handlers, page: SmallPage, run: Run) -> None:
+    opened = handlers.act("", pressed("open", run.folder.name))
+    assert opened[page.run_id] == run.folder.name
+    assert shown(opened, page)["current"] == run.folder.name
+    renamed = handlers.act(run.folder.name, pressed("rename", run.folder.name, "Barn"))
+    assert [one["name"] for one in shown(renamed, page)["projects"]] == ["Barn"]
+    assert page.run_id not in renamed  # what is open stays as it is
+    copied = handlers.act(run.folder.name, pressed("duplicate", run.folder.name))
+    assert copied[page.run_id] not in ("", run.folder.name)
+    assert {one["name"] for one in shown(copied, page)["projects"]} == {"Barn", "Barn copy"}
+
+
+def test_deleting_the_open_project_leaves_an_empty_page_and_undo_opens_it(
+    handlers: Handlers, page: SmallPage, run: Run
+) -> None:
+    deleted = handlers.act(run.folder.name, pressed("delete", run.folder.name))
+    assert deleted[page.run_id] == "" and shown(deleted, page)["projects"] == []
+    back = handlers.act("", pressed("undo", run.folder.name))
+    assert back[page.run_id] == run.folder.name and len(shown(back, page)["projects"]) == 1
+
+
+def test_deleting_another_project_leaves_the_open_one(handlers: Handlers, page: SmallPage, run: Run) -> None:
+    assert page.run_id not in handlers.act("another", pressed("delete", run.folder.name))
+
+
+@pytest.mark.parametrize("what", ["", "open", "rename", "delete", "undo", "example", "__class__"])
+def test_what_is_forged_is_a_sentence(handlers: Handlers, run: Run, what: str) -> None:
+    with pytest.raises(gr.Error, match=r"here|gone|cannot"):
+        handlers.act("", pressed(what, "../../etc"))
+
+
+def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, run: Run) -> None:
+    while not page.projects.listing()[0].thumb:
+        pass
+    first = handlers.look("", None)
+    assert handlers.look("", first[page.rail.seen]) == gr.skip()
+    assert first[page.rail.timer].active is False  # nothing is live: nobody looks again
+    run.enter("queued", ticket=1)
+    second = handlers.look("", first[page.rail.seen])
+    assert shown(second, page)["projects"][0]["state"] == "queued"
+    assert second[page.rail.timer].active is True
+
+
+# ── in Chromium ──
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (on Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def three(small: Server, toy_scene: Path, quick: Config) -> Iterator[list[Run]]:
+    """Three projects on the small server, newest first, and no others."""
+    for old in runs.listing(small.runs_dir):
+        old.delete()
+    made = [Run.create(runs.new_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
+    for run, name in zip(made, ("Barn", "Kitchen", "Pier"), strict=True):
+        run.label(name=name)
+    yield made
+
+
+@pytest.fixture
+def view(browser: Browser, small: Server, three: list[Run]) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1200, "height": 800})
+    opened.set_default_timeout(20_000)
+    opened.goto(small.url)
+    expect(rows(opened)).to_have_count(3)
+    yield opened
+    opened.close()
+
+
+def rows(view: Page) -> Locator:
+    return view.locator(".rf-rail-list li")
+
+
+def names(view: Page) -> list[str]:
+    return view.locator(".rf-rail-list b").all_inner_texts()
+
+
+def project(view: Page) -> str:
+    return parse_qs(urlsplit(view.url).query).get("project", [""])[0]
+
+
+@pytest.mark.browser
+def test_the_list_shows_name_state_date_and_picture(view: Page, three: list[Run]) -> None:
+    assert sorted(names(view)) == ["Barn", "Kitchen", "Pier"]
+    expect(rows(view).first).to_contain_text(re.compile(r"stopped · \d\d:\d\d"))
+    expect(view.locator(".rf-rail-list img[src]")).to_have_count(3)
+    assert view.evaluate("[...document.querySelectorAll('.rf-rail-list img')].every(image => image.alt === '')")
+
+
+@pytest.mark.browser
+def test_a_press_opens_and_the_address_says_which(view: Page, small: Server, three: list[Run]) -> None:
+    view.get_by_role("button", name="Kitchen", exact=False).first.click()
+    expect(view.locator("#shown")).to_contain_text("project Kitchen")
+    expect(view.locator("[aria-current=true]")).to_contain_text("Kitchen")
+    assert project(view) == three[1].folder.name
+    view.goto(f"{small.url}?project={three[2].folder.name}")
+    expect(view.locator("#shown")).to_contain_text("project Pier")
+    view.reload()
+    expect(view.locator("#shown")).to_contain_text("project Pier")
+
+
+@pytest.mark.browser
+def test_everything_by_keyboard(view: Page, three: list[Run]) -> None:
+    view.locator(".rf-rail-list .rf-rail-open[tabindex='0']").focus()
+    view.keyboard.press("Home")
+    order = names(view)
+    view.keyboard.press("ArrowDown")
+    expect(view.locator(":focus")).to_contain_text(order[1])
+    view.keyboard.press("Enter")
+    expect(view.locator("#shown")).to_contain_text(f"project {order[1]}")
+    view.keyboard.press("F2")
+    view.keyboard.type("Harbour")
+    view.keyboard.press("Enter")
+    expect(rows(view).nth(1)).to_contain_text("Harbour")
+    expect(view.locator(":focus")).to_contain_text("Harbour")
+    view.keyboard.press("F2")
+    view.keyboard.type("Nothing")
+    view.keyboard.press("Escape")
+    expect(rows(view).nth(1)).to_contain_text("Harbour")
+    view.keyboard.press("Tab")
+    view.keyboard.press("Tab")
+    assert view.evaluate("document.activeElement.dataset.do") == "duplicate"
+    view.keyboard.press("Enter")
+    expect(rows(view)).to_have_count(4)
+    assert "Harbour copy" in names(view)
+    view.locator(".rf-rail-open", has_text="Harbour copy").focus()
+    view.keyboard.press("Delete")
+    expect(rows(view)).to_have_count(3)
+    expect(view.locator(".rf-rail-undo")).to_contain_text("Deleted “Harbour copy”")
+    assert view.evaluate("document.activeElement.className") == "rf-rail-open"
+
+
+@pytest.mark.browser
+def test_delete_with_undo(view: Page, three: list[Run]) -> None:
+    row = rows(view).filter(has_text="Pier")
+    row.hover()
+    row.get_by_role("button", name="Delete Pier").click()
+    expect(rows(view)).to_have_count(2)
+    assert not three[2].folder.exists()
+    view.get_by_role("button", name="Undo").click()
+    expect(rows(view)).to_have_count(3)
+    assert three[2].folder.exists()
+    expect(view.locator(".rf-rail-undo")).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_rows_stay_the_same_elements_while_states_change(view: Page, three: list[Run]) -> None:
+    view.evaluate("document.querySelectorAll('.rf-rail-list li').forEach((row, index) => { row.mark = index; })")
+    three[1].enter("failed", "for a test")
+    view.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # another tab is looked at, and this again
+    expect(rows(view).filter(has_text="Kitchen")).to_contain_text("failed")
+    assert view.evaluate("[...document.querySelectorAll('.rf-rail-list li')].map(row => row.mark)") == [0, 1, 2]
+
+
+@pytest.mark.browser
+def test_a_name_is_text_and_never_markup(view: Page, three: list[Run]) -> None:
+    three[0].label(name="<img src=x onerror=window.bad=1>")
+    view.reload()
+    expect(rows(view).filter(has_text="<img src=x")).to_have_count(1)
+    assert view.evaluate("window.bad") is None
+
+
+@pytest.mark.browser
+def test_a_quiet_page_asks_for_nothing(view: Page, three: list[Run]) -> None:
+    expect(view.locator(".rf-rail-list img[src]")).to_have_count(3)
+    view.wait_for_timeout(int(rail.SECONDS * 1000) + 500)
+    asked: list[str] = []
+    view.on("request", lambda request: asked.append(request.url))
+    view.wait_for_timeout(int(rail.SECONDS * 1000) * 2)
+    assert [url for url in asked if "heartbeat" not in url] == []
+
+
+@pytest.mark.browser
+def test_the_rail_folds_away_and_stays_so(view: Page, three: list[Run]) -> None:
+    view.get_by_role("button", name="Hide the projects").click()
+    expect(view.locator(".rf-rail-list")).to_be_hidden()
+    view.reload()
+    expect(view.get_by_role("button", name="Show the projects")).to_be_visible()
+    expect(view.locator(".rf-rail-list")).to_be_hidden()

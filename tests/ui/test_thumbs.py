@@ -1,0 +1,57 @@
+import time
+import urllib.parse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from realfill import images
+from ui.thumbs import BROKEN, Thumbs, url
+
+
+def made(thumbs: Thumbs, path: Path) -> str:
+    """The address, once it is there."""
+    until = time.monotonic() + 20
+    while not (address := thumbs.url(path)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return address
+
+
+def place(address: str) -> Path:
+    return Path(urllib.parse.unquote(address.removeprefix("gradio_api/file=")))
+
+
+def test_a_picture_comes_small_from_the_private_folder(folder: Path, tmp_path: Path) -> None:
+    images.save_photo(np.zeros((600, 900, 3), np.uint8), tmp_path / "a b.png")
+    found = place(made(Thumbs(), tmp_path / "a b.png"))
+    assert found.is_relative_to(folder)
+    with Image.open(found) as small:
+        assert max(small.size) == 384
+
+
+def test_a_changed_picture_has_another_address(folder: Path, tmp_path: Path) -> None:
+    thumbs, path = Thumbs(), tmp_path / "a.png"
+    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+    before = made(thumbs, path)
+    images.save_photo(np.full((8, 8, 3), 200, np.uint8), path)
+    after = made(thumbs, path)
+    assert after != before
+    assert np.asarray(Image.open(place(after))).mean() > 190
+
+
+def test_one_that_was_swept_away_is_made_again(folder: Path, tmp_path: Path) -> None:
+    thumbs, path = Thumbs(), tmp_path / "a.png"
+    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+    place(made(thumbs, path)).unlink()
+    assert place(made(thumbs, path)).exists()
+
+
+def test_what_is_missing_or_broken_does_not_keep_anybody_waiting(folder: Path, tmp_path: Path) -> None:
+    thumbs = Thumbs()
+    assert thumbs.url(tmp_path / "nothing.png") == ""
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    assert made(thumbs, tmp_path / "broken.png") == BROKEN
+
+
+def test_addresses_are_quoted() -> None:
+    assert url("/tmp/a b#c?.webp") == "gradio_api/file=/tmp/a%20b%23c%3F.webp"

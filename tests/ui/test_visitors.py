@@ -1,0 +1,165 @@
+"""Who owns which run: nobody off a Space; on one the visitor, by cookie, header or account."""
+
+import json
+import secrets
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from realfill.errors import RunError
+from realfill.runs import Run
+from tests.ui.conftest import Server, serving
+from ui import jobs, visitors
+from ui.jobs import Jobs
+from ui.projects import Projects
+
+ID, OTHER = "a" * 24, "b" * 24
+
+
+def scope(cookie: str = "", header: str = "", user: str = "") -> dict[str, Any]:
+    headers = [(b"cookie", cookie.encode()), (b"X-RealFill-Visitor", header.encode())]
+    session = {"oauth_info": {"userinfo": {"preferred_username": user}}} if user else {}
+    return {"headers": headers, "session": session}
+
+
+@pytest.fixture
+def space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_ID", "me/realfill")
+
+
+def test_an_id_is_read_from_cookie_or_header_if_it_has_the_shape() -> None:
+    assert visitors.visitor_id(scope(f"theme=dark; {visitors.COOKIE}={ID}")) == ID
+    assert visitors.visitor_id(scope(header=ID)) == ID
+    for wrong in ("short", "a" * 65, "a" * 20 + "/../", "a b" * 10, ""):
+        assert visitors.visitor_id(scope(f"{visitors.COOKIE}={wrong}")) == ""
+        assert visitors.visitor_id(scope(header=wrong)) == ""
+    assert visitors.visitor_id(scope("\xff=;;")) == ""
+
+
+def test_a_new_cookie_is_an_id_and_no_two_are_the_same() -> None:
+    ids = {visitors.visitor_id(scope(visitors.new_cookie().partition(";")[0])) for _ in range(50)}
+    assert len(ids) == 50 and "" not in ids
+
+
+def test_an_owner_gives_no_id_away_and_an_account_goes_before_a_cookie() -> None:
+    owner = visitors.owner(scope(header=ID))
+    assert len(owner) == 32 and ID not in owner
+    assert owner != visitors.owner(scope(header=OTHER)) != visitors.NOBODY
+    assert visitors.owner(scope(header=ID, user="ann")) == visitors.owner(scope(user="ann")) != owner
+    assert visitors.owner(scope()) == visitors.NOBODY
+
+
+def test_off_a_space_everything_is_everybodys(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    visitors.enter(scope(header=ID))
+    assert visitors.current() == visitors.NOBODY
+    run.label(owner="somebody")
+    assert Jobs(run.folder.parent).open(run.folder.name).folder == run.folder
+    assert jobs.owned() == {}
+
+
+@pytest.mark.usefixtures("space")
+def test_on_a_space_others_neither_list_nor_open_nor_change(run: Run, folder: Path) -> None:
+    visitors.enter(scope(header=ID))
+    here = Jobs(run.folder.parent)
+    projects = Projects(here)
+    run.label(**jobs.owned())
+    assert here.open(run.folder.name).folder == run.folder
+    assert here.latest() == run.folder.name and len(projects.listing()) == 1
+    for asking in (scope(header=OTHER), scope()):
+        visitors.enter(asking)
+        assert here.latest() == "" and projects.listing() == []
+        for forbidden in (here.open, here.folder, projects.duplicate, projects.delete):
+            with pytest.raises(RunError, match="no such run"):
+                forbidden(run.folder.name)
+        with pytest.raises(RunError, match="no such run"):
+            projects.rename(run.folder.name, "mine")
+    visitors.enter(scope(header=ID))
+    projects.delete(run.folder.name)
+    visitors.enter(scope(header=OTHER))
+    with pytest.raises(RunError, match="gone"):
+        projects.restore(run.folder.name)
+
+
+@pytest.mark.usefixtures("space")
+def test_a_run_without_owner_is_nobodys(run: Run) -> None:
+    for asking in (scope(), scope(header=ID)):
+        visitors.enter(asking)
+        with pytest.raises(RunError):
+            Jobs(run.folder.parent).open(run.folder.name)
+
+
+@pytest.mark.usefixtures("space")
+def test_copies_and_examples_belong_to_who_made_them(run: Run, folder: Path, tmp_path: Path) -> None:
+    visitors.enter(scope(header=ID))
+    run.label(**jobs.owned())
+    here = Jobs(run.folder.parent)
+    copy = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
+    (tmp_path / "examples").mkdir()
+    copy.folder.rename(tmp_path / "examples" / "barn")
+    projects = Projects(here, tmp_path / "examples")
+    mine = projects.take_example("barn")
+    visitors.enter(scope(header=OTHER))
+    theirs = projects.take_example("barn")
+    assert mine != theirs and [one.id for one in projects.listing()] == [theirs]
+
+
+@pytest.mark.usefixtures("space")
+def test_a_visitor_has_a_few_runs_waiting_and_no_more(run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
+    monkeypatch.setattr(jobs, "MOST", 1)
+    visitors.enter(scope(header=ID))
+    run.label(**jobs.owned())
+    here = Jobs(run.folder.parent)
+    other = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
+    here.resume(run)
+    here.resume(run)  # itself does not count
+    with pytest.raises(RunError, match="You have 1 run"):
+        here.resume(other)
+    visitors.enter(scope())
+    with pytest.raises(RunError, match="cookie"):
+        here.resume(other)
+
+
+# ── the started server, with a Space's environment ──
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[Server]:
+    names = {"SPACE_ID": "me/realfill", "SPACE_HOST": "me-realfill.hf.space", "SYSTEM": "spaces"}
+    with serving(tmp_path_factory.mktemp("hosted"), tiny_base, **names) as server:
+        yield server
+
+
+def test_two_programs_do_not_see_each_others_projects(hosted: Server, toy_scene: Path) -> None:
+    one, other = (
+        Client(hosted.url, headers={visitors.HEADER: secrets.token_urlsafe(24)}, verbose=False) for _ in range(2)
+    )
+    photo = handle_file(str(toy_scene / "target" / "target.png"))
+    mask = handle_file(str(toy_scene / "target" / "mask.png"))
+    settings = {"train.steps": 5000, "train.batch": 1}
+    project = one.predict([photo], photo, mask, settings, "", api_name="/start_training")["project"]
+    assert one.predict(project, api_name="/status")["state"] in ("queued", "running")
+    for name in ("/status", "/list_seeds", "/export"):
+        with pytest.raises(AppError, match="no such run"):
+            other.predict(project, api_name=name)
+    with pytest.raises(AppError, match="cookie"):
+        Client(hosted.url, verbose=False).predict([photo], photo, mask, settings, "", api_name="/start_training")
+    run = Run.open(hosted.runs_dir / project)
+    assert run.folder.name == project and len(json.loads((run.folder / "labels.json").read_text())["owner"]) == 32
+    run.request_stop()
+
+
+def test_a_browser_gets_its_id_once(hosted: Server) -> None:
+    with urllib.request.urlopen(hosted.url, timeout=20) as answer:
+        cookie = answer.headers["set-cookie"]
+        assert "https://huggingface.co" in answer.headers["content-security-policy"]
+    assert cookie.startswith(f"{visitors.COOKIE}=")
+    again = urllib.request.Request(hosted.url, headers={"Cookie": cookie.partition(";")[0]})
+    with urllib.request.urlopen(again, timeout=20) as answer:
+        assert answer.headers["set-cookie"] is None

@@ -1,0 +1,58 @@
+"""The Scene tab alone on a guarded page: `python -m tests.ui.workbench.page PORT FOLDER`.
+
+One button stores what the tab gives as the scene folder FOLDER/sent, as a run would have it; the other opens that.
+"""
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from realfill import scene
+from ui import uploads
+
+
+def serve(port: int, folder: Path) -> None:
+    """Until it is killed."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    (folder / "page").mkdir(exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = str((folder / "page").resolve())
+    assert uploads.folder().is_dir()
+    import gradio as gr
+    import uvicorn
+
+    from ui import server
+    from ui.speak import spoken
+    from ui.tabs import scene as scene_tab
+
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
+        with gr.Tabs():
+            with gr.Tab("Scene"):
+                tab = scene_tab.build()
+            with gr.Tab("Other"):
+                send = gr.Button("Send", elem_id="send")
+                sent = gr.Textbox(elem_id="sent")
+                opening = gr.Button("Open", elem_id="open")
+
+        @spoken
+        def store(given: Mapping[Any, Any]) -> str:
+            inputs, variants = scene_tab.inputs_of(tab, given)
+            scene.assemble(folder / "sent", inputs.references, inputs.target, inputs.mask, variants=variants)
+            return secrets.token_hex(8)  # another one each time
+
+        @spoken
+        def reopen() -> dict[str, Any]:
+            return scene_tab.opening(folder / "sent")
+
+        opening.click(reopen, None, tab.workbench, api_visibility="private")
+        send.click(store, {tab.workbench}, sent, api_visibility="private")
+    listener = socket.create_server(("127.0.0.1", port))
+    app = server.build(page, "127.0.0.1", port)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), Path(sys.argv[2]))

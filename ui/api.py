@@ -1,0 +1,153 @@
+"""The page for programs: `start_training`, `status`, `list_seeds`, `export`, and nothing else is public.
+
+docs/api.md shows them with `gradio_client`. They do what the page does, by the same functions, for the same
+visitor; what a client sends is checked as what a browser sends is.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import gradio as gr
+
+from realfill import config, exporting, queue
+from realfill.config import Config
+from realfill.errors import OptionError, SceneError
+from ui import pictures, speak, uploads
+from ui.jobs import Inputs, Jobs
+from ui.pictures import Export, Kind, What
+from ui.speak import spoken
+from ui.view import Story
+
+BASES = ("mini", "sd2")
+MOST = 5  # references
+
+
+class Page(Protocol):
+    """What the API asks of the page."""
+
+    jobs: Jobs
+    base: str
+
+
+class Api:
+    """The public functions over the jobs of a page."""
+
+    def __init__(self, page: Page) -> None:
+        self._jobs, self._base = page.jobs, page.base
+
+    @spoken
+    def start_training(
+        self,
+        references: list[dict[str, Any]],
+        target: dict[str, Any],
+        mask: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        name: str = "",
+    ) -> dict[str, Any]:
+        """Start a project from uploaded files: one to five references, a target, and a mask whose white is filled in.
+
+        Without a mask the target's transparent part is filled in, or everything with the setting "variants".
+        Settings are named as `realfill settings` lists them, such as {"base": "mini", "train.steps": 150}; "preset"
+        is paper, quick or mini. Training, filling in and ranking follow by themselves. Returns the project's id.
+        """
+        wanted = self._config(settings or {})
+        photos = [_file(one) for one in references or ()]
+        if not 1 <= len(photos) <= MOST:
+            raise SceneError(f"A scene takes one to {MOST} references; {len(photos)} were given.")
+        inputs = Inputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
+        run = self._jobs.start(inputs, wanted)
+        if text := " ".join(str(name).split())[:60]:
+            run.label(name=text)
+        return {"project": run.folder.name}
+
+    @spoken
+    def status(self, project: str) -> dict[str, Any]:
+        """What a project is doing: state, a sentence, stage with done and total, seconds left, place in the queue.
+
+        The states are queued, running, stopped, interrupted, failed and done.
+        """
+        run = self._jobs.open(project)
+        self._jobs.tend()
+        story, state = Story(), run.status()
+        for event in run.events()[0]:
+            story.add(event)
+        return {
+            "project": project,
+            "name": run.name,
+            "state": state.state,
+            "sentence": speak.without_folders(state.sentence),
+            "stage": story.stage,
+            "done": story.done,
+            "total": story.total,
+            "seconds_left": story.seconds_left if state.state == "running" else None,
+            "place": queue.position(run),
+            "seeds": len(run.seeds_done()),
+        }
+
+    @spoken
+    def list_seeds(self, project: str) -> list[dict[str, Any]]:
+        """The seeds made so far: counted ones first, most matches first; then the others, without rank and matches."""
+        run = self._jobs.open(project)
+        made = run.seeds_done()
+        counted = [one for one in run.read("scores").get("seeds", []) if one["seed"] in made]
+        ranked = {one["seed"] for one in counted}
+        found = [
+            {"seed": one["seed"], "rank": rank, "matches": one["matches"], "per_reference": one["per_reference"]}
+            for rank, one in enumerate(counted, 1)
+        ]
+        rest = [seed for seed in made if seed not in ranked]
+        return found + [{"seed": seed, "rank": None, "matches": None, "per_reference": []} for seed in rest]
+
+    @spoken
+    def export(
+        self,
+        project: str,
+        seed: int | None = None,
+        what: Literal["picture", "starred", "adapter", "settings", "project"] = "picture",
+        kind: Literal["png", "jpeg", "tiff", "webp"] = "png",
+        feather: int | None = None,
+    ) -> dict[str, Any]:
+        """Make a file for download: a seed's picture (the best one's by default) at the target's own size, or more.
+
+        `feather` is in the target's pixels; `kind` is the format of pictures.
+        """
+        run = self._jobs.open(project)
+        kept = run.config.export
+        if what not in get_args(What) or kind not in get_args(Kind):
+            raise OptionError("There is no such export; see docs/api.md for the ones there are.")
+        if seed is not None:
+            exporting.choose(run, int(seed))
+        width = kept.feather if feather is None else int(feather)
+        look = Export(width, kind, kept.quality, match_colour=kept.match_colour)
+        return {"path": pictures.packed(run, what, look), "meta": {"_type": "gradio.FileData"}}
+
+    def _config(self, settings: Mapping[str, Any]) -> Config:
+        """The settings asked for; a base by name only, and no file of the server."""
+        given = {str(name): value for name, value in settings.items()}
+        base = str(given.setdefault("base", self._base))
+        if base not in (*BASES, self._base):
+            raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
+        if "select.weights" in given:
+            raise OptionError("select.weights names a file of the server; only who runs it can set that.")
+        preset = given.pop("preset", None) or config.default_preset(base)
+        if preset not in config.PRESETS:
+            raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")
+        return config.make(preset, given)
+
+
+def publish(page: Page) -> None:
+    """Offers the API in the open gradio context."""
+    api = Api(page)
+    functions: list[Callable[..., Any]] = [api.start_training, api.status, api.list_seeds, api.export]
+    for function in functions:
+        gr.api(function, api_name=function.__name__, concurrency_limit=2)
+
+
+def _file(given: object) -> Path:
+    """The uploaded file that a client names."""
+    path = given.get("path") if isinstance(given, dict) else None
+    found = uploads.checked(path if isinstance(path, str) else None)
+    if found is None:
+        raise SceneError("Give files by gradio_client.handle_file(PATH), so that they are uploaded.")
+    return found

@@ -1,0 +1,106 @@
+"""What happens when a seed is picked, marked, looked at or exported. Every handler takes plain values."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import gradio as gr
+from gradio.components import Component
+
+from realfill import exporting
+from realfill.errors import RealFillError
+from realfill.runs import Run
+from ui import pictures, seeing
+from ui.grid import cells
+from ui.jobs import Jobs
+from ui.pictures import Export, What
+from ui.speak import spoken
+from ui.tabs.browse import BrowseTab
+
+FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
+
+Updates = dict[Component, Any]
+
+
+class Browsing:
+    """The handlers of tab 3 that concern one seed."""
+
+    def __init__(self, jobs: Jobs, tab: BrowseTab, run_id: Component) -> None:
+        """`run_id` holds the id of the run that the page shows."""
+        self._jobs, self._tab, self._run_id = jobs, tab, run_id
+        self._place = gr.State(0)
+
+    def wire(self) -> None:
+        """Connects the tab's components; in the open gradio context."""
+        tab, quiet = self._tab, {"api_visibility": "private", "show_progress": "hidden"}
+        given = {self._run_id, *tab.look}
+        shown = [tab.viewer, tab.seam]
+        tab.seeds.pick(self.pick, given, shown, trigger_mode="always_last", **quiet)
+        tab.seeds.mark(self.mark, self._run_id, None, trigger_mode="multiple", **quiet)
+        tab.feather.release(self.show, given, shown, trigger_mode="always_last", **quiet)
+        tab.match_colour.input(self.show, given, shown, trigger_mode="always_last", **quiet)
+        tab.feather.input(self.seam, {*given, self._place}, tab.seam, queue=False, trigger_mode="always_last", **quiet)
+        tab.elsewhere.click(self.next_place, {*given, self._place}, [tab.seam, self._place], **quiet)
+        exported = tab.export.click(self.export, {*given, tab.what}, tab.download, api_visibility="private")
+        exported.success(None, js=FETCH, api_visibility="private")
+
+    @spoken
+    def pick(self, given: Mapping[Component, Any], event: gr.EventData) -> Updates:
+        """Takes a seed for the result and shows it in full."""
+        run = self._jobs.open(given[self._run_id])
+        exporting.choose(run, int(event._data["seed"]))
+        return self.shown(run, self._tab.export_of(given))
+
+    @spoken
+    def show(self, given: Mapping[Component, Any]) -> Updates:
+        """The chosen seed again, blended otherwise."""
+        if not given[self._run_id]:
+            return {self._tab.seam: gr.skip()}
+        return self.shown(self._jobs.open(given[self._run_id]), self._tab.export_of(given))
+
+    @spoken
+    def mark(self, run_id: str, event: gr.EventData) -> None:
+        """Stars or hides a seed, or takes that back."""
+        data, run = event._data, self._jobs.open(run_id)
+        if data["kind"] in ("starred", "hidden") and int(data["seed"]) in run.seeds_done():
+            run.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
+
+    @spoken
+    def seam(self, given: Mapping[Component, Any]) -> str:
+        """A piece of the border, blended as the slider says."""
+        if not given[self._run_id]:
+            return ""
+        run, look = self._jobs.open(given[self._run_id]), self._tab.export_of(given)
+        return _seam(run, look, int(given[self._place] or 0))
+
+    @spoken
+    def next_place(self, given: Mapping[Component, Any]) -> Updates:
+        """Another piece of the border."""
+        place = int(given[self._place] or 0) + 1
+        return {self._place: place, self._tab.seam: self.seam({**given, self._place: place})}
+
+    @spoken
+    def export(self, given: Mapping[Component, Any]) -> Updates:
+        """Makes the file that was asked for, for download."""
+        if not given[self._run_id]:
+            raise gr.Error("There is nothing to export yet; start a run first.", print_exception=False)
+        what = cast(What, given[self._tab.what])
+        path = pictures.packed(self._jobs.open(given[self._run_id]), what, self._tab.export_of(given))
+        return {self._tab.download: gr.DownloadButton(value=path)}
+
+    def shown(self, run: Run, look: Export) -> Updates:
+        """Viewer and seam for the run's chosen seed."""
+        try:
+            value = seeing.value(run, cells.current(run), look)
+            return {self._tab.viewer: value, self._tab.seam: _seam(run, look, 0)}
+        except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
+            return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
+
+
+def _seam(run: Run, look: Export, place: int) -> str:
+    seed = cells.current(run)
+    if seed is None:
+        return ""
+    address = pictures.seam(run, seed, look, place)
+    if not address:
+        return ""
+    return f'<img src="{address}" alt="A piece of the seam, enlarged {pictures.ZOOM} times" draggable="false">'

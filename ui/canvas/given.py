@@ -1,0 +1,180 @@
+"""The scene as the browser sends it, read into plain values. Every path and number in it is untrusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realfill import encoding, extending, files, images, scene
+from realfill.errors import SceneError
+from realfill.extending import Extension
+from realfill.images import Original
+from realfill.masks import Hole
+from ui import uploads
+from ui.canvas import strokes
+from ui.jobs import Inputs
+
+NOT_EXTENDED = Extension()
+MOST_EXTENDED = 20_000  # pixels on a side; `extending.check` bounds the area
+_MOST_LISTED = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A scene that may still lack anything."""
+
+    references: tuple[Path, ...] = ()
+    target: Path | None = None
+    strokes: Hole | None = None  # painted, at the canvas' size; the extension is not in it
+    extension: Extension = NOT_EXTENDED
+    mask: Path | None = None  # the file whose marks `strokes` are, where nothing was painted since
+    variants: bool = False
+    pending: int = 0  # photos whose upload has not ended
+
+    def wire(self) -> dict[str, Any]:
+        """As JSON, in the browser's own form."""
+        by = self.extension
+        return {
+            "references": [str(path) for path in self.references],
+            "target": None if self.target is None else str(self.target),
+            "strokes": None if self.strokes is None else strokes.encode(self.strokes),
+            "extend": [by.left, by.top, by.right, by.bottom],
+            "mask": None if self.mask is None else str(self.mask),
+            "variants": self.variants,
+        }
+
+
+def read(value: object) -> Given:
+    """What a browser sent; None and "" are an empty scene.
+
+    Raises:
+        SceneError: a path that was not uploaded here, or anything that our page does not send.
+    """
+    if value is None or value == "":
+        return Given()
+    if not isinstance(value, Mapping):
+        raise SceneError("The scene did not arrive whole; reload the page, your scene is kept.")
+    painted = value.get("strokes")
+    pending = value.get("pending", 0)
+    return Given(
+        references=tuple(_paths(value.get("references"))),
+        target=_path(value.get("target")),
+        strokes=None if painted is None else strokes.decode(painted),
+        extension=_extension(value.get("extend")),
+        mask=_path(value.get("mask")),
+        variants=value.get("variants") is True,
+        pending=pending if type(pending) is int else 0,
+    )
+
+
+def inputs(given: Given) -> tuple[Inputs, bool]:
+    """The inputs of a run, and whether it is one of scene variants.
+
+    Where the target is extended, its larger version is a file of its own; the upload keeps its bytes.
+
+    Raises:
+        SceneError: something is missing; the sentence says what to do.
+    """
+    if given.pending:
+        raise SceneError("A photo is still being uploaded; wait a moment and try again.")
+    if not given.references:
+        raise SceneError("There is no reference yet; add one to five photos of the same place.")
+    if given.target is None:
+        raise SceneError("There is no target yet; add the photo to complete.")
+    original = images.read_original(given.target)
+    hole = None if given.variants else whole_hole(given, original)
+    return Inputs(given.references, _extended(given.target, original, given.extension), hole), given.variants
+
+
+def whole_hole(given: Given, original: Original) -> Hole:
+    """The hole (H, W) of the extended target: what was painted, and all that is new.
+
+    Raises:
+        SceneError: nothing is marked, or it was painted on another photo.
+    """
+    extending.check(original.height, original.width, given.extension)
+    if given.mask is not None:
+        inner = mask_of(given.mask, original, given.extension)[0]
+    elif given.strokes is not None:
+        inner = strokes.enlarged(given.strokes, original.height, original.width)
+    else:
+        inner = np.zeros((original.height, original.width), np.bool_)
+    if not inner.any() and not given.extension:
+        raise SceneError("Nothing is marked yet; paint over what is to be filled in, or load a mask.")
+    return given.extension.hole(inner)
+
+
+def mask_of(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str]]:
+    """What a mask file marks in the target as it was before extending (H, W), and sentences for the person.
+
+    A mask that was saved with the extension fits the extended target, and is understood as such.
+
+    Raises:
+        SceneError: the file is not a picture that can be used.
+    """
+    if by:
+        drawn = images.read_original(mask)
+        if (drawn.height, drawn.width) == by.size(target.height, target.width):
+            hole, notices = scene.hole_of(mask, extending.extend(target, by))
+            return hole[by.inside(target.height, target.width)], notices
+    return scene.hole_of(mask, target)
+
+
+def _extended(target: Path, original: Original, by: Extension) -> Path:
+    if not by:
+        return target
+    state = target.stat()
+    key = f"{target} {state.st_mtime_ns} {state.st_size} {by}"
+    path = uploads.place("extended", key) / f"{target.stem}.png"
+    if not path.exists():
+        files.write_bytes(path, encoding.encode_lossless(extending.extend(original, by)))
+    return path
+
+
+def without_lost(value: Mapping[str, Any]) -> tuple[Given, bool]:
+    """As `read`, leaving out files that are there no more; and whether any was left out.
+
+    Raises:
+        SceneError: as `read`, but not for lost files.
+    """
+    listed = value.get("references")
+    kept = [path for path in listed if _is_there(path)] if isinstance(listed, list) else []
+    target = value.get("target") if _is_there(value.get("target")) else None
+    mask = value.get("mask") if _is_there(value.get("mask")) else None
+    found = read({**value, "references": kept, "target": target, "mask": mask})
+    if target is None:
+        found = replace(found, strokes=None, extension=NOT_EXTENDED)
+    lost = len(kept) < len(listed or ()) or (target is None and bool(value.get("target")))
+    return found, lost
+
+
+def _is_there(path: object) -> bool:
+    try:
+        return _path(path) is not None
+    except SceneError:
+        return False
+
+
+def _path(value: object) -> Path | None:
+    if value is not None and not isinstance(value, str):
+        raise SceneError(uploads.GONE)
+    return uploads.checked(value)
+
+
+def _paths(value: object) -> list[Path]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > _MOST_LISTED:
+        raise SceneError(uploads.GONE)
+    return [path for path in map(_path, value) if path is not None]
+
+
+def _extension(value: object) -> Extension:
+    if value is None:
+        return NOT_EXTENDED
+    sides = [side for side in value if type(side) is int and 0 <= side <= MOST_EXTENDED] if type(value) is list else []
+    if len(sides) != 4:
+        raise SceneError(f"The photo can be extended by 0 to {MOST_EXTENDED} pixels on each side; check the numbers.")
+    return Extension(*sides)

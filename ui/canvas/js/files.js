@@ -1,0 +1,210 @@
+// Files: from pickers, drops and the clipboard, to the server and back.
+
+const LARGEST = 256 * 2 ** 20; // bytes; ui.server.MAX_FILE
+const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
+const isPhoto = (file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|tiff?|hei[cf]|bmp)$/i.test(file.name);
+
+// Uploads a file and asks the server about it; every failure is an answer with a sentence.
+async function bring(file, question) {
+  if (file.size > LARGEST) return { error: file.name + " is larger than 256 MB; save it smaller first." };
+  try {
+    const here = await upload(file);
+    return await question(here.path);
+  } catch {
+    return { error: (file.name || "The photo") + " could not be uploaded; check that the server is running and try again." };
+  }
+}
+
+function photosOf(files) {
+  const photos = files.filter(isPhoto), others = files.filter((file) => !isPhoto(file));
+  if (others.length) say(others[0].name + " is not a photo that can be used; JPEG, PNG, WebP, TIFF, HEIC and BMP are.", "bad");
+  return photos;
+}
+
+function takeReferences(files) {
+  if (files.length === 1 && isZip(files[0])) return openZip(files[0]);
+  addReferences(photosOf(files));
+}
+
+function takeTarget(files) {
+  if (files.length === 1 && isZip(files[0])) return openZip(files[0]);
+  const photos = photosOf(files);
+  if (photos.length > 1) {
+    say("Several photos were dropped on the canvas; they were taken as references. The target is one photo.");
+    return addReferences(photos);
+  }
+  if (photos.length) setTarget(photos[0]);
+}
+
+async function takeMask(files) {
+  const [file] = photosOf(files), { target } = state;
+  if (!file || !target) return;
+  const answer = await bring(file, (path) => ask("take_mask", { path, scene: wire() }));
+  if (answer.error) return say(answer.error, "bad");
+  if (state.target !== target) return;
+  commit({ strokes: answer.strokes, mask: answer.mask, variants: false });
+  if (answer.notices.length) say(answer.notices.join(" "));
+}
+
+async function openZip(file) {
+  say("Opening " + file.name + "…");
+  openScene(await bring(file, (path) => ask("open_zip", { path })), true);
+}
+
+// Of a folder only what a scene is made of is sent.
+async function openFolder(listed) {
+  const wanted = listed.filter(({ name, file }) => /(^|\/)(ref|target)\/[^/.][^/]*$/i.test(name) && isPhoto(file));
+  if (!wanted.length) return say("There is no scene in there; a scene is a folder with ref and target in it.", "bad");
+  if (wanted.length > 12) return say("There is more than one scene in there; open one of its folders.", "bad");
+  say("Opening the scene…");
+  const sent = [];
+  for (const { name, file } of wanted) {
+    const answer = await bring(file, (path) => ({ name, path }));
+    if (answer.error) return say(answer.error, "bad");
+    sent.push(answer);
+  }
+  openScene(await trying(ask("open_files", { files: sent })), true);
+}
+
+async function openExample(name) {
+  part("gallery").close();
+  say("Opening the example…");
+  openScene(await trying(ask("open_example", { name })), true);
+}
+
+async function trying(question) {
+  try {
+    return await question;
+  } catch {
+    return { error: "The server did not answer; check that it is running and try again." };
+  }
+}
+
+// Shows a scene that the server describes; one step of the history.
+async function openScene(answer, fresh) {
+  if (answer.error) return say(answer.error, "bad");
+  const references = answer.references.map((photo) => ({ ...photo, key: ++photoKeys, thumb: urlOf(photo.thumb), waiting: false }));
+  let target = null;
+  if (answer.target) {
+    target = { ...answer.target, key: ++photoKeys, waiting: false };
+    try {
+      await showPicture(target, urlOf(answer.target.picture));
+      if (target.small.width / target.small.height / (target.width / target.height) > 1.02 ||
+          target.small.width / target.small.height / (target.width / target.height) < 0.98) throw new Error("turned");
+    } catch {
+      const plain = await trying(ask("take_target", { path: target.path, preview: true }));
+      if (plain.error) return say(plain.error, "bad");
+      await showPicture(target, urlOf(plain.picture));
+    }
+  }
+  const scene = { references, target, strokes: answer.strokes, extend: answer.extend, mask: answer.mask, variants: answer.variants };
+  const had = state.references.length || state.target;
+  if (!fresh && (state !== EMPTY || arriving)) return; // something was dropped while the old scene was on its way
+  latest = 0; // a target that is still on its way comes too late
+  arriving = null;
+  if (had) commit(scene); else apply(scene);
+  const notices = answer.notices ?? [];
+  if (notices.length) say(notices.join(" "));
+  else if (fresh) say(had ? "Opened. Ctrl+Z brings your scene back." : "Opened.");
+}
+
+async function saveMask() {
+  const answer = await trying(ask("give_mask", { scene: wire() }));
+  if (answer.error) say(answer.error, "bad"); else download(answer);
+}
+
+async function saveScene() {
+  say("Packing the scene…");
+  const answer = await trying(ask("give_scene", { scene: wire() }));
+  if (answer.error) return say(answer.error, "bad");
+  hush();
+  download(answer);
+}
+
+function download({ file, name }) {
+  const link = document.createElement("a");
+  link.href = urlOf(file);
+  link.download = name;
+  link.click();
+}
+
+function pick(name) {
+  element.querySelector("[data-pick=" + name + "]").click();
+}
+
+const PICKED = {
+  references: takeReferences, target: takeTarget, mask: takeMask,
+  zip: (files) => openZip(files[0]),
+  folder: (files) => openFolder(files.map((file) => ({ name: file.webkitRelativePath, file }))),
+};
+
+function picked(event) {
+  const files = [...event.target.files];
+  event.target.value = "";
+  if (files.length) PICKED[event.target.dataset.pick](files);
+}
+
+// ── drops and the clipboard ──
+
+const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+
+// Nothing that is dropped anywhere may make the browser leave the page.
+function overPage(event) {
+  event.preventDefault();
+  if (!hasFiles(event) || !root.offsetParent) return;
+  const where = dropPlace(event);
+  event.dataTransfer.dropEffect = where ? "copy" : "none";
+  showDropping(where);
+}
+
+// What a drop at this place is: "references", "target", "mask" or nothing.
+function dropPlace(event) {
+  if (!root.contains(event.target)) return null;
+  if (!stage.contains(event.target)) return "references";
+  if (!state.target) return "target";
+  const box = stage.getBoundingClientRect();
+  return event.clientX - box.left < box.width / 2 ? "target" : "mask";
+}
+
+function showDropping(where) {
+  root.dataset.drop = where ?? "";
+  part("dropping").hidden = where !== "target" && where !== "mask";
+  part("dropping").dataset.halves = state.target ? "yes" : "no";
+  for (const half of part("dropping").children) half.dataset.here = half.dataset.drop === where ? "yes" : "no";
+}
+
+async function dropped(event) {
+  event.preventDefault();
+  const where = dropPlace(event);
+  showDropping(null);
+  if (!hasFiles(event) || !where || !root.offsetParent) return;
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = [...event.dataTransfer.files];
+  if (entries.some((entry) => entry.isDirectory)) return openFolder(await filesIn(entries));
+  if (files.length) PICKED[where](files);
+}
+
+async function filesIn(entries) {
+  const found = [], waiting = [...entries];
+  while (waiting.length && found.length < 500) {
+    const entry = waiting.shift();
+    if (entry.isFile) found.push({ name: entry.fullPath, file: await new Promise((take, no) => entry.file(take, no)) });
+    else {
+      const reader = entry.createReader();
+      for (;;) {
+        const some = await new Promise((take, no) => reader.readEntries(take, no));
+        if (!some.length) break;
+        waiting.push(...some);
+      }
+    }
+  }
+  return found;
+}
+
+function pasted(event) {
+  if (!root.offsetParent || isText(event.target)) return;
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (!files.length) return;
+  event.preventDefault();
+  takeReferences(files);
+}

@@ -1,0 +1,240 @@
+// References and target: from files or from the server's answers to what is shown of them.
+
+const thumbs = part("thumbs");
+let photoKeys = 0;
+const shares = new Map(); // "reference path|target path" → the server's answer, or null while it looks
+let looking = false;
+
+const urlOf = (path) => "gradio_api/file=" + path.split("/").map(encodeURIComponent).join("/");
+
+function addReferences(files) {
+  const room = MOST_REFERENCES - state.references.length;
+  if (files.length > room) {
+    const left = files.length - Math.max(room, 0);
+    say("A scene takes at most " + MOST_REFERENCES + " references; " +
+      (left === 1 ? files[files.length - 1].name + " was left out." : left + " photos were left out."), "bad");
+  }
+  const added = files.slice(0, Math.max(room, 0)).map(newPhoto);
+  if (!added.length) return;
+  commit({ references: [...state.references, ...added] });
+  for (const photo of added) bringReference(photo);
+}
+
+function newPhoto(file) {
+  return { key: ++photoKeys, name: file.name || "pasted.png", file, waiting: true, path: null, thumb: URL.createObjectURL(file) };
+}
+
+async function bringReference(photo) {
+  const answer = await bring(photo.file, (path) => ask("take_reference", { path }));
+  URL.revokeObjectURL(photo.thumb);
+  Object.assign(photo, { waiting: false, file: null });
+  if (answer.error) {
+    say(answer.error, "bad");
+    forget(photo);
+  } else {
+    Object.assign(photo, { path: answer.path, thumb: urlOf(answer.thumb) });
+    const twin = state.references.find((other) => other !== photo && other.path === photo.path);
+    if (twin && state.references.includes(photo)) {
+      say(photo.name + " is among the references already.");
+      forget(photo);
+    }
+  }
+  showAll();
+  publish();
+}
+
+// Takes a photo that cannot be used out of the scene and out of its history.
+function forget(photo) {
+  const without = (scene) => ({ ...scene, references: scene.references.filter((other) => other !== photo) });
+  for (const list of [done, undone]) list.forEach((scene, at) => { list[at] = without(scene); });
+  state = without(state);
+}
+
+function forgetTarget(target) {
+  while (state.target === target && done.length) undo();
+  undone.length = 0;
+}
+
+function removeReference(photo) {
+  commit({ references: state.references.filter((other) => other !== photo) });
+  say(photo.name + " was removed. Ctrl+Z brings it back.");
+  (thumbs.querySelector("button") ?? stage).focus();
+}
+
+// ── target ──
+
+let latest = 0; // the key of the target that was asked for last
+let arriving = null; // the name of one that is on its way and cannot be shown yet
+
+async function setTarget(file) {
+  const target = { key: ++photoKeys, name: file.name || "pasted.png", file, waiting: true, path: null, width: 0, height: 0 };
+  latest = target.key;
+  arriving = target.name;
+  showAll();
+  const showing = showPicture(target, URL.createObjectURL(file)).then(() => place(target), () => null);
+  const answer = await bring(file, (path) => ask("take_target", { path }));
+  await showing;
+  Object.assign(target, { waiting: false, file: null });
+  if (answer.error) {
+    say(answer.error, "bad");
+    forgetTarget(target);
+  } else await settle(target, answer);
+  if (latest === target.key) arriving = null;
+  showAll();
+  publish();
+}
+
+// Photo and server agree on the size; where the browser shows it otherwise, the server's own picture is taken.
+async function settle(target, answer) {
+  const same = target.small && target.width === answer.width && target.height === answer.height;
+  Object.assign(target, { path: answer.path, name: answer.name, width: answer.width, height: answer.height });
+  if (!same) {
+    const odd = target.small ? await trying(ask("take_target", { path: answer.path, preview: true })) : answer;
+    try {
+      await showPicture(target, urlOf(odd.picture));
+    } catch {
+      say(target.name + " cannot be shown; save it as JPEG or PNG.", "bad");
+      return forgetTarget(target);
+    }
+    if (state.target === target) showTarget(); else place(target);
+  }
+  if (answer.strokes && state.target === target && !state.strokes) commit({ strokes: answer.strokes });
+}
+
+function place(target) {
+  if (latest !== target.key) return; // another one was dropped meanwhile
+  arriving = null;
+  commit({ target, strokes: null, extend: [0, 0, 0, 0], mask: null });
+}
+
+// Decodes a picture into what the canvas draws; the full picture follows for looking close.
+async function showPicture(target, url) {
+  const image = new Image();
+  image.src = url;
+  try {
+    await image.decode();
+  } finally {
+    if (url.startsWith("blob:")) URL.revokeObjectURL(url);
+  }
+  const width = image.naturalWidth, height = image.naturalHeight;
+  if (!target.width) Object.assign(target, { width, height });
+  const scale = Math.min(1, LONGEST / Math.max(width, height));
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round(width * scale));
+  small.height = Math.max(1, Math.round(height * scale));
+  const layer = small.getContext("2d");
+  layer.imageSmoothingQuality = "medium";
+  layer.drawImage(image, 0, 0, small.width, small.height);
+  target.small = small;
+  target.full = null;
+  if (scale < 1 && width * height < 26e6)
+    setTimeout(() => createImageBitmap(image).then((full) => { target.full = full; draw(); }, () => null), 400);
+}
+
+// ── all that is seen of the scene beside the canvas ──
+
+function showAll() {
+  showReferences();
+  const { target, extend, strokes, variants } = state;
+  const line = arriving ? "Reading " + arriving + "…" : target ? target.name + " · " + target.width + " × " + target.height : "Drop it on the canvas.";
+  part("target").textContent = line;
+  part("target").title = target ? line : "";
+  for (const button of element.querySelectorAll("[data-needs=target]")) button.disabled = !target;
+  for (const input of [...sideInputs, unit]) input.disabled = !target;
+  element.querySelector("[data-do=undo]").disabled = !done.length;
+  element.querySelector("[data-do=redo]").disabled = !undone.length;
+  element.querySelector("[data-do=save-scene]").disabled = !target || !state.references.length;
+  for (const radio of element.querySelectorAll("[name=wb-fill]")) radio.checked = (radio.value === "variants") === variants;
+  stage.dataset.variants = variants ? "yes" : "no";
+  if (!target) { part("about").textContent = part("marked").textContent = ""; return; }
+  const frame = frameNow();
+  part("about").textContent = extend.some(Boolean) ? frame.width + " × " + frame.height + " with the new part" : target.width + " × " + target.height;
+  const area = target.width * target.height, all = frame.width * frame.height;
+  const share = variants ? 1 : (shareIn(strokes) * area + all - area) / all;
+  part("marked").textContent = variants ? "everything is filled in" : share ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + " % marked" : "nothing marked yet";
+}
+
+function shareIn(strokes) {
+  if (!strokes) return 0;
+  strokes.share ??= shareOf(fromBase64(strokes.runs), strokes.width * strokes.height);
+  return strokes.share;
+}
+
+let shownThumbs = "";
+
+function showReferences() {
+  const seen = state.references.map((photo) => [photo.key, photo.thumb, photo.waiting, shareOfPhoto(photo)]);
+  const now = JSON.stringify(seen);
+  if (now === shownThumbs && thumbs.childElementCount) return; // strokes change nothing here
+  shownThumbs = now;
+  part("count").textContent = state.references.length + " of " + MOST_REFERENCES;
+  const wanted = state.references.map((photo) => thumbOf(photo));
+  if (state.references.length < MOST_REFERENCES) wanted.push(addTile());
+  thumbs.replaceChildren(...wanted);
+  const weak = state.references.flatMap((photo, at) => (shareOfPhoto(photo)?.little ? [at + 1] : []));
+  part("overlap").textContent = !weak.length ? "" :
+    (weak.length === 1 ? "Reference " + weak[0] + " shares little" : "References " + weak.join(", ") + " share little") +
+    " with the target. That can be right; photos of the same things from a similar side help most.";
+}
+
+function thumbOf(photo) {
+  const item = document.createElement("li"), number = state.references.indexOf(photo) + 1;
+  item.className = "thumb";
+  item.dataset.waiting = photo.waiting ? "yes" : "no";
+  item.title = photo.name;
+  const image = document.createElement("img");
+  image.alt = "Reference " + number + ": " + photo.name;
+  image.src = photo.thumb;
+  image.draggable = false;
+  const remove = document.createElement("button");
+  remove.type = "button";
+  remove.className = "remove";
+  remove.setAttribute("aria-label", "Remove reference " + number + ", " + photo.name);
+  remove.innerHTML = element.querySelector("[data-do=hush]").innerHTML;
+  remove.addEventListener("click", () => removeReference(photo));
+  item.append(image, remove);
+  const share = shareOfPhoto(photo);
+  if (share && "shared" in share) {
+    const badge = document.createElement("span");
+    badge.className = "badge";
+    badge.dataset.little = share.little ? "yes" : "no";
+    badge.textContent = share.shared + (share.shared === 1 ? " match" : " matches");
+    badge.title = "Points of the target that this reference shows as well";
+    item.append(badge);
+  }
+  return item;
+}
+
+function addTile() {
+  const item = document.createElement("li"), button = document.createElement("button");
+  item.className = "add";
+  button.type = "button";
+  button.innerHTML = element.querySelector("[data-do=zoom-in]").innerHTML;
+  button.append(state.references.length ? "Add" : "Drop, paste or add");
+  button.setAttribute("aria-label", "Add references");
+  button.addEventListener("click", () => pick("references"));
+  item.append(button);
+  return item;
+}
+
+// ── the quiet look at how much the photos share ──
+
+function shareOfPhoto(photo) {
+  return photo.path && state.target?.path ? shares.get(photo.path + "|" + state.target.path) : undefined;
+}
+
+async function lookOverlap() {
+  if (looking) return;
+  looking = true;
+  try {
+    for (;;) {
+      const target = state.target?.path;
+      const next = target && state.references.find((photo) => photo.path && !shares.has(photo.path + "|" + target));
+      if (!next) break;
+      shares.set(next.path + "|" + target, null);
+      shares.set(next.path + "|" + target, await ask("look_overlap", { reference: next.path, target }));
+      showReferences();
+    }
+  } catch { /* a hint only; the scene is good without it */ }
+  looking = false;
+}

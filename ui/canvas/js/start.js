@@ -1,0 +1,100 @@
+// Everything is connected here, once.
+
+const ACTIONS = {
+  "undo": undo, "redo": redo, "invert": invert, "clear": clearMarks, "fit": fit, "hush": hush,
+  "zoom-in": () => zoom(1.25, view.width / 2, view.height / 2),
+  "zoom-out": () => zoom(0.8, view.width / 2, view.height / 2),
+  "zoom-one": () => zoom(1 / view.scale / view.dots, view.width / 2, view.height / 2),
+  "load-mask": () => pick("mask"), "save-mask": saveMask, "save-scene": saveScene,
+  "choose-target": () => pick("target"), "open-zip": () => pick("zip"), "open-folder": () => pick("folder"),
+  "extend-none": () => setExtend([0, 0, 0, 0]),
+  "help": () => part("help").showModal(), "examples": () => part("gallery").showModal(),
+  "close": (button) => button.closest("dialog").close(),
+};
+
+// Listeners outside of our element; they go when it goes.
+function listen(where, kind, handler, options) {
+  const handling = (event) => {
+    if (element.isConnected) handler(event); else where.removeEventListener(kind, handling, options);
+  };
+  where.addEventListener(kind, handling, options);
+}
+
+function connect() {
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button || button.disabled) return;
+    if (button.dataset.tool) choose(button.dataset.tool);
+    if (button.dataset.do) ACTIONS[button.dataset.do]?.(button);
+    if (button.dataset.ratio) takeRatio(button.dataset.ratio);
+  });
+  for (const input of element.querySelectorAll("[data-pick]")) input.addEventListener("change", picked);
+  for (const input of sideInputs) input.addEventListener("change", takeSides);
+  unit.addEventListener("change", showExtend);
+  part("size").addEventListener("input", (event) => { if (state.target) setSize(sizeOf(Number(event.target.value))); });
+  for (const radio of element.querySelectorAll("[name=wb-fill]"))
+    radio.addEventListener("change", () => commit({ variants: radio.value === "variants" && radio.checked }));
+  for (const handle of handles) {
+    handle.addEventListener("pointerdown", handleDown);
+    handle.addEventListener("pointermove", handleMove);
+    handle.addEventListener("pointerup", handleUp);
+    handle.addEventListener("pointercancel", handleUp);
+    handle.addEventListener("keydown", handleKey);
+  }
+  connectStage();
+  listen(document, "keydown", keyDown);
+  listen(document, "keyup", keyUp);
+  listen(document, "paste", pasted);
+  listen(window, "dragover", overPage);
+  listen(window, "drop", dropped);
+  listen(window, "dragleave", (event) => { if (!event.relatedTarget) showDropping(null); });
+  listen(window, "resize", fill);
+  listen(window, "blur", () => { spaceDown = false; delete stage.dataset.space; });
+  listen(window, "pagehide", save);
+}
+
+function connectStage() {
+  stage.addEventListener("pointerdown", pointerDown);
+  stage.addEventListener("pointermove", pointerMove);
+  stage.addEventListener("pointerup", pointerUp);
+  stage.addEventListener("pointercancel", pointerUp);
+  stage.addEventListener("pointerenter", () => { hovering = true; moveRing(); });
+  stage.addEventListener("pointerleave", () => { hovering = false; part("pointer").textContent = ""; moveRing(); });
+  stage.addEventListener("wheel", wheel, { passive: false });
+  stage.addEventListener("contextmenu", (event) => { if (state.target) event.preventDefault(); });
+  new ResizeObserver(resize).observe(stage);
+  new ResizeObserver(fill).observe(document.body);
+  new IntersectionObserver(fill).observe(root); // a tab that is shown again
+}
+
+async function showExamples() {
+  const { examples } = await ask("list_examples", {});
+  if (!examples?.length) return;
+  element.querySelector("[data-do=examples]").hidden = part("examples").hidden = false;
+  for (const list of [part("example-list"), part("gallery-list")]) list.replaceChildren(...examples.map(cardOf));
+}
+
+function cardOf(example) {
+  const item = document.createElement("li"), button = document.createElement("button");
+  const image = document.createElement("img"), title = document.createElement("b"), about = document.createElement("span");
+  button.type = "button";
+  image.src = urlOf(example.thumb);
+  image.alt = "";
+  image.loading = "lazy";
+  title.textContent = example.title;
+  about.textContent = example.tests;
+  button.append(image, title, about);
+  button.addEventListener("click", () => openExample(example.name));
+  item.append(button);
+  return item;
+}
+
+connect();
+choose("brush");
+showAll();
+showExtend();
+fill();
+watch("value", () => { if (props.value?.open) openScene(props.value.open, true).finally(publish); });
+recall().catch(() => say("Your scene could not be brought back; the server did not answer.", "bad"))
+  .finally(() => { root.dataset.ready = "yes"; });
+showExamples().catch(() => null);

@@ -1,0 +1,116 @@
+// The scene: one immutable value, its history, and how it reaches the server.
+
+const MOST_REFERENCES = 5;
+const MOST_STEPS = 100; // of the history
+const MOST_PIXELS = 50e6; // of an extended photo; realfill.formats.MEGAPIXELS
+const MARK = "rgb(255,45,85)";
+const MARK_PIXEL = 0xff552dff; // the same as little-endian ABGR
+const DRAFT_KEY = "realfill-scene";
+const part = (name) => element.querySelector("[data-part=" + name + "]");
+const root = part("root");
+
+const EMPTY = { references: [], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null, variants: false };
+let state = EMPTY;
+const undone = [], done = [];
+let draft = null, saving = false, unsaved = false, saveTimer = 0;
+
+// Makes `change` part of the scene, as one step that can be undone.
+function commit(change) {
+  done.push(state);
+  if (done.length > MOST_STEPS) done.shift();
+  undone.length = 0;
+  apply({ ...state, ...change });
+}
+
+function undo() { step(done, undone); }
+function redo() { step(undone, done); }
+
+function step(from, to) {
+  cancelTool();
+  if (!from.length) return;
+  to.push(state);
+  apply(from.pop());
+}
+
+function apply(next) {
+  const before = state;
+  state = next;
+  if (state.target !== before.target) showTarget();
+  else if (state.strokes !== before.strokes) showStrokes();
+  if (state.extend !== before.extend) showExtend();
+  if (state.variants !== before.variants) drawMarks();
+  showAll();
+  publish();
+}
+
+// What the server reads; photos that are still on their way are counted, not named.
+function wire() {
+  const here = state.references.filter((photo) => photo.path);
+  const waiting = state.references.filter((photo) => photo.waiting).length + (arriving || state.target?.waiting ? 1 : 0);
+  const { strokes } = state;
+  return {
+    references: here.map((photo) => photo.path),
+    target: state.target?.path ?? null,
+    strokes: strokes && { height: strokes.height, width: strokes.width, runs: strokes.runs },
+    extend: state.extend,
+    mask: state.mask,
+    variants: state.variants,
+    pending: waiting,
+  };
+}
+
+function publish() {
+  props.value = wire();
+  unsaved = true;
+  root.dataset.saved = "no";
+  clearTimeout(saveTimer);
+  saveTimer = setTimeout(save, 300);
+  lookOverlap();
+}
+
+// Keeps the scene on the server, so that a reload brings it back. A tab has a draft of its own.
+async function save() {
+  if (saving || !unsaved) return;
+  saving = true;
+  unsaved = false;
+  try {
+    const answer = await ask("keep_scene", { draft, scene: wire() });
+    if (answer.draft) {
+      draft = answer.draft;
+      sessionStorage.setItem(DRAFT_KEY, draft);
+    }
+    if (answer.error) say(answer.error, "bad");
+  } catch {
+    unsaved = true; // the server is away; the next change tries again, and so does the clock
+    saveTimer = setTimeout(save, 5000);
+  }
+  saving = false;
+  if (unsaved) { if (draft) save(); } else root.dataset.saved = "yes";
+}
+
+async function recall() {
+  const known = sessionStorage.getItem(DRAFT_KEY);
+  if (!known) return;
+  const answer = await ask("recall_scene", { draft: known });
+  if (answer.error || answer.references) openScene(answer, false);
+}
+
+function ask(question, about) {
+  return server[question](about);
+}
+
+let hushTimer = 0;
+
+function say(sentence, kind) {
+  const box = part("message");
+  part("message-text").textContent = sentence;
+  box.dataset.kind = kind ?? "plain";
+  box.setAttribute("role", kind === "bad" ? "alert" : "status");
+  box.hidden = false;
+  clearTimeout(hushTimer);
+  hushTimer = setTimeout(hush, 5000 + 60 * sentence.length);
+}
+
+function hush() {
+  part("message").hidden = true;
+}

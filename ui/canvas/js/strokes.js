@@ -1,0 +1,64 @@
+// The painted mask as run lengths: known, missing, known, … row by row; LEB128 in base64. ui/canvas/strokes.py reads it.
+
+const LONGEST = 2048; // pixels of the painted mask's longest side
+
+function encodeRuns(context, width, height) {
+  const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+  const bytes = [];
+  let missing = 0, start = 0;
+  const put = (length) => {
+    while (length > 127) { bytes.push((length & 127) | 128); length >>>= 7; }
+    bytes.push(length);
+  };
+  for (let at = 0; at < pixels.length; at++) {
+    if (pixels[at] >>> 31 !== missing) { // alpha is the highest byte; from half on it is marked
+      put(at - start);
+      start = at;
+      missing ^= 1;
+    }
+  }
+  put(pixels.length - start);
+  return { height, width, runs: toBase64(bytes), share: shareOf(bytes, pixels.length) };
+}
+
+function decodeRuns(strokes, context) {
+  const { width, height } = strokes;
+  const picture = context.createImageData(width, height);
+  const pixels = new Uint32Array(picture.data.buffer);
+  const text = atob(strokes.runs);
+  let at = 0, missing = false, length = 0, shift = 0;
+  for (let index = 0; index < text.length; index++) {
+    const byte = text.charCodeAt(index);
+    length |= (byte & 127) << shift;
+    shift += 7;
+    if (byte > 127) continue;
+    if (missing) pixels.fill(MARK_PIXEL, at, at + length);
+    at += length;
+    missing = !missing;
+    length = shift = 0;
+  }
+  return picture;
+}
+
+function shareOf(bytes, total) {
+  let marked = 0, missing = false, length = 0, shift = 0;
+  for (const byte of bytes) {
+    length |= (byte & 127) << shift;
+    shift += 7;
+    if (byte > 127) continue;
+    if (missing) marked += length;
+    missing = !missing;
+    length = shift = 0;
+  }
+  return marked / total;
+}
+
+function toBase64(bytes) {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.slice(at, at + 8192));
+  return btoa(text);
+}
+
+function fromBase64(text) {
+  return Array.from(atob(text), (sign) => sign.charCodeAt(0));
+}

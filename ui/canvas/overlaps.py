@@ -1,0 +1,48 @@
+"""The quiet look at how much references and target share: one at a time, remembered by what the files hold."""
+
+import functools
+import hashlib
+import threading
+from pathlib import Path
+
+from realfill import images, overlap
+from realfill.overlap import Points
+
+REMEMBERED = 64  # photos whose points are kept: 1.5 MB each at most
+
+
+class Overlaps:
+    """Counts of shared points. One is counted at a time, so that a page with five references leaves cores free."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held: dict[str, Path] = {}
+        self._points = functools.lru_cache(maxsize=REMEMBERED)(self._look)
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def shared(self, reference: Path, target: Path) -> int:
+        """How many points of the target photo are found in the reference.
+
+        Raises:
+            SceneError: one of the files is not a photo that can be used.
+        """
+        one, other = _content(reference), _content(target)
+        with self._guard:
+            if (one, other) not in self._counts:
+                self._held = {one: reference, other: target}
+                self._counts[one, other] = overlap.shared(self._points(one), self._points(other))
+                while len(self._counts) > REMEMBERED**2:
+                    del self._counts[next(iter(self._counts))]
+            return self._counts[one, other]
+
+    def is_little(self, count: int) -> bool:
+        """Whether a reference that shares so much may show another place."""
+        return overlap.is_little(count)
+
+    def _look(self, content: str) -> Points:
+        return overlap.points(images.read_photo(self._held[content]))
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,252 @@
+"""What the workbench asks of the server. Each answer is JSON: what was asked for, or {"error": a sentence}.
+
+Every argument is whatever a client sent.
+"""
+
+import functools
+import hashlib
+import io
+import logging
+import secrets
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from realfill import examples, files, images, scene, scenefiles
+from realfill.errors import RealFillError, SceneError
+from realfill.images import Original
+from ui import uploads
+from ui.canvas import given as scenes
+from ui.canvas import strokes
+from ui.canvas.given import Given
+from ui.canvas.overlaps import Overlaps
+from ui.speak import DEFECT, without_folders
+
+SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
+FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
+MOST_FILES = 12  # of a scene folder
+_log = logging.getLogger("realfill.page")
+
+Answer = dict[str, Any]
+Question = Callable[[Any], Answer]
+
+
+def questions() -> list[Question]:
+    """The functions that the browser may call, each by its own name."""
+    overlaps = Overlaps()
+
+    def look_overlap(asked: Any) -> Answer:
+        """How many points a reference shares with the target."""
+        target, reference = _file(asked, "target"), _file(asked, "reference")
+        return {"shared": (count := overlaps.shared(reference, target)), "little": overlaps.is_little(count)}
+
+    return [
+        _answering(question)
+        for question in (
+            take_reference, take_target, take_mask, give_mask, give_scene,
+            list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
+        )
+    ]  # fmt: skip
+
+
+def take_reference(asked: Any) -> Answer:
+    """Checks an uploaded reference and makes its thumbnail."""
+    return _reference(_file(asked, "path"))
+
+
+def take_target(asked: Any) -> Answer:
+    """Checks an uploaded target; its transparent part, if it has one, comes back as marked.
+
+    With `preview` the picture is our own rendering, for a browser that shows the file otherwise than we read it.
+    """
+    path = _file(asked, "path")
+    original = images.read_original(path)
+    answer = {**_target(path, original), "strokes": _transparent(original)}
+    return {**answer, "picture": uploads.thumbnail(path, SHOWN)} if _part(asked, "preview") is True else answer
+
+
+def take_mask(asked: Any) -> Answer:
+    """What an uploaded mask file marks in the target."""
+    found = scenes.read(_part(asked, "scene"))
+    path, target = _file(asked, "path"), found.target
+    if target is None:
+        raise SceneError("There is no target yet; add the photo first, then its mask.")
+    original, drawn = images.read_original(target), images.read_original(path)
+    hole, notices = scenes.mask_of(path, original, found.extension)
+    if not hole.any():
+        raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
+    exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
+    mask = str(path) if exact else None
+    return {"strokes": strokes.encode(strokes.reduced(hole)), "mask": mask, "notices": notices}
+
+
+def give_mask(asked: Any) -> Answer:
+    """The mask at the extended target's size as a PNG for download; white is filled in."""
+    found = scenes.read(_part(asked, "scene"))
+    if found.target is None:
+        raise SceneError("There is no target yet; add the photo first.")
+    hole = scenes.whole_hole(found, images.read_original(found.target))
+    file = io.BytesIO()
+    Image.fromarray(hole.astype(np.uint8) * 255).save(file, "PNG")
+    return _download(file.getvalue(), f"{found.target.stem}-mask.png")
+
+
+def give_scene(asked: Any) -> Answer:
+    """The scene as a zip for download: a scene folder as the command line takes it."""
+    found = scenes.read(_part(asked, "scene"))
+    inputs, variants = scenes.inputs(found)
+    place = uploads.place("packed", secrets.token_hex(16))
+    try:
+        stem = _plain(inputs.target.stem)
+        scene.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
+        scenefiles.pack(place / stem, place / f"{stem}.zip")
+        return _download((place / f"{stem}.zip").read_bytes(), f"{stem}.zip")
+    finally:
+        files.remove_folder(place)
+
+
+def list_examples(asked: Any) -> Answer:
+    """The scenes that come with the program; none where they are not installed."""
+    found = []
+    for example in examples.examples():
+        target = next(path for path in scene.pictures(example.folder / "target") if path.stem.lower() == "target")
+        shown = {"name": example.name, "title": example.title, "tests": example.tests}
+        found.append({**shown, "thumb": uploads.thumbnail(target)})
+    return {"examples": found}
+
+
+def open_example(asked: Any) -> Answer:
+    """An example as a scene of one's own."""
+    name = _part(asked, "name")
+    return opened(examples.find(name if isinstance(name, str) else "").folder)
+
+
+def open_zip(asked: Any) -> Answer:
+    """The scene in an uploaded zip file."""
+    archive = _file(asked, "path")
+    if not zipfile.is_zipfile(archive):
+        raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
+    folder = uploads.place("opened", secrets.token_hex(16)) / _plain(archive.stem)
+    scenefiles.unpack(archive, folder)
+    return _of_folder(folder)
+
+
+def open_files(asked: Any) -> Answer:
+    """The scene in the uploaded files of a folder, each with the name that it had there."""
+    listed = _part(asked, "files")
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
+        raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
+    held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
+    folder = uploads.place("opened", secrets.token_hex(16)) / "scene"
+    scenefiles.gather(held, folder)
+    return _of_folder(folder)
+
+
+def keep_scene(asked: Any) -> Answer:
+    """Keeps the scene on the server, for the tab to find it again after a reload."""
+    found = scenes.read(_part(asked, "scene"))
+    known = _part(asked, "draft")
+    return {"draft": uploads.keep_draft(found.wire(), known if isinstance(known, str) else None)}
+
+
+def recall_scene(asked: Any) -> Answer:
+    """The scene that was kept; {} where there is none any more."""
+    name = _part(asked, "draft")
+    value = uploads.kept_draft(name) if isinstance(name, str) else None
+    if value is None:
+        return {}
+    found, lost = scenes.without_lost(value)
+    notice = ["Some photos of this scene are not on the server any more; add them again."]
+    return {**shown(found), "notices": notice if lost else []}
+
+
+def opened(folder: Path) -> Answer:
+    """A scene folder, copied into the private folder, as the workbench shows it.
+
+    Raises:
+        SceneError: it is no scene, or one of its photos cannot be used.
+    """
+    copy = uploads.place("opened", secrets.token_hex(16)) / _plain(folder.name)
+    held = [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    scenefiles.gather(held, copy)
+    return _of_folder(copy)
+
+
+def shown(found: Given) -> Answer:
+    """A scene with all that the browser needs to show it."""
+    target = None if found.target is None else _target(found.target, images.read_original(found.target))
+    return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
+
+
+def _of_folder(folder: Path) -> Answer:
+    """A scene folder inside the private folder."""
+    references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
+    by_stem = {path.stem.lower(): path for path in target}
+    original, mask = images.read_original(by_stem["target"]), by_stem.get("mask")
+    found = Given(references=tuple(references), target=by_stem["target"])
+    notices: list[str] = []
+    if mask is None:
+        return {**shown(found), "strokes": _transparent(original), "notices": notices}
+    hole, notices = scene.hole_of(mask, original)
+    if hole.all():
+        return {**shown(replace(found, variants=True)), "notices": notices}
+    return {**shown(replace(found, strokes=strokes.reduced(hole), mask=mask)), "notices": notices}
+
+
+def _reference(path: Path) -> Answer:
+    return {"path": str(path), "name": path.name, "thumb": uploads.thumbnail(path)}
+
+
+def _target(path: Path, original: Original) -> Answer:
+    picture = uploads.thumbnail(path, SHOWN) if original.format in FOREIGN else str(path)
+    size = {"width": original.width, "height": original.height}
+    return {"path": str(path), "name": path.name, **size, "picture": picture}
+
+
+def _transparent(original: Original) -> Answer | None:
+    if original.mode != "RGBA":
+        return None
+    hole = np.asarray(images.to_eight_bits(original.pixels)[:, :, 3] < 250)
+    return strokes.encode(strokes.reduced(hole)) if hole.any() and not hole.all() else None
+
+
+def _download(data: bytes, name: str) -> Answer:
+    return {"file": uploads.offer(data, hashlib.sha256(data).hexdigest(), name), "name": name}
+
+
+def _plain(name: str) -> str:
+    kept = "".join(sign if sign.isalnum() or sign in " -_" else "-" for sign in name[:60]).strip(" -_")
+    return kept or "scene"
+
+
+def _part(asked: Any, name: str) -> Any:
+    return asked.get(name) if isinstance(asked, Mapping) else None
+
+
+def _file(asked: Any, name: str) -> Path:
+    value = _part(asked, name)
+    path = uploads.checked(value) if isinstance(value, str) else None
+    if path is None:
+        raise SceneError(uploads.GONE)
+    return path
+
+
+def _answering(question: Question) -> Question:
+    """`question`, with errors as answers: the browser shows them where they belong."""
+
+    @functools.wraps(question)
+    def answering(asked: Any) -> Answer:
+        try:
+            return question(asked)
+        except RealFillError as error:
+            return {"error": without_folders(str(error))}
+        except Exception:  # a defect: the log has it all, the page a sentence
+            _log.exception("a question of the workbench failed")
+            return {"error": DEFECT}
+
+    return answering

@@ -1,0 +1,63 @@
+"""The workbench as a gradio component: markup, style and script from the files beside this one.
+
+Gradio evaluates the markup as a template once; it holds no template signs, so later values leave the page alone and
+the script owns what is inside. The value is the scene as `given.read` takes it; its paths are plain strings, which
+gradio neither copies nor fetches.
+"""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+
+from ui.canvas import service
+
+_HERE = Path(__file__).parent
+# Concatenated in this order they are the body of one function with element, props, server, upload, watch.
+SCRIPTS = ("strokes", "state", "view", "tools", "extend", "photos", "files", "start")
+# 24 units wide, drawn with a stroke of 1.8.
+ICONS = {
+    "brush": "M20 4 10.5 13.5M9 13c-2.6-.3-4 1.2-4.3 3.4-.2 1.6-1 2.4-1.9 2.9 3 1.6 8.2 1.1 8.6-3.1A3 3 0 0 0 9 13z",
+    "eraser": "M9 19 4.2 14.2a1.6 1.6 0 0 1 0-2.3l8-8a1.6 1.6 0 0 1 2.3 0l5.2 5.2a1.6 1.6 0 0 1 0 2.3"
+    "L12 19M8 8.5l7.5 7.5M7.5 19H20",
+    "rectangle": "M4.5 6h15v12h-15z",
+    "lasso": "M7.5 15.5C4.8 14.5 3 12.7 3 10.5 3 7 7 4.5 12 4.5s9 2.5 9 6-4 6-9 6c-.9 0-1.7-.1-2.5-.2"
+    "M7.5 15.5a2 2 0 1 0 1.5 2M8.8 17c.4 1.7-.2 3-1.8 4",
+    "undo": "M8 5 3.5 9.5 8 14M4 9.5h10a5.5 5.5 0 0 1 0 11h-3",
+    "redo": "m16 5 4.5 4.5L16 14M20 9.5H10a5.5 5.5 0 0 0 0 11h3",
+    "minus": "M5 12h14",
+    "plus": "M5 12h14M12 5v14",
+    "help": "M9.2 9a2.9 2.9 0 1 1 4.5 2.4c-1 .7-1.7 1.3-1.7 2.6M12 17.5v.1M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
+    "half": "M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16zM12 4v16M14.5 6.5v11M17 8.5v7",
+    "clear": "M5 5h14v14H5zM9.5 9.5l5 5M14.5 9.5l-5 5",
+    "load": "M12 15V4M8 8l4-4 4 4M4.5 15v4.5h15V15",
+    "save": "M12 4v11M8 11l4 4 4-4M4.5 15v4.5h15V15",
+    "close": "M6 6l12 12M18 6 6 18",
+}
+
+
+def workbench() -> gr.HTML:
+    """References, target and mask of one scene. Its value is for `given.read`, which trusts none of it.
+
+    {"open": what `service.shown` gives} as a value makes the browser show that scene; Ctrl+Z undoes it.
+    """
+    # Made by a function: of a class of its own gradio would write a stub file beside the source when it is imported.
+    return gr.HTML(
+        html_template=_with_icons(_text("workbench.html")),
+        css_template=_text("workbench.css"),
+        js_on_load="\n".join(_text(f"js/{name}.js") for name in SCRIPTS),
+        apply_default_css=False,
+        server_functions=service.questions(),
+        elem_id="workbench",
+    )
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _with_icons(markup: str) -> str:
+    def icon(found: re.Match[str]) -> str:
+        return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="{ICONS[found[1]]}"></path></svg>'
+
+    return re.sub(r"\[\[([a-z]+)\]\]", icon, markup)

@@ -1,0 +1,66 @@
+"""What the grid shows of each seed: rank, counts, marks and a small picture."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from realfill import exporting, seeds
+from realfill.runs import Run
+from ui.thumbs import Thumbs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One made seed. `matches` and `rank` None: not counted yet; `url` empty: its picture comes soon."""
+
+    seed: int
+    name: str  # "Seed 17"
+    matches: int | None
+    rank: int | None
+    refs: tuple[int, ...] = ()  # matches by reference
+    kind: str = ""  # how it was made where that is not the usual way: "draft", "guided"
+    star: bool = False
+    hide: bool = False
+    url: str = ""
+
+
+def cells(run: Run, thumbs: Thumbs) -> tuple[Cell, ...]:
+    """The seeds that are made: counted ones in their stored order, then the others by number."""
+    made = run.seeds_done()
+    there, starred, hidden = set(made), set(run.starred), set(run.hidden)
+
+    def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> Cell:
+        picture, kind = thumbs.url(run.seed_path(seed)), run.kind(seed)
+        return Cell(seed, named(seed), matches, rank, refs, kind, seed in starred, seed in hidden, picture)
+
+    counted = [entry for entry in run.read("scores").get("seeds", []) if entry["seed"] in there]
+    found = [
+        cell(entry["seed"], entry["matches"], rank, tuple(entry.get("per_reference", ())))
+        for rank, entry in enumerate(counted, 1)
+    ]
+    ranked = {one.seed for one in found}
+    return (*found, *(cell(seed, None, None) for seed in made if seed not in ranked))
+
+
+def value(run: Run, found: tuple[Cell, ...], *, live: bool) -> dict[str, Any]:
+    """The grid's value. More seeds can be asked for once there are some and nobody works on the run."""
+    state = "They appear here one by one." if live else "There are no seeds yet."
+    return {
+        "run": run.folder.name,
+        "cells": [dataclasses.asdict(cell) for cell in found],
+        "planned": len(run.config.sample.seeds),
+        "live": live,
+        "more": bool(found) and not live,
+        "chosen": current(run),
+        "empty": state,
+    }
+
+
+def named(seed: int) -> str:
+    """What a person calls it."""
+    return "Draft" if seed == seeds.DRAFT else f"Seed {seed}"
+
+
+def current(run: Run) -> int | None:
+    """The seed that would be exported and is shown in full; None where there is none yet."""
+    return exporting.choice(run)[0] if run.seeds_done() else None

@@ -1,0 +1,200 @@
+const find = (selector) => element.querySelector(selector);
+const box = find('.rf-cells');
+const tiles = new Map(); // seed → its element, for as long as the run is the same
+let state = {run: '', cells: [], live: false, planned: 0, chosen: null};
+let share = 100, only = {starred: false, hidden: false}, current = null, waiting = null;
+
+const plural = (count, one, many) => count + ' ' + (count === 1 ? one : many);
+
+function shown(cell, counted) {
+  if (only.starred && !cell.star) return false;
+  if (cell.hide && !only.hidden) return false;
+  if (share < 100 && counted) return cell.rank !== null && cell.rank <= Math.ceil(counted * share / 100 - 1e-9);
+  return true;
+}
+
+function make(cell) {
+  const tile = document.createElement('div');
+  tile.className = 'rf-cell';
+  tile.setAttribute('role', 'option');
+  tile.dataset.seed = cell.seed;
+  tile.tabIndex = -1;
+  tile.innerHTML = '<div class="rf-pic"><img loading="lazy" decoding="async" draggable="false" alt=""></div>'
+    + '<span class="rf-rank"></span><span class="rf-kind" hidden></span>'
+    + '<span class="rf-marks" aria-hidden="true">'
+    + '<button type="button" tabindex="-1" data-mark="starred" title="Star (S)">★</button>'
+    + '<button type="button" tabindex="-1" data-mark="hidden" title="Hide (H)">✕</button></span>'
+    + '<span class="rf-foot"><b></b><span class="rf-bars" aria-hidden="true"></span></span>';
+  return tile;
+}
+
+function words(cell) {
+  const parts = [cell.name];
+  if (cell.matches === null) parts.push('not counted yet');
+  else parts.push('rank ' + cell.rank, plural(cell.matches, 'match', 'matches'));
+  if (cell.refs.length) parts.push('by reference ' + cell.refs.join(', '));
+  if (cell.kind) parts.push(cell.kind);
+  if (cell.star) parts.push('starred');
+  if (cell.hide) parts.push('hidden');
+  return parts.join(', ');
+}
+
+function fill(tile, cell, most) {
+  const text = JSON.stringify([cell, most]);
+  if (tile.dataset.text === text) return;
+  tile.dataset.text = text;
+  const image = tile.querySelector('img');
+  if (cell.url && image.getAttribute('src') !== cell.url) image.src = cell.url;
+  tile.classList.toggle('rf-blank', !cell.url);
+  tile.setAttribute('aria-label', words(cell));
+  const rank = tile.querySelector('.rf-rank');
+  rank.textContent = '#' + cell.rank; rank.hidden = cell.rank === null;
+  const kind = tile.querySelector('.rf-kind');
+  kind.textContent = cell.kind; kind.hidden = !cell.kind;
+  const foot = tile.querySelector('.rf-foot b');
+  foot.textContent = cell.matches === null ? 'not counted yet' : plural(cell.matches, 'match', 'matches');
+  tile.querySelector('.rf-foot').title = cell.refs.map((n, i) => 'Reference ' + (i + 1) + ': ' + n).join('\n') || words(cell);
+  tile.classList.toggle('rf-star', cell.star);
+  tile.classList.toggle('rf-hide', cell.hide);
+  const bars = tile.querySelector('.rf-bars');
+  bars.replaceChildren(...cell.refs.map((count) => {
+    const bar = document.createElement('i');
+    bar.style.height = Math.max(8, 100 * count / Math.max(1, most)) + '%';
+    return bar;
+  }));
+}
+
+function visible() {
+  const counted = state.cells.filter((cell) => cell.rank !== null).length;
+  return state.cells.filter((cell) => shown(cell, counted));
+}
+
+function render() {
+  const cells = visible();
+  const most = Math.max(0, ...state.cells.flatMap((cell) => cell.refs));
+  const wanted = new Set(cells.map((cell) => cell.seed));
+  for (const [seed, tile] of tiles) if (!wanted.has(seed)) { tile.remove(); if (!state.cells.some((cell) => cell.seed === seed)) tiles.delete(seed); }
+  const focused = document.activeElement;
+  let place = box.firstChild;
+  for (const cell of cells) {
+    let tile = tiles.get(cell.seed);
+    if (!tile) tiles.set(cell.seed, tile = make(cell));
+    fill(tile, cell, most);
+    if (tile === place) place = place.nextSibling;
+    else box.insertBefore(tile, place);
+  }
+  if (focused && box.contains(focused) && document.activeElement !== focused) focused.focus({preventScroll: true});
+  select(current !== null && wanted.has(current) ? current : null);
+  tell(cells);
+}
+
+function tell(cells) {
+  const made = state.cells.length, stars = state.cells.filter((cell) => cell.star).length;
+  const away = state.cells.filter((cell) => cell.hide).length;
+  const to_come = Math.max(0, state.planned - made);
+  const parts = [];
+  if (made) parts.push(cells.length === made ? plural(made, 'seed', 'seeds') : cells.length + ' of ' + made);
+  if (made && to_come && state.live) parts.push(to_come + ' to come');
+  find('.rf-count').textContent = parts.join(' · ');
+  find('[data-only=starred] span').textContent = stars || '';
+  const hidden = find('[data-only=hidden]');
+  hidden.hidden = !away;
+  hidden.querySelector('span').textContent = away || '';
+  const empty = find('.rf-empty');
+  empty.hidden = cells.length > 0;
+  empty.textContent = made ? 'No seed fits these filters.' : state.empty || '';
+  for (const button of element.querySelectorAll('[data-more]')) {
+    button.disabled = !state.more;
+    button.title = state.more ? 'Make more pictures with other seeds' : 'More seeds can be asked for when the work here has ended';
+  }
+}
+
+function select(seed) {
+  for (const [number, tile] of tiles) {
+    tile.setAttribute('aria-selected', String(number === seed));
+    tile.tabIndex = number === seed ? 0 : -1;
+  }
+  if (seed === null && box.firstChild) box.firstChild.tabIndex = 0;
+}
+
+function pick(seed, focus) {
+  current = seed;
+  select(seed);
+  const tile = tiles.get(seed);
+  if (focus && tile) { tile.focus({preventScroll: true}); tile.scrollIntoView({block: 'nearest'}); }
+  clearTimeout(waiting); // while an arrow key is held down, only the last one is opened
+  waiting = setTimeout(() => trigger('pick', {seed}), focus ? 90 : 0);
+}
+
+function mark(seed, kind) {
+  const cell = state.cells.find((one) => one.seed === seed);
+  if (!cell) return;
+  const name = kind === 'starred' ? 'star' : 'hide';
+  cell[name] = !cell[name];
+  trigger('mark', {seed, kind, on: cell[name]});
+  const list = visible();
+  if (list.some((one) => one.seed === seed)) { render(); return; }
+  const tile = tiles.get(seed), next = tile && (tile.nextSibling || tile.previousSibling);
+  const there = tile && tile.contains(document.activeElement) || document.activeElement === tile;
+  render();
+  if (next && there) pick(Number(next.dataset.seed), true);
+}
+
+function move(key) {
+  const list = [...box.children];
+  const at = Math.max(0, list.findIndex((tile) => Number(tile.dataset.seed) === current));
+  const top = list[0] ? list[0].offsetTop : 0;
+  const columns = Math.max(1, list.filter((tile) => tile.offsetTop === top).length);
+  const to = {ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: list.length - 1}[key];
+  const next = list[current === null ? 0 : Math.min(list.length - 1, Math.max(0, to))];
+  if (next) pick(Number(next.dataset.seed), true);
+}
+
+box.addEventListener('click', (event) => {
+  const tile = event.target.closest('.rf-cell');
+  if (!tile) return;
+  const button = event.target.closest('[data-mark]');
+  if (button) mark(Number(tile.dataset.seed), button.dataset.mark);
+  else pick(Number(tile.dataset.seed), true);
+});
+box.addEventListener('dblclick', (event) => { if (event.target.closest('.rf-pic')) document.dispatchEvent(new CustomEvent('rf-large')); });
+box.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const tile = event.target.closest('.rf-cell');
+  if (/^(Arrow|Home|End)/.test(event.key)) move(event.key);
+  else if (!tile) return;
+  else if (event.key === 'Enter' || event.key === ' ') {
+    if (current === Number(tile.dataset.seed) && event.key === 'Enter') document.dispatchEvent(new CustomEvent('rf-large'));
+    pick(Number(tile.dataset.seed), true);
+  } else if (event.key === 's' || event.key === 'S') mark(Number(tile.dataset.seed), 'starred');
+  else if (event.key === 'h' || event.key === 'H') mark(Number(tile.dataset.seed), 'hidden');
+  else return;
+  event.preventDefault();
+});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button || !element.contains(button)) return;
+  if (button.dataset.share) {
+    share = Number(button.dataset.share);
+    for (const other of element.querySelectorAll('[data-share]')) other.setAttribute('aria-checked', String(other === button));
+    render();
+  } else if (button.dataset.only) {
+    only[button.dataset.only] = !only[button.dataset.only];
+    button.setAttribute('aria-pressed', String(only[button.dataset.only]));
+    render();
+  } else if (button.dataset.more) trigger('more', {count: Number(button.dataset.more)});
+});
+// The viewer's own buttons speak through the document: both show the same seed.
+document.addEventListener('rf-step', (event) => { if (element.isConnected) move(event.detail); });
+document.addEventListener('rf-mark', (event) => { if (element.isConnected) mark(event.detail.seed, event.detail.kind); });
+
+function take() {
+  const value = props.value || {run: '', cells: []};
+  if (value.run !== state.run) { tiles.clear(); box.replaceChildren(); current = value.chosen ?? null; only = {starred: false, hidden: false};
+    for (const button of element.querySelectorAll('[data-only]')) button.setAttribute('aria-pressed', 'false'); }
+  if (current === null) current = value.chosen ?? null;
+  state = JSON.parse(JSON.stringify(value));
+  render();
+}
+watch('value', take);
+take();

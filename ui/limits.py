@@ -1,0 +1,211 @@
+"""How much may be written here at once, in a day and in all, and which bodies are not even looked into.
+
+Gradio limits the size of one file and nothing else, and fetches whatever address a client writes where an
+uploaded file's path belongs. `Limits` stands before it.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_FILE = 256 * 2**20  # bytes of one uploaded file: a 50-megapixel photo at 16 bit fits
+MAX_BODY = 2 * MAX_FILE  # bytes of one upload
+MAX_FILES = 16  # files of one upload: a scene has seven
+MAX_CALL = 32 * 2**20  # bytes of any other request; a painted mask is one
+DAY = 24 * 3600.0
+_UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
+_MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Bytes of uploads: for one visitor in a day, in all at once, and what must stay free on the disk."""
+
+    visitor: int = 4 * 2**30
+    total: int = 20 * 2**30
+    spare: int = 2**30
+
+
+class Refused(Exception):
+    """A request that is not answered; status and sentence say why."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class Ledger:
+    """What was uploaded, by whom and when. `folder` is where uploads lie; `sweep` removes old ones from it."""
+
+    def __init__(self, folder: Path, quota: Quota = Quota(), sweep: Callable[[], None] = lambda: None) -> None:
+        self._folder, self._quota, self._sweep = folder, quota, sweep
+        self._days: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
+        self._guard = threading.Lock()
+
+    def admit(self, visitor: str, size: int) -> None:
+        """Books an upload before it is read.
+
+        Raises:
+            Refused: 413 for the visitor's own quota, 507 where the server has no room.
+        """
+        with self._guard:
+            now = time.monotonic()
+            booked = self._days[visitor]
+            while booked and now - booked[0][0] > DAY:
+                booked.popleft()
+            if sum(booking for _, booking in booked) + size > self._quota.visitor:
+                gigabytes = self._quota.visitor / 2**30
+                raise Refused(413, f"More than {gigabytes:.3g} GB of uploads in a day; come back tomorrow.")
+            if not self._fits(size):
+                self._sweep()
+                if not self._fits(size):
+                    raise Refused(507, "The server has no room for more uploads at the moment; try again later.")
+            booked.append((now, size))
+
+    def _fits(self, size: int) -> bool:
+        free = shutil.disk_usage(self._folder).free
+        return free - size >= self._quota.spare and self._used() + size <= self._quota.total
+
+    def _used(self) -> int:
+        sizes = 0
+        for item in self._folder.rglob("*"):
+            try:
+                sizes += item.stat().st_size
+            except OSError:  # being moved or swept at this moment
+                continue
+        return sizes
+
+
+class Limits:
+    """ASGI middleware: uploads by size, number and quota; of other writes, size and the paths in them."""
+
+    def __init__(self, app: ASGIApp, ledger: Ledger, who: Callable[[MutableMapping[str, Any]], str]) -> None:
+        """`who` names the visitor of a request, for the ledger."""
+        self._app, self._ledger, self._who = app, ledger, who
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers the refused, hands on the others."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            if _UPLOAD.fullmatch(scope["path"]):
+                await self._upload(scope, receive, send)
+            else:
+                await self._app(scope, await _checked(scope, receive), send)
+        except Refused as refusal:
+            await answer(send, refusal.status, refusal.sentence)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = _length(scope, MAX_BODY)
+        if length is None:  # without it nobody knows whether it fits
+            raise Refused(411, "An upload must say how long it is.")
+        await asyncio.to_thread(self._ledger.admit, self._who(scope), length)
+        metered = _Meter(receive, send, mark=_boundary(scope))
+        try:
+            await self._app(scope, metered.receive, metered.send)
+        except Exception:
+            if metered.refusal is None:
+                raise
+        if metered.refusal is not None and not metered.answered:
+            raise metered.refusal
+
+
+class _Meter:
+    """Counts bytes and files of an upload while it is read; past a limit it ends, and the answer is a refusal."""
+
+    def __init__(self, receive: Receive, send: Send, *, mark: bytes) -> None:
+        self._receive, self._send, self._mark = receive, send, mark
+        self._size = self._files = 0
+        self._rest = b"\r\n"  # the first mark has no line before it
+        self.refusal: Refused | None = None
+        self.answered = False
+
+    async def receive(self) -> Message:
+        """The next piece, or the end of the connection as far as the reader is concerned."""
+        message = await self._receive()
+        body = message.get("body", b"")
+        self._size += len(body)
+        seen = self._rest + body
+        self._files += seen.count(self._mark) if self._mark else 0
+        self._rest = seen[-(len(self._mark) - 1) :] if self._mark else b""
+        if self._size > MAX_BODY:
+            self.refusal = Refused(413, "That is too much at once.")
+        elif self._files > MAX_FILES + 1:  # the last mark is the end
+            self.refusal = Refused(413, f"At most {MAX_FILES} files at once.")
+        return message if self.refusal is None else {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Passes an answer on, unless the upload is refused by now."""
+        if self.refusal is None:
+            self.answered = True
+            await self._send(message)
+
+
+async def answer(send: Send, status: int, sentence: str) -> None:
+    """Sends a sentence as the whole answer."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": sentence.encode()})
+
+
+async def _checked(scope: Scope, receive: Receive) -> Receive:
+    """`receive` with the body read in full and found harmless."""
+    _length(scope, MAX_CALL)
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return receive
+        body += message.get("body", b"")
+        more = bool(message.get("more_body"))
+        if len(body) > MAX_CALL:
+            raise Refused(413, "That is too much at once.")
+    _refuse_addresses(bytes(body))
+    waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _refuse_addresses(body: bytes) -> None:
+    """Refuses JSON that has an address where a file's path belongs: gradio would fetch it, whatever its size."""
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, value in pairs:  # pairs, so that a name given twice hides nothing
+            if name == "path" and isinstance(value, str) and re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]+:", value):
+                raise Refused(403, "A file is uploaded here, not named by an address.")
+        return dict(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return  # no JSON: gradio's own refusal is good enough
+
+
+def _length(scope: Scope, most: int) -> int | None:
+    value = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), None)
+    if value is None:
+        return None
+    if not value.isdigit() or int(value) > most:
+        raise Refused(413, "That is too much at once.")
+    return int(value)
+
+
+def _boundary(scope: Scope) -> bytes:
+    """What stands between the parts of a multipart body; empty where it is none."""
+    kind = next((value for name, value in scope["headers"] if name.lower() == b"content-type"), b"")
+    found = _MARK.search(kind)
+    return b"\r\n--" + found[1].strip() if found else b""

@@ -1,0 +1,228 @@
+"""Projects, as the rail lists them: the runs of the asking visitor, with rename, duplicate, delete and undo.
+
+"Project" is the page's word for a run. What is deleted lies in a hidden folder beside the runs for a day.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from realfill import files, runs
+from realfill.errors import RealFillError, RunBusy, RunError
+from realfill.states import State, Workplace
+from ui import jobs
+from ui.jobs import Jobs
+from ui.thumbs import Thumbs
+
+TRASH = ".trash"
+KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good
+PATIENCE = 20.0  # seconds that a deletion waits for a running project to stop
+THUMB = 96  # longest side in pixels
+EXAMPLES = jobs.ROOT / "assets" / "projects"
+_LIVING = ("lock", "stop", "state.json", "log.txt")  # belong to the work, not to the project
+
+
+@dataclass(frozen=True)
+class Project:
+    """One line of the rail. `created` is in seconds since 1970; `thumb` an address, empty until it is made."""
+
+    id: str
+    name: str
+    state: State
+    created: float
+    thumb: str
+
+
+class Projects:
+    """The projects over the runs of `jobs`; `examples` is a folder of finished runs that everybody may take."""
+
+    def __init__(self, jobs: Jobs, examples: Path = EXAMPLES) -> None:
+        self._jobs, self._examples = jobs, examples
+        self._facts: dict[str, tuple[Hashable, Project]] = {}
+        self._targets: dict[str, Path] = {}
+        self._thumbs = Thumbs()
+
+    def listing(self) -> list[Project]:
+        """All projects of the asking visitor, newest first. Unchanged ones cost a few `stat` calls."""
+        known = [self._look(folder) for folder in self._jobs.folders()]
+        return sorted((one for one in known if one is not None), key=lambda one: (-one.created, one.id))
+
+    def examples(self) -> list[tuple[str, str]]:
+        """Id and name of the finished examples."""
+        return [(folder.name, _name(folder)) for folder in runs.folders(self._examples)]
+
+    def take_example(self, name: str) -> str:
+        """The id of the asking visitor's own copy of an example, made when it is first asked for.
+
+        Raises:
+            RunError: there is no such example.
+        """
+        if name not in dict(self.examples()):
+            raise RunError("There is no such example here.")
+        mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
+        found = next(mine, None)
+        return found.name if found else self._copy(self._examples / name, {"example": name})
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Gives a project another name; an empty one changes nothing.
+
+        Raises:
+            RunError: there is no such project.
+        """
+        run = self._jobs.open(run_id)
+        if text := " ".join(name.split())[:60]:
+            run.label(name=text)
+
+    def duplicate(self, run_id: str) -> str:
+        """Copies a project and returns the copy's id; of one in work, only photos, mask and settings.
+
+        Raises:
+            RunError, DiskFull: it cannot be copied; nothing is left behind.
+        """
+        run = self._jobs.open(run_id)
+        labels = {"name": f"{run.name[:54]} copy", "example": None}
+        try:
+            with run.lock():
+                return self._copy(run.folder, labels)
+        except RunBusy:
+            return self._copy(run.folder, labels, inputs_only=True)
+
+    def delete(self, run_id: str) -> str:
+        """Moves a project into the trash and returns its name. A running one is asked to stop first.
+
+        Raises:
+            RunBusy: it did not stop in time.
+        """
+        self.sweep()
+        run = self._jobs.open(run_id)
+        name = run.name
+        run.request_stop()
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with run.lock():
+                    run.forget("stop")
+                break
+            except RunBusy as error:
+                if time.monotonic() > until:
+                    sentence = f"“{name}” is still at work; it will stop soon. Delete it again then."
+                    raise RunBusy(sentence) from error
+                time.sleep(0.2)
+        with files.refusals(run.folder):  # without the lock: Windows moves no folder with an open file
+            self._trash.mkdir(exist_ok=True)
+            os.replace(run.folder, self._trash / run_id)
+            os.utime(self._trash / run_id)
+        return name
+
+    def restore(self, run_id: str) -> str:
+        """Takes a project back out of the trash; returns its id.
+
+        Raises:
+            RunError: it is not there any more.
+        """
+        folder = self._trash / run_id
+        if Path(run_id).name != run_id or not (folder / "run.json").is_file() or not self._jobs.mine(folder):
+            raise RunError("That project is gone for good.")
+        with files.refusals(folder):
+            os.replace(folder, self._jobs.runs_dir / run_id)
+        return run_id
+
+    def sweep(self, now: float | None = None) -> None:
+        """Removes for good what was deleted over a day ago."""
+        limit = (time.time() if now is None else now) - KEEP
+        for folder in self._trash.glob("*"):
+            with contextlib.suppress(OSError):
+                if folder.stat().st_mtime < limit:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _trash(self) -> Path:
+        return self._jobs.runs_dir / TRASH
+
+    def _look(self, folder: Path) -> Project | None:
+        """A project as it is now; None where it is being deleted, or does not open."""
+        try:
+            thumb = self._thumbs.url(self._picture(folder), THUMB)
+            key = (_times(folder), thumb)
+            known = self._facts.get(folder.name)
+            if known is None or known[0] != key or known[1].state == "running":  # its heart may have stopped
+                known = (key, _read(folder, thumb))
+                self._facts[folder.name] = known
+            return known[1]
+        except (OSError, RealFillError, ValueError, StopIteration):
+            return None
+
+    def _picture(self, folder: Path) -> Path:
+        """What stands for a project: its result, else its target, which never changes."""
+        result = folder / "result.png"
+        if result.exists():
+            return result
+        if folder.name not in self._targets:
+            self._targets[folder.name] = next((folder / "scene" / "target").glob("target.*"))
+        return self._targets[folder.name]
+
+    def _copy(self, source: Path, labels: dict[str, str | None], *, inputs_only: bool = False) -> str:
+        folder = runs.new_folder(self._jobs.runs_dir)
+        with files.new_folder(folder) as draft:
+            for item in ("scene", "run.json", "labels.json") if inputs_only else sorted(os.listdir(source)):
+                if item not in _LIVING and (source / item).exists():
+                    _link(source / item, draft / item)
+            run_file = files.read_json(draft / "run.json") or {}
+            files.write_json(draft / "run.json", {**run_file, "created": runs.now()})
+            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **jobs.owned()})
+            if not inputs_only:
+                _settle(source, draft)
+        return folder.name
+
+
+def _settle(source: Path, copy: Path) -> None:
+    """Gives a copy the state of what it was made of, as far as that holds without anybody's work."""
+    status = Workplace(source).status()
+    done = status.state == "done"
+    Workplace(copy).enter("done" if done else "stopped", status.sentence if done else "A copy; resume goes on.")
+
+
+def _link(source: Path, copy: Path) -> None:
+    """Copies a file or folder without its bytes, where the disk can: run files are replaced, never changed.
+
+    Only what is appended to gets bytes of its own.
+    """
+
+    def one(old: str, new: str) -> str:
+        if not old.endswith(".jsonl"):
+            with contextlib.suppress(OSError):
+                os.link(old, new)
+                return new
+        return shutil.copy2(old, new)
+
+    with files.refusals(copy):
+        if source.is_dir():
+            shutil.copytree(source, copy, copy_function=one, ignore=shutil.ignore_patterns(".*.tmp"))
+        else:
+            one(str(source), str(copy))
+
+
+def _times(folder: Path) -> Hashable:
+    found = []
+    for name in ("run.json", "state.json", "labels.json"):
+        with contextlib.suppress(OSError):
+            found.append((name, (folder / name).stat().st_mtime_ns))
+    return tuple(found)
+
+
+def _read(folder: Path, thumb: str) -> Project:
+    data = json.loads((folder / "run.json").read_bytes())
+    return Project(folder.name, _name(folder), Workplace(folder).status().state, runs.seconds(data["created"]), thumb)
+
+
+def _labels(folder: Path) -> dict[str, object]:
+    return files.read_json(folder / "labels.json") or {}
+
+
+def _name(folder: Path) -> str:
+    return str(_labels(folder).get("name") or folder.name)

@@ -1,0 +1,157 @@
+const find = (selector) => element.querySelector(selector);
+const rail = find('.rf-rail'), list = find('.rf-rail-list'), undo = find('.rf-rail-undo');
+const rows = new Map(); // id → its element, for as long as the project is there
+let gone = null; // the project whose deletion was asked for last
+let renaming = null;
+
+const STATES = {queued: 'waiting', running: 'running', stopped: 'stopped', interrupted: 'interrupted', failed: 'failed', done: 'done'};
+
+function when(seconds) {
+  const date = new Date(seconds * 1000), now = new Date();
+  if (date.toDateString() === now.toDateString()) return date.toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
+  const year = date.getFullYear() === now.getFullYear() ? undefined : 'numeric';
+  return date.toLocaleDateString([], {day: 'numeric', month: 'short', year});
+}
+
+const icon = (path) => '<svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="' + path + '"/></svg>';
+const PEN = icon('M3 13l.7-3L10.6 3l2.4 2.4-7 6.9z'), TWICE = icon('M6 6h7.5v7.5H6zM10 3.5V2.5H2.5V10h1'), BIN = icon('M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5');
+
+function make(id) {
+  const row = document.createElement('li');
+  row.dataset.id = id;
+  row.innerHTML = '<button type="button" class="rf-rail-open" data-do="open" tabindex="-1">'
+    + '<img alt="" loading="lazy" decoding="async" draggable="false">'
+    + '<span class="rf-rail-words"><b></b><span class="rf-rail-note"><i></i><span></span></span></span></button>'
+    + '<span class="rf-rail-acts">'
+    + '<button type="button" data-do="rename" tabindex="-1" title="Rename (F2)">' + PEN + '</button>'
+    + '<button type="button" data-do="duplicate" tabindex="-1" title="Duplicate">' + TWICE + '</button>'
+    + '<button type="button" data-do="delete" tabindex="-1" title="Delete (Del)">' + BIN + '</button></span>';
+  return row;
+}
+
+function fill(row, project) {
+  const text = JSON.stringify(project);
+  if (row.dataset.text === text) return;
+  row.dataset.text = text;
+  const image = row.querySelector('img');
+  image.hidden = !project.thumb;
+  if (project.thumb && image.getAttribute('src') !== project.thumb) image.src = project.thumb;
+  if (renaming !== project.id) row.querySelector('b').textContent = project.name;
+  const note = row.querySelector('.rf-rail-note');
+  note.dataset.state = project.state;
+  note.querySelector('span').textContent = STATES[project.state] + ' · ' + when(project.created);
+  row.querySelector('.rf-rail-open').title = project.name;
+  for (const [name, verb] of [['rename', 'Rename '], ['duplicate', 'Duplicate '], ['delete', 'Delete ']])
+    row.querySelector('[data-do=' + name + ']').setAttribute('aria-label', verb + project.name);
+}
+
+function reach(row) { // one stop of the Tab key, as in any list; its own buttons are the next stops
+  for (const other of rows.values())
+    for (const button of other.querySelectorAll('button')) button.tabIndex = other === row ? 0 : -1;
+}
+
+function render() {
+  const value = props.value || {projects: [], examples: [], current: ''};
+  const wanted = new Set(value.projects.map((project) => project.id));
+  for (const [id, row] of rows) if (!wanted.has(id)) {
+    const focused = row.contains(document.activeElement), next = row.nextElementSibling || row.previousElementSibling;
+    row.remove(); rows.delete(id);
+    if (focused && next) next.querySelector('.rf-rail-open').focus();
+  }
+  let place = list.firstChild;
+  for (const project of value.projects) {
+    let row = rows.get(project.id);
+    if (!row) rows.set(project.id, row = make(project.id));
+    fill(row, project);
+    if (row === place) place = place.nextSibling;
+    else list.insertBefore(row, place);
+    row.querySelector('.rf-rail-open').setAttribute('aria-current', String(project.id === value.current));
+  }
+  if (!list.querySelector('[tabindex="0"]')) reach(rows.get(value.current) || list.firstElementChild);
+  find('.rf-rail-empty').hidden = value.projects.length > 0;
+  const shelf = find('.rf-rail-examples');
+  shelf.hidden = !value.examples.length;
+  const text = JSON.stringify(value.examples);
+  if (shelf.dataset.text !== text) {
+    shelf.dataset.text = text;
+    shelf.querySelector('ul').replaceChildren(...value.examples.map((example) => {
+      const row = document.createElement('li'), button = document.createElement('button');
+      button.type = 'button'; button.dataset.do = 'example'; button.textContent = example.name;
+      row.dataset.id = example.id; row.append(button);
+      return row;
+    }));
+  }
+  if (gone && !wanted.has(gone.id)) {
+    undo.querySelector('span').textContent = 'Deleted “' + gone.name + '”.';
+    undo.hidden = false;
+  } else undo.hidden = true;
+}
+
+function project(row) { return JSON.parse(row.dataset.text); }
+
+function rename(row) {
+  const label = row.querySelector('b'), before = project(row).name, field = document.createElement('input');
+  renaming = row.dataset.id;
+  field.value = before; field.maxLength = 60; field.setAttribute('aria-label', 'New name');
+  const open = row.querySelector('.rf-rail-open');
+  open.hidden = true;
+  row.prepend(field);
+  field.focus(); field.select();
+  const end = (keep) => {
+    if (renaming !== row.dataset.id) return;
+    renaming = null;
+    const name = field.value.trim();
+    field.remove(); open.hidden = false; open.focus();
+    if (keep && name && name !== before) { label.textContent = name; act('rename', row.dataset.id, name); }
+  };
+  field.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter') end(true);
+    else if (event.key === 'Escape') end(false);
+    event.stopPropagation();
+  });
+  field.addEventListener('blur', () => end(true));
+}
+
+function act(what, id, name) { trigger('act', {what, id: id || '', name: name || ''}); }
+
+function perform(what, row) {
+  if (what === 'rename') rename(row);
+  else if (what === 'undo') { act('undo', gone.id); gone = null; undo.hidden = true; }
+  else {
+    if (what === 'delete') gone = project(row);
+    act(what, row ? row.dataset.id : '');
+  }
+}
+
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-do]');
+  if (button) perform(button.dataset.do, button.closest('li'));
+});
+list.addEventListener('focusin', (event) => { const row = event.target.closest('li'); if (row) reach(row); });
+list.addEventListener('keydown', (event) => {
+  const row = event.target.closest('li');
+  if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+  const to = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling, Home: list.firstElementChild, End: list.lastElementChild}[event.key];
+  if (to) to.querySelector('.rf-rail-open').focus();
+  else if (event.key === 'F2') perform('rename', row);
+  else if (event.key === 'Delete') perform('delete', row);
+  else if (!/^(Arrow|Home|End)/.test(event.key)) return;
+  event.preventDefault(); event.stopPropagation();
+});
+
+const fold = find('.rf-rail-fold');
+function folded(away) {
+  document.documentElement.classList.toggle('rf-rail-away', away);
+  fold.setAttribute('aria-expanded', String(!away));
+  fold.textContent = away ? '»' : '«';
+  fold.title = away ? 'Show the projects' : 'Hide the projects';
+  fold.setAttribute('aria-label', fold.title);
+  try { localStorage.setItem('rf-rail-away', away ? '1' : ''); } catch (error) { /* no storage here: it is not kept */ }
+}
+fold.addEventListener('click', () => folded(!document.documentElement.classList.contains('rf-rail-away')));
+try { folded(localStorage.getItem('rf-rail-away') === '1'); } catch (error) { folded(false); }
+
+// another tab or the command line may have changed something meanwhile
+document.addEventListener('visibilitychange', () => { if (!document.hidden) act('refresh'); });
+watch('value', render);
+render();

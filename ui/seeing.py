@@ -1,0 +1,96 @@
+"""One seed in full, as the viewer shows it: pictures, references with their counts, and the points of its matches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from realfill import files
+from realfill.errors import RealFillError
+from realfill.images import Fit
+from realfill.runs import Run
+from ui import pictures, uploads
+from ui.grid import cells
+from ui.pictures import Export
+from ui.thumbs import url
+
+_UNCOUNTED: dict[str, Any] = {}
+MOST = 300  # points of a reference that go to the browser
+
+
+def value(run: Run, seed: int | None, look: Export) -> dict[str, Any]:
+    """The viewer's value; with no seed, or one that is not there, it shows nothing.
+
+    Raises:
+        OptionError: the run has not begun.
+    """
+    if seed is None or seed not in run.seeds_done():
+        return {"run": run.folder.name, "seed": None}
+    entries = run.read("scores").get("seeds", [])
+    ranked = {one["seed"]: (rank, one) for rank, one in enumerate(entries, 1)}
+    rank, entry = ranked.get(seed, (None, _UNCOUNTED))
+    ground = pictures.ground_of(run)
+    counts = entry.get("per_reference", [])
+    return {
+        "run": run.folder.name,
+        "seed": seed,
+        "matches": entry.get("matches"),
+        "name": cells.named(seed),
+        "title": cells.named(seed) + ("" if rank is None else f" · #{rank} of {len(entries)}"),
+        "star": seed in run.starred,
+        "hide": seed in run.hidden,
+        "note": "",
+        "frames": pictures.opened(run, seed, look),
+        "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
+        "outline": pictures.outline(run),
+        "refs": _references(run, seed, counts),
+    }
+
+
+def _shape(fit: Fit) -> dict[str, int]:
+    return {"w": fit.width, "h": fit.height}
+
+
+def _references(run: Run, seed: int, counts: Sequence[int]) -> list[dict[str, Any]]:
+    """Each reference: its pictures, its count, and its lines as shares of both pictures' sides; None where not kept."""
+    points = _points(run, seed, counts)
+    found: list[dict[str, Any]] = []
+    for index, path in enumerate(pictures.reference_paths(run)):
+        large = url(uploads.thumbnail(path, uploads.PREVIEW))
+        width, height = _sides(run, index, points)
+        found.append(
+            {
+                "url": large,
+                "thumb": url(uploads.thumbnail(path, 128)),
+                "w": width,
+                "h": height,
+                "count": counts[index] if index < len(counts) else None,
+                "lines": None if points is None else _lines(points, index),
+            }
+        )
+    return found
+
+
+def _points(run: Run, seed: int, counts: Sequence[int]) -> dict[str, Any] | None:
+    """What was kept of a seed's matches; None where nothing was, or of another count."""
+    try:
+        kept = files.read_json(run.matches_path(seed))
+    except RealFillError:
+        return None
+    return kept if kept and counts and kept.get("counts") == list(counts) else None
+
+
+def _sides(run: Run, index: int, points: dict[str, Any] | None) -> tuple[int, int]:
+    if points is not None:
+        width, height = points["references"][index]["size"]
+        return width, height
+    from PIL import Image
+
+    with Image.open(uploads.thumbnail(pictures.reference_paths(run)[index], uploads.PREVIEW)) as image:
+        return image.size
+
+
+def _lines(points: dict[str, Any], index: int) -> list[list[float]]:
+    part, (width, height) = points["references"][index], points["size"]
+    across, down = part["size"]
+    sides = (across, down, width, height)
+    rows = (row[: len(sides)] for row in part["points"][:MOST])
+    return [[round((xy + 0.5) / side, 4) for xy, side in zip(row, sides, strict=True)] for row in rows]
