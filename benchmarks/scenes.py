@@ -24,6 +24,7 @@ from realfill.images import Photo
 from realfill.pipeline import complete
 from realfill.runs import Run
 from realfill.scene import Scene
+from realfill.seeds import DRAFT
 
 
 def psnr(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
@@ -62,8 +63,8 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
     """PSNR of every seed of a finished run, in ranked order."""
     fit = exporting.fit_of(run)
     assert fit is not None
-    ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
-    pictures = {seed: fit.photo_out(run.read_seed(seed)) for seed in ranked}
+    ranked = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
+    pictures = {seed: exporting.enlarged(run, scene, seed, fit) for seed in ranked}
     values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
     edges = [
         sharpness(np.where(scene.hole[..., None], pictures[seed], scene.target), truth, scene.hole) for seed in ranked
@@ -74,7 +75,7 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
         "top_quarter": float(np.mean(values[:quarter])),
         "best_by_matches": values[0],
         "gradient_energy": float(np.mean(edges)),
-        "matches": [entry["matches"] for entry in run.read("scores")["seeds"]],
+        "matches": [entry["matches"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT],
     }
 
 

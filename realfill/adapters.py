@@ -5,6 +5,8 @@ is neither `lora_dropout`, which drops single features, nor disabling adapters, 
 parameters without a gradient.
 """
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,20 @@ class LayerDropout:
         """Remove the gates: every adapter is on again."""
         for hook in self._hooks:
             hook.remove()
+
+
+@contextlib.contextmanager
+def all_on(backbone: Backbone) -> Iterator[None]:
+    """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
+    outputs = [layer.lora_B[ADAPTER] for network in backbone.trainable().values() for layer in lora_layers(network)]
+    gates = [output._forward_hooks for output in outputs]
+    for output in outputs:
+        output._forward_hooks = OrderedDict()
+    try:
+        yield
+    finally:
+        for output, hooks in zip(outputs, gates, strict=True):
+            output._forward_hooks = hooks
 
 
 def save_lora(backbone: Backbone, folder: Path) -> None:

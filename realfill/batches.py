@@ -54,6 +54,16 @@ class View:
     is_target: bool
     box: tuple[float, float, float, float]  # left, top, width, height that crops lie in
     smallest: float  # smallest crop, as a share of the largest that fits the box
+    wanted: Hole | None = None  # what the target's hole hides, in a picture that lies in the target's frame
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A picture of the scene in the target's frame: a warped reference, or the draft (docs/geometry.md)."""
+
+    photo: Photo  # (h, w, 3), the fit's box at any resolution
+    unknown: Hole  # (h, w): what the picture does not vouch for; hidden, and no loss there
+    wanted: Hole  # (h, w): the target's hole
 
 
 @dataclass(frozen=True)
@@ -64,15 +74,17 @@ class Views:
     height: int
     width: int
     cell: int
+    guides: tuple[View, ...] = ()
 
 
-def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int) -> Views:
+def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int, guides: Sequence[Guide] = ()) -> Views:
     """Views of the references and, unless nothing of it is known, of the target.
 
     The target's hole is overwritten before anything can see it: what the file holds there adds nothing.
 
     Args:
         cell: pixels per latent cell of the base (`spec.cell`).
+        guides: drawn for a share `config.guided` of the items.
     """
     shown = min(1.0, max(fit.box[2] / fit.photo_width, fit.box[3] / fit.photo_height))
     views = [
@@ -88,7 +100,15 @@ def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int) -> Views:
     if not scene.hole.all():
         filled = fill_from_known(scene.target, scene.hole)
         views.append(View(filled, scene.hole, is_target=True, box=_inside(fit), smallest=config.crop))
-    return Views(tuple(_shrunk(view, fit) for view in views), fit.height, fit.width, cell)
+    shrunk = tuple(_shrunk(view, fit) for view in views)
+    return Views(shrunk, fit.height, fit.width, cell, tuple(_guide_view(guide, fit, config) for guide in guides))
+
+
+def _guide_view(guide: Guide, fit: Fit, config: TrainConfig) -> View:
+    height, width = guide.photo.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    photo = fill_from_known(guide.photo, guide.unknown)
+    return _shrunk(View(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
 
 
 def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Sequence[int]) -> Batch:
@@ -182,7 +202,8 @@ def _shrunk(view: View, fit: Fit) -> View:
     sx, sy = width / view.photo.shape[1], height / view.photo.shape[0]
     left, top, box_width, box_height = view.box
     box = (left * sx, top * sy, box_width * sx, box_height * sy)
-    return View(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest)
+    wanted = None if view.wanted is None else _resized(view.wanted.astype(np.float32), (width, height)) > 0
+    return View(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
 
 
 def _item(
@@ -196,7 +217,10 @@ def _item(
     own = seeds.rng(seed, seeds.Stream.BATCH, step, index)
     prompt = "" if own.random() < config.prompt_dropout else config.prompt
     rng = seeds.rng(seed, seeds.Stream.POOL, int(own.integers(config.pool))) if config.pool else own
-    view = views.views[int(rng.integers(len(views.views)))]
+    if views.guides and rng.random() < config.guided:
+        view = views.guides[int(rng.integers(len(views.guides)))]
+    else:
+        view = views.views[int(rng.integers(len(views.views)))]
     crop, unknown = _crop(view, views, rng)
     for _ in range(_TRIES):
         if known_share(unknown, cell=views.cell) >= LEAST_KNOWN:
@@ -205,7 +229,10 @@ def _item(
     else:  # nothing is known around this hole, almost a blank canvas: a reference teaches in its place
         view = views.views[int(rng.integers(len(views.views) - 1))]
         crop, unknown = _crop(view, views, rng)
-    m = masks.random_hole(views.height, views.width, rng)
+    if view.wanted is not None and rng.random() < config.aware:
+        m = crop.hole_in(view.wanted)
+    else:
+        m = masks.random_hole(views.height, views.width, rng)
     if rng.random() < config.mask_dropout:
         m = np.ones_like(m)
     return crop.photo_in(view.photo), m | unknown, ~unknown, prompt, view.is_target
@@ -227,5 +254,6 @@ def _crop(view: View, views: Views, rng: np.random.Generator) -> tuple[Fit, Hole
     top = view.box[1] + rng.uniform(0, max(0.0, view.box[3] - height))
     photo_height, photo_width = view.photo.shape[:2]
     fit = Fit((left, top, width, height), views.width, views.height, photo_width, photo_height)
-    unknown = fit.hole_in(view.hole) if view.is_target else np.zeros((views.height, views.width), np.bool_)
+    in_frame = view.is_target or view.wanted is not None
+    unknown = fit.hole_in(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
     return fit, unknown

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from realfill import devices, options, runs
+from realfill import devices, examples, runs
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import RealFillError
 from realfill.words import size
@@ -43,7 +43,7 @@ def findings(runs_dir: Path) -> Iterator[Finding]:
             mend = f"install again with: {sys.executable} -m pip install -r requirements.txt"
             yield Finding(name, False, f"{error}; {mend}")
     yield _disk(runs_dir)
-    names = options.examples()
+    names = [example.name for example in examples.examples()]
     yield Finding(
         "examples", bool(names), f"Try: realfill complete --example {names[0]}" if names else "None installed."
     )

@@ -10,6 +10,7 @@ import typer
 
 from realfill import config as settings
 from realfill import queue
+from realfill.benchmark import commands as benchmark
 from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
 from realfill.options import Options, run_folder, scene_of, with_options
@@ -99,6 +100,39 @@ def export(
 
 
 @app.command()
+def draft(
+    scene: SceneArgument = None,
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .png, .jpg, .tif or .webp file.")],
+    example: ExampleOption = None,
+    matcher: Annotated[
+        str, typer.Option(help="loftr or aliked find more points than sift alone, and take longer.")
+    ] = "sift",
+    matcher_weights: Annotated[Path | None, typer.Option(help="A file with the matcher's weights.")] = None,
+    confidence: Annotated[
+        Path | None, typer.Option(help="A .png for the confidence map: white = the references vouch for it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill the hole from the references by geometry alone, in seconds and without a model."""
+    from realfill import draft as drafts
+    from realfill import exporting
+
+    source = scene_of(scene, example)
+    if source is None:
+        raise OptionError("Give a scene folder or --example NAME.")
+    exporting.check_name(out)
+    weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
+    chosen = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
+    found = drafts.write(source, out, chosen, confidence=confidence)
+    if as_json:
+        _put({"result": str(out), **found})
+    else:
+        says = found["reason"] or f"the references vouch for {found['vouched']:.0%} of the hole"
+        typer.echo(f"{out}  {says}  {duration(found['seconds'])}")
+
+
+@app.command()
 def bases(as_json: JsonOption = False) -> None:
     """List the pretrained models by name, and which of them are on this machine."""
     from realfill import backbones
@@ -170,6 +204,9 @@ def worker(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     server.work(lambda sentence: typer.echo(sentence, err=True))
+
+
+benchmark.register(app)
 
 
 def _quiet() -> None:

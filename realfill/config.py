@@ -62,8 +62,40 @@ class TrainConfig(_Stage):
     crop: float = Field(
         0.4, gt=0, le=1, description="Smallest training crop, as a share of the largest that fits the photo."
     )
+    guided: Rate = Field(
+        0.0,
+        description="Share of the items drawn from references warped into the target's frame; needs guide.draft.",
+    )
+    aware: Rate = Field(
+        0.5, description="Share of those items that hide just what the target's hole hides; the others as the paper."
+    )
     checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, le=1000, description="How many checkpoints are kept.")
+    keep_checkpoints: int = Field(
+        2, ge=1, le=1000, description="How many checkpoints are kept; seeds can be made from each of them."
+    )
+    preview_every: int = Field(
+        0, ge=0, le=100_000, description="Steps between small previews of one seed while it trains; 0 makes none."
+    )
+
+
+class GuideConfig(_Stage):
+    """What the references' geometry adds to the fill (docs/geometry.md); all off is the paper."""
+
+    draft: bool = Field(
+        False, description="Make the instant draft by geometry and put it among the candidates; all below needs it."
+    )
+    warm: Rate = Field(0.0, description="Share of the seeds that start from the draft instead of pure noise.")
+    strength: Rate = Field(
+        0.5, description="Noise from which vouched-for parts of the draft are redone; 1 forgets the draft, 0 keeps it."
+    )
+    guess: Rate = Field(
+        1.0, description="Noise from which invented parts are redone; below 1 they begin from plain inpainting."
+    )
+    known: bool = Field(False, description="Show vouched-for parts of the draft to the model as if they were known.")
+    bound: Rate = Field(
+        0.0, description="How far vouched-for parts are held to the draft after sampling; 1 keeps them exactly."
+    )
+    detail: bool = Field(True, description="Add the draft's detail where the fill is enlarged for the target.")
 
 
 class SampleConfig(_Stage):
@@ -80,6 +112,9 @@ class SampleConfig(_Stage):
         1.0, ge=0.0, le=30.0, description="Classifier-free guidance; 1 switches it off, as in the paper."
     )
     batch: int = Field(0, ge=0, le=256, description="Seeds made at once; 0 takes as many as memory allows.")
+    checkpoint: int = Field(
+        0, ge=0, le=100_000, description="Step of the checkpoint that fills in; 0 takes the finished adapter."
+    )
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -106,6 +141,9 @@ class ExportConfig(_Stage):
         description="Width in target pixels of the known border that is blended; 0 changes no known pixel.",
     )
     quality: int = Field(95, ge=1, le=100, description="JPEG and lossy WebP quality.")
+    match_colour: bool = Field(
+        False, description="Shift the filled-in colours smoothly so that they meet the known ones at the seam."
+    )
 
 
 class Config(_Stage):
@@ -120,6 +158,7 @@ class Config(_Stage):
     variants: bool = Field(False, description="Scene variants: a blank canvas, everything is generated (§5.2).")
     fit: FitConfig = FitConfig()
     train: TrainConfig = TrainConfig()
+    guide: GuideConfig = GuideConfig()
     sample: SampleConfig = SampleConfig()
     select: SelectConfig = SelectConfig()
     export: ExportConfig = ExportConfig()
@@ -144,6 +183,7 @@ PRESETS: Mapping[PresetName, Config] = {
             learning_rate_unet=1e-3,
             learning_rate_text=2e-4,
         ),
+        guide=GuideConfig(draft=True, warm=1.0, strength=0.2, guess=0.5, known=True, bound=1.0),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
 }

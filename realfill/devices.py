@@ -4,6 +4,7 @@ Also the processes of `accelerate launch`: which one writes, and how all agree t
 """
 
 import functools
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,22 @@ def describe(name: str) -> Device:
         total = torch.mps.recommended_max_memory()
         return Device(name, "Apple GPU", total - torch.mps.current_allocated_memory(), total)
     return Device(name, f"CPU, threads: {torch.get_num_threads()}", int(memory.available), int(memory.total))
+
+
+def used(name: str) -> int:
+    """The most bytes that this process has used so far: of the GPU's memory there, else of the computer's."""
+    import torch
+
+    if name.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(name if ":" in name else 0))
+    if name == "mps":
+        return int(torch.mps.driver_allocated_memory())
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def default_base(name: str) -> str:

@@ -72,6 +72,11 @@ def encode_png(pixels: Pixels) -> bytes:
     return data.tobytes()
 
 
+def encode_lossless(original: Original) -> bytes:
+    """A PNG of every value of `original`, with its profile and EXIF and without the mark: for what is no result."""
+    return _png(original, None)
+
+
 def _xmp(record: Mapping[str, Any]) -> bytes:
     text = json.dumps(record, sort_keys=True)  # ASCII only, so no character that XML forbids
     if len(text) > _RECORD_BYTES:
@@ -79,10 +84,10 @@ def _xmp(record: Mapping[str, Any]) -> bytes:
     return _XMP.format(source=SOURCE_TYPE, record=escape(text)).encode()
 
 
-def _png(original: Original, xmp: bytes) -> bytes:
+def _png(original: Original, xmp: bytes | None) -> bytes:
     data = encode_png(original.pixels)
     header, rest = data[:33], data[33:]  # signature and IHDR, then the others
-    chunks = [_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp)]
+    chunks = [] if xmp is None else [_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp)]
     if original.icc_profile:
         chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(original.icc_profile)))
     if original.exif:

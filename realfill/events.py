@@ -37,6 +37,14 @@ class TrainStep:
     learning_rate_unet: float
     learning_rate_text: float
     seconds: float
+    memory: int = 0  # most bytes in use so far, on the device or, on the CPU, by the process; 0: not known
+
+
+@dataclass(frozen=True)
+class PreviewReady:
+    """A small picture of one seed, made after `step` steps of training, lies in the run folder."""
+
+    step: int
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,12 @@ class Failed:
     resumable: bool
 
 
-Event = StageStarted | StageDone | TrainStep | SeedReady | SeedScored | Notice | Failed
+Event = StageStarted | StageDone | TrainStep | PreviewReady | SeedReady | SeedScored | Notice | Failed
 Report = Callable[[Event], None]
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (StageStarted, StageDone, TrainStep, SeedReady, SeedScored, Notice, Failed)
+    kind.__name__: kind
+    for kind in (StageStarted, StageDone, TrainStep, PreviewReady, SeedReady, SeedScored, Notice, Failed)
 }
 
 

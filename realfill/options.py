@@ -10,11 +10,10 @@ from typing import Annotated, Any, cast
 import typer
 
 from realfill import config as settings
+from realfill import examples
 from realfill.config import Config, PresetName
 from realfill.errors import OptionError
 from realfill.runs import Run
-
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "scenes"
 
 
 @dataclass(frozen=True)
@@ -107,16 +106,7 @@ def scene_of(scene: Path | None, example: str | None) -> Path | None:
         return scene
     if scene is not None:
         raise OptionError("Give a scene folder or --example, not both.")
-    found = EXAMPLES / example
-    if example not in examples():
-        there = ", ".join(examples()) or f"none; put scene folders into {EXAMPLES}"
-        raise OptionError(f"There is no example '{example}'; the examples are: {there}.")
-    return found
-
-
-def examples() -> list[str]:
-    """The names of the example scenes that are installed."""
-    return sorted(item.name for item in EXAMPLES.iterdir() if (item / "target").is_dir()) if EXAMPLES.is_dir() else []
+    return examples.find(example).folder
 
 
 def run_folder(run: Path | None, scene: Path | None) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realfill import config as settings
-from realfill import devices, exporting, files, ranking
+from realfill import devices, exporting, files, previews, ranking
 from realfill import scene as scenes
 from realfill.config import Config
 from realfill.events import STAGES, Report, SeedReady, Stage
@@ -97,23 +97,51 @@ def prepare(work: Session) -> None:
         )
         if warning := scenes.enlargement_notice(fit):
             work.say(warning)
+    if work.run.config.guide.draft:
+        if work.processes.main and not (work.run.draft_folder / "draft.json").exists():
+            _draft(work)
+        work.processes.wait()
+
+
+def _draft(work: Session) -> None:
+    """Fills the hole by geometry (docs/geometry.md) and says how far the references vouch for it."""
+    from realfill import draft, drafts, matching
+
+    run, scene = work.run, work.scene
+    with work.stage("prepare", 1):
+        matcher, _ = matching.load_or_sift(run.config.select, work.processes.device(work.device))
+        made = draft.make(scene, matcher)
+        drafts.save(run.draft_folder, made)
+        files.write_bytes(run.folder / "confidence.png", drafts.overlay(made, scene.hole, longest=1024))
+    if made.reason:
+        work.say(f"{made.reason} The fill goes on without geometry.")
+    else:
+        work.say(f"The references show {drafts.covered(made, scene.hole):.0%} of the hole by geometry alone.")
 
 
 def train(work: Session) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
-    from realfill import adapters, checkpoints, training
+    from realfill import adapters, checkpoints, guidance, training
 
     run, wanted = work.run, work.run.config.train
     if run.trained:
         return
+    preview = previews.Maker(work)
     seconds: list[float] = []
     with work.stage("train", wanted.steps, max(checkpoints.steps(run.checkpoints), default=0)):
         steps = training.train(
-            work.backbone, work.scene, work.fit, wanted, seed=run.config.seed, folder=run.checkpoints
+            work.backbone,
+            work.scene,
+            work.fit,
+            wanted,
+            seed=run.config.seed,
+            folder=run.checkpoints,
+            guides=guidance.guides(work.draft, work.scene, work.fit) if wanted.guided else (),
         )
         with closed(steps):
             for step in steps:
-                work.report(step)
+                work.report(dataclasses.replace(step, memory=devices.used(work.device)))
+                preview.after(step.step)
                 seconds.append(step.seconds)
                 if len(seconds) == _TIMED and (left := step.total - step.step) > _TIMED:
                     each = statistics.median(seconds)
@@ -122,18 +150,20 @@ def train(work: Session) -> None:
         if work.processes.main:
             with files.new_folder(run.lora) as folder:
                 adapters.save_lora(work.backbone, folder)
+            run.record(adapter_steps=wanted.steps)
         work.trained()
 
 
 def sample(work: Session) -> None:
     """Fills the hole once for each seed that has no picture yet (§3.4)."""
-    from realfill import sampling
+    from realfill import guidance, sampling
+    from realfill.seeds import DRAFT
 
     run, wanted = work.run, work.run.config.sample
-    made = {**wanted.model_dump(mode="json", exclude={"seeds", "batch"}), "prompt": run.config.train.prompt}
-    if run.read("seeds/made") != made:  # pictures of other settings would be ranked among the new ones
-        run.forget("scores.json", "result.json", *(f"seeds/{run.seed_path(seed).name}" for seed in run.seeds_done()))
-        run.write("seeds/made", made)
+    ranking.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
+    given = guidance.guidance(work.draft, work.scene, work.fit)
+    if given is not None:
+        run.write_seed(DRAFT, given.photo)
     seeds = list(dict.fromkeys(wanted.seeds))
     there = set(run.seeds_done())
     missing = [seed for seed in seeds if seed not in there]
@@ -142,7 +172,14 @@ def sample(work: Session) -> None:
     done = len(seeds) - len(missing)
     with work.stage("sample", len(seeds), done):
         candidates = sampling.sample(
-            work.adapted(), work.scene, work.fit, wanted, prompt=run.config.train.prompt, seeds=missing
+            work.adapted(),
+            work.scene,
+            work.fit,
+            wanted,
+            prompt=run.config.train.prompt,
+            seeds=missing,
+            guide=run.config.guide,
+            given=given,
         )
         with closed(candidates):
             last = time.monotonic()

@@ -5,6 +5,8 @@
     scene/         the inputs as given, normalised
     events.jsonl   what happened, append only
     checkpoints/   lora/   seeds/000017.png   scores.json   result.png   result.json (what made result.png)
+    previews/000100.png (one seed after so many steps)   matches/000017.json (what a seed's count is made of)
+    earlier/1/     seeds and scores that other settings made before
     log.txt        what a worker's process wrote; state.json, lock, stop: see states.py
 
 Everything is written to a temporary name, synced and renamed, so a kill between any two writes leaves a run
@@ -17,6 +19,7 @@ import importlib.metadata
 import json
 import os
 import secrets
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +27,9 @@ from typing import Any, Literal
 import numpy as np
 
 from realfill import config as settings
-from realfill import files, scene
+from realfill import files, scene, seeds
 from realfill.config import Config
-from realfill.errors import RunError
+from realfill.errors import OptionError, RunError
 from realfill.images import Photo, read_photo, save_photo
 from realfill.states import Workplace
 
@@ -36,7 +39,8 @@ Notes = Literal["scores", "result", "seeds/made"]
 
 # Settings that decide what training makes; the others of these groups only decide how it is carried out.
 _TRAINING = ("base", "seed", "variants", "fit.", "train.")
-_NEUTRAL = ("train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints")
+_NEUTRAL = ("train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints", "train.preview_every")
+_LABELS = threading.RLock()  # the page's handlers label one run from several threads
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _OURS = ("scene", "lock", "state.json", "labels.json", "log.txt", "stop")
 
@@ -80,9 +84,8 @@ class Run(Workplace):
                 files.remove_folder(folder / "scene")
                 scene.store(folder / "scene", source, variants=config.variants)
             scene.load(folder / "scene", variants=config.variants)
-            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             plain = config.model_dump(mode="json")
-            data = {"schema": SCHEMA, "created": created, "config": plain, "versions": versions()}
+            data = {"schema": SCHEMA, "created": now(), "config": plain, "versions": versions()}
             files.write_json(folder / "run.json", data)
         return data
 
@@ -125,12 +128,18 @@ class Run(Workplace):
     def update(self, config: Config) -> None:
         """Takes other settings for what comes after training; those of training must stay as they are.
 
+        Only more steps are welcome: training then goes on from its newest checkpoint, and the adapter and the
+        seeds of before stay until the new ones are there.
+
         Raises:
             RunError: a setting that decides the training differs.
         """
         old, new = flat(self.config), flat(config)
         for name, value in new.items():
-            if old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL:
+            if name == "train.steps" and value > old[name]:
+                if self.lora.is_dir() and self.fact("adapter_steps") is None:
+                    self.record(adapter_steps=old[name])
+            elif old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL:
                 raise RunError(
                     f"The run in {self.folder} was started with {name} = {old[name]}, not {value}; "
                     "give a new folder with --run, or leave that setting out."
@@ -166,10 +175,31 @@ class Run(Workplace):
         seed = (files.read_json(self.folder / "labels.json") or {}).get("seed")
         return seed if isinstance(seed, int) else None
 
-    def label(self, **labels: str | int | None) -> None:
-        """Sets `name` or `seed`; None takes it back."""
+    @property
+    def starred(self) -> list[int]:
+        """Seeds that a person marked as good, ascending."""
+        return self._marked("starred")
+
+    @property
+    def hidden(self) -> list[int]:
+        """Seeds that a person does not want to see, ascending."""
+        return self._marked("hidden")
+
+    def mark(self, seed: int, kind: Literal["starred", "hidden"], on: bool) -> None:
+        """Sets or takes back a person's mark on a seed."""
+        with _LABELS:
+            marked = set(self._marked(kind)) - {seed} | ({seed} if on else set())
+            self.label(**{kind: sorted(marked)})
+
+    def _marked(self, kind: str) -> list[int]:
+        found = (files.read_json(self.folder / "labels.json") or {}).get(kind)
+        return sorted(seed for seed in found if isinstance(seed, int)) if isinstance(found, list) else []
+
+    def label(self, **labels: str | int | list[int] | None) -> None:
+        """Sets `name`, `seed` or a list of seeds; None takes it back."""
         path = self.folder / "labels.json"
-        files.write_json(path, {**(files.read_json(path) or {}), **labels})
+        with _LABELS:
+            files.write_json(path, {**(files.read_json(path) or {}), **labels})
 
     # ── what exists ──
 
@@ -190,8 +220,28 @@ class Run(Workplace):
 
     @property
     def trained(self) -> bool:
-        """Whether the adapter is finished."""
-        return self.lora.is_dir()
+        """Whether the adapter is finished, after as many steps as are asked for."""
+        return self.lora.is_dir() and self.adapter_steps >= self.config.train.steps
+
+    @property
+    def adapter_steps(self) -> int:
+        """After how many steps the adapter in `lora` was made."""
+        known = self.fact("adapter_steps")
+        return known if isinstance(known, int) else self.config.train.steps
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps of the checkpoints, oldest first; each of them can fill in the hole."""
+        found = [item for item in _items(self.checkpoints) if item.name.isdecimal() and item.is_dir()]
+        return sorted(int(item.name) for item in found)
+
+    def previews(self) -> list[tuple[int, Path]]:
+        """Step and file of the small pictures that training left, oldest first."""
+        found = [item for item in _items(self.folder / "previews") if item.suffix == ".png" and item.stem.isdecimal()]
+        return sorted((int(item.stem), item) for item in found if _whole_png(item))
+
+    def matches_path(self, seed: int) -> Path:
+        """Where the points that a seed's count is made of lie, where they were kept."""
+        return self.folder / "matches" / f"{seed:06d}.json"
 
     @property
     def result(self) -> Path:
@@ -200,12 +250,32 @@ class Run(Workplace):
 
     def seed_path(self, seed: int) -> Path:
         """Where a seed's picture at working size lies or will lie."""
-        return self.folder / "seeds" / f"{seed:06d}.png"
+        return self.folder / "seeds" / ("draft.png" if seed == seeds.DRAFT else f"{seed:06d}.png")
 
     def seeds_done(self) -> list[int]:
         """Seeds that have a whole picture, ascending; an empty or cut file counts as missing."""
-        found = [item for item in _items(self.folder / "seeds") if item.suffix == ".png" and item.stem.isdecimal()]
-        return sorted(int(item.stem) for item in found if _whole_png(item))
+        found = {item.stem: item for item in _items(self.folder / "seeds") if item.suffix == ".png"}
+        numbers = {
+            seeds.DRAFT if stem == "draft" else int(stem): item for stem, item in found.items() if _is_seed(stem)
+        }
+        return sorted(seed for seed, item in numbers.items() if _whole_png(item))
+
+    def seeds_wanted(self) -> list[int]:
+        """Seeds that the run asks for, and the draft where there is one."""
+        draft = [seeds.DRAFT] if self.config.guide.draft and self.seed_path(seeds.DRAFT).exists() else []
+        return list(dict.fromkeys([*draft, *self.config.sample.seeds]))
+
+    def kind(self, seed: int) -> str:
+        """What a seed starts from: "draft" is geometry alone, "guided" began from it, "" from pure noise."""
+        if seed == seeds.DRAFT:
+            return "draft"
+        warm = self.config.guide.draft and seeds.is_warm(seed, self.config.guide.warm)
+        return "guided" if warm and self.seed_path(seeds.DRAFT).exists() else ""
+
+    @property
+    def draft_folder(self) -> Path:
+        """The draft by geometry, for drafts.load; appears as a whole."""
+        return self.folder / "draft"
 
     def write_seed(self, seed: int, photo: Photo) -> None:
         """Stores a seed's picture (H, W, 3), atomically."""
@@ -241,13 +311,35 @@ def new_folder(runs_dir: Path) -> Path:
     return runs_dir / f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(16)}"
 
 
+def now() -> str:
+    """This moment, as run.json has it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def seconds(moment: str) -> float:
+    """A moment of run.json in seconds since 1970.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return datetime.datetime.fromisoformat(moment).timestamp()
+
+
+def folders(runs_dir: Path) -> list[Path]:
+    """The folders of all runs in a folder of runs, by name; none is opened."""
+    return [item for item in _items(runs_dir) if not item.name.startswith(".") and (item / "run.json").is_file()]
+
+
+def opened(folder: Path) -> Run | None:
+    """The run in a folder; None where it does not open."""
+    with contextlib.suppress(RunError, ValueError, OptionError):
+        return Run.open(folder)
+    return None
+
+
 def listing(runs_dir: Path) -> list[Run]:
     """All runs that open in a folder of runs, newest first; others are passed over."""
-    runs = []
-    for item in _items(runs_dir):
-        if (item / "run.json").is_file() and not item.name.startswith("."):
-            with contextlib.suppress(RunError, ValueError):
-                runs.append(Run.open(item))
+    runs = [run for run in map(opened, folders(runs_dir)) if run is not None]
     return sorted(runs, key=lambda run: (str(run.fact("created")), run.folder.name), reverse=True)
 
 
@@ -277,6 +369,10 @@ def _same_scene(run: Run, source: Path) -> bool:
     pairs = [(mine.original.pixels, given.original.pixels), (mine.hole, given.hole)]
     pairs += zip(mine.references, given.references, strict=False)
     return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _is_seed(stem: str) -> bool:
+    return stem.isdecimal() or stem == "draft"
 
 
 def _whole_png(path: Path) -> bool:

@@ -116,16 +116,27 @@ def enlargement_notice(fit: Fit) -> str | None:
 def pictures(folder: Path) -> list[Path]:
     """The files of a folder that should be pictures, in natural order (2 before 10); no dotfiles or sidecars."""
     found = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
-    return sorted(found, key=lambda path: _natural(path.name))
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def hole_of(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
+    """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
+
+    Raises:
+        SceneError: the mask's file is not a picture that can be used.
+    """
+    name = mask.name if isinstance(mask, Path) else "The mask"
+    return _at_size(_painted(mask, target), (target.height, target.width), name)
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """The key that sorts file names as people count: 2 before 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
 
 
 def _is_sidecar(path: Path) -> bool:
     return path.name.startswith(".") or path.suffix.lower() in SIDECARS
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
 
 
 def _find(folder: Path) -> _Inputs:
@@ -219,7 +230,7 @@ def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole,
         notices: list[str] = []
     else:
         name = mask.name if isinstance(mask, Path) else "The mask"
-        hole, notices = _at_size(_painted(mask, original), size, name)
+        hole, notices = hole_of(mask, original)
     if not hole.any():
         raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
     if hole.all():

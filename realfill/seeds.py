@@ -9,6 +9,8 @@ from enum import IntEnum
 
 import numpy as np
 
+DRAFT = -1  # stands among the seeds for the draft by geometry, which no random number makes
+
 
 class Stream(IntEnum):
     """Independent streams under one seed, so that adding a draw to one never shifts another."""
@@ -29,3 +31,8 @@ def key(*parts: int) -> int:
 def rng(*parts: int) -> np.random.Generator:
     """A numpy generator for the key `parts`."""
     return np.random.default_rng(key(*parts))
+
+
+def is_warm(seed: int, share: float) -> bool:
+    """Whether a seed starts from the draft: an even `share` of all seeds, the same whoever asks."""
+    return int((seed + 1) * share + 1e-9) > int(seed * share + 1e-9)

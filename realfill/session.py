@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realfill import devices, exporting, files, images, queue
+from realfill import devices, drafts, exporting, files, images, queue
 from realfill import scene as scenes
 from realfill.errors import DiskFull, Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
 from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
@@ -47,10 +47,10 @@ class Session:
             WeightsError: it cannot be had.
             RunError: the base under that name has changed since the run began.
         """
-        from realfill import backbones
+        from realfill import warm
 
         self.take_device()
-        backbone = backbones.load(self.run.config.base, device=self.processes.device(self.device))
+        backbone = warm.base(self.run.config.base, self.processes.device(self.device))
         spec = backbone.spec
         base = {"name": spec.name, "family": spec.family, "weights_hash": spec.weights_hash}
         before = self.run.fact("base")
@@ -71,17 +71,30 @@ class Session:
             self.run.record(fit={name: getattr(fit, name) for name in _FIT})
         return fit
 
+    @functools.cached_property
+    def draft(self) -> drafts.Draft | None:
+        """The run's draft by geometry; None where it is not asked for."""
+        return drafts.load(self.run.draft_folder) if self.run.config.guide.draft else None
+
     def adapted(self) -> "Backbone":
         """The backbone with the run's trained adapter in it."""
-        from realfill import adapters
+        from realfill import adapters, checkpoints, warm
 
+        step = self.run.config.sample.checkpoint
         if not self._adapted:
-            adapters.load_lora(self.backbone, self.run.lora, self.run.config.train)
+            warm.adapt(self.backbone, self.run.lora, self.run.config.train)
             self._adapted = True
+        if step:
+            warm.forget_adapter()  # what is written over it now is not the finished one any more
+            checkpoints.load_adapter(self.run.checkpoints, step, adapters.parameters(self.backbone))
         return self.backbone
 
     def trained(self) -> None:
-        """Says that the backbone carries the adapter already, having just been trained."""
+        """Says that the backbone carries the finished adapter already, having just been trained."""
+        from realfill import warm
+
+        if self.processes.main:
+            warm.adapted(self.backbone, self.run.lora, self.run.config.train)
         self._adapted = True
 
     def take_device(self) -> None:

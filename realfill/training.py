@@ -17,7 +17,7 @@ from torch import Tensor
 
 from realfill import adapters, batches, checkpoints, seeds
 from realfill.backbones import Backbone
-from realfill.batches import Batch
+from realfill.batches import Batch, Guide
 from realfill.config import TrainConfig
 from realfill.errors import Diverged, OptionError, OutOfMemory
 from realfill.events import TrainStep
@@ -27,7 +27,14 @@ from realfill.scene import Scene
 
 
 def train(
-    backbone: Backbone, scene: Scene, fit: Fit, config: TrainConfig, *, seed: int, folder: Path
+    backbone: Backbone,
+    scene: Scene,
+    fit: Fit,
+    config: TrainConfig,
+    *,
+    seed: int,
+    folder: Path,
+    guides: Sequence[Guide] = (),
 ) -> Iterator[TrainStep]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
@@ -35,6 +42,7 @@ def train(
         seed: every random number of the run derives from it.
         folder: checkpoints are kept here, the newest `config.keep_checkpoints`; one is written every
             `config.checkpoint_every` steps, at the end, and when the generator is closed.
+        guides: what geometry shows of the scene in the target's frame; empty is the paper.
 
     Raises:
         Diverged: loss or gradient is not finite; nothing is written then, so the last checkpoint stays.
@@ -53,7 +61,7 @@ def train(
     state.resume(folder)
     saved = state.step
     dropout = adapters.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
-    views = batches.prepare(scene, fit, config, cell=backbone.spec.cell)
+    views = batches.prepare(scene, fit, config, cell=backbone.spec.cell, guides=guides)
     backbone.remember(2 * config.pool)  # of every pool item the picture, and the picture with its hole blanked
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
     micro = min(config.micro_batch or len(indices), len(indices))

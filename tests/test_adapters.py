@@ -261,3 +261,18 @@ def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) ->
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="damaged"):
         adapters.load_lora(tiny, tmp_path / "all", ALL)
+
+
+@BOTH
+def test_pictures_between_two_steps_use_every_layer(tiny: Backbone, config: TrainConfig) -> None:
+    adapters.attach(tiny, config, seed=1)
+    scramble(tiny)
+    on = answer(tiny)
+    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    dropout.draw(0)
+    off = answer(tiny)
+    with adapters.all_on(tiny):
+        assert same(answer(tiny), on) == [True, True]
+    assert same(answer(tiny), off) == [True, True]
+    dropout.close()
+    assert same(answer(tiny), on) == [True, True]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from realfill import images, masks, scene
-from realfill.compositing import composite, feather_alpha, preview
+from realfill.compositing import composite, feather_alpha, match_colour, preview
 from realfill.fit import Fit
 from realfill.images import Original
 from realfill.seeds import rng
@@ -127,3 +127,79 @@ def test_the_eight_megapixel_scene_keeps_its_size_and_its_known_pixels(shared: P
     far = masks.distance_from_hole(loaded.hole) > 8
     assert np.array_equal(again.pixels[far], loaded.original.pixels[far])
     assert (again.pixels[loaded.hole] != loaded.original.pixels[loaded.hole]).mean() > 0.9
+
+
+def _scene(shift: npt.NDArray[np.float64], height: int = 90, width: int = 120) -> tuple[Any, Any]:
+    """A smooth target with texture, and the same with other colours."""
+    y, x = np.mgrid[:height, :width]
+    base = 90 + 40 * np.sin(x / 9)[..., None] * np.cos(y / 7)[..., None] + rng(1).normal(0, 6, (height, width, 3))
+    target = np.clip(base, 40, 200).astype(np.uint8)
+    return target, np.clip(target + shift, 0, 255).astype(np.uint8)
+
+
+def _hole(name: str, height: int = 90, width: int = 120) -> masks.Hole:
+    hole = np.zeros((height, width), np.bool_)
+    if name == "box":
+        hole[30:60, 40:85] = True
+    elif name == "side":
+        hole[:, 80:] = True
+    else:
+        hole[:40, :50] = True
+    return hole
+
+
+@pytest.mark.parametrize("name", ["box", "side", "corner"])
+@pytest.mark.parametrize("feather", [0, 8, 40])
+def test_a_colour_cast_goes_and_detail_stays(name: str, feather: int) -> None:
+    target, other = _scene(np.array([18.0, -12.0, 6.0]))
+    hole = _hole(name)
+    met = match_colour(target, hole, other, feather=feather)
+    near = masks.distance_from_hole(hole) <= feather
+    assert np.abs(met[near].astype(int) - target[near]).max() <= 2
+    assert np.abs(other[near].astype(int) - target[near]).max() >= 17
+
+
+def test_a_slope_of_light_is_met_at_the_seam() -> None:
+    slope = np.linspace(-20, 20, 120)[None, :, None] * np.ones((90, 1, 3))
+    target, other = _scene(slope)
+    hole = _hole("box")
+    met = match_colour(target, hole, other, feather=4)
+    assert (
+        np.abs(met[hole].astype(int) - target[hole]).mean()
+        < 1.5
+        < np.abs(other[hole].astype(int) - target[hole]).mean()
+    )
+
+
+def test_what_meets_already_stays_and_so_does_a_picture_without_border() -> None:
+    target, _ = _scene(np.zeros(3))
+    hole = _hole("box")
+    assert np.array_equal(match_colour(target, hole, target, feather=6), target)
+    everything = np.ones_like(hole)
+    assert np.array_equal(match_colour(target, everything, target[::-1], feather=6), target[::-1])
+
+
+def test_the_targets_hole_has_no_influence_on_the_colours() -> None:
+    target, other = _scene(np.array([10.0, 0.0, -10.0]))
+    hole = _hole("box")
+    painted = np.where(hole[..., None], np.uint8(255), target)
+    assert np.array_equal(match_colour(painted, hole, other, feather=5), match_colour(target, hole, other, feather=5))
+
+
+def test_colours_are_measured_only_where_something_was_generated() -> None:
+    target, other = _scene(np.array([12.0, 12.0, 12.0]))
+    hole = _hole("box")
+    covered = np.zeros_like(hole)
+    covered[25:65, 30:95] = True
+    empty = np.where(covered[..., None], other, np.uint8(0))
+    met = match_colour(target, hole, empty, feather=30, covered=covered)
+    assert np.abs(met[hole].astype(int) - target[hole]).max() <= 2
+
+
+def test_colour_match_leaves_known_pixels_bit_for_bit() -> None:
+    target, other = _scene(np.array([18.0, -12.0, 6.0]))
+    hole = _hole("corner")
+    original = Original(target, "RGB", None, "PNG", None, True)
+    made = composite(original, hole, match_colour(target, hole, other, feather=7), feather=7)
+    far = masks.distance_from_hole(hole) > 7
+    assert np.array_equal(made.pixels[far], target[far])

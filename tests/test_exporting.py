@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,57 @@ def test_the_record_says_all_that_made_it(run: Run) -> None:
     assert record["base"]["weights_hash"] == "abc"
     assert config.validate(record["config"]) == run.config
     assert record["versions"]["numpy"]
+
+
+def _unzipped(data: io.BytesIO) -> dict[str, bytes]:
+    with zipfile.ZipFile(data) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_several_pictures_in_one_zip_are_what_each_alone_is(run: Run) -> None:
+    given, packed = scene.load(run.scene_folder), io.BytesIO()
+    exporting.pictures(run, given, [9, 3], "tiff", packed)
+    found = _unzipped(packed)
+    assert list(found) == ["000009.tif", "000003.tif", "settings.json"]
+    assert found["000003.tif"] == exporting.render(run, given, 3, "tiff")
+    assert json.loads(found["settings.json"])["config"]["export"]["feather"] == 40
+
+
+def test_the_adapter_leaves_with_its_settings_and_not_before_it_is_there(run: Run) -> None:
+    with pytest.raises(RunError, match="no adapter yet"):
+        exporting.lora(run, io.BytesIO())
+    run.lora.mkdir()
+    (run.lora / "pytorch_lora_weights.safetensors").write_bytes(b"weights")
+    packed = io.BytesIO()
+    exporting.lora(run, packed)
+    found = _unzipped(packed)
+    assert found["pytorch_lora_weights.safetensors"] == b"weights"
+    assert json.loads(found["settings.json"])["base"]["weights_hash"] == "abc"
+
+
+def test_a_packed_project_opens_elsewhere(run: Run, tmp_path: Path) -> None:
+    run.label(name="Grandmother's garden")
+    (run.folder / "log.txt").write_text("/home/me")
+    (tmp_path / "secret").write_text("secret")
+    (run.folder / "link").symlink_to(tmp_path / "secret")
+    packed = io.BytesIO()
+    exporting.project(run, packed)
+    found = _unzipped(packed)
+    assert not {"log.txt", "lock", "stop", "link"} & found.keys()
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    again = Run.open(tmp_path / "elsewhere")
+    assert (again.name, again.config, again.seeds_done()) == (run.name, run.config, [3, 5, 9])
+    assert np.array_equal(scene.load(again.scene_folder).hole, scene.load(run.scene_folder).hole)
+
+
+def test_matching_colours_is_done_where_it_is_asked_for(run: Run) -> None:
+    given = scene.load(run.scene_folder)
+    plain = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
+    export = run.config.export.model_copy(update={"match_colour": True})
+    run.update(run.config.model_copy(update={"export": export}))
+    met = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
+    far = masks.distance_from_hole(given.hole) > 40
+    assert np.array_equal(met[far], plain[far])
+    assert (plain[given.hole] == 200).all() and met[given.hole].mean() < 195  # the target is darker than the grey

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from realfill import config, options
+from realfill import config, examples, options
 from realfill.errors import OptionError, RunError
 from realfill.options import Options
 from realfill.runs import Run
@@ -64,13 +64,9 @@ def test_a_run_keeps_its_settings(tmp_path: Path, toy_scene: Path) -> None:
 
 
 def test_examples_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "EXAMPLES", tmp_path / "scenes")
-    assert options.examples() == []
-    with pytest.raises(OptionError, match="none; put scene folders"):
-        options.scene_of(None, "bowl")
-    (tmp_path / "scenes" / "bowl" / "target").mkdir(parents=True)
-    (tmp_path / "scenes" / "notes").mkdir()
-    assert options.scene_of(None, "bowl") == tmp_path / "scenes" / "bowl"
+    monkeypatch.setattr(examples, "FOLDER", tmp_path)
+    (tmp_path / "bowl" / "target").mkdir(parents=True)
+    assert options.scene_of(None, "bowl") == tmp_path / "bowl"
     with pytest.raises(OptionError, match="the examples are: bowl"):
         options.scene_of(None, "../../etc")
     with pytest.raises(OptionError, match="not both"):

@@ -39,7 +39,13 @@ def settings(tiny_base: Path) -> Config:
         "train.rank": 2,
         "train.layers": "attention",
     }
-    later = {"sample.seeds": SEEDS, "sample.steps": 2, "sample.batch": 1, "select.matcher": "sift"}
+    later = {
+        "sample.seeds": SEEDS,
+        "sample.steps": 2,
+        "sample.batch": 1,
+        "select.matcher": "sift",
+        "guide.draft": False,
+    }
     return config.make("mini", {**changes, **later})
 
 
@@ -167,7 +173,9 @@ def test_the_adapter_from_the_file_makes_the_same_pictures(done: Path) -> None:
 def test_more_seeds_cost_only_themselves(done: Path, settings: Config) -> None:
     before = _stamps(done)
     complete(done, config=config.change(settings, {"sample.seeds": "0-3"}), device="cpu")
-    assert _changed(done, before) <= {"run.json", "seeds/000003.png", "scores.json", "result.png", "result.json"}
+    assert _changed(done, before) <= {
+        *("run.json", "seeds/000003.png", "matches/000003.json", "scores.json", "result.png", "result.json")
+    }
     assert len(Run.open(done).read("scores")["seeds"]) == 4
     complete(done, config=config.change(settings, {"sample.seeds": "1"}), device="cpu")
     assert [entry["seed"] for entry in Run.open(done).read("scores")["seeds"]] == [1]
@@ -186,7 +194,8 @@ def test_other_sampling_makes_all_pictures_anew(done: Path, settings: Config) ->
 def test_other_matching_counts_anew(done: Path, settings: Config) -> None:
     before = _stamps(done)
     complete(done, config=config.change(settings, {"select.size": 128}), device="cpu")
-    assert _changed(done, before) - {"result.png", "result.json"} == {"run.json", "scores.json"}
+    points = {f"matches/00000{seed}.json" for seed in SEEDS}
+    assert _changed(done, before) - {"result.png", "result.json"} == {"run.json", "scores.json"} | points
 
 
 def test_another_feather_exports_anew(done: Path, settings: Config) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,8 @@ def test_ensure_makes_and_opens(toy_scene: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"train.steps": 6}, {"seed": 1}, {"base": "sd2"}, {"fit.context": 1.0}, {"variants": True}]
+    "change",
+    [{"train.steps": 4}, {"train.rank": 4}, {"seed": 1}, {"base": "sd2"}, {"fit.context": 1.0}, {"variants": True}],
 )
 def test_another_training_needs_another_folder(run: Run, change: dict[str, object]) -> None:
     before = (run.folder / "run.json").read_bytes()
@@ -290,3 +292,24 @@ def test_a_creation_that_was_killed_may_be_done_again(toy_scene: Path, tmp_path:
     assert killed.returncode == -9
     assert (tmp_path / "new" / "scene").exists()
     assert Run.ensure(tmp_path / "new", MINI, toy_scene).status().state == "stopped"
+
+
+def test_marks_of_a_person_are_kept_and_taken_back(run: Run) -> None:
+    run.mark(7, "starred", True)
+    run.mark(3, "starred", True)
+    run.mark(7, "hidden", True)
+    run.label(name="Garden", seed=3)
+    again = Run.open(run.folder)
+    assert (again.starred, again.hidden, again.name, again.chosen) == ([3, 7], [7], "Garden", 3)
+    again.mark(3, "starred", False)
+    assert (run.starred, run.name) == ([7], "Garden")
+
+
+def test_labels_set_at_once_by_several_threads_are_all_kept(run: Run) -> None:
+    def mark(seed: int) -> None:
+        Run.open(run.folder).mark(seed, "starred", True)
+        Run.open(run.folder).label(seed=seed)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(mark, range(40)))
+    assert run.starred == list(range(40))

@@ -96,3 +96,19 @@ def make_scene(folder: Path) -> Path:
     Image.fromarray(np.where(hole[..., None] > 0, np.uint8(255), truth)).save(folder / "target" / "target.png")
     Image.fromarray(hole).save(folder / "target" / "mask.png")
     return folder
+
+
+def make_wide_scene(folder: Path) -> Path:
+    """A target (320 x 240) and two references of one flat world, detailed enough for geometry; the truth is known."""
+    (folder / "ref").mkdir(parents=True)
+    (folder / "target").mkdir()
+    picture = world(300, 400)
+    for index, (top, left) in enumerate([(40, 60), (20, 10)]):
+        Image.fromarray(picture[top : top + 240, left : left + 320]).save(folder / "ref" / f"{index}.png")
+    truth = picture[30:270, 40:360]
+    hole = np.zeros(truth.shape[:2], np.uint8)
+    hole[90:150, 110:200] = 255
+    Image.fromarray(truth).save(folder / "target" / "gt.png")
+    Image.fromarray(np.where(hole[..., None] > 0, np.uint8(255), truth)).save(folder / "target" / "target.png")
+    Image.fromarray(hole).save(folder / "target" / "mask.png")
+    return folder

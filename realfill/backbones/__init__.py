@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,19 @@ import torch
 from realfill.backbones.base import Backbone, Condition, Spec
 from realfill.errors import OptionError, WeightsError
 
-__all__ = ["BASES", "Backbone", "Base", "Condition", "Spec", "choose_dtype", "find", "load", "load_folder", "present"]
+__all__ = [
+    "BASES",
+    "Backbone",
+    "Base",
+    "Condition",
+    "Spec",
+    "choose_dtype",
+    "find",
+    "load",
+    "load_folder",
+    "present",
+    "state",
+]
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.
@@ -89,8 +101,14 @@ def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbon
     loader = _file_loader() if place.is_file() else _folder_loader()
     if place.is_file() and place.suffix != ".safetensors":
         raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
-    backbone: Backbone = loader(place, name=base, device=device, dtype=dtype, weights_hash=_hash(place))
+    backbone: Backbone = loader(place, name=base, device=device, dtype=dtype, weights_hash=_hash(place, _state(place)))
     return backbone
+
+
+def state(base: str) -> Hashable:
+    """Names, sizes and times of a base's weight files: equal as long as nobody touches them; None: not here."""
+    place = find(base)
+    return None if place is None else _state(place)
 
 
 def load_folder(folder: Path, *, device: str = "cpu") -> Backbone:
@@ -131,12 +149,20 @@ def _file_loader() -> Callable[..., Any]:
     return stable_diffusion.load_file
 
 
+def _weight_files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
+
+
+def _state(place: Path) -> Hashable:
+    looks = [(file, file.stat()) for file in _weight_files(place)]
+    return tuple((str(file), look.st_size, look.st_mtime_ns) for file, look in looks)
+
+
 @cache
-def _hash(place: Path) -> str:
+def _hash(place: Path, state: Hashable) -> str:
     """sha256 over the names and contents of the weight files, so that a run knows what made it."""
     digest = hashlib.sha256()
-    files = [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
-    for file in files:
+    for file in _weight_files(place):
         digest.update(file.name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

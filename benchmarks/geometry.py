@@ -1,0 +1,194 @@
+"""What the references' geometry adds: `python -m benchmarks.geometry SCENES_DIR … -o DIR [--json]`.
+
+For every scene with target/gt.*: the draft by geometry, the paper's recipe and each option of the guided fill, on one
+base. All options of a scene sample from one trained adapter, except those that change training. PSNR, SSIM and the
+gradient error along the hole's border are measured on the export at the target's own size: mean over the seeds, over
+the best quarter by matches, and of the pick. Resumable: the runs lie in DIR. Tables go to DIR/table.md, a contact
+sheet of every scene to DIR/<scene>.jpg.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.draft import seam_error, ssim
+from benchmarks.scenes import psnr, telea
+from realfill import compositing, config, devices, exporting, images
+from realfill import scene as scenes
+from realfill.images import Photo
+from realfill.pipeline import complete
+from realfill.runs import Run
+from realfill.scene import Scene
+from realfill.seeds import DRAFT
+
+OFF = {"guide.draft": False, "train.guided": 0.0}
+ON = {**OFF, "guide.draft": True}
+FREE = {"guide.guess": 1.0, "guide.known": False, "guide.bound": 0.0}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "paper": OFF,
+    "warm start": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.3},
+    "+ shown as known": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.3, "guide.known": True},
+    "+ bound": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.2, "guide.known": True, "guide.bound": 1.0},
+    "all": {},  # the preset as it is
+    "target views": {**OFF, "guide.draft": True, "guide.warm": 0.0, "train.guided": 0.4, "train.aware": 0.5},
+}  # fmt: skip
+
+
+def composite(run: Run, scene: Scene, seed: int) -> Photo:
+    """The export of a seed at the target's own size, before it is encoded."""
+    fit = exporting.fit_of(run)
+    assert fit is not None
+    generated = np.where(fit.covered()[..., None], exporting.enlarged(run, scene, seed, fit), scene.target)
+    wanted = run.config.export
+    if wanted.match_colour:
+        generated = compositing.match_colour(
+            scene.target, scene.hole, generated, feather=wanted.feather, covered=fit.covered()
+        )
+    return images.to_photo(compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather))
+
+
+def numbers(picture: Photo, scene: Scene) -> dict[str, float]:
+    """PSNR and SSIM in the hole, and the border's gradient error."""
+    assert scene.truth is not None
+    return {
+        "psnr": psnr(picture, scene.truth, scene.hole),
+        "ssim": ssim(picture, scene.truth, scene.hole),
+        "seam": seam_error(picture, scene.truth, scene.hole),
+    }
+
+
+def measure(run: Run, scene: Scene) -> dict[str, Any]:
+    """Mean, top quarter and pick of a finished run's seeds; the draft among them counts only as a pick."""
+    ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
+    each = {seed: numbers(composite(run, scene, seed), scene) for seed in ranked}
+    own = [seed for seed in ranked if seed != DRAFT]
+    groups = {"mean": own, "top_quarter": own[: max(1, len(own) // 4)], "pick": ranked[:1]}
+    found: dict[str, Any] = {
+        group: {name: float(np.mean([each[seed][name] for seed in members])) for name in ("psnr", "ssim", "seam")}
+        for group, members in groups.items()
+    }
+    if DRAFT in each:
+        found["draft"] = each[DRAFT]
+    return {**found, "picked": "draft" if ranked[0] == DRAFT else ranked[0]}
+
+
+def options_of(args: argparse.Namespace) -> Iterator[tuple[str, config.Config]]:
+    """Names and settings of the options that are asked for."""
+    common = {"base": args.base, "sample.seeds": args.seeds, **dict(change.split("=", 1) for change in args.set)}
+    for name, changes in OPTIONS.items():
+        if not args.option or name in args.option:
+            yield name, config.make(args.preset, {**common, **changes})
+
+
+def run_of(folder: Path, place: Path, settings: config.Config, device: str) -> tuple[Run, float]:
+    """A finished run; its training is taken from the scene's other runs where it is the same."""
+    began = time.monotonic()
+    trained = place.parent / f"trained-{settings.train.guided:g}"
+    if not (place / "run.json").exists():
+        complete(trained, scene=folder, config=settings, device=device, until="train")
+        shutil.copytree(trained, place, ignore=shutil.ignore_patterns("seeds", "scores.json", "matches", "result*"))
+    complete(place, config=settings, device=device)
+    return Run.open(place), time.monotonic() - began
+
+
+def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """One scene's numbers, by option."""
+    scene = scenes.load(folder)
+    row: dict[str, Any] = {"scene": folder.name, "options": {}}
+    plain = telea(scene)
+    pictures: dict[str, Photo] = {"target": scene.target, "telea": plain}
+    if scene.truth is not None:
+        row["telea"] = numbers(plain, scene)
+        pictures = {"truth": scene.truth, **pictures}
+    for name, settings in options_of(args):
+        sys.stderr.write(f"  {name}\n")
+        run, seconds = run_of(folder, args.out / folder.name / name.replace(" ", "-"), settings, args.device)
+        if DRAFT in run.seeds_done() and "draft" not in pictures:
+            pictures["draft"] = composite(run, scene, DRAFT)
+        seeds = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
+        pictures[name] = composite(run, scene, seeds[0])
+        if scene.truth is not None:
+            row["options"][name] = {**measure(run, scene), "seconds": seconds}
+    sheet(pictures, scene, args.out / f"{folder.name}.jpg")
+    return row
+
+
+def sheet(pictures: dict[str, Photo], scene: Scene, path: Path) -> None:
+    """The pictures side by side with their names, 320 px wide each."""
+    height = round(320 * scene.target.shape[0] / scene.target.shape[1])
+    tiles = []
+    for name, picture in pictures.items():
+        tile = cv2.resize(picture, (320, height), interpolation=cv2.INTER_AREA)
+        cv2.putText(tile, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 4, cv2.LINE_AA)
+        cv2.putText(tile, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
+        tiles.append(tile)
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % 4)
+    rows = [np.concatenate(tiles[start : start + 4], 1) for start in range(0, len(tiles), 4)]
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line for each scene, PSNR of top quarter (mean), then the border's error, by option."""
+    known = [row for row in rows if "telea" in row]
+    names = [name for name in OPTIONS if any(name in row["options"] for row in known)]
+    head = " | ".join(names)
+    lines = [f"| scene | Telea | draft | {head} | pick of all |", "|---" * (len(names) + 4) + "|"]
+    borders = [f"| scene | draft | {head} |", "|---" * (len(names) + 2) + "|"]
+    for row in known:
+        draft = next((one["draft"] for one in row["options"].values() if "draft" in one), None)
+        cells = [_cell(row["options"].get(name)) for name in names]
+        seams = [
+            f"{row['options'][name]['top_quarter']['seam']:.2f}" if name in row["options"] else "" for name in names
+        ]
+        last = row["options"].get("all")
+        pick = "" if last is None else f"{last['pick']['psnr']:.2f} ({last['picked']})"
+        shown = "held back" if draft is None else f"{draft['psnr']:.2f} / {draft['ssim']:.3f}"
+        lines.append(f"| {row['scene']} | {row['telea']['psnr']:.2f} | {shown} | {' | '.join(cells)} | {pick} |")
+        border = "" if draft is None else f"{draft['seam']:.2f}"
+        borders.append(f"| {row['scene']} | {border} | {' | '.join(seams)} |")
+    return "\n".join(lines) + "\n\n" + "\n".join(borders) + "\n"
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    best, mean = found["top_quarter"], found["mean"]
+    return f"{best['psnr']:.2f} / {best['ssim']:.3f} ({mean['psnr']:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", type=Path, nargs="+", help="folders of scenes")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--base", default="mini")
+    parser.add_argument("--preset", default="mini", choices=list(config.PRESETS))
+    parser.add_argument("--seeds", default="0-7")
+    parser.add_argument("--option", action="append", default=[], choices=list(OPTIONS))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--only", action="append", default=[], metavar="SCENE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for folder in sorted(path for root in args.scenes for path in root.iterdir() if (path / "target").is_dir()):
+        if not args.only or folder.name in args.only:
+            sys.stderr.write(f"{folder.name}\n")
+            rows.append(scene_row(folder, args))
+            (args.out / "table.md").write_text(table(rows))
+            (args.out / "rows.json").write_text(json.dumps(rows))
+    sys.stdout.write(table(rows))
+    if args.json:
+        sys.stdout.write(json.dumps({"device": devices.choose(args.device), "command": sys.argv, "rows": rows}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Speed at full size on one GPU: `python -m benchmarks.gpu [--json] [--only train,ways,sample,vae,match]`.
+
+Stable Diffusion 2 inpainting's architecture with random weights, 512 px, nothing downloaded, at most ten minutes.
+First checks that losses, gradients, pictures and matches are the plain path's within stated tolerances, then times:
+
+train    a step of batch 4 and 16 of `realfill.training.train`, against the loop of `benchmarks/stock_loop.py` in fp32
+         and under bf16 autocast
+ways     the U-Net's step in the ways of `benchmarks/step_variants.py`, each alone and together
+sample   64 seeds x 25 and x 200 steps
+vae      encode and decode
+match    LoFTR 64 x 5 pairs, against one pair at a time
+
+Rows are printed as they come; each section has a share of `--minutes`. The exit code is 1 where a check failed.
+`--scale tiny` runs the whole script on a CPU in a minute, its times mean nothing.
+"""
+
+import argparse
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import diffusers
+import torch
+
+from benchmarks import fullsize
+from benchmarks.filling import sample_section, vae_section
+from benchmarks.pairing import Pairs, match_section
+from benchmarks.speed import Case, headline, train_section
+from benchmarks.step_variants import ways_section
+from benchmarks.timing import Report
+from realfill import backbones, config, devices
+
+SHARES = {"train": 0.42, "ways": 0.26, "sample": 0.2, "vae": 0.04, "match": 0.08}  # of the time
+ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counted by torch's FlopCounterMode
+TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same)
+
+
+def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
+    """What is measured at a scale."""
+    parts, full = fullsize.SCALES[scale], scale == "full"
+    scene, fit = fullsize.scene(folder, parts.pixels)
+    return Case(
+        device=device,
+        dtype=backbones.choose_dtype(device),
+        pipeline=lambda dtype: fullsize.pipeline(parts, device=device, dtype=dtype),
+        scene=scene,
+        fit=fit,
+        preset=config.PRESETS["paper"],
+        batches=(4, 16) if full else (2, 4),
+        pool=256,
+        fills=(("dpm++", 25), ("ddpm", 200)) if full else (("dpm++", 2), ("ddpm", 3)),
+        seeds=64 if full else 4,
+        stock_seeds=16 if full else 2,
+        calls=24 if full else 2,
+        warm=8 if full else 1,
+        cell=2 ** (len(parts.vae["block_out_channels"]) - 1),
+        words=parts.unet["cross_attention_dim"],
+        tflop=ITEM_TFLOP if full else 0.0,
+        tflops=tflops,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the sections asked for; the exit code."""
+    args = _parser().parse_args(argv)
+    only = args.only.split(",") if args.only else list(SHARES)
+    if unknown := set(only) - set(SHARES):
+        _parser().error(f"there is no section {', '.join(sorted(unknown))}; the sections are {', '.join(SHARES)}")
+    device = devices.choose(args.device)
+    if device == "cpu" and args.scale == "full":
+        _parser().error("full size needs a GPU (a step takes minutes on a CPU); --scale tiny tries the script")
+    tiny = args.scale == "tiny"
+    title = devices.describe(device).title
+    sys.stdout.write(f"{title}, torch {torch.__version__}, diffusers {diffusers.__version__}, {args.scale}\n")
+    pairs = Pairs(device, 64, 2, 2, 2, small=True) if tiny else Pairs(device, weights=args.matcher_weights)
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder:
+        whole = case(args.scale, device, Path(folder) / "scene", args.tflops)
+        work = {
+            "train": partial(train_section, whole, report),
+            "ways": partial(ways_section, whole, report),
+            "sample": partial(sample_section, whole, report),
+            "vae": partial(vae_section, whole, report),
+            "match": partial(match_section, pairs, report),
+        }
+        total = sum(SHARES[name] for name in only)
+        for name in only:
+            report.run(name, work[name], budget=args.minutes * 60 * SHARES[name] / total)
+    ratios = headline(whole, report)
+    facts = {"device": title, "torch": torch.__version__, "diffusers": diffusers.__version__, "scale": args.scale}
+    ratio = ratios.get(str(max(whole.batches)))
+    return report.finish(as_json=args.json, **facts, ratio_to_stock_loop=ratio, ratios=ratios)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help=f"sections, comma between: {','.join(SHARES)}")
+    parser.add_argument("--scale", default="full", choices=list(fullsize.SCALES))
+    parser.add_argument("--minutes", type=float, default=9.0, help="for all sections asked for; building comes on top")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--matcher-weights", default="", help="loftr_outdoor.ckpt; without, the network is random")
+    parser.add_argument("--tflops", type=float, default=TFLOPS, help="what the device does in practice, for the share")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""What `benchmarks.gpu` and `benchmarks.cpu` measure: training, filling, coding and matching, ours beside the baseline.
+
+Correctness first: every section that has a plain path compares with it before it measures.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import StableDiffusionInpaintPipeline
+from torch import Tensor
+
+from benchmarks import stock_loop
+from benchmarks.stock_loop import StockLoop
+from benchmarks.timing import Meter, Report, Timed, relative
+from realfill import adapters, batches, training
+from realfill.backbones import Backbone
+from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+from realfill.config import Config, SamplerName, TrainConfig
+from realfill.events import TrainStep
+from realfill.images import Fit
+from realfill.scene import Scene
+
+SEED = 0
+STOCK, MIXED, OURS, POOLED = "stock loop, fp32", "stock loop, bf16 autocast", "ours, preset", "ours, pool"
+SAME_STEPS = 3  # losses that are compared
+FEW = 4  # pool items while timing: all are encoded after the warm-up, as in the long run
+# Largest differences from the plain path in fp32: (losses, gradient, pictures), relative. In fp32 only the order of
+# sums differs (on a GPU also TF32 in the convolutions, which both paths use) and pictures are rounded to 8 bits;
+# bf16 keeps eight bits in every layer.
+LIMITS = {torch.float32: (2e-3, 2e-2, 2e-2), torch.bfloat16: (2e-2, 0.15, 0.15)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured, and how much of it."""
+
+    device: str
+    dtype: torch.dtype  # what the project computes in on this device
+    pipeline: Callable[[torch.dtype], StableDiffusionInpaintPipeline]  # new networks on the device, always the same
+    scene: Scene
+    fit: Fit
+    preset: Config
+    batches: tuple[int, ...]
+    pool: int  # where the preset has none
+    fills: tuple[tuple[SamplerName, int], ...]
+    seeds: int
+    stock_seeds: int  # at once, in the baseline
+    calls: int  # training steps that are timed
+    warm: int
+    cell: int  # pixels per latent cell
+    words: int  # width of the text that the U-Net attends to
+    tflop: float = 0.0  # of one item's training step, U-Net only; 0: not known
+    tflops: float = 0.0  # what the device does in a second, in practice
+
+    def backbone(self, dtype: torch.dtype | None = None) -> Backbone:
+        """The project's own driver of new networks."""
+        return StableDiffusionInpaint(self.pipeline(dtype or self.dtype), name="speed", weights_hash="")
+
+
+def train_section(case: Case, report: Report) -> None:
+    """Losses and gradients as the plain path's, then times of a step."""
+    first = initial(case, case.preset.train)
+    _same_training(case, report, first)
+    meter = Meter(case.device)
+    for batch in case.batches:
+        if not report.late(OURS):
+            _ours(case, report, meter, batch=batch, pool=case.preset.train.pool)
+        if not case.preset.train.pool and not report.late(POOLED):
+            _ours(case, report, meter, batch=batch, pool=case.pool)
+        for name in (MIXED, STOCK) if case.device != "cpu" else (STOCK,):
+            if not report.late(name):
+                _stock(case, report, meter, first, batch=batch, mixed=name == MIXED)
+    if not report.late("drawing a batch, CPU"):
+        _draw(case, report, meter)
+
+
+def headline(case: Case, report: Report) -> dict[str, float]:
+    """How many times longer the baseline's step takes than ours at the same work, by batch; encoding included."""
+    found = {}
+    for batch in case.batches:
+        slow = report.find(STOCK, batch=batch)
+        ours = [row for name in (OURS, POOLED) if (row := report.find(name, batch=batch))]
+        if slow and ours:
+            found[str(batch)] = slow["ms"] / min(row["ms_with_encoding"] for row in ours)
+    return found
+
+
+def _ours(case: Case, report: Report, meter: Meter, *, batch: int, pool: int) -> None:
+    config = _config(case, batch=batch, pool=min(pool, FEW))
+    backbone = case.backbone()
+    alone = _encode_one(case, backbone, meter, report.until) if pool else 0.0
+    meter.fresh()
+    with _training(case, backbone, config) as steps:
+        timed = meter.time_steps(steps, warm=case.warm, calls=case.calls, until=report.until)
+    # Two pictures an item of the pool, one after another, spread over the preset's steps.
+    filling = 2 * pool * alone / case.preset.train.steps
+    with_encoding = (timed.seconds + filling) * 1000
+    name = OURS if pool == case.preset.train.pool else POOLED
+    report.add(name, timed, batch=batch, pool=pool, ms_with_encoding=with_encoding, **_share(case, timed, batch))
+
+
+def _stock(case: Case, report: Report, meter: Meter, first: dict[str, Tensor], *, batch: int, mixed: bool) -> None:
+    config = _config(case, batch=batch, pool=0)
+    pipeline = case.pipeline(torch.bfloat16 if mixed else torch.float32)
+    loop = StockLoop(pipeline, config, first, mixed=mixed)
+    meter.fresh()
+    views = _views(case, config)
+    items = [stock_loop.given(views, config, seed=SEED, step=step, schedule=pipeline.scheduler) for step in range(2)]
+    calls = iter(range(10**9))
+    timed = meter.time(
+        lambda: loop.step(*items[next(calls) % 2]), warm=min(case.warm, 2), calls=case.calls, until=report.until
+    )
+    report.add(MIXED if mixed else STOCK, timed, batch=batch, **_share(case, timed, batch))
+
+
+def _share(case: Case, timed: Timed, batch: int) -> dict[str, float]:
+    """The U-Net's arithmetic at the device's practical rate, as a share of the time taken."""
+    if not case.tflop or not case.tflops:
+        return {}
+    return {"share_of_floor": case.tflop * batch / case.tflops / timed.seconds}
+
+
+def _draw(case: Case, report: Report, meter: Meter) -> None:
+    """What the processor does for every step before the device can begin."""
+    batch = max(case.batches)
+    config = _config(case, batch=batch, pool=0)
+    views, steps = _views(case, config), iter(range(10**9))
+    timed = meter.time(
+        lambda: batches.draw(views, config, seed=SEED, step=next(steps), indices=range(batch)),
+        warm=1,
+        calls=min(8, case.calls),
+        until=report.until,
+    )
+    report.add("drawing a batch, CPU", timed, batch=batch)
+
+
+def _same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
+    """Our losses and first gradient beside the plain path's in fp32, on the same items, noise and first values.
+
+    Items come from a pool that they soon repeat, so ours reads what it remembers where the plain path encodes.
+    """
+    config = _config(case, batch=min(case.batches), pool=FEW, layer_dropout=0.0)
+    pipeline = case.pipeline(torch.float32)
+    loop = StockLoop(pipeline, config, first)
+    views, plain = _views(case, config), []
+    gradient: dict[str, Tensor] = {}
+    for step in range(SAME_STEPS):
+        plain.append(loop.step(*stock_loop.given(views, config, seed=SEED, step=step, schedule=pipeline.scheduler)))
+        if step == 0:
+            gradient = _gradients({**loop.parameters("unet"), **loop.parameters("text_encoder")})
+    del loop, pipeline
+    for dtype in dict.fromkeys((torch.float32, case.dtype)):
+        Meter(case.device).fresh()
+        backbone, ours = case.backbone(dtype), []
+        with _training(case, backbone, config) as steps:
+            for step in range(SAME_STEPS):
+                ours.append(next(steps).loss)
+                if step == 0:
+                    own = _gradients(adapters.parameters(backbone))
+        kind = str(dtype).removeprefix("torch.")
+        losses, gradients, _ = LIMITS[dtype]
+        apart = max(abs(a - b) / abs(b) for a, b in zip(ours, plain, strict=True))
+        report.check(f"losses of {SAME_STEPS} steps, {kind}", apart, losses)
+        joined = [torch.cat([part[key].flatten() for key in sorted(gradient)]) for part in (own, gradient)]
+        report.check(f"gradient of the first step, {kind}", relative(*joined), gradients)
+
+
+def _gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies; a parameter that got no gradient counts as zero."""
+    return {
+        name: torch.zeros_like(value) if value.grad is None else value.grad.detach().clone()
+        for name, value in parameters.items()
+    }
+
+
+@contextmanager
+def _training(case: Case, backbone: Backbone, config: TrainConfig) -> Iterator[Iterator[TrainStep]]:
+    """The project's own training as a stream of steps, in a folder of its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # else the first precision of a process is its last
+    with tempfile.TemporaryDirectory() as folder:
+        steps: Any = training.train(backbone, case.scene, case.fit, config, seed=SEED, folder=Path(folder))
+        try:
+            yield steps
+        finally:
+            steps.close()
+
+
+def _config(case: Case, **changes: Any) -> TrainConfig:
+    """The preset's training without an end and without checkpoints on the way."""
+    return case.preset.train.model_copy(update={"steps": 100_000, "checkpoint_every": 100_000, **changes})
+
+
+def initial(case: Case, config: TrainConfig) -> dict[str, Tensor]:
+    """The adapter's first values by name, as training draws them."""
+    backbone = case.backbone()
+    adapters.attach(backbone, config, seed=SEED)
+    return {name: value.detach().float().clone() for name, value in adapters.parameters(backbone).items()}
+
+
+def _views(case: Case, config: TrainConfig) -> batches.Views:
+    return batches.prepare(case.scene, case.fit, config, cell=case.cell)
+
+
+def _encode_one(case: Case, backbone: Backbone, meter: Meter, until: float) -> float:
+    """Seconds to encode one picture, as training does it for a pool."""
+    pixels = torch.rand(1, 3, case.fit.height, case.fit.width) * 2 - 1
+    return meter.time(lambda: backbone.encode(pixels), warm=2, calls=8, until=until).seconds

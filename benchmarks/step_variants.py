@@ -1,0 +1,222 @@
+"""Ways to run the U-Net's training step, each alone and together, before the library takes one over.
+
+Only the U-Net's forward and backward pass and the optimiser, on latents that are given; bf16 weights, adapters and
+optimiser state in fp32, as training has them. All ways compute the same thing: the gradient of the first step is laid
+beside the first way's. A scalar a layer stands for layer dropout.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from benchmarks import stock_loop
+from benchmarks.speed import Case, initial
+from benchmarks.timing import Meter, Report, relative
+
+# bf16 keeps eight bits, and each way rounds elsewhere.
+MOST_APART = 0.2
+_ADAPTER = "default"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a step.
+
+    `adapters`: "peft" as PEFT does by default, activations cast to the adapter's fp32; "uncast": PEFT without that
+    cast, so autocast casts the small weights instead; "low": the same without autocast, norms in bf16 too;
+    "formed": W + g·s·BA formed once a step, so that activations pass each layer once, without autocast too.
+    """
+
+    adapters: Literal["peft", "uncast", "low", "formed"] = "peft"
+    channels_last: bool = False
+    fused: bool = False  # AdamW in one kernel
+    compiled: bool = False  # the transformer blocks, by torch.compile
+    graph: bool = False  # forward and backward pass replayed as one CUDA graph
+
+    @property
+    def name(self) -> str:
+        """What differs from the first way."""
+        flags = [flag for flag in ("channels_last", "fused", "compiled", "graph") if getattr(self, flag)]
+        return " + ".join([self.adapters, *flags])
+
+
+WAYS = (
+    Way(),
+    Way(channels_last=True),
+    Way(fused=True),
+    Way("uncast"),
+    Way("low"),
+    Way("formed"),
+    Way("low", channels_last=True, fused=True),
+    Way("formed", channels_last=True, fused=True),
+    Way("low", channels_last=True, fused=True, graph=True),
+    Way("low", channels_last=True, fused=True, compiled=True),
+    Way("formed", channels_last=True, fused=True, compiled=True),
+    Way("low", channels_last=True, fused=True, compiled=True, graph=True),
+)
+
+
+def ways_section(case: Case, report: Report, ways: tuple[Way, ...] = WAYS) -> None:
+    """Time, memory and gradient of every way, at the largest batch first."""
+    first = initial(case, case.preset.train)
+    # Values of the very first step would leave A without a gradient: B is zero then.
+    first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}
+    pristine = case.pipeline(torch.bfloat16).unet.cpu()
+    for batch in sorted(case.batches, reverse=True):
+        reference: Tensor | None = None
+        for way in ways:
+            if report.late(f"{way.name}, batch {batch}"):
+                continue
+            if (way.compiled or way.graph) and case.device == "cpu":
+                report.add(way.name, batch=batch, skipped="needs CUDA")
+                continue
+            try:
+                step = Step(case, way, batch, unet=copy.deepcopy(pristine), first=first)
+                reference = _measure(case, report, step, reference)
+            except RuntimeError as error:  # a way that does not work here is a result
+                report.add(way.name, batch=batch, broken=str(error).splitlines()[0][:200])
+
+
+def _measure(case: Case, report: Report, step: "Step", reference: Tensor | None) -> Tensor:
+    """One row, and the gradient to compare others with."""
+    meter, batch = Meter(case.device), step.batch
+    meter.fresh()
+    gradient = step.gradient()
+    apart = 0.0 if reference is None else relative(gradient, reference)
+    began = meter.now()
+    step.prepare()
+    ready = meter.now() - began
+    timed = meter.time(step, warm=case.warm, calls=case.calls, until=report.until)
+    share = {}
+    if case.tflop and case.tflops:
+        share = {"share_of_floor": case.tflop * batch / case.tflops / timed.seconds}
+    report.add(
+        step.way.name, timed, batch=batch, warm_up=ready, gradient_apart=apart, ok=bool(apart <= MOST_APART), **share
+    )
+    return gradient if reference is None else reference
+
+
+class Step:
+    """One optimisation step of the U-Net in one way."""
+
+    def __init__(self, case: Case, way: Way, batch: int, *, unet: Any, first: dict[str, Tensor]) -> None:
+        self.way, self.batch, self._device = way, batch, case.device
+        self._unet = unet.to(case.device)
+        config = case.preset.train
+        stock_loop.attach(self._unet, "unet", config, first)
+        _adapt(self._unet, way)
+        if way.channels_last:
+            self._unet.to(memory_format=torch.channels_last)
+        self._trained = [value for name, value in self._unet.named_parameters() if "lora_" in name]
+        self._optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate_unet, fused=way.fused or None)
+        self._inputs = _inputs(case, batch)
+        self._replay: Callable[[], Any] | None = None
+
+    def prepare(self) -> None:
+        """Compiles and captures, where the way has it, and makes the first step."""
+        if self.way.compiled:
+            self._unet.compile_repeated_blocks()
+        if self.way.graph:
+            self._capture()
+        self()
+
+    def gradient(self) -> Tensor:
+        """Of the loss in the adapter, flat."""
+        self._backward()
+        found = torch.cat([torch.as_tensor(value.grad).flatten() for value in self._trained]).clone()
+        self._optimiser.zero_grad()
+        return found
+
+    def __call__(self) -> None:
+        """One step."""
+        if self._replay is None:
+            self._optimiser.zero_grad()
+            self._backward()
+        else:
+            self._replay()
+        torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
+        self._optimiser.step()
+
+    def _backward(self) -> None:
+        noisy, t, words, noise = self._inputs
+        own = self.way.adapters in ("low", "formed")
+        plain = contextlib.nullcontext()
+        with plain if own else torch.autocast(self._device.split(":")[0], torch.bfloat16):
+            prediction = self._unet(noisy, t, words).sample
+        torch.autograd.backward(F.mse_loss(prediction.float(), noise))
+
+    def _capture(self) -> None:
+        """Records forward and backward pass once; later steps replay them on the same tensors."""
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._optimiser.zero_grad()
+                self._backward()
+        torch.cuda.current_stream().wait_stream(stream)
+        self._optimiser.zero_grad()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._backward()
+        self._replay = graph.replay
+
+
+def _inputs(case: Case, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """U-Net input (B, 9, h, w) and words in bf16, times, and the noise to predict."""
+    generator = torch.Generator().manual_seed(4)
+    height, width = case.fit.height // case.cell, case.fit.width // case.cell
+    noisy = torch.randn(batch, 9, height, width, generator=generator)
+    words = torch.randn(batch, 77, case.words, generator=generator)
+    noise = torch.randn(batch, 4, height, width, generator=generator)
+    t = torch.randint(1000, (batch,), generator=generator)
+    device = case.device
+    return noisy.to(device, torch.bfloat16), t.to(device), words.to(device, torch.bfloat16), noise.to(device)
+
+
+def _adapt(unet: nn.Module, way: Way) -> None:
+    """Turns PEFT's layers into the way's."""
+    for layer in _layers(unet):
+        gate = torch.ones((), device=layer.lora_A[_ADAPTER].weight.device)
+        if way.adapters == "uncast":
+            layer.cast_input_dtype_enabled = False
+        elif way.adapters != "peft":  # attention's layers are all linear
+            layer.forward = _formed(layer, gate) if way.adapters == "formed" else _low(layer, gate)
+        if way.adapters in ("peft", "uncast"):
+            layer.lora_B[_ADAPTER].register_forward_hook(lambda _, __, out, gate=gate: out * gate.to(out.dtype))
+
+
+def _layers(unet: nn.Module) -> Iterator[Any]:
+    for module in unet.modules():
+        if isinstance(module, LoraLayer):
+            yield module
+
+
+def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
+    """y + g·s·B(A x) in the input's precision; the fp32 weights are cast, their gradients come back in fp32."""
+    base, scale = layer.base_layer, layer.scaling[_ADAPTER]
+    down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
+
+    def forward(x: Tensor) -> Tensor:
+        part = F.linear(F.linear(x, down.to(x.dtype)), (up * (gate * scale)).to(x.dtype))
+        return torch.as_tensor(base(x) + part)
+
+    return forward
+
+
+def _formed(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
+    """(W + g·s·BA) x, the sum formed in fp32 and cast."""
+    base, scale = layer.base_layer, layer.scaling[_ADAPTER]
+    down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
+
+    def forward(x: Tensor) -> Tensor:
+        weight = (base.weight.float() + (up * (gate * scale)) @ down).to(x.dtype)
+        return F.linear(x, weight, base.bias)
+
+    return forward

@@ -1,0 +1,121 @@
+"""One way a reference out of several: planes, sheets, or depth pixel for pixel.
+
+A way is right at known pixels if it shows what the target shows, and in the hole if another reference, by one of
+its own ways, shows the same there (photo-consistency).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.geometry import colour, sweep, trust, warps
+from realfill.geometry.alignment import Alignment, Way, way_of
+from realfill.geometry.trust import Judge
+from realfill.images import Photo
+from realfill.masks import Hole
+
+Weight = npt.NDArray[np.float32]  # (h, w), 0..1
+
+COLOURFUL = 5.0  # grey levels between channels by which a target has colours
+STYLE = 0.5  # correlation of these differences with a reference's
+CARRIED = 0.4  # what known pixels around say counts so much against what another reference says
+# Of two ways that look equally good at judging size the simpler one is the more exact.
+PLAIN = {"plane": 1.0, "transferred": 0.95, "depth": 0.97, "sheet": 0.9}
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """One way of a reference at judging size."""
+
+    way: Way
+    colour: colour.Colour
+    photo: Photo  # (h, w, 3), in the target's colours
+    valid: Weight
+    agreement: Weight  # with the known pixels around each
+    trust: Weight  # in every pixel shown
+
+
+def laid(judge: Judge, way: Way, reference: Photo) -> Laid:
+    """A way of a reference (H, W, 3) at judging size; colours are fitted twice, then where the first one agrees."""
+    height, width = judge.target.shape[:2]
+    raw, valid = warps.lay(small(judge, reference), warps.shrunk(way.map, (height, width), judge.scale))
+    both = judge.known * valid
+    change = colour.fit(raw, judge.target, both * np.minimum(trust.crowd(judge, way.support, 0.02), 3))
+    agreement = trust.consistent(judge, change.apply(raw), valid)
+    change = colour.fit(raw, judge.target, agreement * (agreement > 0.3))
+    photo = change.apply(raw)
+    agreement = trust.consistent(judge, photo, valid)
+    carried = trust.into_hole(judge, agreement, valid, way.support)
+    return Laid(way, change, photo, valid, agreement, carried)
+
+
+def dense(
+    judge: Judge, found: Alignment, ways: Sequence[Laid], references: Mapping[int, Photo], hole: Hole
+) -> list[Way]:
+    """Ways by depth, pixel for pixel, of the references that are in a rig.
+
+    Args:
+        ways: single ways, whose best gives each reference's colours.
+        references: at working size.
+    """
+    result = []
+    for rig in found.rigs:
+        photos, styled = {}, False
+        for index in rig.references:
+            own = [one for one in ways if one.way.reference == index]
+            if own:
+                best = max(own, key=lambda one: float(one.agreement.sum()))
+                photos[index] = best.colour.apply(small(judge, references[index]))
+                styled |= in_other_style(judge, best)
+        rig_ = replace(rig, references={index: rig.references[index] for index in photos})
+        if not photos:
+            continue
+        known = {index: found.pairs[index].join(found.placed[index]) for index in photos}
+        xy, mu = sweep.depths(rig_, known)
+        field = sweep.sweep(rig_, judge, photos, xy, mu, styled=styled)
+        if field is None:
+            continue
+        wide = np.asarray(cv2.resize(field, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        for index, way in sweep.maps(rig_, wide).items():
+            result.append(way_of(index, "depth", way, known[index], hole))
+    return result
+
+
+def in_other_style(judge: Judge, one: Laid) -> bool:
+    """Whether a reference's colours say nothing about the target's, as in a black-and-white photo."""
+    both = (judge.known > 0) & (one.agreement > 0.05)
+    pair = [photo[both].astype(np.float64) for photo in (judge.target, one.photo)]
+    if len(pair[0]) < 100:
+        return False
+    apart = [np.stack([photo[:, 0] - photo[:, 1], photo[:, 1] - photo[:, 2]]) for photo in pair]
+    middle = [one - one.mean(1, keepdims=True) for one in apart]
+    spread = [float((one**2).mean()) for one in middle]
+    alike = float((middle[0] * middle[1]).mean()) / max(np.sqrt(spread[0] * spread[1]), 1e-6)
+    return bool(spread[0] > COLOURFUL**2 and alike < STYLE)
+
+
+def best(judge: Judge, ways: Sequence[Laid]) -> list[Laid]:
+    """The best way of each reference: trusted by known pixels, and in the hole in agreement with other references."""
+    missing, scores = judge.known == 0, []
+    for one in ways:
+        seen, varies = np.zeros_like(one.trust), trust.contrast(one.photo)
+        for other in ways:
+            if other.way.reference != one.way.reference:
+                same = trust.alike(one.photo, other.photo, varies) * other.valid
+                seen = np.maximum(seen, same * (CARRIED + (1 - CARRIED) * other.trust))
+        others = len({other.way.reference for other in ways}) > 1
+        score = CARRIED * one.trust + (1 - CARRIED) * seen * one.valid if others else one.trust
+        scores.append(float(score[missing].mean()) * PLAIN[one.way.kind])
+    chosen: dict[int, int] = {}
+    for number in sorted(range(len(ways)), key=lambda number: -scores[number]):
+        chosen.setdefault(ways[number].way.reference, number)
+    return [ways[number] for number in chosen.values()]
+
+
+def small(judge: Judge, reference: Photo) -> Photo:
+    """A reference at judging size."""
+    size = max(1, round(reference.shape[1] * judge.scale)), max(1, round(reference.shape[0] * judge.scale))
+    return np.asarray(cv2.resize(reference, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,114 @@
+"""The speed benchmarks: the whole script runs at a tiny scale, and its checks can fail."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import cpu, fullsize, gpu, stock_loop
+from benchmarks.speed import Case, initial
+from benchmarks.step_variants import WAYS, Step
+from benchmarks.timing import Meter, Report, relative
+
+LAST = -1
+
+
+def test_the_gpu_script_runs_at_a_tiny_scale_and_tells_everything_as_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = [name for name in gpu.SHARES if name != "ways"]
+    code = gpu.main(["--scale", "tiny", "--device", "cpu", "--json", "--only", ",".join(sections)])
+    whole = json.loads(capsys.readouterr().out.splitlines()[LAST])
+    assert code == 0, [row for row in whole["rows"] if row.get("ok") is False or "failed" in row]
+    assert whole["ok"]
+    assert whole["ratio_to_stock_loop"] > 0
+    assert {row["section"] for row in whole["rows"]} == set(sections)
+    checked = [row["name"] for row in whole["rows"] if "limit" in row]
+    assert any(name.startswith("losses") for name in checked)
+    assert any(name.startswith("gradient") for name in checked)
+    assert any(name.startswith("pictures") for name in checked)
+    assert any(name.startswith("matches") for name in checked)
+    timed = {row["name"] for row in whole["rows"] if row.get("ms", 0) > 0}
+    assert {"stock loop, fp32", "ours, preset", "ours, pool", "stock fill, fp32", "one pair at a time"} <= timed
+
+
+def test_the_cpu_script_runs_on_any_base(tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--steps", "1", "--seeds", "1", "--fill-steps", "1", "--pairs", "1", "--match-size", "64"]
+    code = cpu.main(["--base", str(tiny_base), "--json", *few])
+    whole = json.loads(capsys.readouterr().out.splitlines()[LAST])
+    assert code == 0, [row for row in whole["rows"] if row.get("ok") is False or "failed" in row]
+    assert whole["ratio_to_stock_loop"] > 0
+    assert {row["section"] for row in whole["rows"]} == set(cpu.SECTIONS)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return gpu.case("tiny", "cpu", tmp_path_factory.mktemp("speed") / "scene", 790.0)
+
+
+@pytest.mark.parametrize("kind", ["uncast", "low", "formed"])
+def test_every_way_to_run_a_step_computes_the_same_gradient(case: Case, kind: str) -> None:
+    first = initial(case, case.preset.train)
+    first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}
+    found = []
+    for way in (WAYS[0], next(way for way in WAYS if way.adapters == kind)):
+        unet = case.pipeline(torch.bfloat16).unet
+        found.append(Step(case, way, 2, unet=unet, first=first).gradient())
+    assert float(found[0].norm()) > 0
+    assert relative(found[1], found[0]) < 0.03
+
+
+def test_random_weights_are_the_same_every_time_and_their_outputs_vary() -> None:
+    first, second = (fullsize.pipeline(fullsize.TINY, device="cpu", dtype=torch.float32) for _ in range(2))
+    for name in ("unet", "vae", "text_encoder"):
+        states = [getattr(one, name).state_dict() for one in (first, second)]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    seen = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
+    pictures = stock_loop.fill(first, seen, fullsize.PROMPT, seeds=[1, 2], steps=2)
+    assert float(pictures.std()) > 0.1
+    assert relative(pictures[0], pictures[1]) > 0.1
+
+
+def test_full_size_is_the_published_models() -> None:
+    parts = fullsize.networks(fullsize.FULL, device="meta")
+    millions = [round(sum(p.numel() for p in part.parameters()) / 1e6) for part in parts]
+    assert millions == [866, 84, 340]
+
+
+def test_a_check_that_is_missed_or_not_a_number_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for value, code in ((0.1, 0), (0.3, 1), (math.nan, 1)):
+        report = Report()
+        report.check("distance", value, 0.2)
+        assert report.finish(as_json=False) == code
+    assert "failed: distance" in capsys.readouterr().out
+
+
+def test_a_section_that_breaks_off_leaves_the_others_and_fails_the_run() -> None:
+    def breaks() -> None:
+        raise torch.OutOfMemoryError("no room\nat all")
+
+    report = Report()
+    report.run("first", breaks, budget=1)
+    report.run("second", lambda: report.check("fine", 0.0, 1.0), budget=1)
+    assert report.find("broke off") == {"section": "first", "name": "broke off", "failed": "OutOfMemoryError: no room"}
+    assert report.find("fine") is not None
+    assert report.finish(as_json=False) == 1
+
+
+def test_a_spent_budget_leaves_rows_out_and_says_so() -> None:
+    report = Report()
+    report.run("slow", lambda: None, budget=0)
+    assert report.late("more")
+    row = report.find("more")
+    assert row is not None
+    assert "0 s were spent" in row["skipped"]
+    calls: list[int] = []
+    assert Meter("cpu").time(lambda: calls.append(1), warm=1, calls=100, until=0.0).calls == len(calls) - 1 < 100
+
+
+def test_unknown_sections_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main(["--only", "train,nothing", "--scale", "tiny"])
+    assert "there is no section nothing" in capsys.readouterr().err

@@ -1,0 +1,211 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from realfill import draft, matching
+from realfill import scene as scenes
+from realfill.config import SelectConfig
+from realfill.draft import Draft
+from realfill.fit import Fit
+from realfill.images import Photo
+from realfill.masks import Hole
+from realfill.matching import Matcher, Matches
+from realfill.scene import Scene
+from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
+
+HOLE = box(90, 200, 140, 270)
+
+
+@pytest.fixture(scope="module")
+def sift() -> Matcher:
+    return matching.load(SelectConfig(matcher="sift"))
+
+
+def darker(photo: Photo) -> Photo:
+    return np.asarray(np.clip(photo * np.array([0.75, 0.8, 0.7]) + 8, 0, 255), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def plane() -> Scene:
+    """A plane, photographed again from the side and darker, and once more."""
+    world = painted(1)
+    return scene(
+        seen(world, shift(80, 60)), HOLE, darker(seen(world, tilted(95, 50))), seen(world, tilted(70, 65, turn=-0.04))
+    )
+
+
+@pytest.fixture(scope="module")
+def made(plane: Scene, sift: Matcher) -> Draft:
+    return draft.make(plane, sift)
+
+
+def error(picture: Photo, truth: Photo, where: Hole) -> float:
+    """Mean absolute error in grey levels."""
+    return float(np.abs(picture[where].astype(float) - truth[where]).mean())
+
+
+def test_a_plane_is_filled_with_what_is_there(plane: Scene, made: Draft) -> None:
+    assert plane.truth is not None
+    assert made.reason == ""
+    assert error(made.photo, plane.truth, HOLE) < 4
+    assert error(draft.inpainted(plane.target, HOLE), plane.truth, HOLE) > 20  # the test can fail
+    assert (made.confidence[HOLE] > 0.5).mean() > 0.95
+    assert {one.reference for one in made.warped} == {0, 1}
+
+
+def test_known_pixels_are_the_targets(plane: Scene, made: Draft) -> None:
+    assert made.frame == Fit((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300)
+    assert np.array_equal(made.photo[~HOLE], plane.target[~HOLE])
+    assert (made.confidence[~HOLE] == 1).all()
+    assert made.confidence.dtype == np.float32
+    assert made.confidence.min() >= 0 and made.confidence.max() <= 1
+
+
+def test_references_come_in_the_targets_colours(plane: Scene, made: Draft) -> None:
+    assert plane.truth is not None
+    dark = next(one for one in made.warped if one.reference == 0)
+    both = (dark.valid > 0) & ~HOLE
+    assert error(dark.photo, plane.truth, both) < 4
+    raw = seen(painted(1), shift(80, 60))
+    assert error(darker(raw), raw, both) > 15  # so much had to be made good
+
+
+def test_paint_in_the_hole_changes_nothing(plane: Scene, made: Draft, sift: Matcher) -> None:
+    target = plane.target.copy()
+    target[HOLE] = np.random.default_rng(0).integers(0, 256, (int(HOLE.sum()), 3), np.uint8)
+    again = draft.make(replace(plane, target=target), sift)
+    assert np.array_equal(again.photo, made.photo)
+    assert np.array_equal(again.confidence, made.confidence)
+
+
+def test_truth_is_never_looked_at(plane: Scene, made: Draft, sift: Matcher) -> None:
+    """And a second draft of one scene is the same, bit for bit."""
+    again = draft.make(replace(plane, truth=None), sift)
+    assert np.array_equal(again.photo, made.photo)
+    assert [one.reference for one in again.warped] == [one.reference for one in made.warped]
+
+
+def test_an_unrelated_reference_is_refused(sift: Matcher) -> None:
+    other = scene(seen(painted(1), shift(80, 60)), HOLE, seen(painted(2), shift(80, 60)))
+    held = draft.make(other, sift)
+    assert held.reason == draft.NO_GEOMETRY
+    assert (held.confidence[HOLE] == 0).all()
+    assert (held.confidence[~HOLE] == 1).all()
+    assert np.array_equal(held.photo, draft.inpainted(plane_filled(other), HOLE))
+
+
+def plane_filled(made_up: Scene) -> Photo:
+    from realfill.geometry.views import nearest_known
+
+    return nearest_known(made_up.target, made_up.hole)
+
+
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_flat_pictures_are_refused_without_an_error(grey: int, sift: Matcher) -> None:
+    flat = np.full((300, 400, 3), grey, np.uint8)
+    held = draft.make(scene(flat, HOLE, flat, painted(3)), sift)
+    assert held.reason
+    assert np.abs(held.photo.astype(int) - grey).max() <= 1
+
+
+def test_what_no_reference_shows_has_no_confidence(sift: Matcher) -> None:
+    """The only reference ends in the middle of the hole."""
+    world = painted(1)
+    cut = seen(world, shift(80, 60))[:, :205]
+    half = draft.make(scene(seen(world, shift(80, 60)), HOLE, np.ascontiguousarray(cut)), sift)
+    right = HOLE & (np.arange(400) >= 207)
+    left = HOLE & (np.arange(400) < 195)
+    assert (half.confidence[right] == 0).all()
+    assert (half.confidence[left] > 0.5).mean() > 0.9
+    assert (half.warped[0].valid[right] == 0).all()
+
+
+def test_two_planes_at_different_depths(sift: Matcher) -> None:
+    """A board before a wall, both crossing the hole: no single homography puts both in place."""
+    wall, board = painted(4), painted(5)
+
+    def view(far: float, near: float) -> Photo:
+        picture = seen(wall, shift(80 + far, 60))
+        front = seen(board, shift(60 + near, 50))
+        edge = round(210 - near)
+        picture[:, :edge] = front[:, :edge]
+        return picture
+
+    truth = view(0, 0)
+    two = scene(truth, HOLE, view(6, 26), view(-5, -22))
+    made = draft.make(two, sift)
+    plain = draft.inpainted(plane_filled(two), HOLE)
+    near, far = HOLE & (np.arange(400) < 195), HOLE & (np.arange(400) > 225)
+    for part in (near, far):
+        assert error(made.photo, truth, part) < 0.4 * error(plain, truth, part)
+    assert made.reason == ""
+
+
+def test_a_reference_of_something_else_does_not_spoil_a_good_one(plane: Scene, made: Draft, sift: Matcher) -> None:
+    assert plane.truth is not None
+    more = replace(plane, references=(seen(painted(9), shift(20, 20)), *plane.references))
+    found = draft.make(more, sift)
+    assert error(found.photo, plane.truth, HOLE) < 4
+    assert {one.reference for one in found.warped} <= {1, 2}
+
+
+def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, sift: Matcher) -> None:
+    small = draft.make(plane, sift, size=200)
+    assert (small.frame.width, small.frame.height) == (200, 150)
+    assert small.photo.shape == (150, 200, 3)
+    back, _ = draft.render(small, Fit((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300))
+    assert plane.truth is not None
+    moved = [error(np.roll(back, step, 1), plane.truth, ~HOLE) for step in (-1, 0, 1)]
+    assert moved[1] < min(moved[0], moved[2])  # half-pixel correct: no shift fits better
+
+
+def test_render_is_the_fits_own_way(plane: Scene, made: Draft) -> None:
+    """Rendering a draft at native scale into a frame is what the frame does to the picture itself."""
+    fit = Fit((100.0, 60.0, 200.0, 150.0), 128, 96, photo_width=400, photo_height=300)
+    photo, confidence = draft.render(made, fit)
+    assert np.array_equal(photo, fit.photo_in(made.photo))
+    missing = fit.hole_in(HOLE)
+    assert (confidence[~missing] > 0.99).all()
+    assert confidence.shape == (96, 128)
+
+
+def test_other_matchers_points_are_used_and_those_in_the_hole_are_not(sift: Matcher) -> None:
+    """A matcher that knows the answer helps where SIFT finds nothing, as long as it speaks of known pixels."""
+
+    class Knows:
+        name = "knows"
+
+        def __init__(self, where: Hole) -> None:
+            self.where = where
+
+        def match(self, references: list[Photo], targets: list[Photo]) -> list[list[Matches]]:
+            y, x = np.nonzero(self.where)
+            xy = np.stack([x, y], 1)[::37].astype(np.float32)
+            return [[Matches(xy + np.float32([30, 0]), xy, np.ones(len(xy), np.float32))]]
+
+    rng = np.random.default_rng(5)  # too soft for SIFT
+    world = cv2.resize(rng.integers(0, 256, (10, 14, 3), np.uint8), (560, 420), interpolation=cv2.INTER_CUBIC)
+    soft = scene(seen(world, shift(80, 60)), HOLE, seen(world, shift(50, 60)))
+    assert soft.truth is not None
+    known = draft.make(soft, Knows(~HOLE))  # type: ignore[arg-type]
+    assert error(known.photo, soft.truth, HOLE) < 3
+    inside = draft.make(soft, Knows(HOLE))  # type: ignore[arg-type]
+    assert np.array_equal(inside.photo, draft.make(soft, sift).photo)
+
+
+def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:
+    found = draft.write(
+        toy_scene, tmp_path / "out.png", SelectConfig(matcher="sift"), confidence=tmp_path / "trust.png"
+    )
+    toy = scenes.load(toy_scene)
+    result = np.array(Image.open(tmp_path / "out.png"))
+    assert np.array_equal(result[~toy.hole], toy.original.pixels[~toy.hole])
+    trust = np.array(Image.open(io.BytesIO((tmp_path / "trust.png").read_bytes())))
+    assert trust.shape[:2] == toy.hole.shape
+    assert (trust[~toy.hole] == 255).all()
+    assert 0 <= found["vouched"] <= 1 and found["seconds"] > 0

@@ -1,0 +1,231 @@
+"""What geometry adds to the learned fill, and that it adds nothing where it is off or has nothing to say."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realfill import backbones, batches, config, drafts, exporting, guidance, images, sampling, scene, seeds
+from realfill.backbones import Backbone
+from realfill.batches import Batch
+from realfill.config import GuideConfig, SampleConfig, TrainConfig
+from realfill.drafts import Draft, Warped
+from realfill.events import Event, Notice
+from realfill.fit import Fit
+from realfill.guidance import Guidance, Start
+from realfill.pipeline import complete
+from realfill.runs import Run
+from realfill.scene import Scene
+from tests.tiny import make_wide_scene, world
+
+CELL = 2
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_base: Path) -> Backbone:
+    return backbones.load(str(tiny_base), device="cpu")
+
+
+def fit_of(toy: Scene) -> Fit:
+    return images.around(toy.hole, size=48, multiple=8, context=0.7)
+
+
+def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
+    """A draft that knows the truth in the hole's left half, as far as `confidence` says, and guesses grey elsewhere."""
+    height, width = toy.hole.shape
+    frame = Fit((0.0, 0.0, float(width), float(height)), width, height, width, height)
+    assert toy.truth is not None
+    left, right = np.array_split(np.flatnonzero(toy.hole.any(0)), 2)
+    trust = np.where(toy.hole, 0, 1).astype(np.float32)
+    trust[:, left] = np.where(toy.hole[:, left], confidence, 1)
+    photo = toy.truth.copy()
+    photo[:, right] = np.where(toy.hole[:, right, None], 128, photo[:, right])
+    return Draft(frame, photo, trust, (Warped(0, photo, trust),), "", 0.0)
+
+
+def given_of(toy: Scene) -> Guidance:
+    given = guidance.guidance(draft_of(toy), toy, fit_of(toy))
+    assert given is not None
+    return given
+
+
+# ── which seeds ──
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_warm_seeds_are_an_even_share(share: float) -> None:
+    warm = [seeds.is_warm(seed, share) for seed in range(64)]
+    assert sum(warm) == 64 * share
+    assert all(sum(warm[start : start + 8]) == 8 * share for start in range(0, 64, 8))
+
+
+def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
+    reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
+    assert guidance.guidance(reasoned, toy, fit_of(toy)) is None
+    assert guidance.guides(reasoned, toy, fit_of(toy)) == []
+    assert guidance.parted([0, 1, 2], None, GuideConfig(warm=1.0)) == ([0, 1, 2], [])
+
+
+# ── training ──
+
+
+def drawn(toy: Scene, **changes: float) -> Batch:
+    settings = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0, guided=1.0, **changes)
+    guides = guidance.guides(draft_of(toy), toy, fit_of(toy))
+    assert len(guides) == 2  # the draft, and the one reference
+    views = batches.prepare(toy, fit_of(toy), settings, cell=CELL, guides=guides)
+    return batches.draw(views, settings, seed=0, step=0, indices=range(32))
+
+
+def test_guided_items_lie_in_the_targets_frame_and_count_only_where_vouched_for(toy: Scene) -> None:
+    batch = drawn(toy, crop=1.0, aware=1.0)
+    given = given_of(toy)
+    unknown = given.hole & (given.confidence < guidance.VOUCHED)
+    for hole, weight in zip(batch.hole[:, 0].numpy() > 0, batch.weight[:, 0].numpy() > 0, strict=True):
+        assert not weight[unknown].any()
+        assert weight[~given.hole].mean() > 0.97  # all known pixels, but for one at the border
+        np.testing.assert_array_equal(hole & given.hole, given.hole)
+        assert hole[~given.hole].mean() < 0.1
+
+
+def test_unaware_items_hide_random_rectangles(toy: Scene) -> None:
+    batch = drawn(toy, crop=1.0, aware=0.0)
+    holes = batch.hole[:, 0].numpy() > 0
+    assert len({hole.tobytes() for hole in holes}) == len(holes)
+
+
+def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
+    with_share, without = TrainConfig(guided=0.5), TrainConfig()
+    one, other = (
+        batches.draw(batches.prepare(toy, fit_of(toy), each, cell=CELL), each, seed=1, step=2, indices=range(8))
+        for each in (with_share, without)
+    )
+    assert torch.equal(one.pixels, other.pixels)
+    assert torch.equal(one.hole, other.hole)
+
+
+# ── sampling ──
+
+
+def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
+    given = given_of(toy)
+    for known in (False, True):
+        pixels, hole = guidance.shown(given, GuideConfig(known=known))
+        missing = hole[0, 0].numpy() > 0
+        vouched = given.hole & (given.confidence >= guidance.VOUCHED)
+        assert vouched.any()
+        assert missing[vouched].any() != known
+        assert missing[given.hole & ~vouched].all()
+        assert not pixels[0][:, torch.from_numpy(missing)].any()
+
+
+def test_strength_grows_with_doubt(toy: Scene, backbone: Backbone) -> None:
+    start = guidance.start(given_of(toy), GuideConfig(strength=0.25, guess=0.75), backbone)
+    assert bool((start.strength == 0.25).any())
+    assert bool((start.strength == 0.75).any())
+    assert (float(start.strength.min()), float(start.strength.max()), start.most) == (0.25, 0.75, 0.75)
+
+
+def test_cells_wait_for_their_time() -> None:
+    start = Start(torch.zeros(1, 4, 1, 2), torch.tensor([[[[0.3, 0.8]]]]), 0.8)
+    latents, noised = torch.ones(2, 4, 1, 2), torch.full((2, 4, 1, 2), 7.0)
+    assert start.hold(latents, noised, 0.5)[0, 0, 0].tolist() == [7.0, 1.0]
+    assert start.hold(latents, noised, 0.2)[0, 0, 0].tolist() == [1.0, 1.0]
+    times = torch.tensor([999, 799, 499, 199])
+    assert start.times(times, 1000).tolist() == [799, 499, 199]
+    assert dataclasses.replace(start, most=0.0).times(times, 1000).tolist() == [199]
+
+
+def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, images.Photo]:
+    settings = SampleConfig(sampler="ddim", steps=4, batch=2)
+    found = sampling.sample(
+        backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, guide=guide, given=given_of(toy)
+    )
+    return {candidate.seed: candidate.photo for candidate in found}
+
+
+def test_cold_seeds_are_the_papers_pictures(toy: Scene, backbone: Backbone) -> None:
+    mixed = made(backbone, toy, GuideConfig(warm=0.5), [0, 1, 2, 3])
+    plain = made(backbone, toy, GuideConfig(), [0, 1, 2, 3])
+    same = {seed for seed in mixed if np.abs(mixed[seed].astype(int) - plain[seed]).max() <= 1}
+    assert set(mixed) == {0, 1, 2, 3}
+    assert same == {seed for seed in range(4) if not seeds.is_warm(seed, 0.5)}
+
+
+def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbone: Backbone) -> None:
+    given = given_of(toy)
+    free = made(backbone, toy, GuideConfig(warm=1.0), [5])[5].astype(int)
+    kept = made(backbone, toy, GuideConfig(warm=1.0, bound=1.0), [5])[5].astype(int)
+    inner = np.zeros_like(given.hole)
+    inner[2:-2, 2:-2] = True
+    sure = inner & (images_min(given.confidence) == 1)
+    doubtful = inner & (images_max(given.confidence) == 0)
+    assert sure.any()
+    assert doubtful.any()
+    np.testing.assert_array_equal(kept[sure], given.photo[sure])
+    np.testing.assert_array_equal(kept[doubtful], free[doubtful])
+    assert np.abs(free - given.photo)[sure].max() > 3
+
+
+def images_min(values: drafts.Confidence) -> drafts.Confidence:
+    shifted = [np.roll(values, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    return np.asarray(np.min(shifted, 0), np.float32)
+
+
+def images_max(values: drafts.Confidence) -> drafts.Confidence:
+    return 1 - images_min(1 - values)
+
+
+def test_no_strength_returns_the_draft_through_the_autoencoder(toy: Scene, backbone: Backbone) -> None:
+    given = given_of(toy)
+    start = guidance.start(given, GuideConfig(strength=0.0, guess=0.0), backbone)
+    pixels = torch.from_numpy(given.photo.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    torch.testing.assert_close(start.clean, backbone.encode(pixels))
+    assert start.most == 0
+
+
+# ── the whole way ──
+
+
+def test_a_run_puts_the_draft_among_its_candidates(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
+    source = make_wide_scene(tmp_path / "wide")
+    changes = {
+        "base": str(tiny_base), "train.steps": 2, "train.batch": 1, "train.rank": 2, "train.guided": 0.5,
+        "sample.seeds": (0, 1), "sample.steps": 2, "select.matcher": "sift",
+        "guide.draft": True, "guide.warm": 0.5, "guide.bound": 1.0,
+    }  # fmt: skip
+    said: list[Event] = []
+    outcome = complete(tmp_path / "run", scene=source, config=config.make("mini", changes), report=said.append)
+    run = Run.open(outcome.run)
+    assert run.seeds_done() == [seeds.DRAFT, 0, 1]
+    assert {run.kind(seed) for seed in run.seeds_done()} == {"draft", "guided", ""}
+    assert {entry["seed"] for entry in run.read("scores")["seeds"]} == {seeds.DRAFT, 0, 1}
+    assert any(isinstance(event, Notice) and "of the hole by geometry" in event.sentence for event in said)
+    assert (run.folder / "confidence.png").exists()
+    wide = scene.load(source)
+    exporting.choose(run, seeds.DRAFT)
+    exporting.export_file(run, tmp_path / "draft.png")
+    error = images.read_photo(tmp_path / "draft.png").astype(float) - wide.truth
+    assert np.abs(error[wide.hole]).mean() < 12  # plain inpainting of this texture is off by 30 and more
+    assert complete(run.folder).seconds.keys() <= {"export"}  # nothing else is made again
+
+
+def test_unrelated_references_leave_the_paper(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
+    source = make_wide_scene(tmp_path / "wide")
+    for path in (source / "ref").iterdir():
+        images.save_photo(np.ascontiguousarray(world(240, 320)[::-1, ::-1].transpose(1, 0, 2)[..., ::-1]), path)
+    changes = {
+        "base": str(tiny_base), "train.steps": 0, "sample.seeds": (0,), "sample.steps": 2,
+        "select.matcher": "sift", "guide.draft": True, "guide.warm": 1.0,
+    }  # fmt: skip
+    outcome = complete(tmp_path / "run", scene=source, config=config.make("mini", changes))
+    run = Run.open(outcome.run)
+    assert run.seeds_done() == [0]
+    assert run.kind(0) == ""
+    assert any("without geometry" in sentence for sentence in outcome.notices)

@@ -1,0 +1,136 @@
+"""Runs done one after another by a process that stays warm, and what a crash of it costs."""
+
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from realfill import config, hands, queue
+from realfill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_INTERRUPTED
+from realfill.hands import Once, Warm
+from realfill.runs import Run
+
+# What stands in for `realfill.hand`: a real process; what a run's folder is called says what happens.
+HAND = """
+    import os, signal, subprocess, sys, time
+    from realfill import hands
+    from realfill.runs import Run
+    def work(folder):
+        print("working on", folder.name, "in", os.getpid(), flush=True)
+        subprocess.run([sys.executable, "-c", "print('from a child')"])
+        if "dies" in folder.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "waits" in folder.name:
+            stop = []
+            signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+            (folder / "ready").touch()
+            while not stop:
+                time.sleep(0.01)
+            return 3
+        if (folder / "run.json").exists():
+            Run.open(folder).enter("done")
+        return 1 if "fails" in folder.name else 0
+    hands.serve(work)
+"""
+
+
+@pytest.fixture
+def hand() -> Iterator[Warm]:
+    started = Warm([sys.executable, "-c", textwrap.dedent(HAND)])
+    yield started
+    started.close()
+
+
+def _folder(tmp_path: Path, name: str) -> Path:
+    (tmp_path / name).mkdir()
+    return tmp_path / name
+
+
+def _pid(folder: Path) -> int:
+    return int((folder / "log.txt").read_text().split("\n")[0].split()[-1])
+
+
+def test_one_process_for_all_and_a_log_for_each(hand: Warm, tmp_path: Path) -> None:
+    one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
+    assert [hand.work(one), hand.work(two)] == [EXIT_DONE, EXIT_DONE]
+    assert _pid(one) == _pid(two)
+    assert (one / "log.txt").read_text().splitlines()[1:] == ["from a child"]
+    assert "two" not in (one / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("name", "code"), [("dies", -signal.SIGKILL), ("fails", EXIT_DEFECT)])
+def test_a_crash_costs_one_run_and_the_next_gets_a_fresh_process(
+    hand: Warm, tmp_path: Path, name: str, code: int
+) -> None:
+    bad, good = _folder(tmp_path, name), _folder(tmp_path, "good")
+    assert hand.work(bad) == code
+    assert hand.work(good) == EXIT_DONE
+    assert _pid(bad) != _pid(good)
+
+
+def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: Warm, tmp_path: Path) -> None:
+    one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
+    hand.work(one)
+    os.kill(_pid(one), signal.SIGKILL)
+    until = time.monotonic() + 20
+    while Path(f"/proc/{_pid(one)}/fd/0").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert hand.work(two) == EXIT_DONE
+    assert _pid(one) != _pid(two)
+
+
+def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(hand: Warm, tmp_path: Path) -> None:
+    folder, codes = _folder(tmp_path, "waits"), list[int]()
+    thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
+    thread.start()
+    until = time.monotonic() + 20
+    while not (folder / "ready").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    hand.stop()
+    thread.join(20)
+    assert codes == [EXIT_INTERRUPTED]
+    hand.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(_pid(folder), 0)
+
+
+def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "one")
+    assert Warm(["/no/such/program"]).work(folder) == hands.ENDED
+    assert Once(["/no/such/program"]).work(folder) == hands.ENDED
+
+
+def test_the_worker_goes_on_after_a_crash(
+    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    runs = [Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene) for name in ("dies", "good")]
+    for run in runs:
+        queue.submit(run)
+    assert queue.Worker(tmp_path / "runs", idle=0.1).work() == queue.ATTEMPTS + 1
+    assert [run.status().state for run in runs] == ["failed", "done"]
+
+
+def test_a_run_that_was_deleted_in_work_stays_deleted(
+    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    run = Run.create(tmp_path / "runs" / "waits", config.make("mini", {}), toy_scene)
+    queue.submit(run)
+    worker = queue.Worker(tmp_path / "runs", idle=0.1)
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    until = time.monotonic() + 20
+    while not (run.folder / "ready").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    pid = _pid(run.folder)
+    run.folder.rename(tmp_path / "elsewhere")
+    os.kill(pid, signal.SIGTERM)
+    thread.join(20)
+    assert not run.folder.exists()

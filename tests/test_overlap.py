@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realfill import images, overlap
+from realfill.images import Photo
+
+
+def textured(seed: int, height: int = 420, width: int = 560) -> Photo:
+    """Blobs of many sizes: enough for SIFT, alike in nothing from seed to seed."""
+    rng = np.random.default_rng(seed)
+    layers = [
+        cv2.resize(rng.integers(0, 255, (height // step, width // step, 3), np.uint8), (width, height), interpolation=2)
+        for step in (4, 10, 28)
+    ]
+    return np.asarray(np.mean(layers, axis=0), np.uint8)
+
+
+def seen_from(photo: Photo, degrees: float, scale: float) -> Photo:
+    """The photo turned and zoomed about its centre."""
+    height, width = photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
+    return np.asarray(cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8)
+
+
+def test_the_same_place_shares_much_and_another_place_next_to_nothing() -> None:
+    target = overlap.points(textured(1))
+    same = overlap.shared(overlap.points(seen_from(textured(1), 8, 1.15)), target)
+    other = overlap.shared(overlap.points(textured(2)), target)
+    assert same > 100
+    assert not overlap.is_little(same)
+    assert overlap.is_little(other)
+
+
+def test_large_photos_are_looked_at_small() -> None:
+    photo = textured(3, 1200, 1600)
+    found = overlap.points(photo)
+    assert found.xy.max() < overlap.SIZE
+    assert len(found.xy) <= overlap.KEYPOINTS + 1  # OpenCV keeps equals of the last
+
+
+def test_an_empty_wall_shares_nothing() -> None:
+    wall = overlap.points(np.full((200, 300, 3), 128, np.uint8))
+    assert wall.descriptors.shape == (0, 128)
+    assert overlap.shared(wall, overlap.points(textured(1))) == 0
+    assert overlap.shared(overlap.points(textured(1)), wall) == 0
+
+
+def test_real_scenes_share_more_than_strangers(shared: Path) -> None:
+    folder = shared / "scenes"
+    if not folder.is_dir():
+        pytest.skip("the shared scenes are not on this machine")
+    names = ("berlin_cathedral_8mp", "flowerwoman")
+    targets = {name: overlap.points(images.read_photo(folder / name / "target" / "target.png")) for name in names}
+    reference = overlap.points(images.read_photo(next(iter(sorted((folder / names[1] / "ref").iterdir())))))
+    assert not overlap.is_little(overlap.shared(reference, targets[names[1]]))
+    assert overlap.is_little(overlap.shared(reference, targets[names[0]]))

@@ -1,0 +1,105 @@
+"""Which pictures and counts hold for what a run asks now; nothing that was made is thrown away."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from realfill import config, ranking
+from realfill.config import Config
+from realfill.errors import OptionError, RunError
+from realfill.pipeline import complete
+from realfill.runs import Run
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_base: Path) -> Config:
+    training = {"base": str(tiny_base), "train.steps": STEPS, "train.batch": 1, "train.rank": 2}
+    keep = {"train.checkpoint_every": 2, "train.keep_checkpoints": 4, "train.learning_rate_unet": 0.05}
+    return config.make(
+        "mini",
+        {**training, **keep, "sample.seeds": "0-1", "sample.steps": 2, "select.matcher": "sift", "guide.draft": False},
+    )
+
+
+@pytest.fixture
+def done(settings: Config, toy_scene: Path, tmp_path: Path) -> Run:
+    """A finished run of the test's own."""
+    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu")
+    return Run.open(tmp_path / "run")
+
+
+def _pictures(run: Run) -> dict[int, bytes]:
+    return {seed: run.seed_path(seed).read_bytes() for seed in run.seeds_done()}
+
+
+def test_a_counted_seed_has_its_points(done: Run) -> None:
+    fit = done.fact("fit")
+    for entry in done.read("scores")["seeds"]:
+        kept = json.loads(done.matches_path(entry["seed"]).read_text())
+        assert kept["size"] == [fit["width"], fit["height"]]
+        assert kept["counts"] == entry["per_reference"]
+        assert [part["size"] for part in kept["references"]] == [[96, 80], [96, 80]]
+        for part, count in zip(kept["references"], entry["per_reference"], strict=True):
+            points = np.array(part["points"]).reshape(-1, 5)
+            assert len(points) == min(count, ranking.MOST_POINTS)
+            assert ((points[:, :2] > -1) & (points[:, :2] < 96)).all()
+            assert (np.diff(points[:, 4]) <= 0).all()
+
+
+def test_more_steps_go_on_where_training_ended(done: Run, settings: Config, toy_scene: Path, tmp_path: Path) -> None:
+    before = _pictures(done)
+    longer = config.change(settings, {"train.steps": STEPS + 3})
+    complete(done.folder, config=longer, device="cpu")
+    complete(tmp_path / "at once", scene=toy_scene, config=longer, device="cpu")
+    again, at_once = Run.open(done.folder), Run.open(tmp_path / "at once")
+    assert again.trained and again.adapter_steps == STEPS + 3
+    name = "lora/pytorch_lora_weights.safetensors"
+    mine, theirs = load_file(again.folder / name), load_file(at_once.folder / name)
+    assert all(mine[key].equal(theirs[key]) for key in theirs)
+    assert _pictures(again) == _pictures(at_once) != before
+    kept = again.folder / "earlier" / "1"
+    assert {path.name for path in kept.iterdir()} == {"seeds", "scores.json", "matches"}
+    assert {int(path.stem): path.read_bytes() for path in (kept / "seeds").glob("*.png")} == before
+
+
+def test_until_the_longer_training_is_done_the_old_adapter_stays(done: Run, settings: Config) -> None:
+    done.update(config.change(settings, {"train.steps": STEPS + 3}))
+    opened = Run.open(done.folder)
+    assert not opened.trained and opened.lora.is_dir() and opened.adapter_steps == STEPS
+    with pytest.raises(RunError, match=r"train\.steps"):
+        opened.update(config.change(settings, {"train.steps": 1}))
+
+
+def test_an_earlier_checkpoint_fills_in_otherwise(done: Run, settings: Config) -> None:
+    finished = _pictures(done)
+    assert done.checkpoint_steps() == [2, 4]
+    complete(done.folder, config=config.change(settings, {"sample.checkpoint": 2}), device="cpu")
+    earlier = _pictures(done)
+    complete(done.folder, config=config.change(settings, {"sample.checkpoint": 4}), device="cpu")
+    last = _pictures(done)
+    assert earlier.keys() == finished.keys() and earlier != finished
+    assert last == finished  # the newest checkpoint is the finished adapter
+    with pytest.raises(OptionError, match=r"step 3.*2, 4"):
+        complete(done.folder, config=config.change(settings, {"sample.checkpoint": 3}), device="cpu")
+
+
+def test_pictures_from_before_a_setting_existed_hold(done: Run) -> None:
+    made = done.read("seeds/made")
+    done.write("seeds/made", {name: made[name] for name in ("sampler", "steps", "guidance", "prompt")})
+    ranking.set_aside_others(done)
+    assert done.seeds_done() == [0, 1] and not (done.folder / "earlier").exists()
+
+
+def test_what_is_set_aside_never_meets_the_scores_of_others(done: Run, settings: Config) -> None:
+    """Killed between the moves, the next start moves the rest; counts of old pictures never rank new ones."""
+    done.update(config.change(settings, {"sample.steps": 1}))
+    (done.folder / "earlier" / "1").mkdir(parents=True)
+    (done.folder / "scores.json").rename(done.folder / "earlier" / "1" / "scores.json")
+    ranking.set_aside_others(done)
+    assert done.seeds_done() == [] and done.read("scores") == {}
+    assert len(list((done.folder / "earlier").rglob("*.png"))) == 2
