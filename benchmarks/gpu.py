@@ -1,14 +1,15 @@
-"""Speed at full size on one GPU: `python -m benchmarks.gpu [--json] [--only train,ways,sample,vae,match]`.
+"""Speed at full size on one GPU: `python -m benchmarks.gpu [--json] [--only train,sample,match,vae,cards,ways]`.
 
 Stable Diffusion 2 inpainting's architecture with random weights, 512 px, nothing downloaded, at most ten minutes.
 First checks that losses, gradients, pictures and matches are the plain path's within stated tolerances, then times:
 
 train    a step of batch 4 and 16 of `realfill.training.train`, against the loop of `benchmarks/stock_loop.py` in fp32
          and under bf16 autocast
-ways     the U-Net's step in the ways of `benchmarks/step_variants.py`, each alone and together
 sample   64 seeds x 25 and x 200 steps
 vae      encode and decode
 match    LoFTR 64 x 5 pairs, against one pair at a time
+cards    a step of batch 16 with the allocator capped to 8, 12, 16 and 24 GB
+ways     the U-Net's step in the ways of `benchmarks/step_variants.py`, each alone and together
 
 Rows are printed as they come; each section has a share of `--minutes`. The exit code is 1 where a check failed.
 `--scale tiny` runs the whole script on a CPU in a minute, its times mean nothing.
@@ -26,12 +27,12 @@ import torch
 from benchmarks import fullsize
 from benchmarks.filling import sample_section, vae_section
 from benchmarks.pairing import Pairs, match_section
-from benchmarks.speed import Case, headline, train_section
+from benchmarks.speed import OURS, POOLED, Case, cards_section, headline, train_section
 from benchmarks.step_variants import ways_section
 from benchmarks.timing import Report
 from realfill import backbones, config, devices
 
-SHARES = {"train": 0.42, "ways": 0.26, "sample": 0.2, "vae": 0.04, "match": 0.08}  # of the time
+SHARES = {"train": 0.36, "sample": 0.18, "match": 0.08, "vae": 0.03, "cards": 0.09, "ways": 0.26}  # of the time
 ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counted by torch's FlopCounterMode
 TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same)
 
@@ -83,14 +84,34 @@ def main(argv: list[str] | None = None) -> int:
             "sample": partial(sample_section, whole, report),
             "vae": partial(vae_section, whole, report),
             "match": partial(match_section, pairs, report),
+            "cards": partial(cards_section, whole, report),
         }
         total = sum(SHARES[name] for name in only)
         for name in only:
             report.run(name, work[name], budget=args.minutes * 60 * SHARES[name] / total)
+    _whole_runs(whole, report)
     ratios = headline(whole, report)
     facts = {"device": title, "torch": torch.__version__, "diffusers": diffusers.__version__, "scale": args.scale}
     ratio = ratios.get(str(max(whole.batches)))
     return report.finish(as_json=args.json, **facts, ratio_to_stock_loop=ratio, ratios=ratios)
+
+
+def _whole_runs(whole: Case, report: Report) -> None:
+    """Seconds of the presets from their parts, weights loaded; a sum of rows, not a measurement."""
+    batch, (fast, slow) = max(whole.batches), [f"ours, {whole.seeds} seeds x {steps} steps" for _, steps in whole.fills]
+    step = report.find(POOLED, batch=batch) or report.find(OURS, batch=batch)
+    match = next((row for row in report.rows if row["section"] == "match" and "matches_a_pair" in row), None)
+    report.section = "sums"
+    runs: tuple[tuple[config.PresetName, str, float], ...] = (
+        ("paper", slow, 1.0),
+        ("paper", fast, 1.0),
+        ("quick", fast, 0.5),  # half as many seeds
+    )
+    for preset, fill, share in runs:
+        row, steps = report.find(fill), config.PRESETS[preset].train.steps
+        if step and match and row and "ms" in row:
+            seconds = (steps * step["ms_with_encoding"] + share * (row["ms"] + match["ms"])) / 1000
+            report.add(f"sum: {preset}, {steps} steps, {fill.removeprefix('ours, ')}", seconds=seconds, share=share)
 
 
 def _parser() -> argparse.ArgumentParser:

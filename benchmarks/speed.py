@@ -22,12 +22,14 @@ from realfill import adapters, batches, training
 from realfill.backbones import Backbone
 from realfill.backbones.stable_diffusion import StableDiffusionInpaint
 from realfill.config import Config, SamplerName, TrainConfig
+from realfill.errors import OutOfMemory
 from realfill.events import TrainStep
 from realfill.images import Fit
 from realfill.scene import Scene
 
 SEED = 0
 STOCK, MIXED, OURS, POOLED = "stock loop, fp32", "stock loop, bf16 autocast", "ours, preset", "ours, pool"
+CARDS, DRIVER = (8, 12, 16, 24), 0.8e9  # sizes in GB; bytes that CUDA takes before anything is allocated
 SAME_STEPS = 3  # losses that are compared
 FEW = 4  # pool items while timing: all are encoded after the warm-up, as in the long run
 # Largest differences from the plain path in fp32: (losses, gradient, pictures), relative. In fp32 only the order of
@@ -66,18 +68,41 @@ class Case:
 def train_section(case: Case, report: Report) -> None:
     """Losses and gradients as the plain path's, then times of a step."""
     first = initial(case, case.preset.train)
-    _same_training(case, report, first)
+    same_training(case, report, first)
     meter = Meter(case.device)
-    for batch in case.batches:
+    for batch in sorted(case.batches, reverse=True):
         if not report.late(OURS):
-            _ours(case, report, meter, batch=batch, pool=case.preset.train.pool)
+            _ours(case, report, case.backbone(), batch=batch, pool=case.preset.train.pool)
         if not case.preset.train.pool and not report.late(POOLED):
-            _ours(case, report, meter, batch=batch, pool=case.pool)
+            _ours(case, report, case.backbone(), batch=batch, pool=case.pool)
         for name in (MIXED, STOCK) if case.device != "cpu" else (STOCK,):
             if not report.late(name):
                 _stock(case, report, meter, first, batch=batch, mixed=name == MIXED)
     if not report.late("drawing a batch, CPU"):
         _draw(case, report, meter)
+
+
+def cards_section(case: Case, report: Report) -> None:
+    """Training with the memory of smaller cards: whether it goes on, how fast, and how much it takes.
+
+    The allocator is capped; what a driver takes for itself is left out of the cap.
+    """
+    for gigabytes in CARDS:
+        name = f"a card of {gigabytes} GB"
+        if not case.device.startswith("cuda"):
+            report.add(name, skipped="needs CUDA")
+            continue
+        if report.late(name):
+            continue
+        backbone, total = case.backbone(), torch.cuda.mem_get_info()[1]
+        Meter(case.device).fresh()
+        torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes * 1e9 - DRIVER) / total))
+        try:
+            _ours(case, report, backbone, batch=max(case.batches), pool=0, name=name)
+        except (OutOfMemory, torch.OutOfMemoryError) as error:
+            report.add(name, failed=str(error))
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def headline(case: Case, report: Report) -> dict[str, float]:
@@ -91,9 +116,8 @@ def headline(case: Case, report: Report) -> dict[str, float]:
     return found
 
 
-def _ours(case: Case, report: Report, meter: Meter, *, batch: int, pool: int) -> None:
-    config = _config(case, batch=batch, pool=min(pool, FEW))
-    backbone = case.backbone()
+def _ours(case: Case, report: Report, backbone: Backbone, *, batch: int, pool: int, name: str = "") -> None:
+    config, meter = _config(case, batch=batch, pool=min(pool, FEW)), Meter(case.device)
     alone = _encode_one(case, backbone, meter, report.until) if pool else 0.0
     meter.fresh()
     with _training(case, backbone, config) as steps:
@@ -101,7 +125,7 @@ def _ours(case: Case, report: Report, meter: Meter, *, batch: int, pool: int) ->
     # Two pictures an item of the pool, one after another, spread over the preset's steps.
     filling = 2 * pool * alone / case.preset.train.steps
     with_encoding = (timed.seconds + filling) * 1000
-    name = OURS if pool == case.preset.train.pool else POOLED
+    name = name or (OURS if pool == case.preset.train.pool else POOLED)
     report.add(name, timed, batch=batch, pool=pool, ms_with_encoding=with_encoding, **_share(case, timed, batch))
 
 
@@ -140,7 +164,7 @@ def _draw(case: Case, report: Report, meter: Meter) -> None:
     report.add("drawing a batch, CPU", timed, batch=batch)
 
 
-def _same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
+def same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
     """Our losses and first gradient beside the plain path's in fp32, on the same items, noise and first values.
 
     Items come from a pool that they soon repeat, so ours reads what it remembers where the plain path encodes.

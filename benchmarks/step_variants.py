@@ -122,6 +122,7 @@ class Step:
     def prepare(self) -> None:
         """Compiles and captures, where the way has it, and makes the first step."""
         if self.way.compiled:
+            torch.compiler.reset()  # else earlier ways use up the number of times that a function may be compiled
             self._unet.compile_repeated_blocks()
         if self.way.graph:
             self._capture()

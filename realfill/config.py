@@ -174,16 +174,16 @@ PRESETS: Mapping[PresetName, Config] = {
     "mini": Config(
         base="mini",
         train=TrainConfig(
-            steps=150,
+            steps=75,
             batch=4,
             pool=256,
             rank=16,
             alpha=16.0,
             layers="all",
-            learning_rate_unet=1e-3,
-            learning_rate_text=2e-4,
+            learning_rate_unet=3e-4,
+            learning_rate_text=6e-5,
         ),
-        guide=GuideConfig(draft=True, warm=1.0, strength=0.2, guess=0.5, known=True, bound=1.0),
+        guide=GuideConfig(draft=True, warm=0.75, strength=0.2, guess=0.5, known=True, bound=1.0),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
 }

@@ -21,8 +21,8 @@ from realfill import scene as scenes
 from realfill.config import SelectConfig
 from realfill.drafts import Draft, Warped, render
 from realfill.fit import Fit
-from realfill.geometry import alignment, layers, merging, points, refining, trust, views, warps
-from realfill.geometry.layers import Laid
+from realfill.geometry import alignment, choosing, merging, points, refining, trust, views, warps
+from realfill.geometry.choosing import Laid
 from realfill.geometry.trust import Judge
 from realfill.geometry.views import View
 from realfill.images import Photo
@@ -68,9 +68,9 @@ def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     found = alignment.align(own.result(), seen, _more(scene, matcher, frame, references), hole)
     judge = trust.judge(target, hole)
     photos = {index: reference.photo for index, reference in enumerate(references)}
-    single = [layers.laid(judge, way, photos[way.reference]) for way in found.ways]
-    deep = layers.dense(judge, found, single, photos, hole)
-    laid = layers.best(judge, single + [layers.laid(judge, way, photos[way.reference]) for way in deep])
+    single = [choosing.laid(judge, way, photos[way.reference]) for way in found.ways]
+    deep = choosing.dense(judge, found, single, photos, hole)
+    laid = choosing.best(judge, single + [choosing.laid(judge, way, photos[way.reference]) for way in deep])
     sources = _sources(judge, laid, references, target, hole)
     photo, confidence = _merged(sources, target, hole)
     warped = tuple(source.warped for source in sources)

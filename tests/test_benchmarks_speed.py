@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import cpu, fullsize, gpu, stock_loop
-from benchmarks.speed import Case, initial
+from benchmarks.speed import Case, initial, same_training
 from benchmarks.step_variants import WAYS, Step
 from benchmarks.timing import Meter, Report, relative
 
@@ -24,7 +24,7 @@ def test_the_gpu_script_runs_at_a_tiny_scale_and_tells_everything_as_json(
     assert code == 0, [row for row in whole["rows"] if row.get("ok") is False or "failed" in row]
     assert whole["ok"]
     assert whole["ratio_to_stock_loop"] > 0
-    assert {row["section"] for row in whole["rows"]} == set(sections)
+    assert {row["section"] for row in whole["rows"]} == {*sections, "sums"}
     checked = [row["name"] for row in whole["rows"] if "limit" in row]
     assert any(name.startswith("losses") for name in checked)
     assert any(name.startswith("gradient") for name in checked)
@@ -35,12 +35,22 @@ def test_the_gpu_script_runs_at_a_tiny_scale_and_tells_everything_as_json(
 
 
 def test_the_cpu_script_runs_on_any_base(tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--steps", "1", "--seeds", "1", "--fill-steps", "1", "--pairs", "1", "--match-size", "64"]
-    code = cpu.main(["--base", str(tiny_base), "--json", *few])
+    code = cpu.main(["--base", str(tiny_base), "--json", "--steps", "1", "--only", "train,vae"])
     whole = json.loads(capsys.readouterr().out.splitlines()[LAST])
     assert code == 0, [row for row in whole["rows"] if row.get("ok") is False or "failed" in row]
     assert whole["ratio_to_stock_loop"] > 0
-    assert {row["section"] for row in whole["rows"]} == set(cpu.SECTIONS)
+    assert {row["section"] for row in whole["rows"]} == {"train", "vae"}
+
+
+@pytest.mark.gpu
+def test_the_gpu_script_runs_on_a_gpu_in_bf16(capsys: pytest.CaptureFixture[str]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    code = gpu.main(["--scale", "tiny", "--device", "cuda", "--minutes", "2", "--json"])
+    whole = json.loads(capsys.readouterr().out.splitlines()[LAST])
+    assert code == 0, [row for row in whole["rows"] if row.get("ok") is False or "failed" in row]
+    assert not [row for row in whole["rows"] if "broken" in row]
+    assert all("peak_gb" in row for row in whole["rows"] if "calls" in row)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +68,14 @@ def test_every_way_to_run_a_step_computes_the_same_gradient(case: Case, kind: st
         found.append(Step(case, way, 2, unet=unet, first=first).gradient())
     assert float(found[0].norm()) > 0
     assert relative(found[1], found[0]) < 0.03
+
+
+def test_a_baseline_that_begins_elsewhere_is_noticed(case: Case) -> None:
+    first = initial(case, case.preset.train)
+    moved = {name: value + 0.05 if "lora_B" in name else value for name, value in first.items()}
+    report = Report()
+    same_training(case, report, moved)
+    assert [row["ok"] for row in report.rows] == [False, False]
 
 
 def test_random_weights_are_the_same_every_time_and_their_outputs_vary() -> None:

@@ -1,4 +1,7 @@
 import io
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from realfill.matching import Matcher, Matches
 from realfill.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
+ROOT = Path(__file__).resolve().parents[1]
 HOLE = box(90, 200, 140, 270)
 
 
@@ -110,7 +114,8 @@ def test_flat_pictures_are_refused_without_an_error(grey: int, sift: Matcher) ->
     flat = np.full((300, 400, 3), grey, np.uint8)
     held = draft.make(scene(flat, HOLE, flat, painted(3)), sift)
     assert held.reason
-    assert np.abs(held.photo.astype(int) - grey).max() <= 1
+    assert (held.confidence[HOLE] == 0).all()
+    assert np.array_equal(held.photo[~HOLE], flat[~HOLE])
 
 
 def test_what_no_reference_shows_has_no_confidence(sift: Matcher) -> None:
@@ -186,7 +191,7 @@ def test_other_matchers_points_are_used_and_those_in_the_hole_are_not(sift: Matc
         def match(self, references: list[Photo], targets: list[Photo]) -> list[list[Matches]]:
             y, x = np.nonzero(self.where)
             xy = np.stack([x, y], 1)[::37].astype(np.float32)
-            return [[Matches(xy + np.float32([30, 0]), xy, np.ones(len(xy), np.float32))]]
+            return [[Matches(xy + np.array([30, 0], np.float32), xy, np.ones(len(xy), np.float32))]]
 
     rng = np.random.default_rng(5)  # too soft for SIFT
     world = cv2.resize(rng.integers(0, 256, (10, 14, 3), np.uint8), (560, 420), interpolation=cv2.INTER_CUBIC)
@@ -196,6 +201,26 @@ def test_other_matchers_points_are_used_and_those_in_the_hole_are_not(sift: Matc
     assert error(known.photo, soft.truth, HOLE) < 3
     inside = draft.make(soft, Knows(HOLE))  # type: ignore[arg-type]
     assert np.array_equal(inside.photo, draft.make(soft, sift).photo)
+
+
+def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -> None:
+    """Its structure serves, its greys stay out of the picture."""
+    world = painted(1)
+    truth, colour = seen(world, shift(80, 60)), seen(world, tilted(95, 50))
+    grey = np.repeat(seen(world, tilted(70, 65, turn=-0.04)).mean(2, keepdims=True), 3, 2).astype(np.uint8)
+    found = draft.make(scene(truth, HOLE, grey, colour), sift)
+    assert error(found.photo, truth, HOLE) < 5
+    assert found.warped[0].reference == 1
+
+
+def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("out.png", "trust.png")]
+    command = [sys.executable, "-m", "realfill", "draft", str(toy_scene), "-o", names[0], "--confidence", names[1]]
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["result"] == names[0] and all(Path(name).is_file() for name in names)
+    refused = subprocess.run([*command[:6], "out.bmp"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
 
 
 def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_a_run_keeps_its_settings(tmp_path: Path, toy_scene: Path) -> None:
     assert Options().config(folder) == first
     assert Options(seeds="1").config(folder) == config.change(first, {"sample.seeds": "1"})
     assert Options(preset="quick", base="mini", set=["train.steps=9"]).config(folder) == first
-    with pytest.raises(RunError, match=r"train\.steps"):
-        Run.ensure(folder, Options(preset="paper", base="mini").config(folder))
+    with pytest.raises(RunError, match=r"train\.rank"):
+        Run.ensure(folder, Options(preset="quick", base="mini", set=["train.rank=4"]).config(folder))
 
 
 def test_examples_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from realfill.masks import Hole, distance_from_hole
 
 AGREE = 0.008  # of the longer side, between two references' opinions on one point; with parallax it is 0.02-0.1
 NEAR = 0.06  # of the longer side: matches so near to the hole speak for what is in it
+CERTAIN = 0.85  # median weight of the points that two references put into the target, for their cameras to be used
 OWN_PLANES = 3  # of one reference that are tried
 
 
@@ -96,23 +97,23 @@ def align(target: Features, references: Sequence[Features], more: Sequence[Pairs
 def _rigs(
     moved: Mapping[tuple[int, int], Transferred], between: Mapping[tuple[int, int], Pairs], pairs: Mapping[int, Pairs]
 ) -> list[Rig]:
-    """One rig of the two references that share most with each other and the target, and of all that join them."""
-    rigs: list[Rig] = []
-    left = set(pairs)
-    if moved:
-        (one, other), best = max(moved.items(), key=lambda item: float(item[1].weight.sum()))
-        cameras = {one: best.space.first, other: best.space.second}
-        for index in sorted(left - {one, other}):
-            camera = best.space.camera(_between(between, index, one), _between(between, index, other))
-            if camera is not None:
-                cameras[index] = camera
-        left -= set(cameras)
-        rigs.append(Rig(best.space.target, cameras))
-    for index in sorted(left):
-        two = transfer.two_views(pairs[index])
-        if two is not None:
-            rigs.append(Rig(two[0], {index: two[1]}))
-    return [rig.flattened({i: pairs.get(i, Pairs.of([], [])) for i in rig.references}) for rig in rigs]
+    """A rig of the two references that share most with each other and the target, and of all that join them.
+
+    None where the cameras are not well known: depths would tear the picture. The same goes for a lone reference,
+    with which nothing in the hole can be compared.
+    """
+    if not moved:
+        return []
+    (one, other), best = max(moved.items(), key=lambda item: float(item[1].weight.sum()))
+    if float(np.median(best.weight)) < CERTAIN:
+        return []
+    cameras = {one: best.space.first, other: best.space.second}
+    for index in sorted(set(pairs) - {one, other}):
+        camera = best.space.camera(_between(between, index, one), _between(between, index, other))
+        if camera is not None:
+            cameras[index] = camera
+    rig = Rig(best.space.target, cameras)
+    return [rig.flattened({index: pairs.get(index, Pairs.of([], [])) for index in cameras})]
 
 
 def _between(between: Mapping[tuple[int, int], Pairs], one: int, other: int) -> Pairs:

@@ -23,14 +23,14 @@ class Plane:
     inliers: npt.NDArray[np.bool_]
 
 
-def planes(pairs: Pairs, *, most: int = PLANES, least: int = LEAST) -> list[Plane]:
+def planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
     """Up to `most` homographies that explain the pairs, the one with most inliers first (sequential MAGSAC)."""
     found: list[Plane] = []
     left = np.ones(len(pairs), np.bool_)
-    while len(found) < most and left.sum() >= least:
+    while len(found) < most and left.sum() >= LEAST:
         rest = pairs[left]
         matrix, chosen = cv2.findHomography(rest.first, rest.second, cv2.USAC_MAGSAC, TOLERANCE, None, 5000, 0.9999)
-        if matrix is None or int(chosen.sum()) < least:
+        if matrix is None or int(chosen.sum()) < LEAST:
             break
         inliers = np.zeros(len(pairs), np.bool_)
         inliers[left] = chosen.ravel() > 0

@@ -120,10 +120,15 @@ def sweep(
         cost[:, :, number] = _cost(judge.known, target, [lay(photos[index], ways[index]) for index in photos])
     _anchor(cost, judge, xy, np.interp(mu, levels, np.arange(LEVELS)))
     best = cv2.medianBlur(_best(_aggregated(cost)), 5)
-    if len(photos) == 1:  # nothing was compared in the hole: depths found there are streaks
-        missing = judge.known == 0
-        best[missing] = fields.spread(best, judge.known, reach=2.0)[missing]
-    return np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)
+    found = np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)
+    compared = _compared(judge, [lay(photos[index], way)[1] for index, way in maps(rig, found, judge.scale).items()])
+    smooth = fields.spread(found, compared, reach=2.0)  # what only one reference shows tears if left to chance
+    return np.where(compared > 0, found, smooth)
+
+
+def _compared(judge: Judge, valid: Sequence[Field]) -> Field:
+    """(h, w): 1 where a depth rests on two pictures, at least."""
+    return np.asarray(sum(valid) + judge.known >= 2, np.float32)
 
 
 def structure(photo: Photo) -> Photo:

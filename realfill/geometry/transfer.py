@@ -60,12 +60,6 @@ def epipolar(pairs: Pairs) -> npt.NDArray[np.bool_]:
     return np.zeros(len(pairs), np.bool_) if found is None else found[1]
 
 
-def two_views(pairs: Pairs) -> tuple[Matrix, Matrix] | None:
-    """Cameras (3, 4) of two pictures into pixels, from their pairs alone."""
-    found = _fundamental(pairs)
-    return None if found is None else _triangulate(pairs[found[1]], found[0])[1]
-
-
 def transfer(
     between: Pairs, pairs: tuple[Pairs, Pairs], seen: tuple[Features, Features, Features]
 ) -> Transferred | None:

@@ -16,6 +16,7 @@ from realfill.examples import Example
 from realfill.scene import Scene
 
 CELL, GAP, MOST = (250, 188), 6, 400_000  # pixels of one photo, between photos; bytes of the sheet
+GROUND = "#c9ccd1"  # not white: that is what the holes are
 HEAD = """# Example scenes
 
 Eight scenes with known answers. They are the examples in the app, the fixture of tests and the pictures in the docs.
@@ -80,7 +81,7 @@ def strip(of: Scene) -> Image.Image:
     painted = np.where(of.hole[..., None], np.uint8(255), of.target)
     truth = of.truth if of.truth is not None else of.target
     shown = [painted, truth, *of.references]
-    made = Image.new("RGB", ((CELL[0] + GAP) * 7 - GAP, CELL[1]), "white")
+    made = Image.new("RGB", ((CELL[0] + GAP) * 7 - GAP, CELL[1]), GROUND)
     for index, photo in enumerate(shown):
         made.paste(_small(photo), (index * (CELL[0] + GAP), 0))
     return made
@@ -99,7 +100,7 @@ def main() -> None:
     page = HEAD + "".join(row(example, of) for example, of in loaded) + TAIL
     (docs / "scenes.md").write_text(page, encoding="utf-8")
     rows = [strip(of) for _, of in loaded]
-    sheet = Image.new("RGB", (rows[0].width, len(rows) * (CELL[1] + GAP) - GAP), "white")
+    sheet = Image.new("RGB", (rows[0].width, len(rows) * (CELL[1] + GAP) - GAP), GROUND)
     for index, part in enumerate(rows):
         sheet.paste(part, (0, index * (CELL[1] + GAP)))
     path = docs / "images" / "scenes.jpg"

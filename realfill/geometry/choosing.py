@@ -71,7 +71,7 @@ def dense(
                 photos[index] = best.colour.apply(small(judge, references[index]))
                 styled |= in_other_style(judge, best)
         rig_ = replace(rig, references={index: rig.references[index] for index in photos})
-        if not photos:
+        if len(photos) < 2:
             continue
         known = {index: found.pairs[index].join(found.placed[index]) for index in photos}
         xy, mu = sweep.depths(rig_, known)
