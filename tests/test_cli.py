@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import config, options, queue
+from realfill import config, examples, queue
 from realfill.__main__ import main
 from realfill.events import TrainStep
 from realfill.runs import Run
@@ -110,10 +110,10 @@ def test_a_refusal_is_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> list[str]:
+    def broken(name: str) -> examples.Example:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(options, "examples", broken)
+    monkeypatch.setattr(examples, "find", broken)
     assert main(["complete", "--example", "x"]) == 1
     assert "Traceback" in (text := capsys.readouterr().err)
     assert text.splitlines()[-1] == "This is a defect in RealFill (ZeroDivisionError: oh)."
@@ -169,8 +169,8 @@ def test_the_stages_by_hand(
         assert (picture.format, picture.size) == ("JPEG", (120, 90))
     assert main(["export", str(run), "--seed", "77"]) == 2
     assert "no picture of seed 77" in capsys.readouterr().err
-    assert main(["complete", "--run", str(run), "--set", "train.steps=7"]) == 2
-    assert "train.steps = 6, not 7" in capsys.readouterr().err
+    assert main(["complete", "--run", str(run), "--set", "train.rank=7"]) == 2
+    assert "train.rank = 2, not 7" in capsys.readouterr().err
 
 
 # The command line in a process that signals itself the moment an event was reported for the n-th time.

@@ -128,19 +128,23 @@ def main() -> None:
     parser.add_argument("--example", help="one of the example scenes (the first)")
     parser.add_argument("--scene", type=Path, help="a scene folder instead")
     parser.add_argument("--base", default="mini")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=16)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     scene = given.scene or examples.find(given.example or examples.examples()[0].name).folder
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "runs", given.base) as url:
-        with sync_playwright() as playwright:
-            arguments = ["--no-sandbox", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-            page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
-            page.goto(f"{url}?__theme=light")
-            journey(page, Camera(page, given.out), scene, Path(folder), given)
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder) / "runs", given.base) as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
+        page.goto(f"{url}?__theme=light")
+        journey(page, Camera(page, given.out), scene, Path(folder), given)
+        browser.close()
 
 
 if __name__ == "__main__":
