@@ -3,7 +3,7 @@ from pathlib import Path
 from realfill import config
 from ui import costs
 
-MINI = config.make("mini", {"sample.seeds": "0-9"})
+MINI = config.make("mini", {"train.steps": 150, "sample.seeds": "0-9"})
 
 
 def test_before_the_first_run_it_says_that_it_does_not_know(tmp_path: Path) -> None:

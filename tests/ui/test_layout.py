@@ -276,8 +276,8 @@ def test_seeds_are_made_again_otherwise(page: Page, run: Run) -> None:
 
 def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: Path) -> None:
     fast = Config(**{**config.PRESETS["mini"].model_dump()})
-    costs.remember(page.jobs.runs_dir, fast, "step", [2.0] * 9)
-    assert "about 5 min" in page.load(asks({}))[page.train.cost]
+    costs.remember(page.jobs.runs_dir, fast, "step", [120.0 / fast.train.steps] * 9)
+    assert "about 2 min" in page.load(asks({}))[page.train.cost]
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:
