@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from realfill import compositing, images, scene
 from realfill.events import TrainStep
@@ -420,19 +421,26 @@ def tab_to(page: Page, selector: str, most: int = 90) -> None:
 
 
 def choose_file(page: Page, selector: str, *paths: Path) -> None:
-    """Presses Enter on a button that asks for files."""
+    """Presses Enter on a button that asks for files; again where the chooser of before was still being closed."""
     tab_to(page, selector)
     page.wait_for_timeout(300)
     assert page.evaluate("one => !!document.activeElement?.matches(one)", selector), f"{selector} lost the focus"
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([str(path) for path in paths])
+    for patience in (5_000, 5_000, 30_000):
+        try:
+            with page.expect_file_chooser(timeout=patience) as chooser:
+                page.keyboard.press("Enter")
+        except PlaywrightTimeout:
+            continue
+        chooser.value.set_files([str(path) for path in paths])
+        return
+    pytest.fail(f"{selector} opens no file chooser")
 
 
 def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp_path: Path) -> None:
     page.goto(server.url)
     page.locator(canvas.READY).wait_for()
     choose_file(page, ".wb .add button", *sorted((photos / "ref").iterdir())[:2])
+    canvas.settled(page)
     choose_file(page, "[data-do=choose-target]", photos / "target.png")
     page.locator("#workbench .wb[data-empty=no]").wait_for()
     canvas.settled(page)
