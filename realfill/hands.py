@@ -1,9 +1,9 @@
 """How a worker gets a run done: in a process of its own each, or all in one that stays warm.
 
-`Warm` starts `python -m realfill.hand`, hands it one run folder a line and is answered with an exit code a
-line. That process goes through the same entry as a typed command; it keeps torch imported and the last base
-loaded. After anything but "done" and "stopped" it ends, and the next run gets a fresh one, so a crash costs
-the run it happened in and no other.
+`Warm` starts `python -m realfill.hand` and hands it one run folder a line; that process answers when it has
+taken it, and with an exit code when it is done with it. It goes through the same entry as a typed command; it
+keeps torch imported and the last base loaded. After anything but "done" and "stopped" it ends, and the next run
+gets a fresh one, so a crash costs the run it happened in and no other.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from typing import Protocol
 
 from realfill.errors import EXIT_DONE, EXIT_INTERRUPTED
 
+TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows that nobody has seen it
 ENDED = -1  # the code of a process that did not say one
 _LOG = "log.txt"  # in the run's folder
 _WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
@@ -100,12 +101,13 @@ class Warm:
             with contextlib.suppress(OSError):
                 process.stdin.write(json.dumps(str(folder.resolve())).encode() + b"\n")
                 process.stdin.flush()
-                return self._answer(process)
+                if _line(process) == TAKEN:
+                    return self._answer(process)
             self.close()  # it ended while it waited, and has not seen this run: another one gets it
         return ENDED
 
     def _answer(self, process: "subprocess.Popen[bytes]") -> int:
-        line = process.stdout.readline().strip() if process.stdout is not None else b""
+        line = _line(process)
         code = int(line) if line.isdigit() else None
         if code not in _WELL:
             self.close()
@@ -134,12 +136,18 @@ def serve(work: Callable[[Path], int]) -> None:
         os.dup2(2, 1)  # a stray print between two runs is not an answer
         for line in sys.stdin:
             folder = Path(json.loads(line))
+            with contextlib.suppress(OSError):
+                answers.write(TAKEN + b"\n")
             with _output_to(folder / _LOG):
                 code = work(folder)
             with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
                 answers.write(f"{code}\n".encode())
             if code not in _WELL:
                 break
+
+
+def _line(process: "subprocess.Popen[bytes]") -> bytes:
+    return process.stdout.readline().strip() if process.stdout is not None else b""
 
 
 @contextlib.contextmanager

@@ -74,22 +74,11 @@ def test_a_crash_costs_one_run_and_the_next_gets_a_fresh_process(
     assert _pid(bad) != _pid(good)
 
 
-def _ended(pid: int) -> bool:
-    """Whether all of it is closed; where there is no /proc, it is taken for granted."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: Warm, tmp_path: Path) -> None:
     one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
     hand.work(one)
     os.kill(_pid(one), signal.SIGKILL)
-    until = time.monotonic() + 20
-    while not _ended(_pid(one)) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert hand.work(two) == EXIT_DONE
+    assert hand.work(two) == EXIT_DONE  # at once: its end of the pipe may still be open
     assert _pid(one) != _pid(two)
 
 
