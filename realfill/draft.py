@@ -20,7 +20,7 @@ from realfill import compositing, exporting, files, images, matching
 from realfill import scene as scenes
 from realfill.config import SelectConfig
 from realfill.drafts import Draft, Warped, render
-from realfill.fit import Fit
+from realfill.fit import Fit, within
 from realfill.geometry import alignment, choosing, merging, points, refining, trust, views, warps
 from realfill.geometry.choosing import Laid
 from realfill.geometry.trust import Judge
@@ -58,9 +58,9 @@ def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     Reads known pixels of the target and the references only. Never raises for want of geometry.
     """
     began = time.monotonic()
-    frame = views.frame_of(scene.hole.shape[0], scene.hole.shape[1], size)
+    frame = within(*scene.hole.shape, longest=size)
     hole = frame.hole_in(scene.hole)
-    target = views.nearest_known(frame.photo_in(scene.target), hole)
+    target = images.nearest_known(frame.photo_in(scene.target), hole)
     references = [views.view(photo, round(size * ROOM)) for photo in scene.references]
     with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
         own = pool.submit(points.features, target, hole)
@@ -82,7 +82,7 @@ def _more(scene: Scene, matcher: Matcher, frame: Fit, references: Sequence[View]
     """What the matcher finds besides the keypoints of `points`, in working pixels; of SIFT there are enough."""
     if matcher.name == "sift":
         return [points.Pairs.of([], []) for _ in references]
-    known = views.nearest_known(scene.target, scene.hole)
+    known = images.nearest_known(scene.target, scene.hole)
     found = matcher.match(scene.references, [known])[0]
     return [
         points.Pairs.of(frame.to_working(one.target_xy), reference.fit.to_working(one.reference_xy))

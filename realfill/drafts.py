@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill import files
-from realfill.fit import Fit
+from realfill.fit import Fit, within
 from realfill.images import Photo, read_photo, save_photo
 from realfill.masks import Hole, bounding_box
 
@@ -120,10 +120,7 @@ def overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
 
     Covers the whole target, its longest side at `longest` pixels; transparent outside the hole.
     """
-    height, width = hole.shape
-    scale = min(1.0, longest / max(height, width))
-    across, down = max(1, round(width * scale)), max(1, round(height * scale))
-    fit = Fit((0.0, 0.0, float(width), float(height)), across, down, width, height)
+    fit = within(*hole.shape, longest=longest)
     trust = render(draft, fit)[1][..., None]
     colour = trust * np.array(VOUCHED, np.float32) + (1 - trust) * np.array(INVENTED, np.float32)
     alpha = np.where(fit.hole_in(hole), 150, 0)[..., None]

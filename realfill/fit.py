@@ -117,6 +117,13 @@ def whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> F
     return _fit_box((0.0, 0.0, float(photo_width), float(photo_height)), photo_height, photo_width, size, multiple)
 
 
+def within(photo_height: int, photo_width: int, *, longest: int) -> Fit:
+    """The whole photo with its longest side at most `longest`, to whole pixels; never enlarged."""
+    scale = min(1.0, longest / max(photo_height, photo_width))
+    width, height = max(1, round(photo_width * scale)), max(1, round(photo_height * scale))
+    return Fit((0.0, 0.0, float(photo_width), float(photo_height)), width, height, photo_width, photo_height)
+
+
 def around(hole: Hole, *, size: int, multiple: int, context: float) -> Fit:
     """The hole's bounding box with `context` × its sides on every side, at an area of about size².
 

@@ -8,6 +8,7 @@ This module is the door to `formats` (in), `encoding` (out) and `fit` (working s
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -16,6 +17,7 @@ from realfill import colour, files
 from realfill.encoding import Format, encode, encode_png
 from realfill.fit import Fit, around, whole
 from realfill.formats import Mode, Original, Pixels, read_original, to_eight_bits, upright
+from realfill.masks import Hole
 
 __all__ = [
     "Alpha",
@@ -29,6 +31,7 @@ __all__ = [
     "blend",
     "encode",
     "insert",
+    "nearest_known",
     "read_original",
     "read_photo",
     "save_photo",
@@ -88,6 +91,22 @@ def blend(below: Pixels, above: Pixels, alpha: Alpha) -> Pixels:
     mixed = np.rint(below * (1 - weight) + above * weight).astype(below.dtype)
     kept: Pixels = np.where(weight > 0, mixed, below)
     return kept
+
+
+def nearest_known(photo: Photo, hole: Hole) -> Photo:
+    """The photo (H, W, 3) with each missing pixel in the colour of a nearest known one; grey where nothing is known.
+
+    So what a file holds in the hole adds nothing: the result is a function of the known pixels.
+    """
+    if hole.all():
+        return np.full_like(photo, 127)
+    _, labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    known = ~hole
+    colours[labels[known]] = photo[known]
+    return np.asarray(np.where(known[:, :, None], photo, colours[labels]), np.uint8)
 
 
 def save_photo(photo: Photo, path: Path) -> None:

@@ -4,14 +4,12 @@ SIFT (Lowe 2004) on small copies, then only matches that one camera movement exp
 it runs in the page's process.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from realfill.fit import Fit
+from realfill.fit import within
 from realfill.images import Photo
+from realfill.rootsift import Keypoints, detect
 
 SIZE = 640  # longest side in pixels of what is looked at
 KEYPOINTS = 3000
@@ -21,26 +19,12 @@ AWAY = 3.0  # pixels from the epipolar line
 LITTLE = 10  # fewer is little: of 96 pairs of photos of different places, one had 8 and the others none
 
 
-@dataclass(frozen=True, eq=False)
-class Points:
-    """N keypoints in pixels of the small copy (N, 2) and their RootSIFT descriptors (N, 128), both float32."""
-
-    xy: npt.NDArray[np.float32]
-    descriptors: npt.NDArray[np.float32]
+def points(photo: Photo) -> Keypoints:
+    """Keypoints of a photo (H, W, 3), in pixels of its small copy."""
+    return detect(cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST), _small(photo))
 
 
-def points(photo: Photo) -> Points:
-    """Keypoints of a photo (H, W, 3)."""
-    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST)
-    found, raw = sift.detectAndCompute(cv2.cvtColor(_small(photo), cv2.COLOR_RGB2GRAY), None)
-    if not found:
-        return Points(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-    descriptors = np.asarray(raw, np.float32)
-    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-7))
-    return Points(np.array([point.pt for point in found], np.float32), descriptors)
-
-
-def shared(reference: Points, target: Points) -> int:
+def shared(reference: Keypoints, target: Keypoints) -> int:
     """How many points of the target are found in the reference, counting only what one camera movement explains."""
     if len(reference.xy) < 2 or len(target.xy) < 2:
         return 0
@@ -59,7 +43,7 @@ def is_little(count: int) -> bool:
     return count < LITTLE
 
 
-def _nearest(queries: Points, others: Points) -> dict[int, int]:
+def _nearest(queries: Keypoints, others: Keypoints) -> dict[int, int]:
     """Query → its nearest other, where that is clearly nearer than the second."""
     found = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries.descriptors, others.descriptors, k=2)
     return {
@@ -70,10 +54,4 @@ def _nearest(queries: Points, others: Points) -> dict[int, int]:
 
 
 def _small(photo: Photo) -> Photo:
-    height, width = photo.shape[:2]
-    scale = SIZE / max(height, width)
-    if scale >= 1:
-        return photo
-    box = (0.0, 0.0, float(width), float(height))
-    small = Fit(box, max(1, round(width * scale)), max(1, round(height * scale)), width, height)
-    return small.photo_in(photo)
+    return photo if max(photo.shape) <= SIZE else within(*photo.shape[:2], longest=SIZE).photo_in(photo)

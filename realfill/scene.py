@@ -174,7 +174,8 @@ def _read(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[st
         notices.append(f"gt has another size than {inputs.target.name} and is left out; save both at one size.")
         truth = None
     references = tuple(images.to_photo(reference) for reference in originals)
-    target = _without_hole(photo, hole)
+    # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
+    target = images.nearest_known(photo, hole)
     scene = Scene(references, target, hole, original, name, tuple(notices), truth)
     return scene, [SUFFIXES[reference.format] for reference in originals]
 
@@ -201,23 +202,6 @@ def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene
             shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
         images.save_photo(scene.hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
     return scene
-
-
-def _without_hole(photo: Photo, hole: Hole) -> Photo:
-    """The photo with each missing pixel in the colour of a nearest known one; grey where nothing is known.
-
-    What a file holds in the hole (often white paint) must add nothing (§3.4). Replacing it here means that no
-    crop, resize or blur further on can let it in.
-    """
-    if hole.all():
-        return np.full_like(photo, 127)
-    _, labels = cv2.distanceTransformWithLabels(
-        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
-    known = ~hole
-    colours[labels[known]] = photo[known]
-    return np.asarray(np.where(known[:, :, None], photo, colours[labels]), np.uint8)
 
 
 def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:

@@ -104,7 +104,7 @@ def test_an_unrelated_reference_is_refused(sift: Matcher) -> None:
 
 
 def plane_filled(made_up: Scene) -> Photo:
-    from realfill.geometry.views import nearest_known
+    from realfill.images import nearest_known
 
     return nearest_known(made_up.target, made_up.hole)
 

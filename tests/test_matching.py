@@ -18,7 +18,8 @@ from realfill.errors import OutOfMemory, WeightsError
 from realfill.images import Photo, read_photo
 from realfill.matching import FeatureMatcher, Matches, aliked, loftr, tensors, weights
 from realfill.matching.base import nearest_two
-from realfill.matching.sift import Sift, SiftFeatures
+from realfill.matching.sift import Sift
+from realfill.rootsift import Keypoints
 
 KINDS: dict[str, tuple[MatcherName, str]] = {
     "sift": ("sift", ""),
@@ -165,7 +166,7 @@ def test_of_two_targets_like_one_reference_only_the_nearer_matches(shared: Path)
     axes = np.eye(3, 128, dtype=np.float32)
     near, nearer = axes[0] + 0.02 * axes[1], axes[0] + 0.01 * axes[1]
     targets = np.stack([near / np.linalg.norm(near), nearer / np.linalg.norm(nearer), axes[2]])
-    (found,) = Sift(size=64).pair([SiftFeatures(xy, axes)], SiftFeatures(xy, targets))
+    (found,) = Sift(size=64).pair([Keypoints(xy, axes)], Keypoints(xy, targets))
     assert found.target_xy.tolist() == xy[1:].tolist() and found.reference_xy.tolist() == xy[[0, 2]].tolist()
     learned = aliked.load(shared / "weights" / KINDS["aliked-t16"][1], size=64, confidence=0.5, device="cpu")
     first, second = (aliked.AlikedFeatures(torch.from_numpy(xy), torch.from_numpy(one)) for one in (axes, targets))

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from realfill.geometry import mesh, models, transfer, warps
 from realfill.geometry.models import Matrix, Plane
-from realfill.geometry.points import Features, Pairs, Points, compare
+from realfill.geometry.points import Pairs, Points, compare
 from realfill.geometry.sweep import Rig
 from realfill.geometry.transfer import Transferred
 from realfill.masks import Hole, distance_from_hole
+from realfill.rootsift import Keypoints
 
 AGREE = 0.008  # of the longer side, between two references' opinions on one point; with parallax it is 0.02-0.1
 NEAR = 0.06  # of the longer side: matches so near to the hole speak for what is in it
@@ -62,7 +63,7 @@ class Alignment:
     rigs: list[Rig]  # cameras of the target and some references; no reference is in two of them
 
 
-def align(target: Features, references: Sequence[Features], more: Sequence[Pairs], hole: Hole) -> Alignment:
+def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pairs], hole: Hole) -> Alignment:
     """Pairs, ways and cameras of all references.
 
     Args:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from realfill.images import Photo
 from realfill.masks import Hole
+from realfill.rootsift import Keypoints, detect
 
 Points = npt.NDArray[np.float64]  # (K, 2), x and y, pixel centres at whole numbers
 
@@ -20,14 +21,6 @@ CONTRAST = 0.01  # a quarter of OpenCV's default: soft photos and shaded walls k
 RATIO = 0.8  # Lowe's; models are robust to what slips through
 MARGIN = 3  # pixels between a keypoint and the hole
 _ROWS = 2048  # of the table of similarities that are held at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """N keypoints (N, 2) in working pixels and their unit descriptors (N, 128)."""
-
-    xy: npt.NDArray[np.float32]
-    descriptors: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +59,17 @@ class Pairs:
         )
 
 
-def features(photo: Photo, hole: Hole | None = None) -> Features:
+def features(photo: Photo, hole: Hole | None = None) -> Keypoints:
     """SIFT keypoints (Lowe 2004) with RootSIFT descriptors; none in `hole` (h, w) or within MARGIN of it."""
     sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST, enable_precise_upscale=True)
     allowed = None
     if hole is not None:
         allowed = np.where(hole, 0, 255).astype(np.uint8)
         allowed = cv2.erode(allowed, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8), borderValue=255)
-    points, raw = sift.detectAndCompute(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), allowed)
-    if not points:
-        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-    descriptors = np.asarray(raw, np.float32)
-    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-7))
-    return Features(np.array([point.pt for point in points], np.float32), descriptors)
+    return detect(sift, photo, allowed)
 
 
-def compare(first: Features, second: Features) -> Pairs:
+def compare(first: Keypoints, second: Keypoints) -> Pairs:
     """Mutual nearest neighbours that pass the ratio test, without repeated points."""
     if not len(first.xy) or len(second.xy) < 2:
         return Pairs.of([], [])

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from realfill import seeds
 from realfill.geometry.models import Matrix, inverse
-from realfill.geometry.points import Features, Pairs, Points
+from realfill.geometry.points import Pairs, Points
+from realfill.rootsift import Keypoints
 
-Three = tuple[Features, Features, Features]
+Three = tuple[Keypoints, Keypoints, Keypoints]
 
 EPIPOLAR = 1.5  # pixels from the epipolar line
 RESECTION = 3.0  # pixels between a known point and where the camera puts it
@@ -61,7 +62,7 @@ def epipolar(pairs: Pairs) -> npt.NDArray[np.bool_]:
 
 
 def transfer(
-    between: Pairs, pairs: tuple[Pairs, Pairs], seen: tuple[Features, Features, Features]
+    between: Pairs, pairs: tuple[Pairs, Pairs], seen: tuple[Keypoints, Keypoints, Keypoints]
 ) -> Transferred | None:
     """Points of `between` two references in the target, by the target's pairs with the first and the second.
 

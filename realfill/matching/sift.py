@@ -1,13 +1,13 @@
 """SIFT by OpenCV (Lowe 2004): no weights, no GPU; what ranks where LoFTR's weights cannot be had."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from realfill.images import Photo
-from realfill.matching.base import FeatureMatcher, Matches, Points, nearest_two
+from realfill.matching.base import FeatureMatcher, Matches, nearest_two
+from realfill.rootsift import Keypoints, detect
 
 KEYPOINTS = 4096  # strongest ones kept; bounds the comparison of two photos to 64 MB and about 0.1 s
 RATIO = 0.75  # nearest over second nearest distance; at 0.85 even noise finds dozens of matches
@@ -16,15 +16,7 @@ RATIO = 0.75  # nearest over second nearest distance; at 0.85 even noise finds d
 CONTRAST = 0.01
 
 
-@dataclass(frozen=True)
-class SiftFeatures:
-    """N keypoints in working pixels (N, 2) and their unit descriptors (N, 128)."""
-
-    xy: Points
-    descriptors: Points
-
-
-class Sift(FeatureMatcher[SiftFeatures]):
+class Sift(FeatureMatcher[Keypoints]):
     """Mutual nearest neighbours that pass the ratio test; confidence is 1 - ratio."""
 
     name = "sift"
@@ -35,22 +27,16 @@ class Sift(FeatureMatcher[SiftFeatures]):
         # Precise upscaling: without it OpenCV's points are a quarter of a pixel off.
         self._sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST, enable_precise_upscale=True)
 
-    def extract(self, working: Photo) -> SiftFeatures:
-        """Keypoints and RootSIFT descriptors, whose dot product compares gradient histograms by Hellinger's
-        distance (Arandjelović and Zisserman 2012)."""
-        points, raw = self._sift.detectAndCompute(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), None)
-        if not points:
-            return SiftFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-        descriptors = np.asarray(raw, np.float32)
-        descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-7))
-        return SiftFeatures(np.array([point.pt for point in points], np.float32), descriptors)
+    def extract(self, working: Photo) -> Keypoints:
+        """Keypoints and RootSIFT descriptors."""
+        return detect(self._sift, working)
 
-    def pair(self, references: Sequence[SiftFeatures], target: SiftFeatures) -> list[Matches]:
+    def pair(self, references: Sequence[Keypoints], target: Keypoints) -> list[Matches]:
         """Matches of one target with each reference, in working pixels."""
         return [_compare(reference, target) for reference in references]
 
 
-def _compare(reference: SiftFeatures, target: SiftFeatures) -> Matches:
+def _compare(reference: Keypoints, target: Keypoints) -> Matches:
     if len(reference.xy) < 2 or not len(target.xy):  # the ratio test needs a second nearest
         return Matches.none()
     best, mutual, first, second = nearest_two(target.descriptors @ reference.descriptors.T)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from realfill import images
+from realfill.fit import within
 from realfill.geometry import colour, fields, merging, mesh, models, points, trust, views, warps
 from realfill.geometry.points import Pairs
 from tests.geometry.worlds import box, painted, seen, shift, tilted
@@ -125,7 +127,7 @@ def test_the_offset_comes_from_known_pixels_and_meets_the_border() -> None:
     ones = np.ones(HOLE.shape, np.float32)
     painted_over = target.copy()
     painted_over[HOLE] = 255
-    found = merging.to_border(laid, ones, views.nearest_known(painted_over, HOLE), HOLE, ones)
+    found = merging.to_border(laid, ones, images.nearest_known(painted_over, HOLE), HOLE, ones)
     inside = HOLE & (laid > 0).all(2) & (target < 243).all(2)
     assert np.abs(found[inside] - target[inside]).mean() < 2
 
@@ -162,5 +164,5 @@ def test_blending_hides_a_step_and_keeps_known_pixels() -> None:
 
 @pytest.mark.parametrize("size", [(200, 150), (150, 200)])
 def test_frames_have_the_photos_shape(size: tuple[int, int]) -> None:
-    fit = views.frame_of(size[0] * 4, size[1] * 4, 200)
+    fit = within(size[0] * 4, size[1] * 4, longest=200)
     assert (fit.height, fit.width) == size

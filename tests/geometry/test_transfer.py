@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from realfill.geometry import transfer
-from realfill.geometry.points import Features, Pairs
+from realfill.geometry.points import Pairs
+from realfill.rootsift import Keypoints
 
 Array = npt.NDArray[np.float64]
 
@@ -30,15 +31,15 @@ def space() -> Array:
 CAMERAS = (camera(0.0, 0, 0, 0), camera(0.15, 1.0, 0.1, 0.2), camera(-0.1, -0.8, -0.2, 0.1))
 
 
-def views(space: Array, noise: float) -> list[Features]:
+def views(space: Array, noise: float) -> list[Keypoints]:
     rng = np.random.default_rng(2)
     words = rng.random((len(space), 128)).astype(np.float32)
     words /= np.linalg.norm(words, axis=1, keepdims=True)
     found = [seen(one, space) + rng.normal(0, noise, (len(space), 2)) for one in CAMERAS]
-    return [Features(xy.astype(np.float32), words) for xy in found]
+    return [Keypoints(xy.astype(np.float32), words) for xy in found]
 
 
-def pairs(first: Features, second: Features, rows: npt.NDArray[np.intp]) -> Pairs:
+def pairs(first: Keypoints, second: Keypoints, rows: npt.NDArray[np.intp]) -> Pairs:
     return Pairs(first.xy[rows].astype(float), second.xy[rows].astype(float), rows, rows)
 
 
@@ -49,7 +50,7 @@ def test_unseen_points_are_put_in_place(space: Array, noise: float) -> None:
     left = np.flatnonzero(target.xy[:, 0] < 420)
     everything = np.arange(len(space))
     # Only the left half has keypoints in the target.
-    known = Features(target.xy[left], target.descriptors[left])
+    known = Keypoints(target.xy[left], target.descriptors[left])
     to_one = Pairs(target.xy[left].astype(float), one.xy[left].astype(float), np.arange(len(left)), left)
     to_other = Pairs(target.xy[left].astype(float), other.xy[left].astype(float), np.arange(len(left)), left)
     found = transfer.transfer(pairs(one, other, everything), (to_one, to_other), (known, one, other))
@@ -69,7 +70,7 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
     flat[left, 2] = 6.0
     target, one, other = views(flat, 0.3)
     rows = np.flatnonzero(left)
-    known = Features(target.xy[rows], target.descriptors[rows])
+    known = Keypoints(target.xy[rows], target.descriptors[rows])
     link = [
         Pairs(target.xy[rows].astype(float), ref.xy[rows].astype(float), np.arange(len(rows)), rows)
         for ref in (one, other)
@@ -84,6 +85,6 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
 
 def test_too_few_points_give_nothing() -> None:
     none = Pairs.of(np.zeros((5, 2)), np.zeros((5, 2)))
-    empty = Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert transfer.transfer(none, (none, none), (empty, empty, empty)) is None
     assert not transfer.epipolar(none).any()

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from realfill import images, overlap
-from realfill.overlap import Points
+from realfill.rootsift import Keypoints
 
 REMEMBERED = 64  # photos whose points are kept: 1.5 MB each at most
 
@@ -39,7 +39,7 @@ class Overlaps:
         """Whether a reference that shares so much may show another place."""
         return overlap.is_little(count)
 
-    def _look(self, content: str) -> Points:
+    def _look(self, content: str) -> Keypoints:
         return overlap.points(images.read_photo(self._held[content]))
 
 

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from realfill.benchmark.methods.base import Method, Setup, at_target
-from realfill.errors import OptionError
-from realfill.images import Fit
+from realfill.fit import within
 from realfill.sampling import Candidate
 from realfill.scene import Scene
 
@@ -24,7 +23,7 @@ class Inpaint:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        fit = shrunk(scene, LONGEST)
+        fit = within(*scene.hole.shape, longest=LONGEST)
         hole = fit.hole_in(scene.hole).astype(np.uint8)
         working = np.asarray(cv2.inpaint(fit.photo_in(scene.target), hole, RADIUS, self._kind), np.uint8)
         photo = at_target(scene, fit, working)
@@ -39,11 +38,7 @@ class Draft:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        try:
-            from realfill import draft
-        except ImportError as error:
-            raise OptionError("The method draft is not part of this version; leave it out.") from error
-        from realfill import matching
+        from realfill import draft, matching
 
         select = self._setup.config.select
         present = matching.available(select)[0]  # nothing is downloaded for a draft
@@ -64,11 +59,3 @@ def telea(setup: Setup) -> Method:
 def navier_stokes(setup: Setup) -> Method:
     """By Navier and Stokes' equations."""
     return Inpaint("ns")
-
-
-def shrunk(scene: Scene, longest: int) -> Fit:
-    """The whole target with its longest side at `longest` pixels at most."""
-    height, width = scene.hole.shape
-    scale = min(1.0, longest / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Fit((0.0, 0.0, float(width), float(height)), *size, photo_width=width, photo_height=height)

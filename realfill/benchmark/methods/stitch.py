@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.benchmark.methods.base import Method, NoResult, Setup, at_target
-from realfill.benchmark.methods.classic import RADIUS, shrunk
-from realfill.images import Fit, Photo
+from realfill.benchmark.methods.classic import RADIUS
+from realfill.fit import within
+from realfill.images import Photo
 from realfill.masks import Hole
 from realfill.sampling import Candidate
 from realfill.scene import Scene
@@ -36,9 +37,9 @@ class Stitch:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        fit = shrunk(scene, LONGEST)
+        fit = within(*scene.hole.shape, longest=LONGEST)
         hole, target = fit.hole_in(scene.hole), fit.photo_in(scene.target)
-        photos = [_shrunk(photo) for photo in scene.references]
+        photos = [within(*photo.shape[:2], longest=LONGEST).photo_in(photo) for photo in scene.references]
         laid = _lay(target, hole, photos)
         colour, weight = _merged(target, hole, laid)
         shown = float((weight[hole] > 0).mean())
@@ -55,13 +56,6 @@ class Stitch:
 def stitch(setup: Setup) -> Method:
     """OpenCV's stitcher."""
     return Stitch(setup)
-
-
-def _shrunk(photo: Photo) -> Photo:
-    height, width = photo.shape[:2]
-    scale = min(1.0, LONGEST / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Fit((0.0, 0.0, float(width), float(height)), *size, photo_width=width, photo_height=height).photo_in(photo)
 
 
 def _lay(target: Photo, hole: Hole, photos: Sequence[Photo]) -> list[tuple[Photo, _Weight]]:
