@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.scenes import psnr, telea
-from realfill import draft as drafts
-from realfill import matching
+from realfill import draft as drafting
+from realfill import drafts, matching
 from realfill import scene as scenes
 from realfill.config import SelectConfig
 from realfill.images import Photo
@@ -103,7 +103,7 @@ def plain_trial(scene: Scene) -> Photo:
     return np.where((scene.hole & inside)[..., None], filled, result)
 
 
-def at_target(draft: drafts.Draft, scene: Scene) -> Photo:
+def at_target(draft: drafting.Draft, scene: Scene) -> Photo:
     """The draft at the target's own size, known pixels as in the target."""
     return np.where(scene.hole[..., None], draft.frame.photo_out(draft.photo), scene.target)
 
@@ -112,13 +112,13 @@ def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) ->
     """One scene's numbers; the pictures go to `out`."""
     scene = scenes.load(folder)
     began = time.process_time()
-    draft = drafts.make(scene, matcher, size=size)
+    draft = drafting.make(scene, matcher, size=size)
     cpu = time.process_time() - began
     hole = draft.frame.hole_in(scene.hole)
     pictures = {"draft": at_target(draft, scene)}
     found: dict[str, Any] = {
         "scene": folder.name,
-        "vouched": float((draft.confidence[hole] > 0.5).mean()),
+        "vouched": drafts.covered(draft, scene.hole),
         "used": float((draft.confidence[hole] > 0).mean()),
         "references": [one.reference for one in draft.warped],
         "seconds": draft.seconds,
@@ -138,7 +138,7 @@ def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) ->
     return found
 
 
-def _write(draft: drafts.Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
+def _write(draft: drafting.Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     hole = draft.frame.hole_in(scene.hole)
     trust = np.repeat(np.rint(draft.confidence * 255).astype(np.uint8)[..., None], 3, 2)

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.draft import seam_error, ssim
 from benchmarks.scenes import psnr, telea
-from realfill import compositing, config, devices, exporting, images
+from realfill import config, devices, exporting, images
 from realfill import scene as scenes
 from realfill.images import Photo
 from realfill.pipeline import complete
@@ -44,15 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def composite(run: Run, scene: Scene, seed: int) -> Photo:
     """The export of a seed at the target's own size, before it is encoded."""
-    fit = exporting.fit_of(run)
-    assert fit is not None
-    generated = np.where(fit.covered()[..., None], exporting.enlarged(run, scene, seed, fit), scene.target)
-    wanted = run.config.export
-    if wanted.match_colour:
-        generated = compositing.match_colour(
-            scene.target, scene.hole, generated, feather=wanted.feather, covered=fit.covered()
-        )
-    return images.to_photo(compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather))
+    return images.to_photo(exporting.composed(run, scene, seed))
 
 
 def numbers(picture: Photo, scene: Scene) -> dict[str, float]:

@@ -132,10 +132,15 @@ def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Se
 
 def sampling_input(scene: Scene, fit: Fit) -> tuple[Tensor, Tensor]:
     """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
-    hole = fit.hole_in(scene.hole)
     # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
-    pixels = fit.photo_in(fill_from_known(scene.target, scene.hole)).astype(np.float32) / 127.5 - 1
-    pixels[hole] = 0
+    return shown(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))
+
+
+def shown(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor, Tensor]:
+    """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], 0 in its hole if `blank`, and its hole (1, 1, H, W)."""
+    pixels = photo.astype(np.float32) / 127.5 - 1
+    if blank:
+        pixels[hole] = 0
     return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), _planes([hole])
 
 

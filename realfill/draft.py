@@ -14,12 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from realfill import compositing, exporting, files, images, matching
+from realfill import compositing, drafts, exporting, files, images, matching
 from realfill import scene as scenes
 from realfill.config import SelectConfig
-from realfill.drafts import Draft, Warped, render
+from realfill.drafts import Confidence, Draft, Warped, render
 from realfill.fit import Fit, within
 from realfill.geometry import alignment, choosing, merging, points, refining, trust, views, warps
 from realfill.geometry.choosing import Laid
@@ -31,8 +30,6 @@ from realfill.matching import Matcher
 from realfill.scene import Scene
 
 __all__ = ["Draft", "Warped", "export", "inpainted", "make", "render", "write"]
-
-Confidence = npt.NDArray[np.float32]  # (h, w), 0..1
 
 ROOM = 1.0  # references are looked at so much larger than the target: they may show the hole from farther away
 SEED = 0.45  # a reference must have this trust somewhere in the hole
@@ -164,11 +161,9 @@ def write(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | N
     draft = make(scene, matching.load(select))
     files.write_bytes(out, export(draft, scene, exporting.FORMATS[out.suffix.lower()]))
     if confidence is not None:
-        levels = np.rint(np.repeat(draft.confidence[:, :, None], 3, 2) * 255).astype(np.uint8)
-        images.save_photo(draft.frame.photo_out(levels), confidence)
-    hole = draft.frame.hole_in(scene.hole)
+        images.save_photo(draft.frame.photo_out(drafts.grey(draft.confidence)), confidence)
     return {
-        "vouched": float((draft.confidence[hole] > 0.5).mean()),
+        "vouched": drafts.covered(draft, scene.hole),
         "references": [one.reference for one in draft.warped],
         "reason": draft.reason,
         "seconds": draft.seconds,

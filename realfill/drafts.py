@@ -68,28 +68,28 @@ def save(folder: Path, draft: Draft) -> None:
     """Stores a draft as a whole folder; confidences are kept to 1/255."""
     with files.new_folder(folder) as new, files.refusals(folder):
         save_photo(draft.photo, new / "photo.png")
-        save_photo(_grey(draft.confidence), new / "confidence.png")
+        save_photo(grey(draft.confidence), new / "confidence.png")
         for place, one in enumerate(draft.warped):
             save_photo(one.photo, new / f"{place}.png")
-            save_photo(_grey(one.valid), new / f"{place}-valid.png")
+            save_photo(grey(one.valid), new / f"{place}-valid.png")
         frame = {name: getattr(draft.frame, name) for name in ("box", "width", "height", "photo_width", "photo_height")}
         references = [one.reference for one in draft.warped]
         data = {"frame": frame, "reason": draft.reason, "seconds": draft.seconds, "references": references}
         files.write_json(new / "draft.json", data)
 
 
-def load(folder: Path) -> Draft | None:
-    """What `save` stored; None where there is none."""
+def load(folder: Path, *, warped: bool = True) -> Draft | None:
+    """What `save` stored, on request without the warped references; None where there is none."""
     data = files.read_json(folder / "draft.json")
     if data is None:
         return None
-    warped = [
+    references = [
         Warped(reference, read_photo(folder / f"{place}.png"), _read_scalar(folder / f"{place}-valid.png"))
-        for place, reference in enumerate(data["references"])
+        for place, reference in enumerate(data["references"] if warped else [])
     ]
     frame = Fit(**{**data["frame"], "box": tuple(data["frame"]["box"])})
     photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
-    return Draft(frame, photo, confidence, tuple(warped), str(data["reason"]), float(data["seconds"]))
+    return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]))
 
 
 def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywhere: bool = False) -> Photo:
@@ -139,10 +139,11 @@ def covered(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
 
 
 def _scalar_in(fit: Fit, values: Confidence) -> Confidence:
-    return (fit.photo_in(_grey(values))[:, :, 0] / 255).astype(np.float32)
+    return (fit.photo_in(grey(values))[:, :, 0] / 255).astype(np.float32)
 
 
-def _grey(values: Confidence) -> Photo:
+def grey(values: Confidence) -> Photo:
+    """Confidences (h, w) as a grey picture (h, w, 3)."""
     levels = np.rint(np.asarray(values, np.float32) * 255).astype(np.uint8)
     return np.repeat(levels[:, :, None], 3, 2)
 

@@ -65,6 +65,12 @@ def fit_of(run: Run) -> images.Fit | None:
 
 def render(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
     """The target with a seed's picture blended into its hole, encoded; known pixels beyond the feather unchanged."""
+    picture = composed(run, scene, seed)
+    return images.encode(picture, file_format, quality=run.config.export.quality, record=record(run, seed))
+
+
+def composed(run: Run, scene: Scene, seed: int) -> images.Original:
+    """What `render` encodes: the target in its own values with a seed's picture blended into its hole."""
     fit, wanted = fit_of(run), run.config.export
     if fit is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
@@ -74,8 +80,7 @@ def render(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
         generated = compositing.match_colour(
             scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
         )
-    picture = compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather)
-    return images.encode(picture, file_format, quality=wanted.quality, record=record(run, seed))
+    return compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather)
 
 
 def enlarged(run: Run, scene: Scene, seed: int, fit: images.Fit) -> images.Photo:
@@ -84,7 +89,7 @@ def enlarged(run: Run, scene: Scene, seed: int, fit: images.Fit) -> images.Photo
     What geometry vouches for gets the references' own detail, which the working size had no room for.
     """
     generated = fit.photo_out(run.read_seed(seed))
-    draft = drafts.load(run.draft_folder) if run.config.guide.detail and run.kind(seed) else None
+    draft = drafts.load(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
     if draft is None or draft.reason:
         return generated
     return drafts.with_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realfill import drafts
+from realfill import batches, drafts
 from realfill.backbones import Backbone
 from realfill.batches import Guide
 from realfill.config import GuideConfig
@@ -31,11 +31,12 @@ VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """The draft at the working size."""
+    """The draft at the working size, and what is to be made of it."""
 
     photo: Photo  # (H, W, 3)
     confidence: Confidence  # (H, W), 1 in known pixels
     hole: Hole  # (H, W): the target's
+    config: GuideConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,12 @@ class Start:
         return torch.where(self.strength < share, noised, latents)
 
 
-def guidance(draft: Draft | None, scene: Scene, fit: Fit) -> Guidance | None:
+def guidance(draft: Draft | None, scene: Scene, fit: Fit, config: GuideConfig) -> Guidance | None:
     """The draft as sampling uses it; None where geometry says nothing."""
     if draft is None or draft.reason:
         return None
     photo, confidence = drafts.render(draft, fit)
-    return Guidance(photo, confidence, fit.hole_in(scene.hole))
+    return Guidance(photo, confidence, fit.hole_in(scene.hole), config)
 
 
 def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
@@ -79,42 +80,38 @@ def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
     return [Guide(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02]
 
 
-def shown(given: Guidance, config: GuideConfig) -> tuple[Tensor, Tensor]:
+def shown(given: Guidance) -> tuple[Tensor, Tensor]:
     """What a warm seed's condition sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
 
-    With `config.known`, vouched-for pixels of the draft count as known.
+    With `guide.known`, vouched-for pixels of the draft count as known.
     """
     vouched = given.confidence >= VOUCHED
-    hole = given.hole & ~vouched if config.known else given.hole
-    pixels = given.photo.astype(np.float32) / 127.5 - 1
-    pixels[hole] = 0
-    hole_plane = torch.from_numpy(hole[None, None].astype(np.float32))
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), hole_plane
+    return batches.shown(given.photo, given.hole & ~vouched if given.config.known else given.hole)
 
 
-def start(given: Guidance, config: GuideConfig, backbone: Backbone) -> Start:
-    """Latents of the draft and each cell's strength, between `config.strength` (vouched for) and `config.guess`."""
-    pixels = torch.from_numpy((given.photo.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None].copy())
-    doubt = torch.from_numpy(np.where(given.hole, 1 - given.confidence, 0)[None, None].astype(np.float32))
-    doubt = F.max_pool2d(doubt, backbone.spec.cell).to(backbone.device)  # a cell is vouched for as its worst pixel is
-    inside = torch.from_numpy(given.hole[None, None].astype(np.float32))
-    inside = F.max_pool2d(inside, backbone.spec.cell).to(backbone.device)
-    strength = torch.where(inside > 0, config.strength + (config.guess - config.strength) * doubt, config.strength)
+def start(given: Guidance, backbone: Backbone) -> Start:
+    """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
+    low, high = given.config.strength, given.config.guess
+    pixels, inside = batches.shown(given.photo, given.hole, blank=False)
+    doubt = inside * torch.from_numpy(1 - given.confidence)
+    # A cell is vouched for as its worst pixel is.
+    doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))
+    strength = torch.where(inside > 0, low + (high - low) * doubt, low)
     return Start(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
 
 
-def held(photo: Photo, given: Guidance, config: GuideConfig) -> Photo:
-    """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`config.bound`)."""
-    if config.bound == 0:
+def held(photo: Photo, given: Guidance) -> Photo:
+    """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`guide.bound`)."""
+    if given.config.bound == 0:
         return photo
     trust = cv2.blur(given.confidence, (3, 3))
     ramp = np.clip((trust - 0.25) / 0.5, 0, 1)
-    weight = (config.bound * ramp * ramp * (3 - 2 * ramp))[..., None]
+    weight = (given.config.bound * ramp * ramp * (3 - 2 * ramp))[..., None]
     blended: Photo = np.rint(weight * given.photo + (1 - weight) * photo).astype(np.uint8)
     return blended
 
 
-def parted(seeds: Sequence[int], given: Guidance | None, config: GuideConfig) -> tuple[list[int], list[int]]:
+def parted(seeds: Sequence[int], given: Guidance | None) -> tuple[list[int], list[int]]:
     """Seeds that start from pure noise, and those that start from the draft."""
-    warm = [seed for seed in seeds if given is not None and is_warm(seed, config.warm)]
+    warm = [seed for seed in seeds if given is not None and is_warm(seed, given.config.warm)]
     return [seed for seed in seeds if seed not in warm], warm

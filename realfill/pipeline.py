@@ -105,14 +105,13 @@ def prepare(work: Session) -> None:
 
 def _draft(work: Session) -> None:
     """Fills the hole by geometry (docs/geometry.md) and says how far the references vouch for it."""
-    from realfill import draft, drafts, matching
+    from realfill import draft, drafts
 
     run, scene = work.run, work.scene
     with work.stage("prepare", 1):
-        matcher, _ = matching.load_or_sift(run.config.select, work.processes.device(work.device))
-        made = draft.make(scene, matcher)
-        drafts.save(run.draft_folder, made)
+        made = draft.make(scene, work.matcher[0])
         files.write_bytes(run.folder / "confidence.png", drafts.overlay(made, scene.hole, longest=1024))
+        drafts.save(run.draft_folder, made)  # last: what is there is not made again
     if made.reason:
         work.say(f"{made.reason} The fill goes on without geometry.")
     else:
@@ -161,14 +160,14 @@ def sample(work: Session) -> None:
 
     run, wanted = work.run, work.run.config.sample
     ranking.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
-    given = guidance.guidance(work.draft, work.scene, work.fit)
-    if given is not None:
-        run.write_seed(DRAFT, given.photo)
     seeds = list(dict.fromkeys(wanted.seeds))
     there = set(run.seeds_done())
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return
+    given = guidance.guidance(work.draft, work.scene, work.fit, run.config.guide)
+    if given is not None and DRAFT not in there:
+        run.write_seed(DRAFT, given.photo)
     done = len(seeds) - len(missing)
     with work.stage("sample", len(seeds), done):
         candidates = sampling.sample(
@@ -178,7 +177,6 @@ def sample(work: Session) -> None:
             wanted,
             prompt=run.config.train.prompt,
             seeds=missing,
-            guide=run.config.guide,
             given=given,
         )
         with closed(candidates):

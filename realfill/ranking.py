@@ -45,11 +45,10 @@ def known(run: Run) -> "tuple[list[Score], list[int]]":
 
 def score(work: Session, scores: "list[Score]", missing: list[int]) -> None:
     """Counts matches for the missing seeds; scores.json is written after each, so that a kill costs one."""
-    from realfill import matching, selection
+    from realfill import selection
 
     run, total = work.run, len(scores) + len(missing)
-    work.take_device()
-    matcher, notice = matching.load_or_sift(run.config.select, work.processes.device(work.device))
+    matcher, notice = work.matcher
     if notice:
         work.say(notice)
     if scores and matcher.name != run.read("scores")["matcher"]:  # counts of two matchers cannot be compared

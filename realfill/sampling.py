@@ -12,7 +12,7 @@ from torch import Tensor
 from realfill import guidance
 from realfill.backbones import Backbone, Condition
 from realfill.batches import sampling_input
-from realfill.config import GuideConfig, SampleConfig
+from realfill.config import SampleConfig
 from realfill.errors import OutOfMemory
 from realfill.guidance import Guidance, Start
 from realfill.images import Fit, Photo
@@ -35,7 +35,6 @@ def sample(
     *,
     prompt: str,
     seeds: Sequence[int],
-    guide: GuideConfig | None = None,
     given: Guidance | None = None,
 ) -> Iterator[Candidate]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
@@ -43,20 +42,19 @@ def sample(
     The condition is encoded once a scene (its masked image by the posterior's mode).
 
     Args:
-        given: the draft at working size; a share `guide.warm` of the seeds start from it, after the others.
+        given: the draft at working size; a share `given.config.warm` of the seeds start from it, after the others.
 
     Raises:
         OutOfMemory: one seed at a time is still too much for the device.
     """
-    guide = guide or GuideConfig()
-    cold, warm = guidance.parted(seeds, given, guide)
+    cold, warm = guidance.parted(seeds, given)
     if cold:
         yield from _generate(backbone, config, _task(backbone, sampling_input(scene, fit), config, prompt), cold)
     if warm and given is not None:
-        task = _task(backbone, guidance.shown(given, guide), config, prompt)
-        task = dataclasses.replace(task, start=guidance.start(given, guide, backbone))
+        task = _task(backbone, guidance.shown(given), config, prompt)
+        task = dataclasses.replace(task, start=guidance.start(given, backbone))
         for candidate in _generate(backbone, config, task, warm):
-            yield dataclasses.replace(candidate, photo=guidance.held(candidate.photo, given, guide))
+            yield dataclasses.replace(candidate, photo=guidance.held(candidate.photo, given))
 
 
 @dataclass(frozen=True, eq=False)

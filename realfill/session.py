@@ -18,6 +18,7 @@ from realfill.runs import Run
 
 if TYPE_CHECKING:
     from realfill.backbones import Backbone
+    from realfill.matching import Matcher
 
 
 class Session:
@@ -75,6 +76,18 @@ class Session:
     def draft(self) -> drafts.Draft | None:
         """The run's draft by geometry; None where it is not asked for."""
         return drafts.load(self.run.draft_folder) if self.run.config.guide.draft else None
+
+    @functools.cached_property
+    def matcher(self) -> "tuple[Matcher, str | None]":
+        """The matcher, on the device, and what to say where another stands in for the one asked for.
+
+        Raises:
+            WeightsError: the file that the run names cannot be used.
+        """
+        from realfill import matching
+
+        self.take_device()
+        return matching.load_or_sift(self.run.config.select, self.processes.device(self.device))
 
     def adapted(self) -> "Backbone":
         """The backbone with the run's trained adapter in it."""

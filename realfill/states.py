@@ -20,6 +20,7 @@ from realfill.events import Event, from_json, to_json
 from realfill.locks import STALE, Lock
 
 State = Literal["queued", "running", "stopped", "failed", "done", "interrupted"]
+LIVE: tuple[State, ...] = ("queued", "running")
 
 
 @dataclass(frozen=True)

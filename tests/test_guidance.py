@@ -45,8 +45,8 @@ def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
     return Draft(frame, photo, trust, (Warped(0, photo, trust),), "", 0.0)
 
 
-def given_of(toy: Scene) -> Guidance:
-    given = guidance.guidance(draft_of(toy), toy, fit_of(toy))
+def given_of(toy: Scene, guide: GuideConfig | None = None) -> Guidance:
+    given = guidance.guidance(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
     assert given is not None
     return given
 
@@ -63,9 +63,9 @@ def test_warm_seeds_are_an_even_share(share: float) -> None:
 
 def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
     reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
-    assert guidance.guidance(reasoned, toy, fit_of(toy)) is None
+    assert guidance.guidance(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
     assert guidance.guides(reasoned, toy, fit_of(toy)) == []
-    assert guidance.parted([0, 1, 2], None, GuideConfig(warm=1.0)) == ([0, 1, 2], [])
+    assert guidance.parted([0, 1, 2], None) == ([0, 1, 2], [])
 
 
 # ── training ──
@@ -112,7 +112,7 @@ def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
 def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
     given = given_of(toy)
     for known in (False, True):
-        pixels, hole = guidance.shown(given, GuideConfig(known=known))
+        pixels, hole = guidance.shown(dataclasses.replace(given, config=GuideConfig(known=known)))
         missing = hole[0, 0].numpy() > 0
         vouched = given.hole & (given.confidence >= guidance.VOUCHED)
         assert vouched.any()
@@ -122,7 +122,7 @@ def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
 
 
 def test_strength_grows_with_doubt(toy: Scene, backbone: Backbone) -> None:
-    start = guidance.start(given_of(toy), GuideConfig(strength=0.25, guess=0.75), backbone)
+    start = guidance.start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
     assert bool((start.strength == 0.25).any())
     assert bool((start.strength == 0.75).any())
     assert (float(start.strength.min()), float(start.strength.max()), start.most) == (0.25, 0.75, 0.75)
@@ -140,9 +140,8 @@ def test_cells_wait_for_their_time() -> None:
 
 def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, images.Photo]:
     settings = SampleConfig(sampler="ddim", steps=4, batch=2)
-    found = sampling.sample(
-        backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, guide=guide, given=given_of(toy)
-    )
+    given = given_of(toy, guide)
+    found = sampling.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, given=given)
     return {candidate.seed: candidate.photo for candidate in found}
 
 
@@ -179,8 +178,8 @@ def images_max(values: drafts.Confidence) -> drafts.Confidence:
 
 
 def test_no_strength_returns_the_draft_through_the_autoencoder(toy: Scene, backbone: Backbone) -> None:
-    given = given_of(toy)
-    start = guidance.start(given, GuideConfig(strength=0.0, guess=0.0), backbone)
+    given = given_of(toy, GuideConfig(strength=0.0, guess=0.0))
+    start = guidance.start(given, backbone)
     pixels = torch.from_numpy(given.photo.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     torch.testing.assert_close(start.clean, backbone.encode(pixels))
     assert start.most == 0

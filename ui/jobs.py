@@ -18,10 +18,9 @@ from realfill.config import Config
 from realfill.errors import RunError
 from realfill.masks import Hole
 from realfill.runs import Run
-from realfill.states import Workplace
+from realfill.states import LIVE, Workplace
 from ui import visitors
 
-LIVE = ("queued", "running")
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
 ROOM_FOR_SD2 = 8000  # MiB of GPU memory

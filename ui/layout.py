@@ -16,6 +16,7 @@ from gradio.components import Component
 from realfill import config
 from realfill.errors import RealFillError, RunBusy, SceneError
 from realfill.runs import Run
+from realfill.states import LIVE
 from ui import api, costs, rail
 from ui.browsing import Browsing
 from ui.canvas import service
@@ -26,7 +27,7 @@ from ui.projects import Projects
 from ui.speak import spoken
 from ui.tabs import browse, scene, train
 from ui.thumbs import Thumbs
-from ui.view import LIVE, Look, Watch
+from ui.view import Look, Watch
 
 SECONDS = 1.0  # between looks at the run folder
 REMEMBERED = 32  # runs whose events are kept in memory

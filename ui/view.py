@@ -12,7 +12,7 @@ from typing import Any
 from realfill import events, queue
 from realfill.events import Event, Stage
 from realfill.runs import Run
-from realfill.states import Status
+from realfill.states import LIVE, Status
 from realfill.words import duration
 from realfill.words import size as bytes_said
 from ui import plot, speak
@@ -22,7 +22,6 @@ from ui.thumbs import BROKEN, Thumbs
 
 RECENT = 50  # steps whose median speed gives the time left
 STRIP = 192  # longest side in pixels of a preview in the strip
-LIVE = ("queued", "running")
 
 _DOING: dict[Stage, str] = {
     "prepare": "Getting ready",

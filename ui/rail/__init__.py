@@ -14,12 +14,12 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill.errors import RunError
+from realfill.states import LIVE
 from ui.jobs import Jobs
 from ui.projects import Projects
 from ui.speak import spoken
 
 SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
-LIVE = ("queued", "running")
 WAITING = ("queued", "interrupted")
 _HERE = Path(__file__).parent
 
