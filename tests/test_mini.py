@@ -9,8 +9,8 @@ from PIL import Image
 
 from realfill import backbones
 from realfill.backbones import Backbone
-from tools.mini import checkpoints
-from tools.mini.data import Pictures
+from tools.mini import checkpoints, pack
+from tools.mini.data import Pictures, read_photos
 from tools.mini.procedural import dead_leaves
 
 MINI = Path(__file__).resolve().parents[1] / "assets" / "mini"
@@ -68,14 +68,12 @@ def test_rare_token_is_one_token(mini: Backbone) -> None:
 def test_autoencoder_keeps_held_out_photos(mini: Backbone, shared: Path) -> None:
     """The card's number, on a third of the photos: at least 28 dB at 256 px over all 24."""
     from tools.mini.autoencoder import psnr
-    from tools.mini.data import read_photos
 
     photos = read_photos(shared / "photos" / "heldout", torch.device("cpu"))[::3]
     assert psnr(mini.vae, photos) > 27  # type: ignore[attr-defined]
 
 
 def test_latents_are_standardised(mini: Backbone, shared: Path) -> None:
-    from tools.mini.data import read_photos
 
     photos = read_photos(shared / "photos" / "heldout", torch.device("cpu"))[::4]
     latents = torch.cat([mini.encode(photo[None, :, :256, :256].float() / 127.5 - 1) for photo in photos])
@@ -90,6 +88,22 @@ def test_procedural_pictures_are_reproducible_and_varied() -> None:
     assert first.abs().max() <= 1
     assert first.std((2, 3)).min() > 0.05
     assert not torch.equal(first[0], first[1])
+
+
+def test_a_pack_holds_every_photo_within_its_size(tmp_path: Path) -> None:
+    folder, packed = tmp_path / "photos", tmp_path / "photos.zip"
+    folder.mkdir()
+    drawn = ((dead_leaves(8, 288, torch.Generator().manual_seed(1)) + 1) * 127.5).byte()
+    for number, photo in enumerate(drawn):
+        Image.fromarray(photo.permute(1, 2, 0).numpy()).resize((400, 300)).save(folder / f"{number}.jpg", quality=95)
+    count, quality = pack.pack([folder], packed, size=200, most=60_000)
+    photos = read_photos(packed, torch.device("cpu"))
+    assert (count, [photo.shape for photo in photos]) == (8, [(3, 200, 267)] * 8)
+    assert packed.stat().st_size <= 60_000
+    assert quality > pack.QUALITIES[0]
+    originals = read_photos(folder, torch.device("cpu"))
+    near = torch.nn.functional.interpolate(originals[3][None].float(), (200, 267), mode="area")[0]
+    assert (photos[3].float() - near).abs().mean() < 12
 
 
 def test_training_pictures_and_holes() -> None:

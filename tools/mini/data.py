@@ -1,6 +1,8 @@
 """Training pictures for `mini`: photographs and procedural pictures, and the holes cut into them."""
 
-from collections.abc import Sequence
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +18,28 @@ PHOTO_PROMPT = "a photo"
 DRAWING_PROMPT = "a drawing of shapes"
 
 
-def read_photos(folder: Path, device: torch.device, *, shortest: int = 160) -> list[Tensor]:
-    """Every picture of a folder as uint8 (3, H, W), sorted by name."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def read_photos(source: Path, device: torch.device, *, shortest: int = 160) -> list[Tensor]:
+    """Every picture of a folder, or of a zip by `tools.mini.pack`, as uint8 (3, H, W), sorted by name."""
     photos = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") and not path.name.startswith("."):
-            with Image.open(path) as file:
-                pixels = np.asarray(file.convert("RGB"))
-            if min(pixels.shape[:2]) >= shortest:
-                photos.append(torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(device))
+    for file in _files(source):
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        if min(pixels.shape[:2]) >= shortest:
+            photos.append(torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(device))
     return photos
+
+
+def _files(source: Path) -> Iterator[Path | io.BytesIO]:
+    if source.is_dir():
+        names = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+        yield from sorted(names)
+        return
+    with zipfile.ZipFile(source) as archive:
+        for name in sorted(archive.namelist()):
+            yield io.BytesIO(archive.read(name))
 
 
 class Pictures:
