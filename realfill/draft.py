@@ -18,14 +18,15 @@ import numpy as np
 from realfill import compositing, drafts, exporting, files, images, matching
 from realfill import scene as scenes
 from realfill.config import SelectConfig
-from realfill.drafts import Confidence, Draft, Warped, render
+from realfill.drafts import Confidence, Draft, Fine, Warped, render
 from realfill.fit import Fit, within
-from realfill.geometry import alignment, choosing, merging, points, refining, trust, views, warps
+from realfill.geometry import alignment, choosing, finer, merging, points, refining, trust, views, warps
 from realfill.geometry.choosing import Laid
+from realfill.geometry.colour import Colour
 from realfill.geometry.trust import Judge
 from realfill.geometry.views import View
 from realfill.images import Photo
-from realfill.masks import Hole
+from realfill.masks import Hole, bounding_box
 from realfill.matching import Matcher
 from realfill.scene import Scene
 
@@ -47,6 +48,8 @@ class _Source:
 
     warped: Warped
     fitted: merging.Colours
+    map: warps.Map
+    colour: Colour
 
 
 def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
@@ -69,10 +72,11 @@ def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     deep = choosing.dense(judge, found, single, photos, hole)
     laid = choosing.best(judge, single + [choosing.laid(judge, way, photos[way.reference]) for way in deep])
     sources = _sources(judge, laid, references, target, hole)
-    photo, confidence = _merged(sources, target, hole)
+    photo, confidence, label = _merged(sources, target, hole)
+    fine = _fine(photo, frame, scene, [_part(*one, label, scene, references) for one in enumerate(sources)])
     warped = tuple(source.warped for source in sources)
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY
-    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began)
+    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine)
 
 
 def _more(scene: Scene, matcher: Matcher, frame: Fit, references: Sequence[View]) -> list[points.Pairs]:
@@ -104,14 +108,14 @@ def _sources(
             for field in (one.agreement, trusts[number])
         )
         fitted = merging.to_border(photo, valid, target, hole, agreement)
-        found.append(_Source(Warped(way.reference, photo, own), fitted))
+        found.append(_Source(Warped(way.reference, photo, own), fitted, way.map, one.colour))
         new = rest & (own >= LEAST)
         shown[new], rest[new] = photo[new], False
     return found
 
 
-def _merged(sources: Sequence[_Source], target: Photo, hole: Hole) -> tuple[Photo, Confidence]:
-    """The filled target and its confidence."""
+def _merged(sources: Sequence[_Source], target: Photo, hole: Hole) -> tuple[Photo, Confidence, merging.Labels]:
+    """The filled target, its confidence and the number of the source in each pixel of the hole."""
     pictures, valid = [source.fitted for source in sources], [source.warped.valid for source in sources]
     label = merging.choose(pictures, valid, hole, LEAST)
     label = merging.without_islands(label, hole, valid, seed=SEED, least=ISLAND)
@@ -123,7 +127,22 @@ def _merged(sources: Sequence[_Source], target: Photo, hole: Hole) -> tuple[Phot
     plain = inpainted(shown, hole & (label < 0)).astype(np.float32)
     label[label < 0] = len(pictures)
     everywhere = np.ones(hole.shape, np.float32)
-    return merging.blend([*pictures, plain], [*valid, everywhere], label, hole, target), confidence
+    return merging.blend([*pictures, plain], [*valid, everywhere], label, hole, target), confidence, label
+
+
+def _part(number: int, source: _Source, label: merging.Labels, scene: Scene, references: Sequence[View]) -> finer.Part:
+    index = source.warped.reference
+    share = (label == number).astype(np.float32)
+    photo, fit = scene.references[index], references[index].fit
+    return finer.Part(photo, fit, source.map, source.colour, source.warped.photo, share)
+
+
+def _fine(photo: Photo, frame: Fit, scene: Scene, parts: Sequence[finer.Part]) -> Fine | None:
+    """The hole at the target's own size, where references know more than the working size shows."""
+    if not finer.worth(frame, parts):
+        return None
+    box = bounding_box(scene.hole)
+    return Fine(box[0], box[1], finer.rendered(photo, frame, parts, box))
 
 
 def inpainted(photo: Photo, missing: Hole) -> Photo:
@@ -142,7 +161,7 @@ def inpainted(photo: Photo, missing: Hole) -> Photo:
 
 def export(draft: Draft, scene: Scene, file_format: images.Format) -> bytes:
     """The target at its own size and in its own values with the draft in the hole, encoded; known pixels are kept."""
-    picture = compositing.composite(scene.original, scene.hole, draft.frame.photo_out(draft.photo), feather=0)
+    picture = compositing.composite(scene.original, scene.hole, drafts.full(draft), feather=0)
     return images.encode(picture, file_format, quality=95, record={"draft": draft.reason or "geometry"})
 
 

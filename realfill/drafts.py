@@ -1,6 +1,7 @@
 """The draft in a run folder, and what the export takes from it. How it is made: draft.py.
 
 draft/draft.json   frame, reason, which references
+draft/fine.png     the hole at the target's own size, where references know more than photo.png
 draft/photo.png    draft/confidence.png    draft/0.png, draft/0-valid.png, …   warped references, best first
 """
 
@@ -30,6 +31,15 @@ class Warped:
 
 
 @dataclass(frozen=True, eq=False)
+class Fine:
+    """The hole's bounding box at the target's own size, with more of the references' detail than the frame holds."""
+
+    left: int
+    top: int
+    photo: Photo  # (h, w, 3)
+
+
+@dataclass(frozen=True, eq=False)
 class Draft:
     """The hole filled by geometry, and what vouches for it."""
 
@@ -39,6 +49,7 @@ class Draft:
     warped: tuple[Warped, ...]  # best reference first
     reason: str  # "" or why the references were left out; then confidence is 0 in the whole hole
     seconds: float
+    fine: Fine | None = None
 
 
 def moved(frame: Fit, fit: Fit) -> Fit:
@@ -75,6 +86,9 @@ def save(folder: Path, draft: Draft) -> None:
         frame = {name: getattr(draft.frame, name) for name in ("box", "width", "height", "photo_width", "photo_height")}
         references = [one.reference for one in draft.warped]
         data = {"frame": frame, "reason": draft.reason, "seconds": draft.seconds, "references": references}
+        if draft.fine is not None:
+            save_photo(draft.fine.photo, new / "fine.png")
+            data["fine"] = [draft.fine.left, draft.fine.top]
         files.write_json(new / "draft.json", data)
 
 
@@ -89,7 +103,24 @@ def load(folder: Path, *, warped: bool = True) -> Draft | None:
     ]
     frame = Fit(**{**data["frame"], "box": tuple(data["frame"]["box"])})
     photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
-    return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]))
+    left, top = data.get("fine", (0, 0))
+    fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
+    return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]), fine)
+
+
+def full(draft: Draft) -> Photo:
+    """The draft at the target's own size (H, W, 3)."""
+    return _finer(draft.frame.photo_out(draft.photo), draft.fine, 0, 0)
+
+
+def _finer(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
+    """A part of the draft at the target's own size, its corner at (left, top), with what is known of it more finely."""
+    if fine is None:
+        return photo
+    height, width = fine.photo.shape[:2]
+    result, x, y = photo.copy(), fine.left - left, fine.top - top
+    result[y : y + height, x : x + width] = fine.photo
+    return result
 
 
 def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywhere: bool = False) -> Photo:
@@ -105,6 +136,7 @@ def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywh
     x1, y1 = min(hole.shape[1], right + margin), min(hole.shape[0], bottom + margin)
     native = Fit((x0, y0, x1 - x0, y1 - y0), x1 - x0, y1 - y0, hole.shape[1], hole.shape[0])
     fine, trust = render(draft, native)
+    fine = _finer(fine, draft.fine, x0, y0)
     working = render(draft, fit)[0]
     coarse = moved(fit, native).photo_in(working)
     weight = np.ones_like(trust) if everywhere else trust

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import draft, matching
+from realfill import draft, drafts, matching
 from realfill import scene as scenes
 from realfill.config import SelectConfig
 from realfill.draft import Draft
@@ -167,6 +167,32 @@ def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, 
     assert plane.truth is not None
     moved = [error(np.roll(back, step, 1), plane.truth, ~HOLE) for step in (-1, 0, 1)]
     assert moved[1] < min(moved[0], moved[2])  # half-pixel correct: no shift fits better
+
+
+def test_a_large_target_has_the_references_detail_in_the_hole(plane: Scene, made: Draft, sift: Matcher) -> None:
+    small = draft.make(plane, sift, size=200)
+    assert plane.truth is not None and small.fine is not None
+    whole, coarse = drafts.full(small), small.frame.photo_out(small.photo)
+    assert error(whole, plane.truth, HOLE) < 0.7 * error(coarse, plane.truth, HOLE)
+    assert np.array_equal(whole[:90], coarse[:90])
+    assert made.fine is None  # at the target's own size there is nothing to add
+    few = tuple(cv2.resize(photo, (200, 150), interpolation=cv2.INTER_AREA) for photo in plane.references)
+    assert draft.make(replace(plane, references=few), sift, size=200).fine is None  # and none of small references
+
+
+def test_the_light_of_a_reference_counts_for_its_place(sift: Matcher) -> None:
+    """Two references agree with each other, both in a shadow that the target does not have; the third comes first."""
+    world = painted(1)
+    shade = np.where(np.arange(400)[None, :, None] > 200, 0.5, 1.0)
+
+    def shaded(photo: Photo) -> Photo:
+        return np.asarray(photo * shade, np.uint8)
+
+    truth = seen(world, shift(80, 60))
+    first, second = (shaded(seen(world, shift(80 + step, 60))) for step in (6, -6))
+    found = draft.make(scene(truth, HOLE, first, second, seen(world, tilted(95, 50))), sift)
+    assert found.warped[0].reference == 2
+    assert error(found.photo, truth, HOLE) < 4
 
 
 def test_render_is_the_fits_own_way(plane: Scene, made: Draft) -> None:

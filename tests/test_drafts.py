@@ -1,6 +1,7 @@
 """The draft in a run folder: stored and read, moved between frames, and laid into the target at its own size."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from realfill import drafts, images
-from realfill.drafts import Draft, Warped
+from realfill.drafts import Draft, Fine, Warped
 from realfill.fit import Fit
 from realfill.images import Photo
 from realfill.masks import Hole
@@ -43,6 +44,31 @@ def test_a_stored_draft_is_read_as_it_was(tmp_path: Path) -> None:
     assert [one.reference for one in read.warped] == [2]
     np.testing.assert_array_equal(read.warped[0].photo, made.warped[0].photo)
     np.testing.assert_array_equal(read.warped[0].valid, made.warped[0].valid)
+
+
+def finer(made: Draft) -> Draft:
+    """The draft with a bright patch in the hole that only its finer part knows of."""
+    return replace(made, fine=Fine(40, 30, np.full((36, 50, 3), 240, np.uint8)))
+
+
+def test_the_finer_part_is_stored_and_laid_over_the_hole(tmp_path: Path) -> None:
+    made = finer(draft_of(world(HEIGHT, WIDTH)))
+    drafts.save(tmp_path / "draft", made)
+    read = drafts.load(tmp_path / "draft", warped=False)
+    assert read is not None and read.fine is not None
+    assert (read.fine.left, read.fine.top, read.warped) == (40, 30, ())
+    whole = drafts.full(read)
+    assert (whole[hole()] == 240).all()
+    np.testing.assert_array_equal(whole[~hole()], made.photo[~hole()])
+
+
+def test_detail_is_that_of_the_finer_part() -> None:
+    made = finer(draft_of(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)))
+    fit = images.around(hole(), size=32, multiple=8, context=0.5)
+    generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    found = drafts.with_detail(generated, made, fit, hole())
+    assert (found[hole()] == 230).all()
+    assert (found[:10] == 90).all()
 
 
 def test_no_draft_is_none(tmp_path: Path) -> None:

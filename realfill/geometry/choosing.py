@@ -6,12 +6,13 @@ its own ways, shows the same there (photo-consistency).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.geometry import colour, sweep, trust, warps
+from realfill.geometry import colour, hiding, sweep, trust, warps
 from realfill.geometry.alignment import Alignment, Way, way_of
 from realfill.geometry.trust import Judge
 from realfill.images import Photo
@@ -78,10 +79,50 @@ def dense(
         field = sweep.sweep(rig_, judge, photos, xy, mu, styled=styled)
         if field is None:
             continue
-        wide = np.asarray(cv2.resize(field, hole.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-        for index, way in sweep.maps(rig_, wide).items():
+        for index, way in _visible(rig_, judge, photos, field, found, styled=styled).items():
             result.append(way_of(index, "depth", way, known[index], hole))
     return result
+
+
+def _visible(
+    rig: sweep.Rig,
+    judge: Judge,
+    photos: Mapping[int, Photo],
+    field: Weight,
+    found: Alignment,
+    *,
+    styled: bool,
+) -> dict[int, warps.Map]:
+    """Maps of the frame by a field of depth (h, w) at judging size; nowhere where something else stands before it."""
+    orders = {index: hiding.order(rig, index, found.pairs[index], judge.size) for index in photos}
+    covered = _covered(rig, judge, photos, field, orders)
+    if len(photos) == 2:
+        ways = sweep.maps(rig, field, judge.scale)
+        looks = {index: sweep.structure(photo) if styled else photo for index, photo in photos.items()}
+        one, other = (
+            (warps.lay(look, ways[index])[0], np.asarray(~covered[index], np.float32)) for index, look in looks.items()
+        )
+        signs = {order.target for order in orders.values()}
+        field = hiding.settled(judge, one, other, field, signs.pop() if len(signs) == 1 else 0)
+        covered = _covered(rig, judge, photos, field, orders)
+    height, width = judge.size
+    wide = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    ways = sweep.maps(rig, wide)
+    for index, way in ways.items():
+        hidden = cv2.resize(covered[index].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        way[hidden > 0] = np.nan
+    return ways
+
+
+def _covered(
+    rig: sweep.Rig, judge: Judge, photos: Mapping[int, Photo], field: Weight, orders: Mapping[int, hiding.Order]
+) -> dict[int, Hole]:
+    return {
+        index: hiding.hidden(
+            rig, index, field, orders[index].reference, scale=judge.scale, shape=(photo.shape[0], photo.shape[1])
+        )
+        for index, photo in photos.items()
+    }
 
 
 def in_other_style(judge: Judge, one: Laid) -> bool:
@@ -98,21 +139,33 @@ def in_other_style(judge: Judge, one: Laid) -> bool:
 
 
 def best(judge: Judge, ways: Sequence[Laid]) -> list[Laid]:
-    """The best way of each reference: trusted by known pixels, and in the hole in agreement with other references."""
-    missing, scores = judge.known == 0, []
-    for one in ways:
-        seen, varies = np.zeros_like(one.trust), trust.contrast(one.photo)
-        for other in ways:
-            if other.way.reference != one.way.reference:
-                same = trust.alike(one.photo, other.photo, varies) * other.valid
-                seen = np.maximum(seen, same * (CARRIED + (1 - CARRIED) * other.trust))
-        others = len({other.way.reference for other in ways}) > 1
-        score = CARRIED * one.trust + (1 - CARRIED) * seen * one.valid if others else one.trust
+    """The best way of each reference: trusted by known pixels, and in the hole in agreement with other references.
+
+    The best reference comes first. There known pixels say more: two references in the same other light agree, too.
+    """
+    missing, scores, ranks = judge.known == 0, [], []
+    others = len({one.way.reference for one in ways}) > 1
+    for one, seen in zip(ways, _seen(ways) if others else [one.trust for one in ways], strict=True):
+        score = CARRIED * one.trust + (1 - CARRIED) * seen
         scores.append(float(score[missing].mean()) * PLAIN[one.way.kind])
+        ranks.append(float(one.trust[missing].mean()) * (CARRIED + (1 - CARRIED) * float(seen[missing].mean())))
     chosen: dict[int, int] = {}
     for number in sorted(range(len(ways)), key=lambda number: -scores[number]):
         chosen.setdefault(ways[number].way.reference, number)
-    return [ways[number] for number in chosen.values()]
+    return [ways[number] for number in sorted(chosen.values(), key=lambda number: -ranks[number])]
+
+
+def _seen(ways: Sequence[Laid]) -> list[Weight]:
+    """Per way (h, w) 0..1: how far some way of another reference shows the same."""
+    seen, varies = [np.zeros_like(one.trust) for one in ways], [trust.contrast(one.photo) for one in ways]
+    for first, second in combinations(range(len(ways)), 2):
+        if ways[first].way.reference == ways[second].way.reference:
+            continue
+        apart = trust.apart(ways[first].photo, ways[second].photo)
+        for one, other in ((first, second), (second, first)):
+            same = trust.likeness(apart, varies[one]) * ways[other].valid
+            seen[one] = np.maximum(seen[one], same * (CARRIED + (1 - CARRIED) * ways[other].trust))
+    return [np.asarray(one * way.valid, np.float32) for one, way in zip(seen, ways, strict=True)]
 
 
 def small(judge: Judge, reference: Photo) -> Photo:

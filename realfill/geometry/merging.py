@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from realfill.geometry import fields
 from realfill.images import Photo
-from realfill.masks import Hole, distance_from_hole
+from realfill.masks import Hole, bounding_box, distance_from_hole
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 Labels = npt.NDArray[np.int8]  # (h, w), a source in each pixel of the hole, -1: none
@@ -35,9 +35,12 @@ def to_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: W
     soft = [cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.5) for photo in (target, laid)]
     apart = np.clip(soft[0] - soft[1], -MOST_OFFSET, MOST_OFFSET)
     weight = border * believed**2 * (distance > 2)
-    if weight.sum() < 20:
-        return laid.astype(np.float32)
-    return laid.astype(np.float32) + fields.spread(apart, weight, reach=3.0)
+    result = laid.astype(np.float32)
+    if weight.sum() >= 20:
+        left, top, right, bottom = bounding_box(distance <= BAND)  # nothing beyond is looked at
+        part = slice(top, bottom), slice(left, right)
+        result[part] += fields.spread(apart[part], weight[part], reach=3.0)
+    return result
 
 
 def choose(pictures: Sequence[Colours], trust: Sequence[Weight], hole: Hole, least: float) -> Labels:

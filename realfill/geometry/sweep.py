@@ -63,33 +63,46 @@ class Rig:
 def depths(rig: Rig, pairs: Mapping[int, Pairs]) -> tuple[Points, Values]:
     """Points (K, 2) of the target and their μ (K,), by pairs of the target with references; misfits are left out."""
     found: list[Points] = []
-    values: list[Values] = []
-    for index, (first, second) in rig.ways().items():
-        pair = pairs[index]
-        at = np.c_[pair.first, np.ones(len(pair))] @ first.T
-        # The pair's x times the third row is the first row, and so for y: two equations for μ.
-        slope, right = second[:2] - pair.second * second[2], pair.second * at[:, 2:] - at[:, :2]
-        mu = (slope * right).sum(1) / np.maximum((slope**2).sum(1), 1e-12)
-        at = at + mu[:, None] * second
+    kept: list[Values] = []
+    for index, way in rig.ways().items():
+        pair, mu = pairs[index], values(way, pairs[index])
+        at = np.c_[pair.first, np.ones(len(pair))] @ way[0].T + mu[:, None] * way[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             good = np.linalg.norm(at[:, :2] / at[:, 2:] - pair.second, axis=1) < EPIPOLAR
         found.append(pair.first[good])
-        values.append(mu[good])
-    return np.concatenate(found), np.concatenate(values)
+        kept.append(mu[good])
+    return np.concatenate(found), np.concatenate(kept)
+
+
+def values(way: tuple[Matrix, Matrix], pair: Pairs) -> Values:
+    """The μ (K,) of pairs of the target with a reference, whose way is one of `Rig.ways`."""
+    first, second = way
+    at = np.c_[pair.first, np.ones(len(pair))] @ first.T
+    # The pair's x times the third row is the first row, and so for y: two equations for μ.
+    slope, right = second[:2] - pair.second * second[2], pair.second * at[:, 2:] - at[:, :2]
+    return np.asarray((slope * right).sum(1) / np.maximum((slope**2).sum(1), 1e-12))
 
 
 def maps(rig: Rig, mu: Field, scale: float = 1.0) -> dict[int, Map]:
     """Maps into the references for a field of μ (h, w), all pictures `scale` times as large as the rig's."""
-    height, width = mu.shape
-    y, x = (np.mgrid[:height, :width] + 0.5) / scale - 0.5
+    return {index: _at(ray, mu, scale) for index, ray in _rays(rig, (mu.shape[0], mu.shape[1]), scale).items()}
+
+
+def _rays(rig: Rig, shape: tuple[int, int], scale: float) -> dict[int, tuple[Values, Values]]:
+    """Per reference (h, w, 3) and (3,): where pixels (h, w) of the target lie at μ = 0, and how they move with μ."""
+    y, x = (np.mgrid[: shape[0], : shape[1]] + 0.5) / scale - 0.5
     pixels = np.stack([x, y, np.ones_like(x)], 2)
-    result = {}
-    for index, (first, second) in rig.ways().items():
-        at = pixels @ first.T + mu[:, :, None] * second
-        with np.errstate(divide="ignore", invalid="ignore"):
-            there = at[:, :, :2] / at[:, :, 2:]
-        result[index] = np.asarray((there + 0.5) * scale - 0.5, np.float32)
-    return result
+    return {index: (np.asarray(pixels @ first.T), second) for index, (first, second) in rig.ways().items()}
+
+
+def _at(ray: tuple[Values, Values], mu: Field | float, scale: float) -> Map:
+    """The map (h, w, 2) by rays of a reference at μ, a number or one a pixel (h, w)."""
+    (x, y, z), (right, down, ahead) = np.moveaxis(ray[0], 2, 0), ray[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = scale / (z + mu * ahead)
+        return np.stack([(x + mu * right) * share, (y + mu * down) * share], 2, dtype=np.float32) + np.float32(
+            0.5 * scale - 0.5
+        )
 
 
 def sweep(
@@ -115,9 +128,10 @@ def sweep(
         target, photos = structure(target), {index: structure(photo) for index, photo in photos.items()}
     height, width = judge.known.shape
     cost = np.empty((height, width, LEVELS), np.float32)
+    rays = _rays(rig, (height, width), judge.scale)
     for number, level in enumerate(levels):
-        ways = maps(rig, np.full((height, width), level, np.float32), judge.scale)
-        cost[:, :, number] = _cost(judge.known, target, [lay(photos[index], ways[index]) for index in photos])
+        laid = [lay(photo, _at(rays[index], float(level), judge.scale)) for index, photo in photos.items()]
+        cost[:, :, number] = _cost(judge.known, target, laid)
     _anchor(cost, judge, xy, np.interp(mu, levels, np.arange(LEVELS)))
     best = cv2.medianBlur(_best(_aggregated(cost)), 5)
     found = np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)

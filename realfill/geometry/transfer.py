@@ -83,10 +83,11 @@ def transfer(
     space, cameras = _triangulate(shared, fundamental)
     known, at = _known(shared, *pairs)
     camera = _resect(space[known], at, None) if len(known) >= LEAST else None
+    similar = None if camera is None else _similar(shared, seen)
     for radius in SEARCH:
-        if camera is None:
+        if camera is None or similar is None:
             return None
-        known, at = _more(camera.project(space)[0], shared, seen, radius)
+        known, at = _more(camera.project(space)[0], seen[0], similar, radius)
         camera = _resect(space[known], at, camera) if len(known) >= LEAST else None
     if camera is None:
         return None
@@ -97,15 +98,20 @@ def transfer(
     return Transferred(moved[sure], shared.first[sure], shared.second[sure], weight, behind)
 
 
-def _more(expected: Points, shared: Pairs, seen: Three, radius: float) -> tuple[npt.NDArray[np.intp], Points]:
-    """Which shared points (numbers) have a keypoint of the target that looks alike near where they are expected."""
+def _similar(shared: Pairs, seen: Three) -> npt.NDArray[np.float32]:
+    """(K, T): cosine of each shared point's descriptor with each keypoint of the target, the better of the two."""
     target, first, second = seen
-    alike = np.maximum(
-        first.descriptors[shared.first_index] @ target.descriptors.T,
-        second.descriptors[shared.second_index] @ target.descriptors.T,
-    )
+    similar = first.descriptors[shared.first_index] @ target.descriptors.T
+    other = second.descriptors[shared.second_index] @ target.descriptors.T
+    return np.asarray(np.maximum(similar, other, out=similar), np.float32)
+
+
+def _more(
+    expected: Points, target: Keypoints, similar: npt.NDArray[np.float32], radius: float
+) -> tuple[npt.NDArray[np.intp], Points]:
+    """Which shared points (numbers) have a keypoint of the target that looks alike near where they are expected."""
     x, y = (expected[:, axis, None].astype(np.float32) - target.xy[None, :, axis] for axis in (0, 1))
-    alike[~(x**2 + y**2 < radius**2)] = -1
+    alike = np.where(x**2 + y**2 < radius**2, similar, np.float32(-1))
     best = alike.argmax(1)
     rows = np.flatnonzero(
         (alike[np.arange(len(alike)), best] > ALIKE) & (alike.argmax(0)[best] == np.arange(len(best)))

@@ -22,6 +22,8 @@ BLOCK = 20  # side of a pseudo-hole there
 FLOOR = 5.0  # grey levels of error that noise, sharpness and light make
 SHARE = 0.45  # an error of so much of inpainting's, on top of the floor, halves the trust or so
 SUPPORT = 20.0  # matches on which two thirds of the trust rest
+AROUND = (41, 41)  # judging pixels in which contrast and light are measured
+LIGHT = 40.0  # grey levels that other light may make; merging evens out as much
 SMOOTH = 6.0  # judging pixels over which two references' likeness is averaged
 REACH = 0.03  # of the longer side: what is known so near is followed closely
 
@@ -114,14 +116,28 @@ def crowd(judge_: Judge, xy: Points, reach: float) -> Weight:
 
 def contrast(photo: Photo) -> Weight:
     """(h, w) grey levels: how much a laid reference (h, w, 3) varies around each pixel, for `alike`."""
-    apart = cv2.absdiff(photo, cv2.GaussianBlur(photo, (0, 0), 12))
-    return np.asarray(cv2.blur(_grey(apart), (41, 41)), np.float32)
+    difference = cv2.absdiff(photo, cv2.GaussianBlur(photo, (0, 0), 12))
+    return np.asarray(cv2.blur(_grey(difference), AROUND), np.float32)
 
 
 def alike(one: Photo, other: Photo, varies: Weight) -> Weight:
     """(h, w) 0..1: how far two laid references (h, w, 3) show the same around each pixel, given the `contrast`."""
-    mean = cv2.blur(_grey(cv2.absdiff(one, other)), (9, 9))
-    return np.asarray(np.exp(-((mean / (FLOOR + SHARE * varies)) ** 2)), np.float32)
+    return likeness(cv2.blur(_grey(cv2.absdiff(one, other)), (9, 9)), varies)
+
+
+def apart(one: Photo, other: Photo) -> Weight:
+    """(h, w) grey levels by which two laid references (h, w, 3) differ around each pixel, apart from their light.
+
+    A smooth difference of up to LIGHT is other light, not another thing.
+    """
+    difference = one.astype(np.float32) - other
+    light = np.clip(cv2.blur(difference, AROUND), -LIGHT, LIGHT)
+    return np.asarray(cv2.blur(_grey(np.abs(difference - light)), (9, 9)), np.float32)
+
+
+def likeness(difference: Weight, varies: Weight) -> Weight:
+    """(h, w) 0..1 for a difference (h, w) in grey levels, where pictures have a `contrast` of `varies`."""
+    return np.asarray(np.exp(-((difference / (FLOOR + SHARE * varies)) ** 2)), np.float32)
 
 
 def _grey(photo: Photo) -> Weight:

@@ -1,0 +1,61 @@
+"""The draft's hole at the target's own size: the references' detail that the working size has no room for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.fit import Fit
+from realfill.geometry import warps
+from realfill.geometry.colour import Colour
+from realfill.images import Photo
+
+Weight = npt.NDArray[np.float32]  # (h, w), 0..1
+
+LEAST = 1.1  # times the detail of the working size: less is not worth a second rendering
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a reference gives to the draft."""
+
+    photo: Photo  # (H, W, 3), the reference at its own size
+    fit: Fit  # how it became the working picture that `map` leads to
+    map: warps.Map  # (h, w, 2), of the draft's frame
+    colour: Colour
+    laid: Photo  # (h, w, 3): the working picture laid by `map`, in the target's colours
+    share: Weight  # (h, w): 1 where the draft shows this reference
+
+
+def worth(frame: Fit, parts: Sequence[Part]) -> bool:
+    """Whether target and a reference that is shown have more pixels than the frame and the working picture."""
+    return frame.scale * LEAST < 1 and any(part.fit.scale * LEAST < 1 and part.share.any() for part in parts)
+
+
+def rendered(draft: Photo, frame: Fit, parts: Sequence[Part], box: tuple[int, int, int, int]) -> Photo:
+    """The draft (h, w, 3), lying in `frame`, at the target's own size in a box (left, top, right, bottom) of it.
+
+    It is enlarged, and each reference adds, where it is shown, by how much it differs at its own size from what it
+    was at the working size. So colours, seams and bands stay as they were merged.
+    """
+    left, top, right, bottom = box
+    x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+    at = frame.to_working(np.stack([x.ravel(), y.ravel()], 1)).reshape(*x.shape, 2).astype(np.float32)
+    picture = _at(draft, at, cv2.INTER_CUBIC)
+    for part in parts:
+        if not part.share.any() or part.fit.scale * LEAST >= 1:
+            continue
+        own = part.fit.to_photo(_at(part.map, at, cv2.INTER_LINEAR).reshape(-1, 2)).reshape(*x.shape, 2)
+        full, valid = warps.lay(part.photo, own.astype(np.float32))
+        share = _at(part.share, at, cv2.INTER_LINEAR) * valid
+        difference = part.colour.apply(full).astype(np.float32) - _at(part.laid, at, cv2.INTER_CUBIC)
+        picture += share[..., None] * difference
+    return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
+
+
+def _at(values: npt.NDArray[np.generic], xy: warps.Map, way: int) -> npt.NDArray[np.float32]:
+    """Values (h, w[, C]) looked up at xy (H, W, 2); beyond the edge it goes on."""
+    found = cv2.remap(values.astype(np.float32), xy, None, way, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)
