@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks import stock_loop
 from benchmarks.stock_loop import StockLoop
 from benchmarks.timing import Meter, Report, Timed, relative
-from realfill import adapters, batches, training
+from realfill import adapters, batches, feeding, seeds, training
 from realfill.backbones import Backbone
 from realfill.backbones.stable_diffusion import StableDiffusionInpaint
 from realfill.config import Config, SamplerName, TrainConfig
@@ -118,15 +118,31 @@ def headline(case: Case, report: Report) -> dict[str, float]:
 
 def _ours(case: Case, report: Report, backbone: Backbone, *, batch: int, pool: int, name: str = "") -> None:
     config, meter = _config(case, batch=batch, pool=min(pool, FEW)), Meter(case.device)
-    alone = _encode_one(case, backbone, meter, report.until) if pool else 0.0
+    encoded = drawn_numbers(case, _config(case, batch=batch, pool=pool)) if pool else []
+    once = _new_item(case, backbone, _config(case, batch=batch, pool=pool), meter, report.until) if pool else 0.0
     meter.fresh()
     with _training(case, backbone, config) as steps:
         timed = meter.time_steps(steps, warm=case.warm, calls=case.calls, until=report.until)
-    # Two pictures an item of the pool, one after another, spread over the preset's steps.
-    filling = 2 * pool * alone / case.preset.train.steps
-    with_encoding = (timed.seconds + filling) * 1000
+    # Drawing and encoding each item of the pool that the preset's steps need, spread over those steps.
+    with_encoding = (timed.seconds + len(encoded) * once / case.preset.train.steps) * 1000
     name = name or (OURS if pool == case.preset.train.pool else POOLED)
-    report.add(name, timed, batch=batch, pool=pool, ms_with_encoding=with_encoding, **_share(case, timed, batch))
+    values = {"batch": batch, "pool": pool, "pool_items_drawn": len(encoded), "ms_a_pool_item": once * 1000}
+    report.add(name, timed, **values, ms_with_encoding=with_encoding, **_share(case, timed, batch))
+
+
+def drawn_numbers(case: Case, config: TrainConfig) -> list[int]:
+    """The items of the pool that the preset's training draws, each once."""
+    steps, items = range(case.preset.train.steps), range(config.batch)
+    picks = (batches.pick(config, seed=SEED, step=step, index=index) for step in steps for index in items)
+    return sorted({one.number for one in picks if one.number is not None})
+
+
+def _new_item(case: Case, backbone: Backbone, config: TrainConfig, meter: Meter, until: float) -> float:
+    """Seconds to draw and encode an item of the pool, alone as training does it."""
+    pool = feeding.Pool(backbone, _views(case, config), config, seed=SEED)
+    picks = (batches.Pick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
+    calls = max(1, min(16, config.pool - 1))
+    return meter.time(lambda: pool.items([next(picks)]), warm=1, calls=calls, until=until).seconds
 
 
 def _stock(case: Case, report: Report, meter: Meter, first: dict[str, Tensor], *, batch: int, mixed: bool) -> None:
@@ -167,7 +183,8 @@ def _draw(case: Case, report: Report, meter: Meter) -> None:
 def same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
     """Our losses and first gradient beside the plain path's in fp32, on the same items, noise and first values.
 
-    Items come from a pool that they soon repeat, so ours reads what it remembers where the plain path encodes.
+    The plain path is PEFT's own forward pass with fresh encodings. Items come from a pool that they soon repeat, so
+    ours reads what it keeps where the plain path encodes.
     """
     config = _config(case, batch=min(case.batches), pool=FEW, layer_dropout=0.0)
     pipeline = case.pipeline(torch.float32)
@@ -229,9 +246,3 @@ def initial(case: Case, config: TrainConfig) -> dict[str, Tensor]:
 
 def _views(case: Case, config: TrainConfig) -> batches.Views:
     return batches.prepare(case.scene, case.fit, config, cell=case.cell)
-
-
-def _encode_one(case: Case, backbone: Backbone, meter: Meter, until: float) -> float:
-    """Seconds to encode one picture, as training does it for a pool."""
-    pixels = torch.rand(1, 3, case.fit.height, case.fit.width) * 2 - 1
-    return meter.time(lambda: backbone.encode(pixels), warm=2, calls=8, until=until).seconds

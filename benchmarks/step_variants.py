@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks import stock_loop
 from benchmarks.speed import Case, initial
 from benchmarks.timing import Meter, Report, relative
+from realfill import lowrank
 
 # bf16 keeps eight bits, and each way rounds elsewhere.
 MOST_APART = 0.2
@@ -31,10 +32,12 @@ class Way:
 
     `adapters`: "peft" as PEFT does by default, activations cast to the adapter's fp32; "uncast": PEFT without that
     cast, so autocast casts the small weights instead; "low": the same without autocast, norms in bf16 too;
-    "formed": W + g·s·BA formed once a step, so that activations pass each layer once, without autocast too.
+    "formed": W + g·s·BA formed once a step, so that activations pass each layer once, without autocast too; "own":
+    the library's layer (`realfill.lowrank`), which is "low" with a backward pass of its own and gates that are numbers
+    of the processor. Training runs "own" with channels-last and fused.
     """
 
-    adapters: Literal["peft", "uncast", "low", "formed"] = "peft"
+    adapters: Literal["peft", "uncast", "low", "formed", "own"] = "peft"
     channels_last: bool = False
     fused: bool = False  # AdamW in one kernel
     compiled: bool = False  # the transformer blocks, by torch.compile
@@ -54,9 +57,12 @@ WAYS = (
     Way("uncast"),
     Way("low"),
     Way("formed"),
+    Way("own"),
+    Way("own", channels_last=True, fused=True),
     Way("low", channels_last=True, fused=True),
     Way("formed", channels_last=True, fused=True),
     Way("low", channels_last=True, fused=True, graph=True),
+    Way("own", channels_last=True, fused=True, compiled=True),
     Way("low", channels_last=True, fused=True, compiled=True),
     Way("formed", channels_last=True, fused=True, compiled=True),
     Way("low", channels_last=True, fused=True, compiled=True, graph=True),
@@ -147,7 +153,7 @@ class Step:
 
     def _backward(self) -> None:
         noisy, t, words, noise = self._inputs
-        own = self.way.adapters in ("low", "formed")
+        own = self.way.adapters in ("low", "formed", "own")
         plain = contextlib.nullcontext()
         with plain if own else torch.autocast(self._device.split(":")[0], torch.bfloat16):
             prediction = self._unet(noisy, t, words).sample
@@ -187,6 +193,8 @@ def _adapt(unet: nn.Module, way: Way) -> None:
         gate = torch.ones((), device=layer.lora_A[_ADAPTER].weight.device)
         if way.adapters == "uncast":
             layer.cast_input_dtype_enabled = False
+        elif way.adapters == "own":
+            layer.forward = _own(layer)
         elif way.adapters != "peft":  # attention's layers are all linear
             layer.forward = _formed(layer, gate) if way.adapters == "formed" else _low(layer, gate)
         if way.adapters in ("peft", "uncast"):
@@ -197,6 +205,13 @@ def _layers(unet: nn.Module) -> Iterator[Any]:
     for module in unet.modules():
         if isinstance(module, LoraLayer):
             yield module
+
+
+def _own(layer: Any) -> Callable[[Tensor], Tensor]:
+    """As training computes it; the gate is 1."""
+    base, scale = layer.base_layer, float(layer.scaling[_ADAPTER])
+    down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
+    return lambda x: lowrank.product(x, base, down, up, scale)
 
 
 def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:

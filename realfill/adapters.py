@@ -6,8 +6,8 @@ parameters without a gradient.
 """
 
 import contextlib
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from realfill import seeds
+from realfill import lowrank, seeds
 from realfill.backbones import Backbone
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
@@ -62,6 +62,8 @@ def attach(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
             values = (torch.rand(down.shape, generator=generator) * 2 - 1) / fan_in**0.5
             down.data = values.to(backbone.device)  # peft's own initial range, from our own generator
             up.data = torch.zeros(up.shape, device=backbone.device)
+            layer.gate = 1.0
+            layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
 
 
 def detach(backbone: Backbone) -> None:
@@ -99,46 +101,77 @@ def groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, Any]]:
     ]
 
 
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    """What PEFT's layer computes, times its gate, in fewer passes over the activation."""
+    return lowrank.product(x, layer.base_layer, *_factors(layer))
+
+
+def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
+    """A, B and what their product is multiplied by just now."""
+    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER] * layer.gate
+
+
+def _layers(backbone: Backbone) -> list[Any]:
+    """The layers of all networks that carry an adapter."""
+    return [layer for network in backbone.trainable().values() for layer in lora_layers(network)]
+
+
 class LayerDropout:
-    """Switches adapters off by layer: `draw(step)` sets one 0/1 gate a layer, `close` removes the gates."""
+    """Switches adapters off by layer: `draw(step)` sets one 0/1 gate a layer, `close` switches all of them on."""
 
     def __init__(self, backbone: Backbone, *, rate: float, seed: int) -> None:
         self._rate, self._seed = rate, seed
-        layers = [layer for network in backbone.trainable().values() for layer in lora_layers(network)]
-        self.gates = torch.ones(len(layers), device=backbone.device)
-        self._hooks = [
-            layer.lora_B[ADAPTER].register_forward_hook(self._gate(index)) for index, layer in enumerate(layers)
-        ]
+        self._layers = _layers(backbone)
 
-    def _gate(self, index: int) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-            return output * self.gates[index].to(output.dtype)
-
-        return hook
+    @property
+    def gates(self) -> Tensor:
+        """(layers,) of 0 and 1. They live in the processor's memory: reading them waits for no device."""
+        return torch.tensor([layer.gate for layer in self._layers])
 
     def draw(self, step: int) -> None:
         """The gates of a step, from (seed, step, layer): zero with probability `rate`."""
-        draws = seeds.rng(self._seed, seeds.Stream.LAYERS, step).random(len(self.gates))
-        self.gates.copy_(torch.from_numpy((draws >= self._rate).astype("float32")))
+        draws = seeds.rng(self._seed, seeds.Stream.LAYERS, step).random(len(self._layers))
+        self.set([float(draw >= self._rate) for draw in draws])
+
+    def set(self, gates: Sequence[float]) -> None:
+        """Gives every layer its gate."""
+        for layer, gate in zip(self._layers, gates, strict=True):
+            layer.gate = gate
 
     def close(self) -> None:
-        """Remove the gates: every adapter is on again."""
-        for hook in self._hooks:
-            hook.remove()
+        """Every adapter is on again."""
+        self.set([1.0] * len(self._layers))
 
 
 @contextlib.contextmanager
 def all_on(backbone: Backbone) -> Iterator[None]:
     """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
-    outputs = [layer.lora_B[ADAPTER] for network in backbone.trainable().values() for layer in lora_layers(network)]
-    gates = [output._forward_hooks for output in outputs]
-    for output in outputs:
-        output._forward_hooks = OrderedDict()
+    layers = _layers(backbone)
+    gates = [layer.gate for layer in layers]
+    for layer in layers:
+        layer.gate = 1.0
     try:
         yield
     finally:
-        for output, hooks in zip(outputs, gates, strict=True):
-            output._forward_hooks = hooks
+        for layer, gate in zip(layers, gates, strict=True):
+            layer.gate = gate
+
+
+@contextlib.contextmanager
+def merged(backbone: Backbone) -> Iterator[None]:
+    """Inside the block every adapted layer is one product with W + s·BA, which is what it computes anyway.
+
+    For many calls with the same adapter and without gradients: sampling. The base's own tensors are put aside and
+    come back as they were, bit by bit. In half precision the sum is rounded once, after it was formed in float32.
+    """
+    with contextlib.ExitStack() as undo:
+        for layer in _layers(backbone):
+            weight = layer.base_layer.weight
+            undo.callback(setattr, weight, "data", weight.data)
+            undo.callback(setattr, layer, "forward", layer.forward)
+            weight.data = lowrank.summed(layer.base_layer, *_factors(layer))
+            layer.forward = layer.base_layer.forward
+        yield
 
 
 def save_lora(backbone: Backbone, folder: Path) -> None:

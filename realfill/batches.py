@@ -111,6 +111,34 @@ def _guide_view(guide: Guide, fit: Fit, config: TrainConfig) -> View:
     return _shrunk(View(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
 
 
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What an item of a step is, before anything of it is drawn."""
+
+    prompt: str
+    number: int | None  # its number in the pool; None: it is the step's own
+    rng: np.random.Generator  # draws its picture and its hole
+
+
+def only_references(views: Views) -> Views:
+    """The same without the target and without pictures in its frame."""
+    return Views(tuple(view for view in views.views if not view.is_target), views.height, views.width, views.cell)
+
+
+def pick(config: TrainConfig, *, seed: int, step: int, index: int) -> Pick:
+    """The item `index` of a step's batch.
+
+    With `config.pool` pictures and holes come from a fixed set of that many, each a pure function of its
+    number, so that none need be drawn and encoded twice; which one, and the prompt, stay the step's.
+    """
+    own = seeds.rng(seed, seeds.Stream.BATCH, step, index)
+    prompt = "" if own.random() < config.prompt_dropout else config.prompt
+    if not config.pool:
+        return Pick(prompt, None, own)
+    number = int(own.integers(config.pool))
+    return Pick(prompt, number, seeds.rng(seed, seeds.Stream.POOL, number))
+
+
 def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Sequence[int]) -> Batch:
     """The items `indices` of a step's batch; every item with its own photo, crop, hole and prompt.
 
@@ -119,14 +147,30 @@ def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Se
         step: counted from 0.
         indices: positions in the batch; a process of several draws only its own.
     """
-    items = [_item(views, config, seed=seed, step=step, index=index) for index in indices]
+    return drawn(views, config, [pick(config, seed=seed, step=step, index=index) for index in indices])
+
+
+def drawn(views: Views, config: TrainConfig, picks: Sequence[Pick]) -> Batch:
+    """The items that were picked; each pick can be drawn once."""
+    items = [_item(views, config, one.rng) for one in picks]
     pixels = np.stack([item[0] for item in items]).astype(np.float32) / 127.5 - 1
     return Batch(
         pixels=torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()),
         hole=_planes([item[1] for item in items]),
         weight=_planes([item[2] for item in items]),
-        prompts=tuple(item[3] for item in items),
-        is_target=tuple(item[4] for item in items),
+        prompts=tuple(one.prompt for one in picks),
+        is_target=tuple(item[3] for item in items),
+    )
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    return Batch(
+        pixels=torch.cat([part.pixels for part in parts]),
+        hole=torch.cat([part.hole for part in parts]),
+        weight=torch.cat([part.weight for part in parts]),
+        prompts=tuple(prompt for part in parts for prompt in part.prompts),
+        is_target=tuple(one for part in parts for one in part.is_target),
     )
 
 
@@ -211,17 +255,8 @@ def _shrunk(view: View, fit: Fit) -> View:
     return View(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
 
 
-def _item(
-    views: Views, config: TrainConfig, *, seed: int, step: int, index: int
-) -> tuple[Photo, Hole, Hole, str, bool]:
-    """Pixels, hole, weight, prompt and whether it is the target, of one training item.
-
-    With `config.pool` pictures and holes come from a fixed set of that many, each a pure function of its
-    number, so that the backbone need not encode them again; which one, and the prompt, stay the step's.
-    """
-    own = seeds.rng(seed, seeds.Stream.BATCH, step, index)
-    prompt = "" if own.random() < config.prompt_dropout else config.prompt
-    rng = seeds.rng(seed, seeds.Stream.POOL, int(own.integers(config.pool))) if config.pool else own
+def _item(views: Views, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
+    """Pixels, hole, weight and whether it is the target, of one training item."""
     if views.guides and rng.random() < config.guided:
         view = views.guides[int(rng.integers(len(views.guides)))]
     else:
@@ -240,7 +275,7 @@ def _item(
         m = masks.random_hole(views.height, views.width, rng)
     if rng.random() < config.mask_dropout:
         m = np.ones_like(m)
-    return crop.photo_in(view.photo), m | unknown, ~unknown, prompt, view.is_target
+    return crop.photo_in(view.photo), m | unknown, ~unknown, view.is_target
 
 
 def known_share(unknown: Hole, *, cell: int) -> float:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from realfill import devices, examples, runs
+from realfill import config as settings
+from realfill import devices, examples, memory, runs
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import RealFillError
 from realfill.words import size
@@ -34,6 +35,7 @@ def findings(runs_dir: Path) -> Iterator[Finding]:
         ("torch", _build),
         ("device", _device),
         ("base", _bases),
+        ("memory", _memory),
         ("matcher", _matchers),
     ]
     for name, look in looks:
@@ -115,6 +117,19 @@ def _bases() -> Iterator[Finding]:
             by_hand = f"by hand: hf download {base.source} --local-dir FOLDER, then --base FOLDER"
             missing = "Missing; install the project again." if name == "mini" else f"{how}; {by_hand}."
             yield Finding(f"base {name}", False, missing)
+
+
+def _memory() -> Iterator[Finding]:
+    """Which memory plan each base would take here now, and on GPUs of the usual sizes."""
+    from realfill import backbones
+
+    name = devices.choose()
+    free, width = devices.free(name), backbones.choose_dtype(name).itemsize
+    for base in backbones.BASES:
+        config = settings.PRESETS["mini" if base == "mini" else "paper"]
+        plan = memory.before(config, free, width=width, gpu=name.startswith("cuda"))
+        here = f"{name} {'takes' if plan else 'has'} {memory.told(plan, config.train.batch)}"
+        yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {memory.on_cards(config)}")
 
 
 def _matchers() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ One frozen class a stage; unknown names are refused. `paper` is the paper to the
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from realfill.errors import OptionError
 
@@ -41,6 +41,10 @@ class TrainConfig(_Stage):
     learning_rate_unet: float = Field(2e-4, gt=0, le=0.1, description="Learning rate of the U-Net's LoRA weights.")
     learning_rate_text: float = Field(
         4e-5, gt=0, le=0.1, description="Learning rate of the text encoder's LoRA weights."
+    )
+    decay: Rate = Field(
+        0.0,
+        description="Last share of the steps over which the learning rates fall to zero; 0 keeps them, as the paper.",
     )
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay of the LoRA weights.")
     clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
@@ -76,13 +80,24 @@ class TrainConfig(_Stage):
     preview_every: int = Field(
         0, ge=0, le=100_000, description="Steps between small previews of one seed while it trains; 0 makes none."
     )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Measurements on held-out patches without progress after which a notice offers to stop; 0: none.",
+    )
 
 
 class GuideConfig(_Stage):
     """What the references' geometry adds to the fill (docs/geometry.md); all off is the paper."""
 
+    only: bool = Field(
+        False, description="The draft alone is the fill: nothing is trained, no seeds are made. Switches draft on."
+    )
     draft: bool = Field(
-        False, description="Make the instant draft by geometry and put it among the candidates; all below needs it."
+        False,
+        validate_default=True,
+        description="Make the instant draft by geometry and put it among the candidates; all below needs it.",
     )
     warm: Rate = Field(0.0, description="Share of the seeds that start from the draft instead of pure noise.")
     strength: Rate = Field(
@@ -96,6 +111,11 @@ class GuideConfig(_Stage):
         0.0, description="How far vouched-for parts are held to the draft after sampling; 1 keeps them exactly."
     )
     detail: bool = Field(True, description="Add the draft's detail where the fill is enlarged for the target.")
+
+    @field_validator("draft")
+    @classmethod
+    def _draft(cls, value: bool, info: ValidationInfo) -> bool:
+        return value or bool(info.data.get("only"))
 
 
 class SampleConfig(_Stage):
@@ -163,6 +183,11 @@ class Config(_Stage):
     select: SelectConfig = SelectConfig()
     export: ExportConfig = ExportConfig()
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds to make; none where the draft alone is the fill."""
+        return () if self.guide.only else self.sample.seeds
+
 
 PRESETS: Mapping[PresetName, Config] = {
     "paper": Config(base="sd2"),
@@ -176,12 +201,13 @@ PRESETS: Mapping[PresetName, Config] = {
         train=TrainConfig(
             steps=75,
             batch=4,
-            pool=256,
+            pool=64,
             rank=16,
             alpha=16.0,
             layers="all",
             learning_rate_unet=3e-4,
             learning_rate_text=6e-5,
+            decay=0.5,
         ),
         guide=GuideConfig(draft=True, warm=0.25, strength=0.2, guess=0.5, known=True, bound=1.0),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),

@@ -11,6 +11,7 @@ from typing import Any
 from realfill.errors import OptionError
 
 ROOM_FOR_SD2 = 8e9  # bytes of device memory in all; less than this cannot train Stable Diffusion 2 with comfort
+_FULL = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")  # MPS, CPU, cuBLAS
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,41 @@ def describe(name: str) -> Device:
     return Device(name, f"CPU, threads: {torch.get_num_threads()}", int(memory.available), int(memory.total))
 
 
+def free(name: str) -> int:
+    """Bytes that this process may still take on a device, those included that torch holds and nothing uses.
+
+    A cap by `torch.cuda.set_per_process_memory_fraction` counts.
+    """
+    import torch
+
+    if not name.startswith("cuda"):
+        return describe(name).free
+    device = name if ":" in name else 0
+    left, total = torch.cuda.mem_get_info(device)
+    taken = torch.cuda.memory_allocated(device)
+    left += torch.cuda.memory_reserved(device) - taken
+    return int(min(left, torch.cuda.get_per_process_memory_fraction(device) * total - taken))
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a device or in the computer; torch has many ways to say so."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _FULL)
+
+
+def release(name: str) -> None:
+    """Gives memory that torch holds and nothing uses back to the device."""
+    import torch
+
+    if name.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif name.startswith("mps"):
+        torch.mps.empty_cache()
+
+
 def used(name: str) -> int:
     """The most bytes that this process has used so far: of the GPU's memory there, else of the computer's."""
     import torch
@@ -95,7 +131,8 @@ class Processes:
         from accelerate import PartialState
 
         self._state: Any = PartialState(cpu=device == "cpu")
-        self._alone = int(self._state.num_processes) == 1
+        self.count = int(self._state.num_processes)
+        self._alone = self.count == 1
 
     @property
     def main(self) -> bool:

@@ -48,6 +48,14 @@ class PreviewReady:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """The mean loss on held-out patches after `step` steps of training (`train.patience`)."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
 class SeedReady:
     """One seed's picture lies in the run folder."""
 
@@ -82,12 +90,12 @@ class Failed:
     resumable: bool
 
 
-Event = StageStarted | StageDone | TrainStep | PreviewReady | SeedReady | SeedScored | Notice | Failed
+Event = StageStarted | StageDone | TrainStep | PreviewReady | HeldOut | SeedReady | SeedScored | Notice | Failed
 Report = Callable[[Event], None]
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (StageStarted, StageDone, TrainStep, PreviewReady, SeedReady, SeedScored, Notice, Failed)
+    for kind in (StageStarted, StageDone, TrainStep, PreviewReady, HeldOut, SeedReady, SeedScored, Notice, Failed)
 }
 
 

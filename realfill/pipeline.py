@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from realfill import config as settings
-from realfill import devices, exporting, files, previews, ranking
+from realfill import convergence, devices, drafts, exporting, files, previews, ranking
 from realfill import scene as scenes
 from realfill.config import Config
 from realfill.events import STAGES, Report, SeedReady, Stage
 from realfill.runs import Run
+from realfill.seeds import DRAFT
 from realfill.session import Session, closed
 from realfill.words import duration
 
@@ -88,7 +89,9 @@ def prepare(work: Session) -> None:
     matching.available(work.run.config.select)  # refuses a weights file that is not there
     for notice in work.scene.notices:
         work.say(notice)
-    if work.run.fact("fit") is None:
+    if work.run.config.guide.only:
+        work.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
+    elif work.run.fact("fit") is None:
         with work.stage("prepare", 1):
             fit, target = work.fit, work.scene.target
         work.say(
@@ -105,7 +108,7 @@ def prepare(work: Session) -> None:
 
 def _draft(work: Session) -> None:
     """Fills the hole by geometry (docs/geometry.md) and says how far the references vouch for it."""
-    from realfill import draft, drafts
+    from realfill import draft
 
     run, scene = work.run, work.scene
     with work.stage("prepare", 1):
@@ -113,7 +116,7 @@ def _draft(work: Session) -> None:
         files.write_bytes(run.folder / "confidence.png", drafts.overlay(made, scene.hole, longest=1024))
         drafts.save(run.draft_folder, made)  # last: what is there is not made again
     if made.reason:
-        work.say(f"{made.reason} The fill goes on without geometry.")
+        work.say(made.reason if run.config.guide.only else f"{made.reason} The fill goes on without geometry.")
     else:
         work.say(f"The references show {drafts.covered(made, scene.hole):.0%} of the hole by geometry alone.")
 
@@ -123,9 +126,9 @@ def train(work: Session) -> None:
     from realfill import adapters, checkpoints, guidance, training
 
     run, wanted = work.run, work.run.config.train
-    if run.trained:
+    if run.trained or run.config.guide.only:
         return
-    preview = previews.Maker(work)
+    preview, patches = previews.Maker(work), convergence.Watch(work)
     seconds: list[float] = []
     with work.stage("train", wanted.steps, max(checkpoints.steps(run.checkpoints), default=0)):
         steps = training.train(
@@ -136,11 +139,13 @@ def train(work: Session) -> None:
             seed=run.config.seed,
             folder=run.checkpoints,
             guides=guidance.guides(work.draft, work.scene, work.fit) if wanted.guided else (),
+            within=work.economy,
         )
         with closed(steps):
             for step in steps:
                 work.report(dataclasses.replace(step, memory=devices.used(work.device)))
                 preview.after(step.step)
+                patches.after(step.step)
                 seconds.append(step.seconds)
                 if len(seconds) == _TIMED and (left := step.total - step.step) > _TIMED:
                     each = statistics.median(seconds)
@@ -155,16 +160,17 @@ def train(work: Session) -> None:
 
 def sample(work: Session) -> None:
     """Fills the hole once for each seed that has no picture yet (§3.4)."""
-    from realfill import guidance, sampling
-    from realfill.seeds import DRAFT
-
     run, wanted = work.run, work.run.config.sample
     ranking.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
-    seeds = list(dict.fromkeys(wanted.seeds))
+    seeds = list(dict.fromkeys(run.config.seeds))
     there = set(run.seeds_done())
+    if run.config.guide.only and DRAFT not in there and work.draft is not None:
+        run.write_seed(DRAFT, drafts.render(work.draft, work.fit)[0])
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return
+    from realfill import guidance, sampling
+
     given = guidance.guidance(work.draft, work.scene, work.fit, run.config.guide)
     if given is not None and DRAFT not in there:
         run.write_seed(DRAFT, given.photo)
@@ -178,6 +184,7 @@ def sample(work: Session) -> None:
             prompt=run.config.train.prompt,
             seeds=missing,
             given=given,
+            within=work.economy,
         )
         with closed(candidates):
             last = time.monotonic()

@@ -3,6 +3,8 @@
 They are made between two steps and draw from generators of their own, so training's numbers stay the same.
 """
 
+import dataclasses
+
 from realfill.config import SampleConfig
 from realfill.errors import OutOfMemory
 from realfill.events import PreviewReady
@@ -35,15 +37,26 @@ class Maker:
 
     def _make(self, step: int) -> None:
         from realfill import adapters, images, sampling
+        from realfill.economy import Economy
 
-        run = self._work.run
+        run, training = self._work.run, self._work.economy.plan
+        least = Economy(dataclasses.replace(training, seeds=1, pictures=1))  # its own: it must not slow what follows
         seed = run.config.sample.seeds[0]
         wanted = SampleConfig(sampler="ddim", steps=STEPS, guidance=run.config.sample.guidance, batch=1)
         found = sampling.sample(
-            self._work.backbone, self._work.scene, self._work.fit, wanted, prompt=run.config.train.prompt, seeds=[seed]
+            self._work.backbone,
+            self._work.scene,
+            self._work.fit,
+            wanted,
+            prompt=run.config.train.prompt,
+            seeds=[seed],
+            within=least,
         )
-        with adapters.all_on(self._work.backbone), closed(found):
-            photo = next(found).photo
+        try:
+            with adapters.all_on(self._work.backbone), closed(found):
+                photo = next(found).photo
+        finally:
+            self._work.backbone.follow(training)
         folder = run.folder / "previews"
         folder.mkdir(exist_ok=True)
         images.save_photo(photo, folder / f"{step:06d}.png")

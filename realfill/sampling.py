@@ -9,13 +9,14 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from realfill import guidance
+from realfill import adapters, economy, guidance
 from realfill.backbones import Backbone, Condition
 from realfill.batches import sampling_input
-from realfill.config import SampleConfig
-from realfill.errors import OutOfMemory
+from realfill.config import Config, SampleConfig
+from realfill.economy import Economy
 from realfill.guidance import Guidance, Start
 from realfill.images import Fit, Photo
+from realfill.memory import Plan
 from realfill.scene import Scene
 
 
@@ -36,6 +37,7 @@ def sample(
     prompt: str,
     seeds: Sequence[int],
     given: Guidance | None = None,
+    within: Economy | None = None,
 ) -> Iterator[Candidate]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
 
@@ -43,17 +45,23 @@ def sample(
 
     Args:
         given: the draft at working size; a share `given.config.warm` of the seeds start from it, after the others.
+        within: the memory plan; None chooses one from the memory that is free.
 
     Raises:
-        OutOfMemory: one seed at a time is still too much for the device.
+        OutOfMemory: the smallest memory plan is still too much for the device.
     """
+    within = within or economy.of(backbone, fit, Config(base=backbone.spec.name, sample=config))
+    backbone.follow(within.plan)
+    maker = _Maker(backbone, config, within)
     cold, warm = guidance.parted(seeds, given)
     if cold:
-        yield from _generate(backbone, config, _task(backbone, sampling_input(scene, fit), config, prompt), cold)
+        yield from maker.generate(maker.task(sampling_input(scene, fit), prompt), cold)
     if warm and given is not None:
-        task = _task(backbone, guidance.shown(given), config, prompt)
-        task = dataclasses.replace(task, start=guidance.start(given, backbone))
-        for candidate in _generate(backbone, config, task, warm):
+        task = dataclasses.replace(
+            maker.task(guidance.shown(given), prompt),
+            start=within.run(backbone, "coding", lambda _: guidance.start(given, backbone)),
+        )
+        for candidate in maker.generate(task, warm):
             yield dataclasses.replace(candidate, photo=guidance.held(candidate.photo, given))
 
 
@@ -66,34 +74,52 @@ class _Task:
     start: Start | None = None
 
 
-@torch.no_grad()
-def _task(backbone: Backbone, seen: tuple[Tensor, Tensor], config: SampleConfig, prompt: str) -> _Task:
-    pixels, hole = (part.to(backbone.device) for part in seen)
-    blank = backbone.condition(pixels, hole, [""]) if config.guidance != 1.0 else None
-    return _Task(backbone.condition(pixels, hole, [prompt]), blank)
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """What all seeds of a call share."""
 
+    backbone: Backbone
+    config: SampleConfig
+    within: Economy
 
-def _generate(backbone: Backbone, config: SampleConfig, task: _Task, seeds: Sequence[int]) -> Iterator[Candidate]:
-    """Candidates of one kind, in the order of their seeds; out of memory halves the batch."""
-    waiting = list(seeds)
-    height, width = (side * backbone.spec.cell for side in task.condition.masked.shape[-2:])
-    batch = config.batch or batch_size(backbone, height=height, width=width)
-    while waiting:
-        group = waiting[:batch]
-        try:
-            photos = _photos(_denoise(backbone, config, task, group), backbone)
-        except torch.OutOfMemoryError as error:
-            if batch == 1:
-                raise OutOfMemory(
-                    "The device has too little memory for a single seed; set fit.size lower or take another device."
-                ) from error
-            batch, photos = max(1, len(group) // 2), []
-        if not photos:
-            if backbone.device.type == "cuda":  # only here: until now the error held on to the tensors of its frames
-                torch.cuda.empty_cache()
-            continue
-        waiting = waiting[len(group) :]
-        yield from (Candidate(seed, photo) for seed, photo in zip(group, photos, strict=True))
+    @torch.no_grad()
+    def task(self, seen: tuple[Tensor, Tensor], prompt: str) -> _Task:
+        """The target as it is shown, (pixels, hole), encoded with its words."""
+        pixels, hole = (part.to(self.backbone.device) for part in seen)
+
+        def condition(words: str) -> Condition:
+            return self.within.run(self.backbone, "coding", lambda _: self.backbone.condition(pixels, hole, [words]))
+
+        return _Task(condition(prompt), condition("") if self.config.guidance != 1.0 else None)
+
+    def generate(self, task: _Task, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """Candidates of one kind, in the order of their seeds, as many at once as the memory plan says."""
+        while seeds:
+            latents = self._latents(task, seeds)
+            group, seeds = seeds[: len(latents)], seeds[len(latents) :]
+            yield from map(Candidate, group, self._photos(latents))
+
+    def _latents(self, task: _Task, seeds: Sequence[int]) -> Tensor:
+        """Denoised latents (B, c, h, w) of the first few seeds."""
+
+        def denoise(plan: Plan) -> Tensor:
+            group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
+            with adapters.merged(self.backbone):
+                return _denoise(self.backbone, self.config, task, group)
+
+        return self.within.run(self.backbone, "filling", denoise)
+
+    def _photos(self, latents: Tensor) -> Iterator[Photo]:
+        """The pictures (H, W, 3) of latents (B, c, h, w)."""
+        while len(latents):
+            pictures = self._decoded(latents)
+            latents = latents[len(pictures) :]
+            for picture in pictures:
+                yield np.rint((picture.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W) of the first few latents."""
+        return self.within.run(self.backbone, "coding", lambda plan: self.backbone.decode(latents[: plan.pictures]))
 
 
 @torch.no_grad()
@@ -126,18 +152,3 @@ def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Seque
 def _noised(backbone: Backbone, start: Start, noise: Tensor, t: Tensor) -> Tensor:
     """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
     return backbone.process.corrupt(start.clean, noise, t.reshape(1))[0]
-
-
-def _photos(latents: Tensor, backbone: Backbone) -> list[Photo]:
-    """Decode one at a time: the autoencoder needs far more memory than a denoising step."""
-    pictures = [backbone.decode(latent[None])[0] for latent in latents]
-    return [np.rint((picture.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8) for picture in pictures]
-
-
-def batch_size(backbone: Backbone, *, height: int, width: int) -> int:
-    """How many seeds to make at once: a share of the free memory on CUDA, eight elsewhere."""
-    if backbone.device.type != "cuda":
-        return 8
-    free, _ = torch.cuda.mem_get_info(backbone.device)
-    megapixels = width * height / 1e6
-    return int(min(64, max(1, 0.7 * free / (1.6e9 * megapixels))))  # about 0.4 GB a 512 px seed in bf16

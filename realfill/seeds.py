@@ -20,6 +20,7 @@ class Stream(IntEnum):
     LAYERS = 3  # which LoRA layers a step drops
     INIT = 4  # initial values of the adapter
     POOL = 5  # crops and holes of the pools encoded in advance
+    HELD_OUT = 6  # crops, holes and noise that only measure
 
 
 def key(*parts: int) -> int:

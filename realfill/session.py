@@ -18,6 +18,7 @@ from realfill.runs import Run
 
 if TYPE_CHECKING:
     from realfill.backbones import Backbone
+    from realfill.economy import Economy
     from realfill.matching import Matcher
 
 
@@ -66,11 +67,21 @@ class Session:
         """How the target became the working size; the same for all the run's life."""
         if known := exporting.fit_of(self.run):
             return known
-        wanted, spec = self.run.config.fit, self.backbone.spec
-        fit = scenes.fit_to(self.scene, size=wanted.size or spec.size, multiple=spec.multiple, context=wanted.context)
+        wanted = self.run.config.fit
+        size, multiple = (
+            _DRAFT_FIT if self.run.config.guide.only else (self.backbone.spec.size, self.backbone.spec.multiple)
+        )
+        fit = scenes.fit_to(self.scene, size=wanted.size or size, multiple=multiple, context=wanted.context)
         if self.processes.main:
             self.run.record(fit={name: getattr(fit, name) for name in _FIT})
         return fit
+
+    @functools.cached_property
+    def economy(self) -> "Economy":
+        """The memory plan, chosen from what is free once the base is loaded."""
+        from realfill import economy
+
+        return economy.of(self.backbone, self.fit, self.run.config, processes=self.processes.count, say=self.say)
 
     @functools.cached_property
     def draft(self) -> drafts.Draft | None:
@@ -219,6 +230,7 @@ def closed(items: Iterator[Any]) -> Iterator[None]:
             items.close()
 
 
+_DRAFT_FIT = (512, 8)  # size and multiple where no base says them; the export takes the draft's own detail
 _FIT = ("box", "width", "height", "photo_width", "photo_height")
 
 

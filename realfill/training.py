@@ -8,20 +8,22 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from realfill import adapters, batches, checkpoints, seeds
+from realfill import adapters, batches, checkpoints, economy
 from realfill.backbones import Backbone
-from realfill.batches import Batch, Guide
-from realfill.config import TrainConfig
+from realfill.batches import Guide
+from realfill.config import Config, TrainConfig
+from realfill.economy import Economy
 from realfill.errors import Diverged, OptionError, OutOfMemory
 from realfill.events import TrainStep
+from realfill.feeding import Feed, Work
 from realfill.images import Fit
+from realfill.memory import Plan
 from realfill.objective import realfill_loss
 from realfill.scene import Scene
 
@@ -35,6 +37,7 @@ def train(
     seed: int,
     folder: Path,
     guides: Sequence[Guide] = (),
+    within: Economy | None = None,
 ) -> Iterator[TrainStep]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
@@ -43,35 +46,43 @@ def train(
         folder: checkpoints are kept here, the newest `config.keep_checkpoints`; one is written every
             `config.checkpoint_every` steps, at the end, and when the generator is closed.
         guides: what geometry shows of the scene in the target's frame; empty is the paper.
+        within: the memory plan; None chooses one from the memory that is free.
 
     Raises:
         Diverged: loss or gradient is not finite; nothing is written then, so the last checkpoint stays.
-        OutOfMemory: one item at a time is still too much for the device.
+        OutOfMemory: the smallest memory plan is still too much for the device.
         OptionError: there are more processes than items in a batch.
     """
-    # Only where the base computes in bf16: None leaves it to `accelerate launch --mixed_precision`.
-    accelerator = Accelerator(mixed_precision="bf16" if backbone.dtype == torch.bfloat16 else None)
+    # A bf16 base needs no autocast: its adapters compute in bf16 too. `accelerate launch --mixed_precision` may ask.
+    accelerator = Accelerator()
     if accelerator.num_processes > config.batch:
         raise OptionError(
             f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
         )
     adapters.attach(backbone, config, seed=seed)
-    optimiser = torch.optim.AdamW(adapters.groups(backbone, config), weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        adapters.groups(backbone, config),
+        weight_decay=config.weight_decay,
+        fused=backbone.device.type in ("cpu", "cuda"),  # all layers in one pass
+    )
     state = checkpoints.TrainState(adapters.parameters(backbone), optimiser)
     state.resume(folder)
     saved = state.step
     dropout = adapters.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
     views = batches.prepare(scene, fit, config, cell=backbone.spec.cell, guides=guides)
-    backbone.remember(2 * config.pool)  # of every pool item the picture, and the picture with its hole blanked
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
-    micro = min(config.micro_batch or len(indices), len(indices))
+    rates = [group["lr"] for group in optimiser.param_groups]
+    feed = Feed(backbone, views, config, seed=seed, indices=indices)
+    if within is None:
+        wanted = Config(base=backbone.spec.name, train=config)
+        within = economy.of(backbone, fit, wanted, processes=accelerator.num_processes)
+    within.begin(backbone, batch=config.batch)
     try:
         while state.step < config.steps:
             began = time.perf_counter()
             dropout.draw(state.step)
-            batch = batches.draw(views, config, seed=seed, step=state.step, indices=indices)
-            draws = Draws(seed, state.step, indices, total=config.batch)
-            loss, micro = _backward(accelerator, backbone, batch, draws=draws, micro=micro)
+            work = within.run(backbone, "coding", lambda _: feed.work(state.step))
+            loss = _backward(accelerator, backbone, work, total=config.batch, within=within)
             loss = _reduce(accelerator, state.parameters, loss)
             norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip_norm)
             if not math.isfinite(loss) or not norm.isfinite():
@@ -79,14 +90,16 @@ def train(
                     f"The loss of step {state.step + 1} is not a number. The last checkpoint is kept; "
                     "lower train.learning_rate_unet and train again in a new run."
                 )
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * share_of_rate(state.step, config)
             optimiser.step()
             state.step += 1
             due = state.step % config.checkpoint_every == 0 or state.step == config.steps
             if due and accelerator.is_main_process:
                 state.save(folder, keep=config.keep_checkpoints)
                 saved = state.step
-            rates = [group["lr"] for group in optimiser.param_groups]
-            yield TrainStep(state.step, config.steps, loss, rates[0], rates[-1], time.perf_counter() - began)
+            unet, text = optimiser.param_groups[0]["lr"], optimiser.param_groups[-1]["lr"]
+            yield TrainStep(state.step, config.steps, loss, unet, text, time.perf_counter() - began)
     except (GeneratorExit, OutOfMemory):
         # Between two steps the state is whole. After any other exception it may not be: a second Ctrl-C lands
         # anywhere, and what led to a loss that is not a number is not worth an older checkpoint.
@@ -95,66 +108,41 @@ def train(
         raise
     finally:
         dropout.close()
-        backbone.remember(0)
+        feed.close()
+        backbone.follow(None)
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Which items of a step's batch this process computes: what their times and noise are drawn from."""
+def share_of_rate(step: int, config: TrainConfig) -> float:
+    """What of the learning rates a step uses, counted from 0: all of them, and less and less in the last ones.
 
-    seed: int
-    step: int  # counted from 0
-    indices: Sequence[int]
-    total: int  # items of all processes together
-
-
-def _backward(
-    accelerator: Accelerator, backbone: Backbone, batch: Batch, *, draws: Draws, micro: int
-) -> tuple[float, int]:
-    """Accumulate the gradient of a step's mean loss in pieces of `micro` items.
-
-    Out of memory halves the pieces and begins the step again. Returns this process' share of the loss and
-    the size of the pieces that worked.
+    With `config.decay` at 0 they stay, as in the paper. A small batch leaves an adapter wherever the last steps threw
+    it; towards a rate of 0 it settles.
     """
-    while True:
+    left = 1 - step / config.steps
+    return min(1.0, left / config.decay) if config.decay else 1.0
+
+
+def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total: int, within: Economy) -> float:
+    """Accumulate the gradient of a step's mean loss in pieces as the memory plan has them.
+
+    Where memory runs out the step begins again with smaller ones. Returns this process' share of the loss;
+    `total` counts the items of all processes.
+    """
+
+    def backward(plan: Plan) -> float:
         for parameter in adapters.parameters(backbone).values():
             parameter.grad = None
-        try:
-            loss = 0.0
-            for start in range(0, len(draws.indices), micro):
-                piece = batch.part(start, start + micro)
-                t, noise = _draw_noise(backbone, piece, draws=draws, start=start)
-                with accelerator.autocast():
-                    share = realfill_loss(backbone, _on(piece, backbone), t=t, noise=noise).sum() / draws.total
-                accelerator.backward(share)
-                loss += share.item()
-            return loss, micro
-        except torch.OutOfMemoryError as error:
-            if micro == 1:
-                raise OutOfMemory(
-                    "The device has too little memory for a single training item; "
-                    "set fit.size lower or take another device."
-                ) from error
-            micro = math.ceil(micro / 2)
-        if backbone.device.type == "cuda":  # only here: until now the error held on to the tensors of its frames
-            torch.cuda.empty_cache()
+        loss = 0.0
+        for start in range(0, len(work.t), plan.items):
+            piece = work.part(start, start + plan.items)
+            t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
+            with accelerator.autocast():
+                share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
+            accelerator.backward(share)
+            loss += share.item()
+        return loss
 
-
-def _draw_noise(backbone: Backbone, batch: Batch, *, draws: Draws, start: int) -> tuple[Tensor, Tensor]:
-    """Times (B,) and noise (B, c, h, w), each item's from (seed, step, index); drawn on the CPU."""
-    height, width = (side // backbone.spec.cell for side in batch.pixels.shape[-2:])
-    times, noises = [], []
-    for index in draws.indices[start : start + len(batch.pixels)]:
-        generator = torch.Generator().manual_seed(seeds.key(draws.seed, seeds.Stream.NOISE, draws.step, index))
-        times.append(torch.randint(backbone.process.train_steps, (1,), generator=generator))
-        noises.append(torch.randn(1, backbone.spec.latent_channels, height, width, generator=generator))
-    return torch.cat(times).to(backbone.device), torch.cat(noises).to(backbone.device)
-
-
-def _on(batch: Batch, backbone: Backbone) -> Batch:
-    """The batch with its tensors on the backbone's device."""
-    pixels, hole, weight = (part.to(backbone.device) for part in (batch.pixels, batch.hole, batch.weight))
-    return Batch(pixels, hole, weight, batch.prompts, batch.is_target)
+    return within.run(backbone, "training", backward)
 
 
 def _reduce(accelerator: Accelerator, parameters: dict[str, Tensor], loss: float) -> float:

@@ -179,8 +179,7 @@ def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
     inputs = [torch.randn(1, 3, layer.in_features, generator=torch.Generator().manual_seed(1)) for layer in layers]
     with torch.no_grad():
         for off in range(len(layers)):
-            dropout.gates.fill_(1)
-            dropout.gates[off] = 0
+            dropout.set([float(index != off) for index in range(len(layers))])
             unchanged = [torch.equal(layer(x), layer.base_layer(x)) for layer, x in zip(layers, inputs, strict=True)]
             assert unchanged == [index == off for index in range(len(layers))]
     dropout.close()
@@ -222,8 +221,8 @@ def test_a_stock_pipeline_loads_what_we_save(
     pipeline.load_lora_weights(tmp_path / "lora")
     ours = answer(tiny)
     theirs = answer(backbones.stable_diffusion.StableDiffusionInpaint(pipeline, name="stock", weights_hash=""))
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-6, rtol=0)
+    for mine, other in zip(ours, theirs, strict=True):  # PEFT's own forward: the sums come in another order
+        assert float((mine - other).norm() / other.norm()) < 1e-5
 
 
 @BOTH
@@ -276,3 +275,49 @@ def test_pictures_between_two_steps_use_every_layer(tiny: Backbone, config: Trai
     assert same(answer(tiny), off) == [True, True]
     dropout.close()
     assert same(answer(tiny), on) == [True, True]
+
+
+# ── merged for sampling ──
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
+    tiny_base: Path, config: TrainConfig, dtype: torch.dtype
+) -> None:
+    backbone = backbones.load(str(tiny_base), device="cpu", dtype=dtype)
+    adapters.attach(backbone, config, seed=1)
+    scramble(backbone)
+    for parameter in adapters.parameters(backbone).values():
+        parameter.data /= 4  # in half precision much larger ones say little but how it was rounded
+
+    def tensors() -> list[Tensor]:
+        return [one for network in backbone.trainable().values() for one in network.state_dict().values()]
+
+    before, apart = [tensor.clone() for tensor in tensors()], answer(backbone)
+    with adapters.merged(backbone):
+        together = answer(backbone)
+    assert all(torch.equal(one, copy) for one, copy in zip(tensors(), before, strict=True))
+    assert same(answer(backbone), apart) == [True, True]
+    for one, other in zip(together, apart, strict=True):
+        assert float((one - other).float().norm() / other.float().norm()) < (1e-6 if dtype == torch.float32 else 0.05)
+
+
+def test_a_failure_while_merged_brings_the_base_back(tiny: Backbone) -> None:
+    adapters.attach(tiny, ALL, seed=1)
+    scramble(tiny)
+    before = answer(tiny)
+    with pytest.raises(torch.OutOfMemoryError), adapters.merged(tiny), adapters.merged(tiny):
+        raise torch.OutOfMemoryError("injected")
+    assert same(answer(tiny), before) == [True, True]
+
+
+def test_merged_means_with_the_gates_of_now(tiny: Backbone) -> None:
+    base = answer(tiny)
+    adapters.attach(tiny, ALL, seed=1)
+    scramble(tiny)
+    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    dropout.draw(0)
+    with adapters.merged(tiny):
+        assert same(answer(tiny), base) == [True, True]
+    dropout.close()

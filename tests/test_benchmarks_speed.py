@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import cpu, fullsize, gpu, stock_loop
-from benchmarks.speed import Case, initial, same_training
+from benchmarks.speed import Case, drawn_numbers, initial, same_training
 from benchmarks.step_variants import WAYS, Step
 from benchmarks.timing import Meter, Report, relative
 
@@ -58,7 +58,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return gpu.case("tiny", "cpu", tmp_path_factory.mktemp("speed") / "scene", 790.0)
 
 
-@pytest.mark.parametrize("kind", ["uncast", "low", "formed"])
+@pytest.mark.parametrize("kind", ["uncast", "low", "formed", "own"])
 def test_every_way_to_run_a_step_computes_the_same_gradient(case: Case, kind: str) -> None:
     first = initial(case, case.preset.train)
     first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}
@@ -130,3 +130,11 @@ def test_unknown_sections_are_refused(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         gpu.main(["--only", "train,nothing", "--scale", "tiny"])
     assert "there is no section nothing" in capsys.readouterr().err
+
+
+def test_only_items_of_the_pool_that_are_drawn_count_as_encoded(case: Case) -> None:
+    steps = case.preset.train.steps
+    config = case.preset.train.model_copy(update={"batch": 4, "pool": 10 * 4 * steps})
+    numbers = drawn_numbers(case, config)
+    assert 0.9 * 4 * steps < len(numbers) <= 4 * steps  # so large a pool repeats little
+    assert drawn_numbers(case, config.model_copy(update={"pool": 3})) == [0, 1, 2]

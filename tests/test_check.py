@@ -17,9 +17,22 @@ def _driver(folder: Path, output: str, code: int = 0) -> None:
 
 def test_everything_is_looked_at(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in check.findings(tmp_path / "runs")}
-    wanted = {"python", "torch", "device", "base mini", "base sd2", "matcher loftr", "matcher sift", "disk", "examples"}
+    wanted = {
+        "python",
+        "torch",
+        "device",
+        "base mini",
+        "base sd2",
+        "memory mini",
+        "memory sd2",
+        "matcher loftr",
+        "matcher sift",
+        "disk",
+        "examples",
+    }
     assert wanted <= found.keys()
     assert found["matcher sift"].good and found["device"].good and found["python"].good
+    assert found["memory mini"].good and "GPUs" in found["memory sd2"].sentence
     assert all(finding.sentence for finding in found.values())
     assert check.mini_works(list(found.values())) == found["base mini"].good
     assert not (tmp_path / "runs").exists()

@@ -6,13 +6,24 @@ import json
 import pytest
 
 from realfill import events
-from realfill.events import Failed, Notice, PreviewReady, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
+from realfill.events import (
+    Failed,
+    HeldOut,
+    Notice,
+    PreviewReady,
+    SeedReady,
+    SeedScored,
+    StageDone,
+    StageStarted,
+    TrainStep,
+)
 
 EXAMPLES: list[events.Event] = [
     StageStarted("train", 150, 50),
     StageDone("select", 1.5),
     TrainStep(3, 150, 0.25, 2e-4, 4e-5, 1.25),
     PreviewReady(50),
+    HeldOut(50, 0.125),
     SeedReady(17, 1, 16, 0.5),
     SeedScored(17, 123, 1, 16),
     Notice("The hole is large; „Grüße“ × 2."),

@@ -14,15 +14,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own line and those above. A new module takes its place here and in docs/design.md.
 LAYERS = (
     "errors config events seeds words",
-    "files locks states masks colour formats encoding fit images rootsift drafts extending overlap scene scenefiles "
-    "examples compositing runs hands queue exporting",
-    "devices matching geometry backbones",
-    "adapters checkpoints batches objective training sampling selection guidance draft warm",
-    "session ranking previews pipeline",
+    "files locks states memory masks colour formats encoding fit images rootsift drafts extending overlap scene "
+    "scenefiles examples compositing runs hands queue exporting",
+    "devices matching geometry backbones lowrank",
+    "adapters checkpoints batches objective economy feeding training sampling selection guidance draft warm",
+    "session ranking previews convergence pipeline",
     "distributed",
     "options progress",
     "benchmark",
-    "check cli __main__ hand",
+    "check cli __main__ hand drafting",
 )
 TORCH_FREE = 2  # so many lines
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia")

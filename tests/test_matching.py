@@ -4,6 +4,7 @@ import io
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -332,6 +333,29 @@ def test_pairs_are_the_same_in_one_batch_and_in_several(shared: Path, monkeypatc
     monkeypatch.setattr(loftr, "PAIRED_CELLS", 1)
     apart = matcher.match(references, [photo])[0]
     assert [len(found) for found in apart] == pytest.approx([len(found) for found in together], abs=1)
+
+
+def test_where_memory_runs_out_fewer_pairs_are_compared_at_once(
+    random_loftr: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matcher = loftr.load(random_loftr, size=96, confidence=0.0, device="cpu")
+    references = [texture(seed, 96) for seed in (1, 2, 3, 4, 5)]
+    plain, sizes = matcher.match(references, [texture(1, 96)])[0], []
+    batch = matcher._batch
+
+    def short(references: Any, target: Any) -> Any:
+        sizes.append(len(references))
+        if len(references) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+        return batch(references, target)
+
+    monkeypatch.setattr(matcher, "_batch", short)
+    found = matcher.match(references, [texture(1, 96)])[0]
+    assert sizes == [5, 3, 2, 2, 1]
+    assert [len(one) for one in found] == pytest.approx([len(one) for one in plain], abs=1)
+    monkeypatch.setattr(matcher, "_batch", lambda *_: short([None] * 3, None))
+    with pytest.raises(OutOfMemory, match=r"select\.size"):
+        matcher.match(references, [texture(1, 96)])
 
 
 def test_too_little_memory_becomes_a_sentence() -> None:

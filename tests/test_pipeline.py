@@ -12,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import checkpoints, config, exporting, images, masks, matching, queue, scene
+from realfill import checkpoints, compositing, config, exporting, images, masks, matching, queue, scene
 from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.pipeline import Outcome, complete
 from realfill.runs import Run
+from realfill.seeds import DRAFT
 from tests.tiny import make_scene
 
 STEPS, SEEDS = 6, (0, 1, 2)
@@ -359,3 +361,39 @@ def test_scene_variants_fill_the_whole_picture(source: Path, settings: Config, t
     result = images.read_photo(outcome.result)
     assert result.shape == (90, 120, 3)
     assert np.mean(result == scene.load(source).target) < 0.2
+
+
+def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Path, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "no base here")
+    wanted = config.make("quick", {"base": nowhere, "guide.only": True, "select.matcher": "sift"})
+    assert wanted.guide.draft
+    folder = tmp_path / "run"
+    outcome = complete(folder, scene=source, config=wanted, device="cpu")
+    run = Run.open(folder)
+    assert (outcome.seed, run.seeds_done(), run.status().state) == (DRAFT, [DRAFT], "done")
+    assert not run.lora.exists() and run.fact("base") is None
+    assert [entry["seed"] for entry in run.read("scores")["seeds"]] == [DRAFT]
+    made, given = images.read_original(run.result).pixels, images.read_original(source / "target" / "target.png").pixels
+    far = compositing.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
+    assert np.array_equal(made[far], given[far]) and not np.array_equal(made, given)
+    before = _stamps(folder)
+    complete(folder)
+    assert not _changed(folder, before)
+
+
+def test_a_run_of_the_draft_alone_stays_one(source: Path, tmp_path: Path) -> None:
+    wanted = config.make("mini", {"guide.only": True, "select.matcher": "sift"})
+    run = Run.create(tmp_path / "run", wanted, source)
+    with pytest.raises(RunError, match=r"guide\.only"):
+        run.update(config.change(wanted, {"guide.only": False}))
+
+
+def test_where_there_is_no_geometry_the_draft_alone_says_so(source: Path, tmp_path: Path) -> None:
+    for path in (source / "ref").iterdir():
+        other = tmp_path / "scene" / "ref" / path.name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 120, 3), np.uint8)).save(other)
+    shutil.copytree(source / "target", tmp_path / "scene" / "target")
+    wanted = config.make("mini", {"guide.only": True, "select.matcher": "sift"})
+    outcome = complete(tmp_path / "run", scene=tmp_path / "scene", config=wanted, device="cpu")
+    assert outcome.seed == DRAFT and any("only continues what is around" in notice for notice in outcome.notices)

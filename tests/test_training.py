@@ -21,7 +21,9 @@ from realfill.images import Fit
 from realfill.scene import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = TrainConfig(steps=5, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2)
+CONFIG = TrainConfig(
+    steps=5, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2, decay=0.5
+)
 
 
 def with_(**changes: object) -> TrainConfig:
@@ -78,11 +80,18 @@ def whole(
 
 
 def test_every_step_says_what_happened(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
-    steps = run(tiny, toy, tmp_path, with_(steps=3, learning_rate_unet=2e-4, learning_rate_text=4e-5))
+    steps = run(tiny, toy, tmp_path, with_(steps=3, learning_rate_unet=2e-4, learning_rate_text=4e-5, decay=0.0))
     assert [(step.step, step.total) for step in steps] == [(1, 3), (2, 3), (3, 3)]
     assert {(step.learning_rate_unet, step.learning_rate_text) for step in steps} == {(2e-4, 4e-5)}
     assert all(step.loss > 0 and step.seconds > 0 for step in steps)
     assert len(set(losses(steps))) == 3
+
+
+def test_rates_fall_to_zero_over_the_last_steps(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
+    config = with_(steps=4, learning_rate_unet=1e-3, learning_rate_text=2e-4, decay=0.5)
+    steps = run(tiny, toy, tmp_path, config)
+    assert [step.learning_rate_unet for step in steps] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4])
+    assert [step.learning_rate_text for step in steps] == pytest.approx([2e-4, 2e-4, 2e-4, 1e-4])
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])
@@ -132,22 +141,6 @@ def test_other_seeds_train_otherwise(
     steps = training.train(tiny, toy, fit_of(toy), CONFIG, seed=4, folder=tmp_path)
     assert next(steps).loss != whole[0][0]
     steps.close()  # type: ignore[attr-defined]
-
-
-def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Scene) -> None:
-    views = batches.prepare(toy, fit_of(toy), CONFIG, cell=tiny.spec.cell)
-    batch = batches.draw(views, CONFIG, seed=3, step=0, indices=range(8))
-    drawn = [
-        training._draw_noise(tiny, batch, draws=training.Draws(s, k, range(8), total=8), start=0)
-        for s, k in ((3, 0), (3, 1), (4, 0))
-    ]
-    noises = torch.cat([noise for _, noise in drawn])
-    assert len({noise.numpy().tobytes() for noise in noises}) == 24
-    times = torch.cat([t for t, _ in drawn])
-    assert len(set(times.tolist())) > 18 and times.min() >= 0 and times.max() < 1000
-    assert abs(float(noises.mean())) < 0.05 and abs(float(noises.std()) - 1) < 0.05
-    again = training._draw_noise(tiny, batch.part(5, 6), draws=training.Draws(3, 1, [5], total=8), start=0)
-    assert again[0] == drawn[1][0][5] and torch.equal(again[1][0], drawn[1][1][5])
 
 
 def test_layers_are_dropped_anew_each_step_also_after_resuming(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from realfill.backbones.base import Backbone, Condition, Spec
+from realfill.backbones.base import Backbone, Condition, Spec, blanked
 from realfill.errors import OptionError, WeightsError
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Base",
     "Condition",
     "Spec",
+    "blanked",
     "choose_dtype",
     "find",
     "load",

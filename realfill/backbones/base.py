@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from realfill.backbones.process import Process
+from realfill.memory import Plan
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Condition:
         return Condition(*(part.expand(count, *part.shape[1:]) for part in (self.words, self.hole, self.masked)))
 
 
+def blanked(pixels: Tensor, hole: Tensor) -> Tensor:
+    """Pixels (B, 3, H, W) with 0 in the hole (B, 1, H, W), whatever they hold there."""
+    return torch.where(hole > 0.5, 0.0, pixels)
+
+
 class Backbone(Protocol):
     """Encode, condition, predict, decode: all that training and sampling ask of a base."""
 
@@ -56,10 +62,6 @@ class Backbone(Protocol):
         """(B, 3, H, W) in [-1, 1] → latents (B, c, h, w): the posterior's mode, scaled. No gradient."""
         ...
 
-    def remember(self, count: int) -> None:
-        """Keep the latents of the last `count` pictures given to `encode`, so that none is encoded twice; 0 forgets."""
-        ...
-
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, c, h, w) → pixels (B, 3, H, W) clamped to [-1, 1]. No gradient."""
         ...
@@ -71,12 +73,27 @@ class Backbone(Protocol):
         """
         ...
 
+    def words(self, prompts: Sequence[str]) -> Tensor:
+        """The `words` of a condition for B prompts, with gradient; equal prompts are computed once."""
+        ...
+
+    def cells(self, hole: Tensor) -> Tensor:
+        """The `hole` of a condition for holes (B, 1, H, W) of 0 and 1."""
+        ...
+
     def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The network's prediction (B, c, h, w) in the process' prediction type; t (B,) or scalar."""
         ...
 
     def trainable(self) -> dict[str, nn.Module]:
         """The networks that receive LoRA weights: always `unet`, and `text_encoder` where there is one."""
+        ...
+
+    def follow(self, plan: Plan | None) -> None:
+        """Compute as a memory plan says from now on: pictures encoded at once, the autoencoder's place, `recompute`.
+
+        None: everything at once and on the device. No result changes beyond rounding.
+        """
         ...
 
     def pipeline_class(self) -> Any:

@@ -1,6 +1,5 @@
 """Stable Diffusion inpainting models (1.5, 2, and our mini): 9-channel U-Net, one CLIP text encoder."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from diffusers import StableDiffusionInpaintPipeline
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from realfill.backbones.base import Condition, Spec
+from realfill.backbones.base import Condition, Spec, blanked
 from realfill.backbones.process import DDPM
+from realfill.backbones.quicker import quicken
 from realfill.errors import WeightsError
+from realfill.memory import Plan
 
 
 class StableDiffusionInpaint:
@@ -32,8 +33,14 @@ class StableDiffusionInpaint:
         for part in (self.vae, self.unet, self.text_encoder):
             part.requires_grad_(False).eval()
         self.device, self.dtype = self.unet.device, self.unet.dtype
-        self._memory: dict[bytes, Tensor] | None = None
-        self._most = 0
+        # Channels last is what convolutions are quickest in on processors and on CUDA; latents and pixels outside
+        # stay in the usual order.
+        self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
+        for convolutional in (self.vae, self.unet):
+            convolutional.to(memory_format=self._layout)
+            if self.device.type == "cpu":
+                quicken(convolutional)
+        self._plan: Plan | None = None
         self.process = DDPM(pipeline.scheduler.config)
         cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.spec = Spec(
@@ -49,58 +56,31 @@ class StableDiffusionInpaint:
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """See `Backbone.encode`. The autoencoder's own dtype; the result is float32."""
-        if self._memory is None:
-            return self._encode(pixels)
-        return torch.cat([self._remembered(picture[None]) for picture in pixels])
-
-    def remember(self, count: int) -> None:
-        """See `Backbone.remember`."""
-        self._memory, self._most = ({}, count) if count else (None, 0)
-
-    def _remembered(self, picture: Tensor) -> Tensor:
-        """One picture's latents; encoded alone, so that they do not depend on what is remembered already."""
-        assert self._memory is not None
-        key = hashlib.blake2b(picture.cpu().numpy().tobytes(), digest_size=16).digest()
-        if key not in self._memory:
-            if len(self._memory) >= self._most:
-                self._memory.pop(next(iter(self._memory)))
-            self._memory[key] = self._encode(picture)
-        return self._memory[key]
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        pixels = pixels.to(self.device, self.vae.dtype)
-        latents: Tensor = self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
-        return latents
+        try:
+            pixels = pixels.to(self.device, self.vae.dtype, memory_format=self._layout)
+            self.vae.to(self.device)
+            pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
+            latents = torch.cat([self.vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
+            return latents.contiguous() * float(self.vae.config.scaling_factor)
+        finally:
+            self._park()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """See `Backbone.decode`."""
-        latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
-        pixels: Tensor = self.vae.decode(latents).sample.float().clamp(-1, 1)
-        return pixels
+        latents = latents.to(self.device, self.vae.dtype, memory_format=self._layout) / self.vae.config.scaling_factor
+        try:
+            pixels: Tensor = self.vae.to(self.device).decode(latents).sample.float().clamp(-1, 1)
+            return pixels.contiguous()
+        finally:
+            self._park()
 
     def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
-        """See `Backbone.condition`. The hole is shrunk by nearest, as the stock pipeline does."""
-        masked = self.encode(torch.where(hole > 0.5, 0.0, pixels))
-        cells = F.interpolate(hole.to(self.device), masked.shape[-2:], mode="nearest")
-        return Condition(words=self._words(prompts), hole=cells, masked=masked)
+        """See `Backbone.condition`."""
+        return Condition(self.words(prompts), self.cells(hole), self.encode(blanked(pixels, hole)))
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
-        inputs = torch.cat([noisy, condition.hole, condition.masked], 1).to(self.dtype)
-        output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
-        return output.float()
-
-    def trainable(self) -> dict[str, nn.Module]:
-        """U-Net and text encoder (§3.4)."""
-        return {"unet": self.unet, "text_encoder": self.text_encoder}
-
-    def pipeline_class(self) -> Any:
-        """The stock pipeline."""
-        return StableDiffusionInpaintPipeline
-
-    def _words(self, prompts: Sequence[str]) -> Tensor:
-        """(B, tokens, width); each distinct prompt goes through the text encoder once, with gradient."""
+    def words(self, prompts: Sequence[str]) -> Tensor:
+        """See `Backbone.words`; each distinct prompt goes through the text encoder once."""
         distinct = sorted(set(prompts))
         tokens = self.tokenizer(
             distinct,
@@ -111,6 +91,40 @@ class StableDiffusionInpaint:
         )
         hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
+
+    def cells(self, hole: Tensor) -> Tensor:
+        """See `Backbone.cells`. The hole is shrunk by nearest, as the stock pipeline does."""
+        height, width = (side // self.spec.cell for side in hole.shape[-2:])
+        return F.interpolate(hole.to(self.device), (height, width), mode="nearest")
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
+        inputs = torch.cat([noisy, condition.hole, condition.masked], 1)
+        inputs = inputs.to(self.dtype, memory_format=self._layout)
+        output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
+        return output.float().contiguous()
+
+    def trainable(self) -> dict[str, nn.Module]:
+        """U-Net and text encoder (§3.4)."""
+        return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def pipeline_class(self) -> Any:
+        """The stock pipeline."""
+        return StableDiffusionInpaintPipeline
+
+    def follow(self, plan: Plan | None) -> None:
+        """See `Backbone.follow`."""
+        self._plan = plan
+        if plan is not None and plan.recompute:
+            self.unet.enable_gradient_checkpointing()
+        else:
+            self.unet.disable_gradient_checkpointing()
+        self._park()  # the way back waits until it is used: when memory has run out it might fail
+
+    def _park(self) -> None:
+        """Moves the autoencoder off the device, where the plan says so; using it brings it back."""
+        if self._plan is not None and self._plan.parked:
+            self.vae.to("cpu")
 
 
 def load_folder(

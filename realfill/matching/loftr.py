@@ -1,6 +1,7 @@
 """LoFTR (Sun et al. 2021) through kornia: dense matches without keypoints; the paper's choice for ranking."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
+from realfill import devices
 from realfill.errors import WeightsError
 from realfill.images import Photo
 from realfill.matching import weights
@@ -67,11 +69,23 @@ class Loftr(FeatureMatcher[LoftrFeatures]):
         with memory_of(self._device):
             for shape, members in groups.items():
                 cells = shape[2:].numel() * target.coarse.shape[2:].numel()
-                step = max(1, PAIRED_CELLS // cells)
-                for start in range(0, len(members), step):
-                    batch = members[start : start + step]
-                    found |= zip(batch, self._batch([references[i] for i in batch], target), strict=True)
+                parts = self._batches([references[i] for i in members], target, max(1, PAIRED_CELLS // cells))
+                found |= zip(members, parts, strict=True)
         return [found[index] for index in range(len(references))]
+
+    def _batches(self, references: Sequence[LoftrFeatures], target: LoftrFeatures, most: int) -> list[Matches]:
+        """References of one shape, at most `most` at once; half as many where memory runs out."""
+        found: list[Matches] = []
+        while len(found) < len(references):
+            try:
+                found += self._batch(references[len(found) : len(found) + most], target)
+                continue
+            except RuntimeError as error:
+                if most == 1 or not devices.is_full(error):
+                    raise
+                most = math.ceil(min(most, len(references)) / 2)
+            devices.release(self._device)  # only here: until now the error held on to the tensors of its frames
+        return found
 
     def _batch(self, references: Sequence[LoftrFeatures], target: LoftrFeatures) -> list[Matches]:
         names, count = ("coarse", "fine"), len(references)

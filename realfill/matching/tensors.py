@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from realfill import devices
 from realfill.errors import OutOfMemory
 from realfill.images import Photo
 
@@ -26,7 +27,9 @@ def memory_of(device: str) -> Iterator[None]:
     try:
         with torch.inference_mode():
             yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not devices.is_full(error):
+            raise
         raise OutOfMemory(
             f"The device {device} has too little memory for matching; lower select.size or take the matcher sift."
         ) from error

@@ -70,18 +70,19 @@ def test_encode_is_the_mode_and_draws_nothing(backbone: Backbone) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_remembered_latents_are_those_of_a_picture_alone(backbone: Backbone) -> None:
-    plain = backbone.encode(pixels(3))
-    backbone.remember(2)  # fewer than there are pictures: the oldest are forgotten, none is mixed up
-    try:
-        first, again = backbone.encode(pixels(3)), backbone.encode(pixels(3).flip(0)).flip(0)
-        for index in range(3):
-            assert torch.equal(backbone.encode(pixels(3)[index : index + 1])[0], first[index])
-    finally:
-        backbone.remember(0)
-    assert torch.equal(first, again)
-    torch.testing.assert_close(first, plain, atol=1e-5, rtol=0)
-    assert torch.equal(backbone.encode(pixels(3)), plain)
+def test_words_and_cells_are_those_of_a_condition(backbone: Backbone) -> None:
+    condition = backbone.condition(pixels(), hole(), ["a photo of sks", ""])
+    assert torch.equal(backbone.words(["a photo of sks", ""]), condition.words)
+    assert torch.equal(backbone.cells(hole()), condition.hole)
+    assert torch.equal(backbone.encode(backbones.blanked(pixels(), hole())), condition.masked)
+
+
+def test_latents_and_pixels_lie_in_the_usual_order(backbone: Backbone) -> None:
+    condition = backbone.condition(pixels(), hole(), ["a", "a"])
+    with torch.no_grad():
+        found = [backbone.predict(latents(backbone), torch.tensor([5, 900]), condition)]
+    found += [backbone.encode(pixels()), backbone.decode(latents(backbone)), condition.masked, condition.hole]
+    assert all(one.is_contiguous() for one in found)
 
 
 def test_latents_are_scaled_as_the_base_says(backbone: Backbone, place: tuple[str, Path]) -> None:

@@ -1,0 +1,183 @@
+"""The bytes that `realfill.memory` plans with, counted: `python -m benchmarks.memory_shapes [mini] [sd2] [--json]`.
+
+Networks on torch's `meta` device have shapes and no values, so that every tensor which lives at once can be counted
+without a device: what the backward pass keeps, and the peak. Workspaces of convolutions, gaps of the allocator and
+CUDA itself are not in it, and attention counts as one fused operation.
+"""
+
+import argparse
+import json
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from benchmarks import fullsize
+from realfill import adapters, backbones, config, memory
+from realfill.backbones import Condition
+from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+from realfill.config import TrainConfig
+from realfill.memory import Plan
+
+WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
+FORMS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
+
+
+class Live(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
+    """Counts the bytes of the tensors that were made inside and live at once; `known` were there before."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.now, self.peak = 0, 0
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet(tensor.untyped_storage() for tensor in known)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs one operation and counts what is new in its result."""
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and (storage := leaf.untyped_storage()) not in self._seen:
+                self._seen.add(storage)
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._gone, storage.nbytes())
+        return result
+
+    def _gone(self, count: int) -> None:
+        self.now -= count
+
+
+class _Fused(torch.autograd.Function):
+    """Attention as one operation that keeps its inputs and its result."""
+
+    @staticmethod
+    def forward(ctx: Any, *parts: Tensor) -> Tensor:
+        result = torch.empty_like(parts[0])
+        ctx.save_for_backward(*parts, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override, unused-ignore]
+        return tuple(torch.empty_like(part) for part in ctx.saved_tensors[:3])
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
+    way: Any = _Fused
+    return torch.as_tensor(way.apply(query, key, value))
+
+
+@contextmanager
+def _as_on_a_gpu() -> Iterator[None]:
+    """Attention as one operation; autocast, which does not know shapes without values, is off, as in training."""
+    with (
+        patch.object(F, "scaled_dot_product_attention", _attention),
+        patch.object(torch, "is_autocast_enabled", lambda *_: False),
+    ):
+        yield
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A base without values."""
+
+    backbone: StableDiffusionInpaint
+    words: int  # width of the text that the U-Net attends to
+
+    def rows(self, forms: Iterable[str] = FORMS) -> dict[str, float]:
+        """Bytes by the names of `memory.Needs`; `_all`: with adapters on all layers."""
+        side = self.backbone.spec.size
+        found = {
+            "seed": self._peak(lambda: self._predict(1), grad=False),
+            "encode": self._peak(lambda: self.backbone.encode(self._empty(1, 3, side, side)), grad=False),
+            "decode": self._peak(lambda: self.backbone.decode(self._latents(1)), grad=False),
+        }
+        for layers in forms:
+            adapters.attach(self.backbone, FORMS[layers], seed=0)
+            for again in (False, True):
+                self.backbone.follow(Plan(1, 1, 1, recompute=again))
+                name = "item" + ("_again" if again else "") + ("_all" if layers == "all" else "")
+                # The difference, since gradients and adapters cast once are there however many items there are.
+                found[name] = self._peak(lambda: self._learn(2)) - self._peak(lambda: self._learn(1))
+            self.backbone.follow(None)
+        adapters.detach(self.backbone)
+        return found
+
+    def _peak(self, work: Callable[[], Any], *, grad: bool = True) -> float:
+        parts = (self.backbone.unet, self.backbone.vae, self.backbone.text_encoder)
+        known = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+        with torch.set_grad_enabled(grad), _as_on_a_gpu(), Live(known) as live:
+            work()
+        self.backbone.unet.zero_grad(set_to_none=True)
+        return float(live.peak)
+
+    def _learn(self, count: int) -> None:
+        loss: Any = self._predict(count).square().mean()
+        loss.backward()
+
+    def _predict(self, count: int) -> Tensor:
+        latents, hole = self._latents(count), self._latents(count)[:, :1]
+        words = self._empty(count, 77, self.words)
+        return self.backbone.predict(latents, self._empty(count), Condition(words, hole, latents))
+
+    def _latents(self, count: int) -> Tensor:
+        spec = self.backbone.spec
+        return self._empty(count, spec.latent_channels, spec.size // spec.cell, spec.size // spec.cell)
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, device="meta", dtype=self.backbone.dtype)
+
+
+def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
+    """The architecture of `mini` or `sd2`, in the format that its estimates are stated for unless another is named."""
+    if base == "sd2":
+        unet, vae, text = fullsize.networks(fullsize.FULL, device="meta")
+    else:
+        place = backbones.find(base)
+        assert place is not None
+        with torch.device("meta"):
+            unet = UNet2DConditionModel.from_config(str(place / "unet"))
+            vae = AutoencoderKL.from_config(str(place / "vae"))
+            text = CLIPTextModel(CLIPTextConfig.from_pretrained(place / "text_encoder"))
+    for part in (unet, vae, text):
+        part.to(dtype or WIDTHS[base])
+    pipeline: Any = SimpleNamespace(
+        unet=unet, vae=vae, text_encoder=text, tokenizer=None, scheduler=DDIMScheduler(beta_schedule="scaled_linear")
+    )
+    backbone = StableDiffusionInpaint(pipeline, name=base, weights_hash="")
+    return Counter(backbone, int(unet.config.cross_attention_dim))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints every count beside the estimate in `realfill.memory`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bases", nargs="*", default=["mini", "sd2"], help="mini, sd2")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    rows = []
+    for base in given.bases:
+        dtype = WIDTHS[base]
+        for name, count in counter(base).rows().items():
+            layers = "all" if name.endswith("_all") else "attention"
+            planned = memory.needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
+            rows.append(
+                {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
+            )
+            if not given.json:
+                print(f"{base:5} {name:15} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
+    if given.json:
+        print(json.dumps({"rows": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

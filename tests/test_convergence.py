@@ -1,0 +1,110 @@
+"""Held-out patches: always the same, without influence on training, and a sentence when they say enough."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from realfill import config, convergence, devices
+from realfill.config import Config
+from realfill.convergence import Watch
+from realfill.errors import OutOfMemory
+from realfill.events import Event, HeldOut, Notice
+from realfill.pipeline import complete
+from realfill.runs import Run
+from realfill.session import Session
+
+
+@pytest.fixture
+def settings(tiny_base: Path) -> Config:
+    changes = {"base": str(tiny_base), "train.steps": 6, "train.batch": 1, "train.rank": 2, "sample.seeds": "5"}
+    return config.make("mini", {**changes, "select.matcher": "sift", "guide.draft": False, "train.patience": 2})
+
+
+def session(settings: Config, scene: Path, folder: Path, told: list[Event] | None = None) -> Session:
+    run = Run.create(folder, settings, scene)
+    report = (lambda event: None) if told is None else told.append
+    return Session(run, report, device="cpu", processes=devices.Processes("cpu"))
+
+
+def _adapter(folder: Path) -> dict[str, bytes]:
+    tensors = load_file(folder / "lora" / "pytorch_lora_weights.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_training_that_is_watched_is_training_that_is_not(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
+    told: list[Event] = []
+    complete(tmp_path / "with", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
+    without = config.change(settings, {"train.patience": 0})
+    quiet: list[Event] = []
+    complete(tmp_path / "without", scene=toy_scene, config=without, device="cpu", report=quiet.append, until="train")
+    measured = [event for event in told if isinstance(event, HeldOut)]
+    assert [event.step for event in measured] == [1, 2, 3, 4, 5, 6]
+    assert all(event.loss > 0 for event in measured) and len({event.loss for event in measured}) > 1
+    assert not any(isinstance(event, HeldOut) for event in quiet)
+    assert _adapter(tmp_path / "with") == _adapter(tmp_path / "without")
+
+
+def test_the_patches_are_references_and_the_same_whenever_they_are_made(
+    settings: Config, toy_scene: Path, tmp_path: Path
+) -> None:
+    work = session(settings, toy_scene, tmp_path / "run")
+    items, t, noise = Watch(work)._patches
+    torch.rand(3)
+    again = Watch(work)._patches
+    assert torch.equal(items.clean, again[0].clean) and torch.equal(noise, again[2])
+    assert t.tolist() == sorted(set(t.tolist())) and t[0] > 0 and t[-1] < 1000
+    assert items.known.all()  # nothing unknown: none of them shows the target
+    assert 0.05 < float(items.hole.mean()) < 0.95
+    assert len(items.clean) == convergence.PATCHES
+
+
+def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
+    from realfill import adapters
+    from realfill.memory import Plan
+
+    work = session(settings, toy_scene, tmp_path / "run")
+    adapters.attach(work.backbone, settings.train, seed=0)
+    watch = Watch(work)
+    assert watch._loss(Plan(3, 1, 1)) == pytest.approx(watch._loss(Plan(16, 1, 1)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([5, 4, 3, 2, 1], []),
+        ([5, 4, 4.5, 4.2, 4.1, 4.3], [2]),
+        ([5, 4, 4.5, 4.2, 3, 3.1, 3.1], [2, 5]),
+        ([5, 4, 4.5, 3, 3.5], []),
+    ],
+)
+def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
+    settings: Config, toy_scene: Path, tmp_path: Path, losses: list[float], said: list[int]
+) -> None:
+    told: list[Event] = []
+    watch = Watch(session(settings, toy_scene, tmp_path / "run", told))
+    for step, loss in enumerate(losses, 1):
+        watch._compare(step, loss)
+    sentences = [event.sentence for event in told if isinstance(event, Notice)]
+    assert sentences == [
+        f"The loss on held-out patches has not fallen since step {step}; stopping now loses little." for step in said
+    ]
+
+
+def test_a_long_training_is_not_measured_all_the_time(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
+    wanted = config.change(settings, {"train.steps": 2000})
+    assert Watch(session(wanted, toy_scene, tmp_path / "run"))._every == convergence.SELDOM
+
+
+def test_too_little_memory_ends_the_measuring_and_not_the_training(
+    settings: Config, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> float:
+        raise OutOfMemory("no room")
+
+    monkeypatch.setattr(Watch, "_loss", full)
+    told: list[Event] = []
+    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
+    assert Run.open(tmp_path / "run").trained
+    assert sum(isinstance(event, Notice) and "held-out" in event.sentence for event in told) == 1

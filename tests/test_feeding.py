@@ -1,0 +1,124 @@
+"""What a step computes on: the items that are drawn, their own times and noise, and a pool that is encoded once."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from realfill import batches, feeding, images, objective
+from realfill.backbones import Backbone
+from realfill.batches import Batch, Views
+from realfill.config import TrainConfig
+from realfill.feeding import Feed, Work
+from realfill.objective import Encoded
+from realfill.scene import Scene
+
+FRESH = TrainConfig(steps=5, batch=4)
+POOL = TrainConfig(steps=40, batch=4, pool=6, mask_dropout=0.4)
+
+
+def views_of(scene: Scene, backbone: Backbone, config: TrainConfig) -> Views:
+    fit = images.around(scene.hole, size=32, multiple=8, context=0.5)
+    return batches.prepare(scene, fit, config, cell=backbone.spec.cell)
+
+
+def works(backbone: Backbone, scene: Scene, config: TrainConfig, steps: range, *, ahead: bool = False) -> list[Work]:
+    feed = Feed(backbone, views_of(scene, backbone, config), config, seed=3, indices=range(4), ahead=ahead)
+    try:
+        return [feed.work(step) for step in steps]
+    finally:
+        feed.close()
+
+
+def tensors(work: Work) -> list[Tensor]:
+    items = work.items
+    planes = [items.pixels, items.hole, items.weight] if isinstance(items, Batch) else [items.clean, items.masked]
+    planes += [items.hole, items.known] if isinstance(items, Encoded) else []
+    return [*planes, work.t, work.noise]
+
+
+def equal(one: Work, other: Work) -> bool:
+    same = [torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True)]
+    return all(same) and one.items.prompts == other.items.prompts
+
+
+def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Scene) -> None:
+    views = views_of(toy, tiny, FRESH)
+    drawn = {
+        (seed, step, index): feeding.draw_noise(tiny, views, seed=seed, step=step, index=index)
+        for seed, step in ((3, 0), (3, 1), (4, 0))
+        for index in range(8)
+    }
+    noises = torch.cat([noise for _, noise in drawn.values()])
+    assert len({noise.numpy().tobytes() for noise in noises}) == 24
+    times = torch.cat([t for t, _ in drawn.values()])
+    assert len(set(times.tolist())) > 18 and times.min() >= 0 and times.max() < 1000
+    assert abs(float(noises.mean())) < 0.05 and abs(float(noises.std()) - 1) < 0.05
+    again = feeding.draw_noise(tiny, views, seed=3, step=1, index=5)
+    assert torch.equal(again[0], drawn[3, 1, 5][0]) and torch.equal(again[1], drawn[3, 1, 5][1])
+
+
+def test_without_a_pool_the_items_are_those_of_the_step(tiny: Backbone, toy: Scene) -> None:
+    (work,) = works(tiny, toy, FRESH, range(2, 3))
+    wanted = batches.draw(views_of(toy, tiny, FRESH), FRESH, seed=3, step=2, indices=range(4))
+    assert isinstance(work.items, Batch)
+    assert torch.equal(work.items.pixels, wanted.pixels) and torch.equal(work.items.weight, wanted.weight)
+    assert work.items.prompts == wanted.prompts and work.items.is_target == wanted.is_target
+
+
+@pytest.mark.parametrize("config", [FRESH, POOL], ids=["fresh", "pool"])
+def test_drawing_ahead_changes_nothing(tiny: Backbone, toy: Scene, config: TrainConfig) -> None:
+    plain, ahead = (works(tiny, toy, config, range(5), ahead=way) for way in (False, True))
+    assert all(equal(a, b) for a, b in zip(plain, ahead, strict=True))
+
+
+def test_a_feed_drawn_ahead_answers_out_of_order(tiny: Backbone, toy: Scene) -> None:
+    views = views_of(toy, tiny, FRESH)
+    feed = Feed(tiny, views, FRESH, seed=3, indices=range(4), ahead=True)
+    found = [feed.work(step) for step in (0, 3, 3, 1)]
+    feed.close()
+    plain = works(tiny, toy, FRESH, range(4))
+    assert all(equal(one, plain[step]) for one, step in zip(found, (0, 3, 3, 1), strict=True))
+
+
+def test_a_pool_item_is_the_item_that_is_drawn(tiny: Backbone, toy: Scene) -> None:
+    views = views_of(toy, tiny, POOL)
+    for step, work in enumerate(works(tiny, toy, POOL, range(10))):
+        wanted = objective.encode(tiny, batches.draw(views, POOL, seed=3, step=step, indices=range(4)))
+        assert isinstance(work.items, Encoded)
+        assert work.items.prompts == wanted.prompts
+        for name in ("hole", "known"):
+            assert torch.equal(getattr(work.items, name), getattr(wanted, name))
+        for name in ("clean", "masked"):
+            torch.testing.assert_close(getattr(work.items, name), getattr(wanted, name), atol=1e-5, rtol=0)
+
+
+def test_a_pool_does_not_depend_on_what_was_encoded_before(tiny: Backbone, toy: Scene) -> None:
+    whole = works(tiny, toy, POOL, range(12))
+    late = works(tiny, toy, POOL, range(9, 12))
+    assert all(equal(a, b) for a, b in zip(whole[9:], late, strict=True))
+
+
+def test_a_pool_is_encoded_once(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    encode = tiny.encode
+
+    def counted(pixels: Tensor) -> Tensor:
+        seen.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(tiny, "encode", counted)
+    works(tiny, toy, POOL, range(30))
+    picks = [batches.pick(POOL, seed=3, step=step, index=index) for step in range(30) for index in range(4)]
+    assert len({pick.number for pick in picks}) == POOL.pool
+    assert len(seen) <= POOL.pool + 1  # and one for all items of which nothing is shown
+    assert sum(seen) <= 2 * POOL.pool
+
+
+def test_pieces_of_a_step_are_its_items(tiny: Backbone, toy: Scene) -> None:
+    for config in (FRESH, POOL):
+        (work,) = works(tiny, toy, config, range(1))
+        pieces = [work.part(0, 3), work.part(3, 6)]
+        assert [len(piece.t) for piece in pieces] == [3, 1]
+        assert sum((piece.items.prompts for piece in pieces), ()) == work.items.prompts
+        for index, tensor in enumerate(tensors(work)):
+            assert torch.equal(torch.cat([tensors(piece)[index] for piece in pieces]), tensor)
