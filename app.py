@@ -11,6 +11,7 @@ from ui import uploads
 from ui.door import is_loopback, read_users
 
 PORT = 7860
+SPACE_DISK = Path("/data")  # what a Space keeps over restarts, where its owner has rented it
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -25,10 +26,12 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, help=f"port to listen on (GRADIO_SERVER_PORT, else {PORT})")
     parser.add_argument("--host", help="address to listen on (this machine alone, else e.g. 0.0.0.0)")
     parser.add_argument("--auth", help="USER:PASSWORD, or a file with such lines; needed where others can reach it")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder of the runs (runs)")
+    parser.add_argument("--runs-dir", type=Path, help="folder of the runs (runs; on a Space with a disk, its own)")
     parser.add_argument("--base", help="base for new runs: mini, sd2, a folder, a .safetensors file or a hub id")
     given = parser.parse_args(arguments)
     space = bool(os.environ.get("SPACE_ID"))
+    if given.runs_dir is None:
+        given.runs_dir = SPACE_DISK / "runs" if space and os.access(SPACE_DISK, os.W_OK) else Path("runs")
     if given.host is None:
         given.host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if space else "127.0.0.1")
     given.users = read_users(given.auth) if given.auth else {}

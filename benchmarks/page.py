@@ -139,23 +139,27 @@ def tick(url: str, run_id: str, server: psutil.Process) -> Figure:
     with urllib.request.urlopen(f"{url}config", timeout=30) as answer:
         settings = json.load(answer)
     timers = {one["id"] for one in settings["components"] if one["type"] == "timer"}
-    ticks = [one["id"] for one in settings["dependencies"] if one["targets"] and one["targets"][0][0] in timers]
+    ticks = {
+        one["id"]: [run_id, *[None] * (len(one["inputs"]) - 1)]  # what it saw last is kept on the server
+        for one in settings["dependencies"]
+        if one["targets"] and one["targets"][0][0] in timers
+    }
     busy = 1.0
     while busy > 0.1:  # the first looks have thumbnails made
         before = sum(server.cpu_times()[:2])
-        ask(url, ticks, run_id)
+        ask(url, ticks)
         time.sleep(2)
         busy = sum(server.cpu_times()[:2]) - before
     before = sum(server.cpu_times()[:2])
     for _ in range(TICKS):
-        ask(url, ticks, run_id)
+        ask(url, ticks)
     return Figure("tick", (sum(server.cpu_times()[:2]) - before) / TICKS * 1000, 20, "ms")
 
 
-def ask(url: str, numbers: list[int], run_id: str) -> None:
-    """Calls handlers by number as the browser does it; what they saw last is kept on the server."""
-    for number in numbers:
-        body = json.dumps({"fn_index": number, "data": [run_id, None], "session_hash": "bench"}).encode()
+def ask(url: str, ticks: dict[int, list[Any]]) -> None:
+    """Calls handlers by number with their data, as the browser does it."""
+    for number, data in ticks.items():
+        body = json.dumps({"fn_index": number, "data": data, "session_hash": "bench"}).encode()
         request = urllib.request.Request(f"{url}gradio_api/run/predict", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
@@ -201,6 +205,8 @@ def canvas(page: Page, url: str) -> list[Figure]:
     page.goto(url)
     stage = page.locator("#workbench [data-part=stage]")
     stage.wait_for()
+    page.get_by_role("button", name="New project").click()
+    page.wait_for_selector("#workbench [data-opened][data-empty=yes]")
     ready = page.evaluate(DROP, [b64encode(photo(4000, 3000)).decode(), "#workbench [data-part=stage]"])
     page.evaluate(LATENCY)
     box = stage.bounding_box()

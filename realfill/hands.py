@@ -21,7 +21,7 @@ from realfill.errors import EXIT_DONE, EXIT_INTERRUPTED
 TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows that nobody has seen it
 ENDED = -1  # the code of a process that did not say one
 _LOG = "log.txt"  # in the run's folder
-_WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
+WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
 
 
 class Hand(Protocol):
@@ -109,7 +109,7 @@ class Warm:
     def _answer(self, process: "subprocess.Popen[bytes]") -> int:
         line = _line(process)
         code = int(line) if line.isdigit() else None
-        if code not in _WELL:
+        if code not in WELL:
             self.close()
         return code if code is not None else process.returncode or ENDED
 
@@ -142,7 +142,7 @@ def serve(work: Callable[[Path], int]) -> None:
                 code = work(folder)
             with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
                 answers.write(f"{code}\n".encode())
-            if code not in _WELL:
+            if code not in WELL:
                 break
 
 

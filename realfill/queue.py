@@ -18,7 +18,7 @@ from pathlib import Path
 
 from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
-from realfill.hands import Hand, Once, Warm
+from realfill.hands import WELL, Hand, Once, Warm
 from realfill.locks import Lock
 from realfill.runs import Run, folders, opened
 from realfill.states import Status, Workplace
@@ -157,16 +157,22 @@ class Worker:
         return count
 
     def _do(self, run: Run) -> None:
+        ticket = run.status().ticket
         code = self._hand.work(run.folder)
         if not (run.folder / "run.json").exists():  # deleted meanwhile; a lock would make the folder anew
             return
         with contextlib.suppress(RunBusy, DiskFull), run.lock():
-            self._settle(run, code)
+            self._settle(run, code, ticket)
 
-    def _settle(self, run: Run, code: int) -> None:
-        """Sees to it that a run whose process has ended is not left as queued or running."""
+    def _settle(self, run: Run, code: int, ticket: int) -> None:
+        """Sees to it that a run whose process has ended is not left as queued or running.
+
+        One that waits again under a new ticket was put into the queue by a person since, and one that waits after
+        a process that ended well was busy elsewhere: over neither of them anything died.
+        """
         status = run.status()
-        died = status.state in ("running", "interrupted", "queued")
+        waits = status.state == "queued" and (status.ticket != ticket or code in WELL)
+        died = status.state in ("running", "interrupted", "queued") and not waits
         if self._stop.is_set() and (died or status.state == "stopped") and not run.stop_requested():
             run.enter("queued", "Waits for the next start.")
         elif died:

@@ -101,7 +101,7 @@ def set_aside_others(run: Run) -> None:
 
 def _guide(config: GuideConfig) -> dict[str, Any]:
     """What of the guidance decides a seed's picture; without a draft nothing does."""
-    return (config if config.draft else GuideConfig()).model_dump(mode="json", exclude={"draft", "detail"})
+    return (config if config.draft else GuideConfig()).model_dump(mode="json", exclude={"only", "draft", "detail"})
 
 
 def _set_aside(run: Run) -> None:

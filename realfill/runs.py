@@ -38,8 +38,14 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia"
 Notes = Literal["scores", "result", "seeds/made"]
 
 # Settings that decide what training makes; the others of these groups only decide how it is carried out.
-_TRAINING = ("base", "seed", "variants", "fit.", "train.")
-_NEUTRAL = ("train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints", "train.preview_every")
+_TRAINING = ("base", "seed", "variants", "fit.", "train.", "guide.only")  # the last one: its fit is another
+_NEUTRAL = (
+    "train.micro_batch",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.preview_every",
+    "train.patience",
+)
 _LABELS = threading.RLock()  # the page's handlers label one run from several threads
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _OURS = ("scene", "lock", "state.json", "labels.json", "log.txt", "stop")
@@ -170,6 +176,11 @@ class Run(Workplace):
         return str((files.read_json(self.folder / "labels.json") or {}).get("name") or self.folder.resolve().name)
 
     @property
+    def is_example(self) -> bool:
+        """Whether it is one of the finished examples that come with the program, which nobody changes."""
+        return (files.read_json(self.folder / "labels.json") or {}).get("example") is True
+
+    @property
     def chosen(self) -> int | None:
         """The seed a person chose for the result, or None: the one with most matches."""
         seed = (files.read_json(self.folder / "labels.json") or {}).get("seed")
@@ -263,7 +274,7 @@ class Run(Workplace):
     def seeds_wanted(self) -> list[int]:
         """Seeds that the run asks for, and the draft where there is one."""
         draft = [seeds.DRAFT] if self.config.guide.draft and self.seed_path(seeds.DRAFT).exists() else []
-        return list(dict.fromkeys([*draft, *self.config.sample.seeds]))
+        return list(dict.fromkeys([*draft, *self.config.seeds]))
 
     def kind(self, seed: int) -> str:
         """What a seed starts from: "draft" is geometry alone, "guided" began from it, "" from pure noise."""

@@ -136,6 +136,53 @@ def test_a_dying_process_is_tried_again_a_few_times(make: Callable[[str], Run], 
     assert bad.status().state == good.status().state == "done"
 
 
+@pytest.mark.parametrize(("state", "code"), [("stopped", 3), ("failed", 1)])
+def test_a_person_quicker_than_the_worker_is_no_death(
+    make: Callable[[str], Run], tmp_path: Path, state: str, code: int
+) -> None:
+    """Started again between the end of the process' work and the worker's look at it."""
+    run = make("a")
+    queue.submit(run)
+    act = f"""
+    import sys
+    from pathlib import Path
+    from realfill import queue
+    from realfill.runs import Run
+    run = Run.open(Path(sys.argv[-1]))
+    seen = run.folder / "seen"
+    first = not seen.exists()
+    with queue.claimed(run):
+        seen.write_text(repr((run.status().attempts, run.status().sentence)))
+        run.enter("{state}" if first else "done")
+    if first:
+        queue.submit(run)
+        sys.exit({code})
+"""
+    assert _work(tmp_path / "runs", [sys.executable, "-c", textwrap.dedent(act)]) == 2
+    assert run.status().state == "done" and run.status().attempts == 0
+    assert (run.folder / "seen").read_text() == "(0, '')"
+
+
+def test_a_run_that_was_busy_elsewhere_keeps_its_place_and_its_tries(
+    make: Callable[[str], Run], tmp_path: Path
+) -> None:
+    run, rounds = make("a"), tmp_path / "rounds"
+    queue.submit(run)
+    # the first processes find the run locked, as while it is being copied, and end well without having taken it
+    act = f"""
+    from pathlib import Path
+    import sys
+    from realfill import queue
+    from realfill.runs import Run
+    run, rounds = Run.open(Path(sys.argv[-1])), Path({str(rounds)!r})
+    rounds.write_text((rounds.read_text() if rounds.exists() else "") + "x")
+    if len(rounds.read_text()) > queue.ATTEMPTS + 1:
+        run.enter("done")
+"""
+    _work(tmp_path / "runs", [sys.executable, "-c", textwrap.dedent(act)])
+    assert (run.status().state, run.status().attempts) == ("done", 0)
+
+
 def test_a_command_that_does_not_start_does_not_loop(make: Callable[[str], Run], tmp_path: Path) -> None:
     run = make("a")
     queue.submit(run)

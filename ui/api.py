@@ -13,9 +13,10 @@ import gradio as gr
 from realfill import config, exporting, queue
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
+from realfill.exporting import Format
 from ui import pictures, speak, uploads
 from ui.jobs import Inputs, Jobs
-from ui.pictures import Export, Kind, What
+from ui.pictures import Export, What
 from ui.speak import spoken
 from ui.view import Story
 
@@ -67,7 +68,7 @@ class Api:
 
         The states are queued, running, stopped, interrupted, failed and done.
         """
-        run = self._jobs.open(project)
+        run = self._jobs.view(project)
         self._jobs.tend()
         story, state = Story(), run.status()
         for event in run.events()[0]:
@@ -88,7 +89,7 @@ class Api:
     @spoken
     def list_seeds(self, project: str) -> list[dict[str, Any]]:
         """The seeds made so far: counted ones first, most matches first; then the others, without rank and matches."""
-        run = self._jobs.open(project)
+        run = self._jobs.view(project)
         made = run.seeds_done()
         counted = [one for one in run.read("scores").get("seeds", []) if one["seed"] in made]
         ranked = {one["seed"] for one in counted}
@@ -112,15 +113,15 @@ class Api:
 
         `feather` is in the target's pixels; `kind` is the format of pictures.
         """
-        run = self._jobs.open(project)
+        run = self._jobs.view(project)
         kept = run.config.export
-        if what not in get_args(What) or kind not in get_args(Kind):
+        if what not in get_args(What) or kind not in get_args(Format):
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
-        if seed is not None:
+        if seed is not None and not run.is_example:
             exporting.choose(run, int(seed))
         width = kept.feather if feather is None else int(feather)
         look = Export(width, kind, kept.quality, match_colour=kept.match_colour)
-        return {"path": pictures.packed(run, what, look), "meta": {"_type": "gradio.FileData"}}
+        return {"path": pictures.packed(run, what, look, seed), "meta": {"_type": "gradio.FileData"}}
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         """The settings asked for; a base by name only, and no file of the server."""

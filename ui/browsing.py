@@ -28,12 +28,13 @@ class Browsing:
         """`run_id` holds the id of the run that the page shows."""
         self._jobs, self._tab, self._run_id = jobs, tab, run_id
         self._place = gr.State(0)
+        self._picked = gr.State(None)  # run and seed of an example, where nothing is written down
 
     def wire(self) -> None:
         """Connects the tab's components; in the open gradio context."""
         tab, quiet = self._tab, {"api_visibility": "private", "show_progress": "hidden"}
-        given = {self._run_id, *tab.look}
-        shown = [tab.viewer, tab.seam]
+        given = {self._run_id, self._picked, *tab.look}
+        shown = [tab.viewer, tab.seam, self._picked]
         tab.seeds.pick(self.pick, given, shown, trigger_mode="always_last", **quiet)
         tab.seeds.mark(self.mark, self._run_id, None, trigger_mode="multiple", **quiet)
         tab.feather.release(self.show, given, shown, trigger_mode="always_last", **quiet)
@@ -46,8 +47,10 @@ class Browsing:
     @spoken
     def pick(self, given: Mapping[Component, Any], event: gr.EventData) -> Updates:
         """Takes a seed for the result and shows it in full."""
-        run = self._jobs.open(given[self._run_id])
-        exporting.choose(run, int(event._data["seed"]))
+        run, seed = self._jobs.view(given[self._run_id]), int(event._data["seed"])
+        if run.is_example:
+            return {**self.shown(run, self._tab.export_of(given), seed), self._picked: (run.folder.name, seed)}
+        exporting.choose(run, seed)
         return self.shown(run, self._tab.export_of(given))
 
     @spoken
@@ -55,7 +58,8 @@ class Browsing:
         """The chosen seed again, blended otherwise."""
         if not given[self._run_id]:
             return {self._tab.seam: gr.skip()}
-        return self.shown(self._jobs.open(given[self._run_id]), self._tab.export_of(given))
+        run = self._jobs.view(given[self._run_id])
+        return self.shown(run, self._tab.export_of(given), self._seed(run, given))
 
     @spoken
     def mark(self, run_id: str, event: gr.EventData) -> None:
@@ -69,8 +73,8 @@ class Browsing:
         """A piece of the border, blended as the slider says."""
         if not given[self._run_id]:
             return ""
-        run, look = self._jobs.open(given[self._run_id]), self._tab.export_of(given)
-        return _seam(run, look, int(given[self._place] or 0))
+        run, look = self._jobs.view(given[self._run_id]), self._tab.export_of(given)
+        return _seam(run, look, int(given[self._place] or 0), self._seed(run, given))
 
     @spoken
     def next_place(self, given: Mapping[Component, Any]) -> Updates:
@@ -84,21 +88,27 @@ class Browsing:
         if not given[self._run_id]:
             raise gr.Error("There is nothing to export yet; start a run first.", print_exception=False)
         what = cast(What, given[self._tab.what])
-        path = pictures.packed(self._jobs.open(given[self._run_id]), what, self._tab.export_of(given))
+        run = self._jobs.view(given[self._run_id])
+        path = pictures.packed(run, what, self._tab.export_of(given), self._seed(run, given))
         return {self._tab.download: gr.DownloadButton(value=path)}
 
-    def shown(self, run: Run, look: Export) -> Updates:
-        """Viewer and seam for the run's chosen seed."""
+    def shown(self, run: Run, look: Export, seed: int | None = None) -> Updates:
+        """Viewer and seam for a seed, else the run's chosen one."""
+        seed = cells.current(run) if seed is None else seed
         try:
-            value = seeing.value(run, cells.current(run), look)
-            return {self._tab.viewer: value, self._tab.seam: _seam(run, look, 0)}
+            return {self._tab.viewer: seeing.value(run, seed, look), self._tab.seam: _seam(run, look, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
             return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
 
+    def _seed(self, run: Run, given: Mapping[Component, Any]) -> int | None:
+        """The seed that was picked of an example; None: what the run says."""
+        name, seed = given.get(self._picked) or ("", None)
+        return int(seed) if seed is not None and run.is_example and name == run.folder.name else None
 
-def _seam(run: Run, look: Export, place: int) -> str:
-    seed = cells.current(run)
-    if seed is None:
+
+def _seam(run: Run, look: Export, place: int, seed: int | None) -> str:
+    seed = cells.current(run) if seed is None else seed
+    if seed is None or seed not in run.seeds_done():
         return ""
     address = pictures.seam(run, seed, look, place)
     if not address:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from realfill import files, words
+from realfill import files, memory, words
 from realfill.config import Config
 from realfill.errors import RealFillError
 
@@ -31,18 +31,20 @@ def remember(runs_dir: Path, config: Config, kind: str, seconds: Sequence[float]
 
 
 def sentence(runs_dir: Path, config: Config) -> str:
-    """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.`"""
+    """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.` and the memory plan."""
+    if config.guide.only:
+        return "The draft takes some seconds; nothing is trained."
     known, train, sample = _read(runs_dir), config.train, config.sample
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
-        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it."
+        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {memory.here(config)}"
     each = float(step["seconds"])
     parts = [f"Training about {words.duration(train.steps * each)} ({train.steps} steps at {each:.2g} s)"]
     if seed:
         parts.append(f"{len(sample.seeds)} seeds about {words.duration(len(sample.seeds) * float(seed['seconds']))}")
     if step.get("memory"):
         parts.append(f"{words.size(step['memory'])} of memory")
-    return ", ".join(parts) + "."
+    return f"{', '.join(parts)}. {memory.here(config)}"
 
 
 def _key(config: Config, kind: str) -> str:

@@ -50,6 +50,14 @@ class Form:
         """All components, in the order in which `values` gives theirs."""
         return list(self._fields.values())
 
+    def parts(self, names: Iterable[str]) -> list[Component]:
+        """The components of some settings.
+
+        Raises:
+            KeyError: one of them was not built.
+        """
+        return [self._fields[name] for name in names]
+
     def values(self, settings: Config) -> list[Any]:
         """A Config's values as the components show them."""
         return [to_text(value_of(settings, name)) for name in self._fields]

@@ -3,7 +3,6 @@
 The page is handed run ids by the browser, so every id passes `Jobs.open`.
 """
 
-import importlib.metadata
 import platform
 import re
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realfill import files, queue, runs, scene
+from realfill import files, memory, queue, runs, scene
 from realfill.config import Config
 from realfill.errors import RunError
 from realfill.masks import Hole
@@ -23,8 +22,9 @@ from ui import visitors
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
-ROOM_FOR_SD2 = 8000  # MiB of GPU memory
+ROOM_FOR_SD2 = 8000 * 2**20  # bytes of GPU memory
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "assets" / "projects"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
 
 
@@ -35,42 +35,54 @@ class Inputs:
     references: Sequence[Path]
     target: Path
     mask: Path | Hole | None
+    name: str = ""  # what the project is called; empty: as the target's file
 
 
 class Jobs:
-    """The runs of one folder, and the worker that serves them."""
+    """The runs of one folder, and the worker that serves them; `examples` are finished runs for everybody to see."""
 
-    def __init__(self, runs_dir: Path) -> None:
-        self.runs_dir = runs_dir
+    def __init__(self, runs_dir: Path, examples: Path = EXAMPLES) -> None:
+        self.runs_dir, self.examples = runs_dir, examples
         self._worker: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
 
     def folder(self, run_id: str) -> Path:
-        """The folder of a run that the asking visitor may see, by its id. Cheap: opens nothing.
+        """The folder of a run that the asking visitor may see, an example too, by its id. Cheap: opens nothing.
 
         Raises:
             RunError: there is no such run here, or it is another visitor's; nobody learns which.
         """
-        folder = self.runs_dir / run_id
-        there = _ID.fullmatch(run_id) and not folder.is_symlink() and (folder / "run.json").is_file()
-        if not there or not self.mine(folder):
-            raise RunError("There is no such run here; it may have been deleted.")
-        return folder
+        for place in (self.runs_dir, self.examples):
+            folder = place / run_id
+            there = _ID.fullmatch(run_id) and not folder.is_symlink() and (folder / "run.json").is_file()
+            if there and (place is self.examples or self.mine(folder)):
+                return folder
+        raise RunError("There is no such run here; it may have been deleted.")
 
     def mine(self, folder: Path) -> bool:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
         if not visitors.on_space():
             return True
-        asking = visitors.current()
-        return asking != visitors.NOBODY and (files.read_json(folder / "labels.json") or {}).get("owner") == asking
+        return (files.read_json(folder / "labels.json") or {}).get("owner") in visitors.known()
 
-    def open(self, run_id: str) -> Run:
-        """A run by its id, the name of its folder.
+    def view(self, run_id: str) -> Run:
+        """A run by its id, the name of its folder, to be looked at.
 
         Raises:
             RunError: as `folder`.
         """
         return Run.open(self.folder(run_id))
+
+    def open(self, run_id: str) -> Run:
+        """A run by its id, to be worked on or changed.
+
+        Raises:
+            RunError: as `folder`; or it is an example.
+        """
+        run = self.view(run_id)
+        if run.is_example:
+            raise RunError("This is a finished example and stays as it is here; make it your own first.")
+        return run
 
     def folders(self) -> list[Path]:
         """The folders of all runs that the asking visitor may see; none is opened."""
@@ -92,7 +104,7 @@ class Jobs:
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
             run = Run.create(folder, config)
-            run.label(name=inputs.target.stem[:60], **owned())
+            run.label(name=inputs.name or inputs.target.stem[:60], **owned())
         except BaseException:
             files.remove_folder(folder)
             raise
@@ -160,11 +172,4 @@ def default_base() -> str:
     """
     if platform.system() == "Darwin":
         return "sd2" if platform.machine() == "arm64" else "mini"
-    try:
-        if importlib.metadata.version("torch").endswith("+cpu"):
-            return "mini"
-        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.split()
-    except (OSError, subprocess.SubprocessError, importlib.metadata.PackageNotFoundError):
-        return "mini"
-    return "sd2" if any(size.isdecimal() and int(size) >= ROOM_FOR_SD2 for size in found) else "mini"
+    return "sd2" if memory.gpu_here() >= ROOM_FOR_SD2 else "mini"

@@ -4,6 +4,7 @@ Every handler is a method of plain values. What it returns names the components 
 depends on their order.
 """
 
+import html
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill import config
-from realfill.errors import RealFillError, RunBusy, SceneError
+from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs import Run
 from realfill.states import LIVE
 from ui import api, costs, rail
@@ -40,6 +41,7 @@ ADDRESS = """(id) => {
   if (id) url.searchParams.set('project', id); else url.searchParams.delete('project');
   history.replaceState(null, '', url);
 }"""
+OFFER = "(scene) => { if (scene) window.dispatchEvent(new CustomEvent('realfill-offer', {detail: scene})); }"
 
 Updates = dict[Component, Any]
 
@@ -57,6 +59,9 @@ class Page:
         with gr.Blocks(title="RealFill Studio", analytics_enabled=False, fill_width=True) as self.blocks:
             self.run_id: Component = gr.Textbox(visible="hidden", elem_id="run-id")
             self.seen = gr.State(None)
+            # counts the glances at which there was something new; a State's change is not told without the queue
+            self.news = gr.Number(0, visible="hidden", elem_id="news")
+            self.offer = gr.JSON(visible="hidden", elem_id="offer")  # the workbench's own value may change meanwhile
             self.timer = gr.Timer(SECONDS, active=False)
             with gr.Row(elem_id="desk", equal_height=False):
                 with gr.Column(scale=0, min_width=40, elem_id="side"):
@@ -104,10 +109,16 @@ class Page:
         opened, shown = self.opened, self.shown
         started = self.start_button.click(self.start, inputs, opened, api_visibility="private")
         started.success(**self.address)
-        self.timer.tick(self.tick, [self.run_id, self.seen], shown, queue=False, trigger_mode="once", **quiet)
+        # gradio spends some milliseconds on every component that a handler may change, also where it changes none
+        once = {"queue": False, "trigger_mode": "once", **quiet}
+        self.timer.tick(self.glance, [self.run_id, self.seen, self.news], self.news, **once)
+        self.news.change(self.tick, [self.run_id, self.seen], shown, **once)
         self.stop.click(self.ask_stop, self.run_id, shown, **quiet)
         self.resume.click(self.go_on, self.run_id, shown, **quiet)
-        self.blocks.load(self.load, None, opened, **quiet).success(**self.address)
+        loaded = self.blocks.load(self.load, None, opened, **quiet)
+        loaded.success(**self.address)
+        restored = loaded.success(self.restore, self.run_id, self.offer, **quiet)  # nobody waits for it
+        restored.success(None, self.offer, js=OFFER, api_visibility="private")
         self.train.go_further.click(self.go_further, [self.run_id, self.train.more_steps], shown, **quiet)
         self.browse.seeds.more(self.more_seeds, self.run_id, shown, **quiet)
         again = {self.run_id, self.browse.checkpoint, *self.browse.again.inputs}
@@ -163,9 +174,23 @@ class Page:
         """Shows a project from scratch, its scene too; the scene that was there comes back with Ctrl+Z."""
         shown = self._attach(run_id)
         try:
-            return {**shown, self.scene.workbench: scene.opening(self.jobs.folder(run_id) / "scene")}
+            run = self.jobs.view(run_id)
+            if run.is_example:
+                shown[self.tabs] = gr.Tabs(selected="browse")
+            return {**shown, self.scene.workbench: scene.opening(run.scene_folder, run.name)}
         except SceneError:  # one of an older kind; its pictures are there all the same
             return shown
+
+    @spoken
+    def restore(self, run_id: str) -> Any:
+        """The scene of the project that a fresh page opened; the tab may have a later one of its own."""
+        if not run_id:
+            return gr.skip()
+        try:
+            run = self.jobs.view(run_id)
+            return scene.offering(run.scene_folder, run.name, run_id)
+        except (SceneError, RunError):
+            return gr.skip()
 
     def _attach(self, run_id: str) -> Updates:
         look = self._look(run_id)
@@ -202,11 +227,22 @@ class Page:
         return {**shown, self.train.cost: train.cost_of(self.base, self.jobs.runs_dir)}
 
     @spoken
+    def glance(self, run_id: str, seen: tuple[Any, ...] | None, news: int) -> int:
+        """`news`, and one more where the page should look what is new."""
+        try:
+            return (news or 0) + int(not run_id or self._look(run_id).key() != seen)
+        except RunError:
+            return (news or 0) + 1
+
+    @spoken
     def tick(self, run_id: str, seen: tuple[Any, ...] | None) -> Any:
         """What changed since the last look; nothing at all where nothing did."""
         if not run_id:
             return {self.timer: gr.Timer(active=False)}
-        look = self._look(run_id)
+        try:
+            look = self._look(run_id)
+        except RunError as error:  # deleted in another tab: said once, not every second
+            return {self.timer: gr.Timer(active=False), self.status: _idle(html.escape(str(error)))}
         if look.key() == seen:
             return gr.skip()
         self._remember_costs(look)
@@ -268,7 +304,7 @@ class Page:
             self.resume: gr.update(interactive=ended and look.status.state != "done"),
             self.train.facts: look.facts(),
             self.train.go_further: gr.update(interactive=ended and bool(look.run.checkpoint_steps())),
-            self.browse.make_again: gr.update(interactive=ended and bool(look.cells)),
+            self.browse.make_again: gr.update(interactive=bool(look.grid()["more"])),
         }
         if seen is None:
             updates |= self._settings(look.run)

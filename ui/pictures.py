@@ -20,6 +20,7 @@ from PIL import Image
 from realfill import compositing, exporting, files, images, masks, seeds
 from realfill import scene as scenes
 from realfill.errors import OptionError, RunBusy, RunError
+from realfill.exporting import SUFFIXES, Format
 from realfill.images import Fit, Photo
 from realfill.masks import Hole
 from realfill.runs import Run
@@ -28,9 +29,7 @@ from ui import uploads
 from ui.thumbs import url
 
 Window = tuple[slice, slice]  # rows and columns
-Kind = Literal["png", "jpeg", "tiff", "webp"]
 What = Literal["picture", "starred", "adapter", "settings", "project"]
-SUFFIX: dict[Kind, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp"}
 WIDEST = 64  # pixels of feather that the page offers
 SEAM = (168, 112)  # width and height in photo pixels of the seam's preview
 ZOOM = 2
@@ -41,7 +40,7 @@ class Export:
     """How to write a result: feather in target pixels, format, quality 1-100 of JPEG and WebP, colours matched."""
 
     feather: int
-    kind: Kind = "png"
+    kind: Format = "png"
     quality: int = 95
     match_colour: bool = False
 
@@ -126,34 +125,36 @@ def seam(run: Run, seed: int, look: Export, place: int = 0) -> str:
     return "data:image/webp;base64," + base64.b64encode(into.getvalue()).decode()
 
 
-def exported(run: Run, wanted: Export) -> str:
-    """Writes the chosen seed's, or the best one's, picture for download and returns the file's path.
+def exported(run: Run, wanted: Export, seed: int | None = None) -> str:
+    """Writes a seed's picture, else the chosen seed's or the best one's, for download; returns the file's path.
 
-    As PNG it becomes the run's own result too, unless a worker is writing there.
+    As PNG it becomes the run's own result too, unless a worker is writing there or it is an example.
 
     Raises:
         RunError: nothing is sampled yet.
-        OptionError: the format cannot hold a picture of this size.
+        OptionError: there is no such seed, or the format cannot hold a picture of this size.
     """
-    seed, _ = exporting.choice(run)
+    seed = exporting.choice(run)[0] if seed is None else seed
+    if seed not in run.seeds_done():
+        raise OptionError(f"There is no picture of seed {seed} here.")
     _keep(run, wanted)
     data = exporting.render(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
-    if wanted.kind == "png":
+    if wanted.kind == "png" and not run.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
             files.write_bytes(run.result, data)
             run.write("result", {"seed": seed, "export": run.config.export.model_dump(mode="json")})
-    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_called(seed)}{SUFFIX[wanted.kind]}")
+    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_called(seed)}{SUFFIXES[wanted.kind]}")
 
 
-def packed(run: Run, what: What, wanted: Export) -> str:
+def packed(run: Run, what: What, wanted: Export, seed: int | None = None) -> str:
     """Writes what was asked for as one file for download and returns its path.
 
     Raises:
         RunError: it is not there yet, or no seed is starred.
     """
     if what == "picture":
-        return exported(run, wanted)
+        return exported(run, wanted, seed)
     if what == "settings":
         return uploads.offer(exporting.settings(run), run.folder.name, f"{_name(run)}-settings.json")
     if what == "adapter":
@@ -185,11 +186,15 @@ def ground_of(run: Run) -> Ground:
 
 
 def _keep(run: Run, wanted: Export) -> None:
-    """Makes the export's settings the run's own."""
-    if wanted.kind not in SUFFIX:
+    """Makes the export's settings the run's own; an example's for this once."""
+    if wanted.kind not in SUFFIXES:
         raise OptionError(f"There is no export format '{wanted.kind}'.")
     given = {"feather": wanted.feather, "quality": wanted.quality, "match_colour": wanted.match_colour}
-    run.update(run.config.model_copy(update={"export": run.config.export.model_copy(update=given)}))
+    config = run.config.model_copy(update={"export": run.config.export.model_copy(update=given)})
+    if run.is_example:
+        run.config = config
+    else:
+        run.update(config)
 
 
 def _zipped(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:

@@ -23,7 +23,6 @@ TRASH = ".trash"
 KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good
 PATIENCE = 20.0  # seconds that a deletion waits for a running project to stop
 THUMB = 96  # longest side in pixels
-EXAMPLES = jobs.ROOT / "assets" / "projects"
 _LIVING = ("lock", "stop", "state.json", "log.txt")  # belong to the work, not to the project
 
 
@@ -39,10 +38,10 @@ class Project:
 
 
 class Projects:
-    """The projects over the runs of `jobs`; `examples` is a folder of finished runs that everybody may take."""
+    """The projects over the runs of `jobs`, and its finished examples."""
 
-    def __init__(self, jobs: Jobs, examples: Path = EXAMPLES) -> None:
-        self._jobs, self._examples = jobs, examples
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
         self._facts: dict[str, tuple[Hashable, Project]] = {}
         self._targets: dict[str, Path] = {}
         self._thumbs = Thumbs()
@@ -52,9 +51,10 @@ class Projects:
         known = [self._look(folder) for folder in self._jobs.folders()]
         return sorted((one for one in known if one is not None), key=lambda one: (-one.created, one.id))
 
-    def examples(self) -> list[tuple[str, str]]:
-        """Id and name of the finished examples."""
-        return [(folder.name, _name(folder)) for folder in runs.folders(self._examples)]
+    def examples(self) -> list[Project]:
+        """The finished examples, by name."""
+        known = (self._look(folder) for folder in runs.folders(self._jobs.examples))
+        return [one for one in known if one is not None]
 
     def take_example(self, name: str) -> str:
         """The id of the asking visitor's own copy of an example, made when it is first asked for.
@@ -62,11 +62,11 @@ class Projects:
         Raises:
             RunError: there is no such example.
         """
-        if name not in dict(self.examples()):
+        if name not in [folder.name for folder in runs.folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
         mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
         found = next(mine, None)
-        return found.name if found else self._copy(self._examples / name, {"example": name})
+        return found.name if found else self._copy(self._jobs.examples / name, {"example": name})
 
     def rename(self, run_id: str, name: str) -> None:
         """Gives a project another name; an empty one changes nothing.
@@ -184,7 +184,8 @@ def _settle(source: Path, copy: Path) -> None:
     """Gives a copy the state of what it was made of, as far as that holds without anybody's work."""
     status = Workplace(source).status()
     done = status.state == "done"
-    Workplace(copy).enter("done" if done else "stopped", status.sentence if done else "A copy; resume goes on.")
+    said = "" if _labels(source).get("example") is True else status.sentence
+    Workplace(copy).enter("done" if done else "stopped", said if done else "A copy; resume goes on.")
 
 
 def _link(source: Path, copy: Path) -> None:

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def thumbnail(path: Path, longest: int = THUMB) -> str:
 
 def save_webp(photo: npt.NDArray[np.uint8], path: Path) -> None:
     """Writes a lossy WebP for the browser, so that no reader meets half of it."""
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")  # two answers may make one picture at once
     Image.fromarray(photo).save(draft, format="WEBP", quality=88)
     draft.replace(path)
 
@@ -110,7 +111,7 @@ def place(kind: str, key: str) -> Path:
 def offer(data: bytes, key: str, name: str) -> str:
     """Lays `data` out for download under the file name `name`; `key` keeps downloads of different runs apart."""
     path = place("downloads", key) / name
-    draft = path.with_name(f".{name}.{os.getpid()}")
+    draft = path.with_name(f".{name}.{os.getpid()}-{threading.get_ident()}")
     draft.write_bytes(data)
     draft.replace(path)
     return str(path)

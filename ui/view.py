@@ -1,13 +1,17 @@
 """A run folder as the page shows it. Reads only; everything returned is plain data.
 
-`Watch` follows one run's events by byte offset, so a look at an unchanged run costs a few `stat` calls.
+`Watch` follows one run's events by byte offset and reads seeds and previews again only when their files changed,
+so a look at an unchanged run costs a few `stat` calls.
 """
 
 import dataclasses
 import html
 import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from realfill import events, queue
 from realfill.events import Event, Stage
@@ -22,6 +26,9 @@ from ui.thumbs import BROKEN, Thumbs
 
 RECENT = 50  # steps whose median speed gives the time left
 STRIP = 192  # longest side in pixels of a preview in the strip
+SETTLED = 2.0  # seconds; files that changed later than that may change again within their clock's own step
+AGAIN = 30.0  # seconds after which files are read again all the same: a thumbnail may have been swept
+_CELLS = ("run.json", "labels.json", "scores.json", "seeds")  # what cells are made of
 
 _DOING: dict[Stage, str] = {
     "prepare": "Getting ready",
@@ -91,6 +98,38 @@ class Story:
         self.seconds = [*self.seconds[1 - RECENT :], seconds]
 
 
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """What was read from files or folders, read again when one of them changed.
+
+    `whole`: whether a value is complete, and need not be read again before something changes.
+    """
+
+    def __init__(self, read: Callable[[], T], whole: Callable[[T], bool], *names: str) -> None:
+        self._read, self._whole, self._names = read, whole, names
+        self._times: tuple[int, ...] = ()
+        self._until = 0.0
+        self._value: T | None = None
+
+    def of(self, folder: Path) -> T:
+        """The value as the files in a folder say it now."""
+        times, now = tuple(_written(folder / name) for name in self._names), time.time()
+        if self._value is None or times != self._times or now >= self._until:
+            self._value, self._times = self._read(), times
+            settled = max(times) / 1e9 < now - SETTLED and self._whole(self._value)
+            self._until = now + AGAIN if settled else 0.0
+        return self._value
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 class Watch:
     """One run, followed."""
 
@@ -101,6 +140,8 @@ class Watch:
         self._thumbs = thumbs
         self._settings = 0  # when run.json was written
         self._offset = 0
+        self._cells = Kept(self._read_cells, lambda found: all(cell.url for cell in found), *_CELLS)
+        self._strip = Kept(self._read_strip, lambda found: all(url for _, url in found), "previews")
 
     def look(self) -> "Look":
         """Reads what is new and returns what to show."""
@@ -113,12 +154,15 @@ class Watch:
         self._offset = offset
         for event in new:
             self.story.add(event)
-        found: tuple[Cell, ...] = ()
-        strip: tuple[tuple[int, str], ...] = ()
-        if (thumbs := self._thumbs) is not None:
-            found = cells.cells(self.run, thumbs)
-            strip = tuple((step, thumbs.url(path, STRIP)) for step, path in self.run.previews())
+        found, strip = self._cells.of(self.run.folder), self._strip.of(self.run.folder)
         return Look(self.run, self.run.status(), self.story.copy(), found, strip)
+
+    def _read_cells(self) -> tuple[Cell, ...]:
+        return () if self._thumbs is None else cells.cells(self.run, self._thumbs)
+
+    def _read_strip(self) -> tuple[tuple[int, str], ...]:
+        thumbs = self._thumbs
+        return () if thumbs is None else tuple((step, thumbs.url(path, STRIP)) for step, path in self.run.previews())
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ in the header `x-realfill-visitor` for programs. Runs hold a hash of it, so a ru
 """
 
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from typing import Any
 COOKIE = "realfill-visitor"
 HEADER = "x-realfill-visitor"
 NOBODY = ""
+SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SCOPE: ContextVar[MutableMapping[str, Any] | None] = ContextVar("scope", default=None)
 
@@ -25,25 +27,57 @@ def on_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
 
 
+def can_sign_in() -> bool:
+    """Whether this is a Space with `hf_oauth: true`: it hands over what signing in takes, and installs the library."""
+    given = on_space() and all(os.environ.get(name) for name in SIGN_IN)
+    return given and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
+
+
 def current() -> str:
-    """The owner of what the request that is being answered makes, and of what it may see.
+    """The owner of what the request that is being answered makes.
 
     `NOBODY` where runs are shared, and for a browser on a Space that keeps no cookie.
     """
-    from gradio.context import LocalContext
+    return next(iter(known()), NOBODY)
 
-    if not on_space():
-        return NOBODY
-    request = LocalContext.request.get(None)  # work from gradio's queue runs outside the request's own context
-    scope = getattr(getattr(request, "request", None), "scope", None) or _SCOPE.get()
-    return NOBODY if scope is None else owner(scope)
+
+def known() -> list[str]:
+    """The owners whose runs the request that is being answered may see, its own first.
+
+    Who signs in still sees what the same browser made before.
+    """
+    return owners(_scope()) if on_space() else []
+
+
+def user() -> str:
+    """The name of who is signed in; empty where nobody is."""
+    return _user(_scope()) if on_space() else ""
 
 
 def owner(scope: MutableMapping[str, Any]) -> str:
     """The owner's name in run folders, 32 hex digits, for an ASGI request; `NOBODY` without any id."""
-    user = ((scope.get("session") or {}).get("oauth_info") or {}).get("userinfo", {}).get("preferred_username")
-    who = f"user:{user}" if user else visitor_id(scope)
-    return hashlib.sha256(who.encode()).hexdigest()[:32] if who else NOBODY
+    return next(iter(owners(scope)), NOBODY)
+
+
+def owners(scope: MutableMapping[str, Any]) -> list[str]:
+    """The names of a request in run folders: the signed-in user's, then the browser's."""
+    signed = _user(scope)
+    shown = [f"user:{signed}" if signed else "", visitor_id(scope)]
+    return [hashlib.sha256(who.encode()).hexdigest()[:32] for who in shown if who]
+
+
+def _user(scope: MutableMapping[str, Any]) -> str:
+    info = ((scope.get("session") or {}).get("oauth_info") or {}).get("userinfo") or {}
+    return str(info.get("preferred_username") or "")
+
+
+def _scope() -> MutableMapping[str, Any]:
+    """The request that is being answered; empty outside of one."""
+    from gradio.context import LocalContext
+
+    request = LocalContext.request.get(None)  # work from gradio's queue runs outside the request's own context
+    scope: MutableMapping[str, Any] | None = getattr(getattr(request, "request", None), "scope", None)
+    return scope or _SCOPE.get() or {}
 
 
 def visitor_id(scope: MutableMapping[str, Any]) -> str:

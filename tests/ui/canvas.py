@@ -8,6 +8,14 @@ from playwright.sync_api import Page, expect
 READY = "#workbench .wb[data-ready=yes]"
 
 
+def begin(page: Page, url: str) -> None:
+    """Opens the page with nothing on it: it brings the last project by itself."""
+    page.goto(url)
+    page.locator(READY).wait_for()
+    page.get_by_role("button", name="New project").click()
+    page.locator("#workbench .wb[data-opened][data-empty=yes]").wait_for()
+
+
 def bring(page: Page, references: Sequence[Path], target: Path | None) -> None:
     """Gives the open page its photos and waits until the server has them."""
     page.locator(READY).wait_for()

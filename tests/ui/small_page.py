@@ -22,9 +22,9 @@ ADDRESS = "(id) => history.replaceState(null, '', id ? '?project=' + id : '?')"
 class SmallPage:
     """What rail and API ask of a page, and no more."""
 
-    def __init__(self, jobs: Jobs, base: str, examples: Path) -> None:
+    def __init__(self, jobs: Jobs, base: str) -> None:
         self.jobs, self.base = jobs, base
-        self.projects = Projects(jobs, examples)
+        self.projects = Projects(jobs)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         with gr.Blocks(title="Small") as self.blocks:
             self.rail = rail.build()
@@ -46,7 +46,7 @@ class SmallPage:
     @spoken
     def attach(self, run_id: str) -> dict[Component, Any]:
         """Shows a project's name."""
-        return {self.run_id: run_id, self.shown: f"project {self.jobs.open(run_id).name}"}
+        return {self.run_id: run_id, self.shown: f"project {self.jobs.view(run_id).name}"}
 
     def blank(self) -> dict[Component, Any]:
         """Shows nothing."""
@@ -77,7 +77,7 @@ def main() -> None:
     """Serves until it is ended."""
     port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     uploads.choose_folder(runs_dir)
-    page = SmallPage(Jobs(runs_dir), base, runs_dir.parent / "examples")
+    page = SmallPage(Jobs(runs_dir, runs_dir.parent / "examples"), base)
     users = door.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
     app = server.build(page.blocks, "127.0.0.1", port, users)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)

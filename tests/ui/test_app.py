@@ -44,6 +44,16 @@ def test_others_may_reach_it_only_where_they_sign_in_and_on_a_space(monkeypatch:
     assert app.options([]).host == "0.0.0.0"
 
 
+def test_runs_lie_on_the_disk_of_a_space_that_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(app, "SPACE_DISK", tmp_path)
+    assert app.options([]).runs_dir == Path("runs")
+    monkeypatch.setenv("SPACE_ID", "me/realfill")
+    assert app.options([]).runs_dir == tmp_path / "runs"
+    assert app.options(["--runs-dir", "here"]).runs_dir == Path("here")
+    monkeypatch.setattr(app, "SPACE_DISK", tmp_path / "none")
+    assert app.options([]).runs_dir == Path("runs")
+
+
 @pytest.mark.parametrize("port", ["seventy", "-1", "0", "70000"])
 def test_an_impossible_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)

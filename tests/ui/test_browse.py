@@ -264,7 +264,7 @@ def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, s
 
 
 @pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
-def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: pictures.Kind, format: str) -> None:
+def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: exporting.Format, format: str) -> None:
     with Image.open(exported(page, sampled, kind=kind)) as image:
         assert (image.format, image.size) == (format, (120, 90))
 

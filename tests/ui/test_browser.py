@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from realfill import compositing, images, scene
 from realfill.events import TrainStep
@@ -47,6 +46,10 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     opened.set_default_timeout(30_000)
     broken: list[str] = []
     opened.on("pageerror", lambda error: broken.append(str(error)))
+    # Playwright takes over file choosers while somebody listens, and does not wait until the browser knows: of a
+    # page with two buttons and no code of ours, 6 of 40 choosers were missed, the clicks were not; with a listener
+    # that stays, none of 60.
+    opened.on("filechooser", lambda _: None)
     yield opened
     opened.close()
     assert not broken, broken
@@ -187,9 +190,69 @@ def test_a_stray_drop_does_not_leave_the_page(page: Page, server: Server) -> Non
     assert kept, "nobody prevented the browser from opening what was dropped"
 
 
-def test_starting_without_photos_says_what_is_missing(page: Page, server: Server) -> None:
+def way(page: Page, name: str) -> None:
+    expect(page.locator("#way input:checked")).to_have_value(name)
+
+
+def test_the_choice_how_to_fill_and_the_settings_agree(page: Page, server: Server) -> None:
     page.goto(server.url)
     page.locator(canvas.READY).wait_for()
+    page.keyboard.press("2")
+    page.get_by_text("All settings").click()
+    only, draft = page.locator("#set-guide-only input"), page.locator("#set-guide-draft input")
+    warm = page.locator("#set-guide-warm input")
+    expect(page.locator("#way label")).to_have_count(3)
+
+    page.get_by_text("Draft only").click()
+    expect(only).to_be_checked()
+    expect(page.locator("#cost")).to_contain_text("nothing is trained")
+    expect(page.locator("#set-train-steps input")).to_be_disabled()
+    page.locator("#way label").filter(has_text="Guided by").click()
+    expect(only).not_to_be_checked()
+    expect(draft).to_be_checked()
+    expect(warm).to_have_value("0.25")
+    expect(page.locator("#set-train-steps input")).to_be_enabled()
+    page.locator("#way label").filter(has_text="Paper").click()
+    expect(draft).not_to_be_checked()
+    expect(warm).to_have_value("0")
+
+    only.check()
+    way(page, "draft")
+    expect(draft).to_be_checked()
+    draft.uncheck()
+    way(page, "paper")
+    expect(only).not_to_be_checked()
+    draft.check()
+    way(page, "guided")
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="paper, in full").click()
+    way(page, "paper")
+
+
+def test_the_draft_alone_is_a_project_too(page: Page, server: Server, photos: Path, tmp_path: Path) -> None:
+    canvas.begin(page, server.url)
+    canvas.bring(page, sorted((photos / "ref").iterdir())[:2], photos / "target.png")
+    canvas.paint(page, (60, 40, 110, 90))
+    canvas.settled(page)
+    settings(page)
+    page.get_by_text("Draft only").click()
+    expect(page.locator("#cost")).to_contain_text("nothing is trained")
+    run = start(page, server)
+    assert run.config.guide.only
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    page.keyboard.press("3")
+    expect(page.locator(".rf-cell")).to_have_count(1)
+    expect(page.locator(".rf-title")).to_contain_text("Draft")
+    expect(page.locator("[data-more]").first).to_be_disabled()
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    check_export(saved, photos / "target.png", scene.load(run.scene_folder).hole)
+
+
+def test_starting_without_photos_says_what_is_missing(page: Page, server: Server) -> None:
+    canvas.begin(page, server.url)
     page.locator("#start").click()
     expect(page.get_by_text("There is no reference yet")).to_be_visible()
 
@@ -211,9 +274,9 @@ def test_keys_go_to_the_tabs_but_not_while_writing(page: Page, server: Server) -
 
 
 def test_training_is_seen_survives_a_reload_stops_and_goes_on(page: Page, server: Server, photos: Path) -> None:
-    page.goto(server.url)
+    canvas.begin(page, server.url)
     canvas.bring(page, sorted((photos / "ref").iterdir()), photos / "target.png")
-    expect(page.locator("[data-part=count]")).to_have_text("5 of 5")
+    expect(page.locator("[data-part=count]")).to_have_text("5 of 5", timeout=WAIT)
     canvas.paint(page, (60, 40, 110, 90))
     canvas.settled(page)
     settings(page, train_steps="5000", train_batch="1", sample_seeds="0-3", sample_steps="2")
@@ -253,7 +316,7 @@ def done(browser: Browser, server: Server, photos: Path) -> Run:
     """A finished run with six seeds and previews, started on the page."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(30_000)
-    page.goto(server.url)
+    canvas.begin(page, server.url)
     canvas.bring(page, sorted((photos / "ref").iterdir()), photos / "target.png")
     canvas.paint(page, (60, 40, 110, 90))
     canvas.settled(page)
@@ -406,7 +469,7 @@ def test_another_project_is_opened_from_the_rail(page: Page, server: Server, don
     expect(page.locator("#status")).to_contain_text("No project yet")
     page.locator(f"[data-id='{done.folder.name}'] [data-do=open]").click()
     page.wait_for_url(f"**project={done.folder.name}*")
-    expect(page.locator("[data-part=count]")).to_have_text("5 of 5")
+    expect(page.locator("[data-part=count]")).to_have_text("5 of 5", timeout=WAIT)
     page.keyboard.press("3")
     expect(page.locator(".rf-cell").first).to_be_visible()
 
@@ -421,24 +484,17 @@ def tab_to(page: Page, selector: str, most: int = 90) -> None:
 
 
 def choose_file(page: Page, selector: str, *paths: Path) -> None:
-    """Presses Enter on a button that asks for files; again where the chooser of before was still being closed."""
+    """Presses Enter on a button that asks for files."""
     tab_to(page, selector)
     page.wait_for_timeout(300)
     assert page.evaluate("one => !!document.activeElement?.matches(one)", selector), f"{selector} lost the focus"
-    for patience in (5_000, 5_000, 30_000):
-        try:
-            with page.expect_file_chooser(timeout=patience) as chooser:
-                page.keyboard.press("Enter")
-        except PlaywrightTimeout:
-            continue
-        chooser.value.set_files([str(path) for path in paths])
-        return
-    pytest.fail(f"{selector} opens no file chooser")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files([str(path) for path in paths])
 
 
 def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp_path: Path) -> None:
-    page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.begin(page, server.url)
     choose_file(page, ".wb .add button", *sorted((photos / "ref").iterdir())[:2])
     canvas.settled(page)
     choose_file(page, "[data-do=choose-target]", photos / "target.png")
@@ -502,10 +558,8 @@ def test_an_example_is_one_click(page: Page, server: Server) -> None:
     examples = pytest.importorskip("realfill.examples").examples()
     if not examples:
         pytest.skip("the example scenes are not beside this checkout")
-    page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
-    page.get_by_role("button", name="New project").click()
-    page.get_by_role("button", name=re.compile(re.escape(examples[0].title))).first.click()
+    canvas.begin(page, server.url)
+    page.locator("#workbench").get_by_role("button", name=re.compile(re.escape(examples[0].title))).first.click()
     count = len(scene.load(examples[0].folder).references)
     expect(page.locator("[data-part=count]")).to_have_text(f"{count} of 5", timeout=WAIT)
     canvas.settled(page)

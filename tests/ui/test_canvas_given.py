@@ -45,7 +45,7 @@ def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) ->
 
 
 def test_there_and_back_it_is_the_same_scene(value: dict[str, Any]) -> None:
-    value |= {"extend": [1, 2, 3, 4], "mask": value["target"], "variants": True}
+    value |= {"extend": [1, 2, 3, 4], "mask": value["target"], "variants": True, "name": "Toy"}
     again = scenes.read(value).wire()
     assert again == {name: value[name] for name in again}
     assert scenes.read(None).wire() == scenes.read("").wire() == scenes.read({}).wire()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from realfill import examples, images, scene
 from ui import uploads
+from ui.canvas import given as scenes
 from ui.canvas import service, strokes
 from ui.canvas.service import Answer, Question
 
@@ -144,6 +145,29 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
     answer = ask["open_files"]({"files": sent})
     assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
     assert answer["mask"] is not None
+    assert answer["name"] == "toy"
+
+
+def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
+    given = value(toy_scene)
+    assert "name" not in ask["take_target"]({"path": given["target"]})  # own photos: by the target's file
+    saved = ask["give_scene"]({"scene": given | {"name": "  A day\n at the sea  "}})
+    assert saved["name"] == "A day at the sea.zip"
+    trip = tmp_path / "Trip.zip"
+    shutil.copyfile(saved["file"], trip)
+    opened = ask["open_zip"]({"path": brought(trip)})
+    assert opened["name"] == "Trip"
+    assert scenes.read(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
+    assert scenes.read({"name": "x" * 99}).name == "x" * 60
+    assert scenes.read({"name": ["x"]}).name == ""
+
+
+def test_one_copy_of_a_folder_serves_many_looks(folder: Path, toy_scene: Path) -> None:
+    first = service.opened(toy_scene, "Toy")
+    assert service.opened(toy_scene, "Toy") == first
+    assert len(list((uploads.folder() / "opened").glob("*/*"))) == 1
+    Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(toy_scene / "target" / "target.png")
+    assert service.opened(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
 
 
 def test_a_scene_folder_is_copied_and_shown(ask: dict[str, Question], toy_scene: Path) -> None:
@@ -204,6 +228,7 @@ def test_an_example_opens_as_a_scene(
     assert Path(found["thumb"]).is_file()
     answer = ask["open_example"]({"name": "toy"})
     assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
+    assert answer["name"] == found["title"]
     assert "no example 'x'" in ask["open_example"]({"name": "x"})["error"]
 
 
@@ -215,7 +240,7 @@ FORGED: list[Any] = [None, 3, "x", [], {}, {"path": None}, {"path": "/etc/passwd
 @pytest.mark.parametrize("asked", FORGED, ids=repr)
 def test_forged_questions_are_answered_by_a_sentence(ask: dict[str, Question], asked: Any) -> None:
     for name, question in ask.items():
-        if name in ("list_examples", "keep_scene", "recall_scene"):  # these have an answer to nothing
+        if name in ("list_examples", "keep_scene", "recall_scene", "drop_draft"):  # these have an answer to nothing
             continue
         answer = question(asked)
         assert answer["error"].endswith(".")

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from realfill import config
+from realfill import config, memory
 from ui import costs
 
 MINI = config.make("mini", {"train.steps": 150, "sample.seeds": "0-9"})
@@ -13,7 +13,8 @@ def test_before_the_first_run_it_says_that_it_does_not_know(tmp_path: Path) -> N
 def test_what_was_measured_is_told(tmp_path: Path) -> None:
     costs.remember(tmp_path, MINI, "step", [9.0, 2.0, 2.0, 2.0, 2.0, 2.0], 1_500_000_000)
     said = costs.sentence(tmp_path, MINI)
-    assert said == "Training about 5 min 00 s (150 steps at 2 s), 1.5 GB of memory."
+    assert said.startswith("Training about 5 min 00 s (150 steps at 2 s), 1.5 GB of memory. ")
+    assert said.endswith(memory.here(MINI))
     costs.remember(tmp_path, MINI, "seed", [3.0])
     assert "10 seeds about 30 s" in costs.sentence(tmp_path, MINI)
     assert "10 min" in costs.sentence(tmp_path, config.change(MINI, {"train.steps": 300}))
@@ -36,3 +37,7 @@ def test_a_file_that_was_spoilt_is_measured_anew(tmp_path: Path) -> None:
     assert costs.UNKNOWN in costs.sentence(tmp_path, MINI)
     costs.remember(tmp_path, MINI, "step", [2.0] * 6)
     assert "5 min" in costs.sentence(tmp_path, MINI)
+
+
+def test_the_draft_alone_costs_seconds(tmp_path: Path) -> None:
+    assert "nothing is trained" in costs.sentence(tmp_path, config.change(MINI, {"guide.only": True}))

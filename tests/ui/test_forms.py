@@ -10,6 +10,7 @@ from realfill.config import PRESETS, parse_seeds
 from realfill.errors import OptionError
 from ui import forms
 from ui.forms import Form
+from ui.tabs import train
 
 
 @pytest.fixture
@@ -67,3 +68,18 @@ def test_seeds_written_and_read_are_the_same(seeds: list[int]) -> None:
 
 def test_runs_of_seeds_are_written_short() -> None:
     assert forms.to_text((0, 1, 2, 3, 17, 19, 20)) == "0-3,17,19-20"
+
+
+@pytest.mark.parametrize("way", list(train.WAYS))
+def test_a_way_of_filling_is_what_its_settings_say(way: str) -> None:
+    guide = train.WAYS[way]
+    assert train.way_of(guide) == way
+    made = config.make("quick", {f"guide.{name}": value for name, value in guide.model_dump().items()})
+    assert made.guide == guide and train.way_of(made.guide) == way
+    assert way in [value for _, value in train.WAY_WORDS]
+
+
+def test_presets_are_shown_as_the_way_they_fill() -> None:
+    shown = {name: train.way_of(preset.guide) for name, preset in PRESETS.items()}
+    assert shown == {"mini": "guided", "quick": "paper", "paper": "paper"}
+    assert train.WAYS["guided"] == PRESETS["mini"].guide and train.WAYS["paper"] == PRESETS["paper"].guide

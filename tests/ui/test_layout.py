@@ -16,6 +16,7 @@ from realfill.events import Notice, StageStarted, TrainStep
 from realfill.locks import Lock
 from realfill.runs import Run
 from ui import costs, layout, speak
+from ui.canvas import strokes
 from ui.jobs import Jobs
 from ui.layout import Page
 
@@ -120,6 +121,40 @@ def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
     run.append(Notice("Something to know."))
     third = page.tick(run.folder.name, second[page.seen])
     assert "Something to know." in third[page.train.notices]
+
+
+def test_a_glance_counts_only_when_there_is_something_new(page: Page, run: Run) -> None:
+    run_id = run.folder.name
+    assert page.glance(run_id, None, 0) == 1
+    seen = page.tick(run_id, None)[page.seen]
+    assert [page.glance(run_id, seen, 1) for _ in range(3)] == [1, 1, 1]
+    run.append(Notice("Something to know."))
+    assert page.glance(run_id, seen, 1) == 2
+    assert page.glance("", None, 2) == 3
+
+
+def test_a_project_that_is_deleted_meanwhile_is_said_once(page: Page, run: Run) -> None:
+    seen = page.tick(run.folder.name, None)[page.seen]
+    run.folder.rename(run.folder.with_name(".elsewhere"))
+    assert page.glance(run.folder.name, seen, 4) == 5
+    updates = page.tick(run.folder.name, seen)
+    assert updates[page.timer].active is False
+    assert "no such run" in updates[page.status]
+
+
+def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> None:
+    run.label(name="Kitchen")
+    value = page.restore(run.folder.name)
+    assert value["project"] == run.folder.name
+    assert (len(value["offer"]["references"]), value["offer"]["name"]) == (2, "Kitchen")
+    assert np.array_equal(strokes.decode(value["offer"]["strokes"]), scene.load(run.scene_folder).hole)
+    for nothing in ("", "../..", "nothing"):
+        assert page.restore(nothing) == gr.skip()
+
+
+def test_a_project_is_called_as_its_scene(page: Page, folder: Path, toy_scene: Path) -> None:
+    updates = page.start(given(page, folder, toy_scene, name="The stone maiden"))
+    assert page.jobs.open(updates[page.run_id]).name == "The stone maiden"
 
 
 def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:

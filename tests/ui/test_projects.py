@@ -19,7 +19,7 @@ from ui.projects import Projects
 @pytest.fixture
 def projects(tmp_path: Path, folder: Path) -> Projects:
     (tmp_path / "runs").mkdir(exist_ok=True)
-    return Projects(Jobs(tmp_path / "runs"), tmp_path / "examples")
+    return Projects(Jobs(tmp_path / "runs", tmp_path / "examples"))
 
 
 def _thumbed(projects: Projects) -> str:
@@ -165,7 +165,7 @@ def test_an_example_becomes_a_project_of_ones_own_once(projects: Projects, run: 
     run.enter("done")
     (tmp_path / "examples").mkdir()
     run.folder.rename(tmp_path / "examples" / "kitchen")
-    assert projects.examples() == [("kitchen", "Finished kitchen")]
+    assert [(one.id, one.name) for one in projects.examples()] == [("kitchen", "Finished kitchen")]
     first = projects.take_example("kitchen")
     assert projects.take_example("kitchen") == first
     (one,) = projects.listing()

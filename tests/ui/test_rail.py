@@ -28,7 +28,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 def page(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPage:
     monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
     (tmp_path / "runs").mkdir(exist_ok=True)
-    return SmallPage(Jobs(tmp_path / "runs"), "mini", tmp_path / "examples")
+    return SmallPage(Jobs(tmp_path / "runs", tmp_path / "examples"), "mini")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_deleting_another_project_leaves_the_open_one(handlers: Handlers, page: 
     assert page.run_id not in handlers.act("another", pressed("delete", run.folder.name))
 
 
-@pytest.mark.parametrize("what", ["", "open", "rename", "delete", "undo", "example", "__class__"])
+@pytest.mark.parametrize("what", ["", "open", "rename", "delete", "undo", "own", "__class__"])
 def test_what_is_forged_is_a_sentence(handlers: Handlers, run: Run, what: str) -> None:
     with pytest.raises(gr.Error, match=r"here|gone|cannot"):
         handlers.act("", pressed(what, "../../etc"))
@@ -234,3 +234,28 @@ def test_the_rail_folds_away_and_stays_so(view: Page, three: list[Run]) -> None:
     view.reload()
     expect(view.get_by_role("button", name="Show the projects")).to_be_visible()
     expect(view.locator(".rf-rail-list")).to_be_hidden()
+
+
+def test_a_page_that_opens_nothing_lists_projects_and_examples(
+    browser: Browser, small: Server, three: list[Run], toy_scene: Path, quick: Config
+) -> None:
+    place = small.runs_dir.parent / "examples" / "example-mill"
+    if not place.exists():
+        Run.create(place, quick, toy_scene).label(name="Mill", example=True)
+    opened = browser.new_page(viewport={"width": 1200, "height": 800})
+    opened.set_default_timeout(20_000)
+    opened.goto(f"{small.url}?project=gone")
+    expect(opened.locator(".rf-rail-list li")).to_have_count(3)
+    mill = opened.locator(".rf-rail-examples li")
+    expect(mill).to_have_count(1)
+    own = opened.get_by_role("button", name="Make Mill your own")
+    expect(own).to_be_hidden()
+    mill.locator(".rf-rail-open").click()
+    expect(opened.locator("#shown")).to_contain_text("project Mill")
+    expect(opened.locator("[data-id=example-mill] [data-do=delete]")).to_have_count(0)
+    own.click()
+    expect(opened.locator(".rf-rail-list li")).to_have_count(4)
+    expect(opened.locator(".rf-rail-list [aria-current=true]")).to_contain_text("Mill")
+    expect(own).to_be_hidden()
+    opened.close()
+    shutil.rmtree(place)

@@ -1,3 +1,5 @@
+import itertools
+import os
 import threading
 import time
 import urllib.parse
@@ -11,7 +13,7 @@ from realfill.events import Event, Notice, PreviewReady, SeedReady, SeedScored, 
 from realfill.runs import Run
 from ui import view
 from ui.thumbs import Thumbs
-from ui.view import Story, Watch
+from ui.view import Kept, Story, Watch
 
 
 def step(number: int, loss: float = 0.5, seconds: float = 2.0, total: int = 10) -> TrainStep:
@@ -195,3 +197,47 @@ def test_previews_after_the_checkpoint_are_made_again() -> None:
     told.add(PreviewReady(20))
     told.add(PreviewReady(20))
     assert told.previews == [10, 20]
+
+
+def settle(*paths: Path) -> None:
+    """Makes files look as if they had been written a minute ago."""
+    for path in paths:
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+def test_files_that_did_not_change_are_not_read_again(tmp_path: Path) -> None:
+    reads = itertools.count(1)
+    (tmp_path / "a").touch()
+    kept = Kept(lambda: next(reads), lambda count: True, "a", "b")
+    assert [kept.of(tmp_path) for _ in range(2)] == [1, 2]  # it has just changed, and may have changed again since
+    settle(tmp_path / "a")
+    assert [kept.of(tmp_path) for _ in range(3)] == [3, 3, 3]
+    (tmp_path / "b").touch()
+    assert kept.of(tmp_path) == 4
+    settle(tmp_path / "b")
+    assert [kept.of(tmp_path) for _ in range(2)] == [5, 5]
+    (tmp_path / "a").unlink()
+    assert kept.of(tmp_path) == 6
+
+
+def test_what_is_not_whole_is_read_again(tmp_path: Path) -> None:
+    values = iter([0, 0, 1, 2])
+    kept = Kept(lambda: next(values), bool, "a")
+    assert [kept.of(tmp_path) for _ in range(4)] == [0, 0, 1, 1]
+
+
+def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, folder: Path) -> None:
+    for seed in (1, 2):
+        picture(run, seed)
+    watch = Watch(run, Thumbs())
+    until = time.monotonic() + 20
+    while (look := watch.look()).news and time.monotonic() < until:
+        time.sleep(0.02)
+    settle(run.folder / "run.json", run.folder / "seeds")
+    assert watch.look().cells is not look.cells
+    assert watch.look().cells is watch.look().cells
+    run.mark(2, "starred", on=True)
+    assert [cell.star for cell in watch.look().cells] == [False, True]
+    settle(run.folder / "labels.json")
+    picture(run, 3)
+    assert len(watch.look().cells) == 3

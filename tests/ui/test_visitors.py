@@ -102,7 +102,7 @@ def test_copies_and_examples_belong_to_who_made_them(run: Run, folder: Path, tmp
     copy = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
     (tmp_path / "examples").mkdir()
     copy.folder.rename(tmp_path / "examples" / "barn")
-    projects = Projects(here, tmp_path / "examples")
+    projects = Projects(Jobs(here.runs_dir, tmp_path / "examples"))
     mine = projects.take_example("barn")
     visitors.enter(scope(header=OTHER))
     theirs = projects.take_example("barn")

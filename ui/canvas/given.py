@@ -32,6 +32,7 @@ class Given:
     mask: Path | None = None  # the file whose marks `strokes` are, where nothing was painted since
     variants: bool = False
     pending: int = 0  # photos whose upload has not ended
+    name: str = ""  # of the example, project, folder or zip that the scene came from
 
     def wire(self) -> dict[str, Any]:
         """As JSON, in the browser's own form."""
@@ -43,6 +44,7 @@ class Given:
             "extend": [by.left, by.top, by.right, by.bottom],
             "mask": None if self.mask is None else str(self.mask),
             "variants": self.variants,
+            "name": self.name,
         }
 
 
@@ -66,7 +68,13 @@ def read(value: object) -> Given:
         mask=_path(value.get("mask")),
         variants=value.get("variants") is True,
         pending=pending if type(pending) is int else 0,
+        name=called(value.get("name")),
     )
+
+
+def called(name: object) -> str:
+    """A name that came from a browser, a file or a folder, as one line that is not too long."""
+    return " ".join(name.split())[:60] if isinstance(name, str) else ""
 
 
 def inputs(given: Given) -> tuple[Inputs, bool]:
@@ -85,7 +93,8 @@ def inputs(given: Given) -> tuple[Inputs, bool]:
         raise SceneError("There is no target yet; add the photo to complete.")
     original = images.read_original(given.target)
     hole = None if given.variants else whole_hole(given, original)
-    return Inputs(given.references, _extended(given.target, original, given.extension), hole), given.variants
+    target = _extended(given.target, original, given.extension)
+    return Inputs(given.references, target, hole, given.name), given.variants
 
 
 def whole_hole(given: Given, original: Original) -> Hole:

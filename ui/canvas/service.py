@@ -8,10 +8,12 @@ import hashlib
 import io
 import logging
 import secrets
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from realfill.images import Original
 from ui import uploads
 from ui.canvas import given as scenes
 from ui.canvas import strokes
+from ui.canvas.drafting import Drafting
 from ui.canvas.given import Given
 from ui.canvas.overlaps import Overlaps
 from ui.speak import DEFECT, without_folders
@@ -30,6 +33,8 @@ from ui.speak import DEFECT, without_folders
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
 MOST_FILES = 12  # of a scene folder
+HALF_DAY = uploads.KEEP_SECONDS / 2
+_COPYING = threading.Lock()  # two answers may want one copy at once
 _log = logging.getLogger("realfill.page")
 
 Answer = dict[str, Any]
@@ -38,18 +43,32 @@ Question = Callable[[Any], Answer]
 
 def questions() -> list[Question]:
     """The functions that the browser may call, each by its own name."""
-    overlaps = Overlaps()
+    overlaps, drafting = Overlaps(), Drafting()
 
     def look_overlap(asked: Any) -> Answer:
         """How many points a reference shares with the target."""
         target, reference = _file(asked, "target"), _file(asked, "reference")
         return {"shared": (count := overlaps.shared(reference, target)), "little": overlaps.is_little(count)}
 
+    def begin_draft(asked: Any) -> Answer:
+        """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""
+        return drafting.begin(scenes.read(_part(asked, "scene")), _word(asked, "tab"))
+
+    def look_draft(asked: Any) -> Answer:
+        """How far that is; in the end what to show."""
+        return drafting.look(_word(asked, "draft"))
+
+    def drop_draft(asked: Any) -> Answer:
+        """Nobody wants it any more."""
+        drafting.drop(_word(asked, "draft"))
+        return {}
+
     return [
         _answering(question)
         for question in (
             take_reference, take_target, take_mask, give_mask, give_scene,
             list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
+            begin_draft, look_draft, drop_draft,
         )
     ]  # fmt: skip
 
@@ -102,7 +121,7 @@ def give_scene(asked: Any) -> Answer:
     inputs, variants = scenes.inputs(found)
     place = uploads.place("packed", secrets.token_hex(16))
     try:
-        stem = _plain(inputs.target.stem)
+        stem = _plain(inputs.name or inputs.target.stem)
         scene.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
         scenefiles.pack(place / stem, place / f"{stem}.zip")
         return _download((place / f"{stem}.zip").read_bytes(), f"{stem}.zip")
@@ -123,7 +142,8 @@ def list_examples(asked: Any) -> Answer:
 def open_example(asked: Any) -> Answer:
     """An example as a scene of one's own."""
     name = _part(asked, "name")
-    return opened(examples.find(name if isinstance(name, str) else "").folder)
+    example = examples.find(name if isinstance(name, str) else "")
+    return opened(example.folder, example.title)
 
 
 def open_zip(asked: Any) -> Answer:
@@ -133,7 +153,7 @@ def open_zip(asked: Any) -> Answer:
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
     folder = uploads.place("opened", secrets.token_hex(16)) / _plain(archive.stem)
     scenefiles.unpack(archive, folder)
-    return _of_folder(folder)
+    return _of_folder(folder, archive.stem)
 
 
 def open_files(asked: Any) -> Answer:
@@ -144,7 +164,8 @@ def open_files(asked: Any) -> Answer:
     held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
     folder = uploads.place("opened", secrets.token_hex(16)) / "scene"
     scenefiles.gather(held, folder)
-    return _of_folder(folder)
+    root = next(PurePosixPath(name) for name, place in scenefiles.members([name for name, _ in held]).items() if place)
+    return _of_folder(folder, root.parent.parent.name)
 
 
 def keep_scene(asked: Any) -> Answer:
@@ -165,16 +186,20 @@ def recall_scene(asked: Any) -> Answer:
     return {**shown(found), "notices": notice if lost else []}
 
 
-def opened(folder: Path) -> Answer:
-    """A scene folder, copied into the private folder, as the workbench shows it.
+def opened(folder: Path, name: str = "") -> Answer:
+    """A scene folder, copied into the private folder, as the workbench shows it; `name` or the folder's is its name.
 
     Raises:
         SceneError: it is no scene, or one of its photos cannot be used.
     """
-    copy = uploads.place("opened", secrets.token_hex(16)) / _plain(folder.name)
     held = [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
-    scenefiles.gather(held, copy)
-    return _of_folder(copy)
+    state = [(part, path.stat().st_mtime_ns, path.stat().st_size) for part, path in held]
+    # one copy serves for half a day; what is older than a day may be swept at any moment
+    copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain(folder.name)
+    with _COPYING:
+        if not copy.is_dir():
+            scenefiles.gather(held, copy)
+    return _of_folder(copy, name or folder.name)
 
 
 def shown(found: Given) -> Answer:
@@ -183,12 +208,12 @@ def shown(found: Given) -> Answer:
     return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
 
 
-def _of_folder(folder: Path) -> Answer:
-    """A scene folder inside the private folder."""
+def _of_folder(folder: Path, name: str) -> Answer:
+    """A scene folder inside the private folder, and what it is called."""
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     original, mask = images.read_original(by_stem["target"]), by_stem.get("mask")
-    found = Given(references=tuple(references), target=by_stem["target"])
+    found = Given(references=tuple(references), target=by_stem["target"], name=scenes.called(name))
     notices: list[str] = []
     if mask is None:
         return {**shown(found), "strokes": _transparent(original), "notices": notices}
@@ -226,6 +251,11 @@ def _plain(name: str) -> str:
 
 def _part(asked: Any, name: str) -> Any:
     return asked.get(name) if isinstance(asked, Mapping) else None
+
+
+def _word(asked: Any, name: str) -> str:
+    value = _part(asked, name)
+    return value[:64] if isinstance(value, str) else ""
 
 
 def _file(asked: Any, name: str) -> Path:

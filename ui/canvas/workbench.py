@@ -14,7 +14,7 @@ from ui.canvas import service
 
 _HERE = Path(__file__).parent
 # Concatenated in this order they are the body of one function with element, props, server, upload, watch.
-SCRIPTS = ("strokes", "state", "view", "tools", "extend", "photos", "files", "start")
+SCRIPTS = ("strokes", "state", "view", "tools", "extend", "draft", "photos", "files", "start")
 # 24 units wide, drawn with a stroke of 1.8.
 ICONS = {
     "brush": "M20 4 10.5 13.5M9 13c-2.6-.3-4 1.2-4.3 3.4-.2 1.6-1 2.4-1.9 2.9 3 1.6 8.2 1.1 8.6-3.1A3 3 0 0 0 9 13z",
@@ -32,6 +32,7 @@ ICONS = {
     "clear": "M5 5h14v14H5zM9.5 9.5l5 5M14.5 9.5l-5 5",
     "load": "M12 15V4M8 8l4-4 4 4M4.5 15v4.5h15V15",
     "save": "M12 4v11M8 11l4 4 4-4M4.5 15v4.5h15V15",
+    "draft": "M3.5 8.5h11v11h-11zM9.5 8.5v-5h11v11h-6M7 14l2 2 3.2-3.6",
     "close": "M6 6l12 12M18 6 6 18",
 }
 

@@ -48,12 +48,23 @@ def value(run: Run, found: tuple[Cell, ...], *, live: bool) -> dict[str, Any]:
     return {
         "run": run.folder.name,
         "cells": [dataclasses.asdict(cell) for cell in found],
-        "planned": len(run.config.sample.seeds),
+        "planned": len(run.config.seeds),
         "live": live,
-        "more": bool(found) and not live,
+        "why": (why := why_no_more(run, live=live or not found)),
+        "more": not why,
+        "fixed": run.is_example,
         "chosen": current(run),
         "empty": state,
     }
+
+
+def why_no_more(run: Run, *, live: bool) -> str:
+    """Why nobody can ask for more or other seeds now, as a sentence; empty where one can."""
+    if run.is_example:
+        return "This is a finished example; make it your own to have other seeds."
+    if not run.config.seeds:
+        return "This project is filled by its draft alone; start a new one for seeds."
+    return "More seeds can be asked for when the work here has ended." if live else ""
 
 
 def named(seed: int) -> str:

@@ -105,7 +105,7 @@ function tell(cells) {
   empty.textContent = made ? 'No seed fits these filters.' : state.empty || '';
   for (const button of element.querySelectorAll('[data-more]')) {
     button.disabled = !state.more;
-    button.title = state.more ? 'Make more pictures with other seeds' : 'More seeds can be asked for when the work here has ended';
+    button.title = state.more ? 'Make more pictures with other seeds' : state.why || '';
   }
 }
 
@@ -127,6 +127,7 @@ function pick(seed, focus) {
 }
 
 function mark(seed, kind) {
+  if (state.fixed) return;
   const cell = state.cells.find((one) => one.seed === seed);
   if (!cell) return;
   const name = kind === 'starred' ? 'star' : 'hide';
@@ -194,6 +195,7 @@ function take() {
     for (const button of element.querySelectorAll('[data-only]')) button.setAttribute('aria-pressed', 'false'); }
   if (current === null) current = value.chosen ?? null;
   state = JSON.parse(JSON.stringify(value));
+  document.body.classList.toggle('rf-fixed', Boolean(state.fixed)); // the viewer's marks too
   render();
 }
 watch('value', take);

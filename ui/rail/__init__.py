@@ -1,7 +1,7 @@
 """The left rail: all projects with thumbnail, state and date; open, rename, duplicate, delete with undo.
 
-The component's value is {"projects": […], "examples": […], "current": id} as JSON; its rows are keyed by id, and
-what the person does comes back as one event, `act`, with {what, id, name}.
+The component's value is {"projects": […], "examples": […], "current": id} as JSON, where no id means the one of
+before; its rows are keyed by id, and what the person does comes back as one event, `act`, with {what, id, name}.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from realfill.errors import RunError
 from realfill.states import LIVE
+from ui import visitors
 from ui.jobs import Jobs
 from ui.projects import Projects
 from ui.speak import spoken
@@ -36,6 +37,7 @@ Updates = dict[Component, Any]
 class Page(Protocol):
     """What the rail asks of the page."""
 
+    blocks: gr.Blocks
     jobs: Jobs
     projects: Projects
     run_id: Component  # the open project's id
@@ -68,7 +70,21 @@ def build() -> Rail:
         apply_default_css=False,
         elem_id="rail",
     )
+    if visitors.can_sign_in():
+        _sign_in()
     return Rail(rows, gr.State(None), gr.Timer(SECONDS, active=False))
+
+
+def _sign_in() -> None:
+    """The button of a Space that knows its visitors; the one who presses it leaves for Hugging Face and comes back."""
+    button = gr.LoginButton("Sign in", variant="secondary", size="sm", elem_id="sign-in")
+    button.load_event_to_attach = None  # it would be open to programs
+
+    def said() -> str:
+        name = visitors.user()
+        return f"Sign out {name}" if name else "Sign in"
+
+    gr.on(None, said, None, button, api_visibility="private", show_progress="hidden", queue=False)
 
 
 def wire(rail: Rail, page: Page) -> None:
@@ -79,6 +95,7 @@ def wire(rail: Rail, page: Page) -> None:
     acted = rail.list.act(handlers.act, page.run_id, [*page.opened, *mine], trigger_mode="multiple", **quiet)
     acted.success(**page.address)
     rail.timer.tick(handlers.look, [page.run_id, rail.seen], mine, queue=False, trigger_mode="once", **quiet)
+    page.blocks.load(handlers.first, None, mine, queue=False, **quiet)
     page.run_id.change(handlers.look, [page.run_id, rail.seen], mine, queue=False, **quiet)
 
 
@@ -94,7 +111,7 @@ class Handlers:
             "rename": projects.rename,
             "duplicate": lambda run_id, _: projects.duplicate(run_id),
             "undo": lambda run_id, _: projects.restore(run_id),
-            "example": lambda run_id, _: projects.take_example(run_id),
+            "own": lambda run_id, _: projects.take_example(run_id),
             "refresh": lambda run_id, _: None,
         }
 
@@ -113,17 +130,22 @@ class Handlers:
         return {**updates, **self._show(run_id if then is None else then, None)}
 
     @spoken
+    def first(self) -> Updates:
+        """The list for a fresh page, which may open no project; which one it opens is for others to say."""
+        return self._show(None, None)
+
+    @spoken
     def look(self, run_id: str, seen: Any) -> Any:
         """What changed in the list since the last look; nothing at all where nothing did."""
         return self._show(run_id, seen) or gr.skip()
 
-    def _show(self, current: str, seen: Any) -> Updates:
+    def _show(self, current: str | None, seen: Any) -> Updates:
         projects = [dataclasses.asdict(one) for one in self._page.projects.listing()]
         # a worker that was killed leaves waiting runs, and one that reads as interrupted
         waits = any(one["state"] in WAITING for one in projects) and self._page.jobs.tend()
-        examples = [{"id": name, "name": title} for name, title in self._page.projects.examples()]
+        examples = [dataclasses.asdict(one) for one in self._page.projects.examples()]
         value = {"projects": projects, "examples": examples, "current": current}
         if value == seen:
             return {}
-        live = waits or any(one["state"] in LIVE or not one["thumb"] for one in projects)
+        live = waits or any(one["state"] in LIVE or not one["thumb"] for one in [*projects, *examples])
         return {self._rail.list: value, self._rail.seen: value, self._rail.timer: gr.Timer(active=live)}

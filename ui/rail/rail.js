@@ -3,6 +3,7 @@ const rail = find('.rf-rail'), list = find('.rf-rail-list'), undo = find('.rf-ra
 const rows = new Map(); // id → its element, for as long as the project is there
 let gone = null; // the project whose deletion was asked for last
 let renaming = null;
+let current = ''; // the open project
 
 const STATES = {queued: 'waiting', running: 'running', stopped: 'stopped', interrupted: 'interrupted', failed: 'failed', done: 'done'};
 
@@ -42,7 +43,7 @@ function fill(row, project) {
   note.querySelector('span').textContent = STATES[project.state] + ' · ' + when(project.created);
   row.querySelector('.rf-rail-open').title = project.name;
   for (const [name, verb] of [['rename', 'Rename '], ['duplicate', 'Duplicate '], ['delete', 'Delete ']])
-    row.querySelector('[data-do=' + name + ']').setAttribute('aria-label', verb + project.name);
+    row.querySelector('[data-do=' + name + ']')?.setAttribute('aria-label', verb + project.name);
 }
 
 function reach(row) { // one stop of the Tab key, as in any list; its own buttons are the next stops
@@ -52,6 +53,7 @@ function reach(row) { // one stop of the Tab key, as in any list; its own button
 
 function render() {
   const value = props.value || {projects: [], examples: [], current: ''};
+  current = value.current ?? current;
   const wanted = new Set(value.projects.map((project) => project.id));
   for (const [id, row] of rows) if (!wanted.has(id)) {
     const focused = row.contains(document.activeElement), next = row.nextElementSibling || row.previousElementSibling;
@@ -65,9 +67,9 @@ function render() {
     fill(row, project);
     if (row === place) place = place.nextSibling;
     else list.insertBefore(row, place);
-    row.querySelector('.rf-rail-open').setAttribute('aria-current', String(project.id === value.current));
+    row.querySelector('.rf-rail-open').setAttribute('aria-current', String(project.id === current));
   }
-  if (!list.querySelector('[tabindex="0"]')) reach(rows.get(value.current) || list.firstElementChild);
+  if (!list.querySelector('[tabindex="0"]')) reach(rows.get(current) || list.firstElementChild);
   find('.rf-rail-empty').hidden = value.projects.length > 0;
   const shelf = find('.rf-rail-examples');
   shelf.hidden = !value.examples.length;
@@ -75,11 +77,21 @@ function render() {
   if (shelf.dataset.text !== text) {
     shelf.dataset.text = text;
     shelf.querySelector('ul').replaceChildren(...value.examples.map((example) => {
-      const row = document.createElement('li'), button = document.createElement('button');
-      button.type = 'button'; button.dataset.do = 'example'; button.textContent = example.name;
-      row.dataset.id = example.id; row.append(button);
+      const row = make(example.id), own = document.createElement('button');
+      fill(row, example);
+      row.querySelector('.rf-rail-acts').remove();
+      row.querySelector('.rf-rail-open').tabIndex = 0;
+      row.querySelector('.rf-rail-note span').textContent = 'finished, to look at';
+      own.type = 'button'; own.dataset.do = 'own'; own.className = 'rf-rail-own'; own.textContent = 'Make it your own';
+      own.setAttribute('aria-label', 'Make ' + example.name + ' your own');
+      row.append(own);
       return row;
     }));
+  }
+  for (const row of shelf.querySelectorAll('li')) {
+    const open = row.dataset.id === current;
+    row.querySelector('.rf-rail-open').setAttribute('aria-current', String(open));
+    row.querySelector('.rf-rail-own').hidden = !open;
   }
   if (gone && !wanted.has(gone.id)) {
     undo.querySelector('span').textContent = 'Deleted “' + gone.name + '”.';

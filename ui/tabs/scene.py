@@ -40,7 +40,7 @@ def inputs_of(tab: SceneTab, given: Mapping[Component, Any]) -> tuple[Inputs, bo
     return scenes.inputs(scenes.read(given[tab.workbench]))
 
 
-def opening(folder: Path) -> dict[str, Any]:
+def opening(folder: Path, name: str = "") -> dict[str, Any]:
     """The value that makes the workbench show a scene folder, of a run for instance; a handler returns it.
 
     The scene that was there before comes back with Ctrl+Z.
@@ -48,4 +48,13 @@ def opening(folder: Path) -> dict[str, Any]:
     Raises:
         SceneError: it is no scene.
     """
-    return {"open": service.opened(folder)}
+    return {"open": service.opened(folder, name)}
+
+
+def offering(folder: Path, name: str, run_id: str) -> dict[str, Any]:
+    """As `opening`, for a fresh page, which sends it on as an event: what the tab itself remembers may stay.
+
+    Raises:
+        SceneError: it is no scene.
+    """
+    return {"offer": service.opened(folder, name), "project": run_id}

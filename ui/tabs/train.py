@@ -1,6 +1,6 @@
-"""Tab 2: base, preset and settings with what they cost here; how training goes."""
+"""Tab 2: base, preset, how the hole is filled, and settings with what they cost here; how training goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill import config
-from realfill.config import PRESETS, Config, PresetName
+from realfill.config import PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 from ui import costs, forms, plot
 from ui.forms import Form
@@ -19,6 +19,22 @@ BASES = {"mini": "mini", "sd2": "sd2, needs a GPU"}
 PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
 PREVIEW = 25
+WAYS: Mapping[str, GuideConfig] = {
+    "guided": PRESETS["mini"].guide,
+    "paper": GuideConfig(),
+    "draft": GuideConfig(only=True),
+}
+"""Ways to fill the hole, each with the settings that it stands for."""
+WAY_WORDS = [
+    # the first line is the name, the second what it costs and gives
+    (
+        "Guided by the references' geometry\nTraining and some seconds. Seeds that keep what the references show.",
+        "guided",
+    ),
+    ("Paper\nTraining. Seeds from what was learnt of the photos alone, to the letter of the paper.", "paper"),
+    ("Draft only\nSeconds, no training, no model. One picture; what no reference shows is smeared.", "draft"),
+]
+_TRAINING = ("train.steps", "train.batch", "sample.seeds", "sample.steps")  # what the draft alone does not need
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,7 @@ class TrainTab:
 
     base: gr.Dropdown
     preset: gr.Dropdown
+    way: gr.Radio
     previews: gr.Dropdown
     form: Form
     cost: gr.HTML
@@ -40,7 +57,7 @@ class TrainTab:
     @property
     def inputs(self) -> list[Component]:
         """What `config_of` reads."""
-        return [self.base, self.preset, self.previews, *self.form.inputs]
+        return [self.base, self.preset, self.way, self.previews, *self.form.inputs]
 
 
 def build(start_base: str, runs_dir: Path) -> TrainTab:
@@ -54,6 +71,9 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
                     _bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base"
                 )
                 preset_box = gr.Dropdown(PRESET_NAMES, value=preset, label="Preset", filterable=False, elem_id="preset")
+            way = gr.Radio(
+                WAY_WORDS, value=way_of(PRESETS[preset].guide), label="How the hole is filled", elem_id="way"
+            )
             cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
             form.build(forms.MAIN)
             previews = gr.Dropdown(
@@ -77,7 +97,7 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
                 )
                 go_further = gr.Button("Continue training", size="sm", interactive=False, elem_id="go-further")
     shown = (curve, facts, strip, notices)
-    tab = TrainTab(base_box, preset_box, previews, form, cost, *shown, more_steps, go_further)
+    tab = TrainTab(base_box, preset_box, way, previews, form, cost, *shown, more_steps, go_further)
     _wire(tab, runs_dir)
     return tab
 
@@ -92,15 +112,44 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
             return str(error).strip("'")
 
     tab.base.input(config.default_preset, tab.base, tab.preset, **quiet)
-    tab.preset.change(lambda name: tab.form.values(PRESETS[name]), tab.preset, tab.form.inputs, **quiet)
+    tab.preset.change(
+        lambda name: [*tab.form.values(PRESETS[name]), way_of(PRESETS[name].guide)],
+        tab.preset,
+        [*tab.form.inputs, tab.way],
+        **quiet,
+    )
+    _agree(tab, quiet)
     gr.on(
-        [tab.base.change, *(field.change for field in tab.form.inputs[: len(forms.MAIN)])],
+        [tab.base.change, *(field.change for field in tab.form.parts([*forms.MAIN, "guide.only"]))],
         price,
         {*tab.inputs},
         tab.cost,
         trigger_mode="always_last",
         **quiet,
     )
+
+
+def way_of(guide: GuideConfig) -> str:
+    """The way of filling that settings amount to, whatever their details."""
+    return "draft" if guide.only else "guided" if guide.draft else "paper"
+
+
+def _agree(tab: TrainTab, quiet: Mapping[str, Any]) -> None:
+    """Lets the choice and the settings under "All settings" follow each other."""
+    only, draft = tab.form.parts(["guide.only", "guide.draft"])
+    names = [f"guide.{name}" for name in GuideConfig.model_fields]
+    needless = [*tab.form.parts(_TRAINING), tab.previews]
+
+    def chosen(way: str) -> list[Any]:
+        return [forms.to_text(value) for value in WAYS[way].model_dump().values()]
+
+    def followed(only: bool, draft: bool) -> Sequence[Any]:
+        return draft, only, way_of(GuideConfig(only=only, draft=draft))
+
+    tab.way.input(chosen, tab.way, tab.form.parts(names), **quiet)
+    only.input(lambda on, draft: followed(on, on or draft), [only, draft], [draft, only, tab.way], **quiet)
+    draft.input(lambda on, only: followed(on and only, on), [draft, only], [draft, only, tab.way], **quiet)
+    tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **quiet)
 
 
 def cost_of(start_base: str, runs_dir: Path) -> str:
@@ -123,5 +172,6 @@ def config_of(tab: TrainTab, given: Mapping[Component, Any], *, variants: bool) 
         gr.Error: one of them does not fit; the sentence names it.
     """
     preset: PresetName = given[tab.preset]
-    apart = {"base": given[tab.base], "variants": variants, "train.preview_every": given[tab.previews] or 0}
+    every = 0 if given[tab.way] == "draft" else given[tab.previews] or 0
+    apart = {"base": given[tab.base], "variants": variants, "train.preview_every": every}
     return config.make(preset, {**tab.form.changes(given), **apart})

@@ -48,7 +48,7 @@ async function takeMask(files) {
 
 async function openZip(file) {
   say("Opening " + file.name + "…");
-  openScene(await bring(file, (path) => ask("open_zip", { path })), true);
+  openScene(await bring(file, (path) => ask("open_zip", { path })), "open");
 }
 
 // Of a folder only what a scene is made of is sent.
@@ -63,13 +63,13 @@ async function openFolder(listed) {
     if (answer.error) return say(answer.error, "bad");
     sent.push(answer);
   }
-  openScene(await trying(ask("open_files", { files: sent })), true);
+  openScene(await trying(ask("open_files", { files: sent })), "open");
 }
 
 async function openExample(name) {
   part("gallery").close();
   say("Opening the example…");
-  openScene(await trying(ask("open_example", { name })), true);
+  openScene(await trying(ask("open_example", { name })), "open");
 }
 
 async function trying(question) {
@@ -80,8 +80,9 @@ async function trying(question) {
   }
 }
 
-// Shows a scene that the server describes; one step of the history.
-async function openScene(answer, fresh) {
+// Shows a scene that the server describes; one step of the history. `how`: "open" for who asked for it, "recall" for
+// what this tab had before a reload, "offer" for the scene of the project that the page opened by itself.
+async function openScene(answer, how) {
   if (answer.error) return say(answer.error, "bad");
   const references = answer.references.map((photo) => ({ ...photo, key: ++photoKeys, thumb: urlOf(photo.thumb), waiting: false }));
   let target = null;
@@ -97,15 +98,17 @@ async function openScene(answer, fresh) {
       await showPicture(target, urlOf(plain.picture));
     }
   }
-  const scene = { references, target, strokes: answer.strokes, extend: answer.extend, mask: answer.mask, variants: answer.variants };
+  const scene = { references, target, strokes: answer.strokes, extend: answer.extend, mask: answer.mask, variants: answer.variants, name: answer.name ?? "" };
   const had = state.references.length || state.target;
-  if (!fresh && (state !== EMPTY || arriving)) return; // something was dropped while the old scene was on its way
+  if (how === "recall" && (state !== EMPTY || arriving)) return; // something was dropped while it was on its way
+  if (how === "offer" && (state !== afterRecall || arriving)) return;
   latest = 0; // a target that is still on its way comes too late
   arriving = null;
   if (had) commit(scene); else apply(scene);
   const notices = answer.notices ?? [];
   if (notices.length) say(notices.join(" "));
-  else if (fresh) say(had ? "Opened. Ctrl+Z brings your scene back." : "Opened.");
+  else if (had && how !== "recall") say("Opened. Ctrl+Z brings your scene back.");
+  else if (how === "open") say("Opened.");
 }
 
 async function saveMask() {

@@ -104,7 +104,7 @@ async function settle(target, answer) {
 function place(target) {
   if (latest !== target.key) return; // another one was dropped meanwhile
   arriving = null;
-  commit({ target, strokes: null, extend: [0, 0, 0, 0], mask: null });
+  commit({ target, strokes: null, extend: [0, 0, 0, 0], mask: null, name: "" });
 }
 
 // Decodes a picture into what the canvas draws; the full picture follows for looking close.
@@ -163,6 +163,7 @@ function shareIn(strokes) {
 let shownThumbs = "";
 
 function showReferences() {
+  if (carried) return; // all is shown again when it is put down
   const seen = state.references.map((photo) => [photo.key, photo.thumb, photo.waiting, shareOfPhoto(photo)]);
   const now = JSON.stringify(seen);
   if (now === shownThumbs && thumbs.childElementCount) return; // strokes change nothing here
@@ -170,10 +171,13 @@ function showReferences() {
   part("count").textContent = state.references.length + " of " + MOST_REFERENCES;
   const wanted = state.references.map((photo) => thumbOf(photo));
   if (state.references.length < MOST_REFERENCES) wanted.push(addTile());
+  const focused = thumbs.contains(document.activeElement) && document.activeElement;
+  const at = focused ? [...thumbs.children].findIndex((item) => item.contains(focused)) : -1;
   thumbs.replaceChildren(...wanted);
+  if (focused) thumbs.children[at]?.querySelector("." + (focused.className || "none"))?.focus();
   const weak = state.references.flatMap((photo, at) => (shareOfPhoto(photo)?.little ? [at + 1] : []));
   part("overlap").textContent = !weak.length ? "" :
-    (weak.length === 1 ? "Reference " + weak[0] + " shares little" : "References " + weak.join(", ") + " share little") +
+    (weak.length === 1 ? "Reference " + weak[0] + " shares little" : "References " + weak.slice(0, -1).join(", ") + " and " + weak[weak.length - 1] + " share little") +
     " with the target. That can be right; photos of the same things from a similar side help most.";
 }
 
@@ -182,17 +186,26 @@ function thumbOf(photo) {
   item.className = "thumb";
   item.dataset.waiting = photo.waiting ? "yes" : "no";
   item.title = photo.name;
-  const image = document.createElement("img");
+  const image = document.createElement("img"), carry = document.createElement("button"), count = document.createElement("span");
   image.alt = "Reference " + number + ": " + photo.name;
   image.src = photo.thumb;
   image.draggable = false;
+  carry.type = "button";
+  carry.className = "carry";
+  carry.setAttribute("aria-describedby", "wb-carry");
+  carry.append(image, count);
+  carry.addEventListener("pointerdown", (event) => carryDown(event, photo, item));
+  carry.addEventListener("keydown", (event) => carryKey(event, photo));
+  count.className = "number";
+  count.textContent = number;
+  count.setAttribute("aria-hidden", "true");
   const remove = document.createElement("button");
   remove.type = "button";
   remove.className = "remove";
   remove.setAttribute("aria-label", "Remove reference " + number + ", " + photo.name);
   remove.innerHTML = element.querySelector("[data-do=hush]").innerHTML;
   remove.addEventListener("click", () => removeReference(photo));
-  item.append(image, remove);
+  item.append(carry, remove);
   const share = shareOfPhoto(photo);
   if (share && "shared" in share) {
     const badge = document.createElement("span");
@@ -200,9 +213,62 @@ function thumbOf(photo) {
     badge.dataset.little = share.little ? "yes" : "no";
     badge.textContent = share.shared + (share.shared === 1 ? " match" : " matches");
     badge.title = "Points of the target that this reference shows as well";
-    item.append(badge);
+    carry.append(badge);
   }
   return item;
+}
+
+// ── their order: dragged, or by keys ──
+
+let carried = null; // {photo, item, x, y, moved, over} while a thumbnail is dragged
+
+function moveReference(photo, to) {
+  const from = state.references.indexOf(photo), others = state.references.filter((other) => other !== photo);
+  const place = Math.min(Math.max(to, 0), others.length);
+  if (from < 0 || place === from) return;
+  commit({ references: [...others.slice(0, place), photo, ...others.slice(place)] });
+  part("order").textContent = photo.name + " is reference " + (place + 1) + " of " + state.references.length + " now.";
+}
+
+function carryKey(event, photo) {
+  const at = state.references.indexOf(photo);
+  const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: MOST_REFERENCES }[event.key];
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Delete") return removeReference(photo);
+  if (to === undefined) return;
+  event.preventDefault();
+  moveReference(photo, to);
+  thumbs.children[state.references.indexOf(photo)]?.querySelector(".carry").focus();
+}
+
+function carryDown(event, photo, item) {
+  if (event.button !== 0 || state.references.length < 2) return;
+  carried = { photo, item, x: event.clientX, y: event.clientY, moved: false, over: null };
+  event.currentTarget.setPointerCapture(event.pointerId);
+}
+
+function carryMove(event) {
+  if (!carried) return;
+  const across = event.clientX - carried.x, down = event.clientY - carried.y;
+  if (!carried.moved && Math.hypot(across, down) < 6) return;
+  carried.moved = true;
+  carried.item.dataset.carried = "yes";
+  carried.item.style.transform = "translate(" + across + "px," + down + "px)";
+  const under = document.elementsFromPoint(event.clientX, event.clientY).map((node) => node.closest(".thumb"));
+  const over = under.find((item) => item && item !== carried.item && thumbs.contains(item)) ?? null;
+  carried.over?.removeAttribute("data-over");
+  carried.over = over;
+  if (over) over.dataset.over = [...thumbs.children].indexOf(over) < [...thumbs.children].indexOf(carried.item) ? "before" : "after";
+}
+
+function carryUp(event) {
+  if (!carried) return;
+  const { photo, over, moved } = carried;
+  const to = over && event.type === "pointerup" ? [...thumbs.children].indexOf(over) : -1;
+  carried = null;
+  if (moved) shownThumbs = "";
+  if (to >= 0) moveReference(photo, to);
+  showReferences();
 }
 
 function addTile() {

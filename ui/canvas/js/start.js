@@ -5,6 +5,7 @@ const ACTIONS = {
   "zoom-in": () => zoom(1.25, view.width / 2, view.height / 2),
   "zoom-out": () => zoom(0.8, view.width / 2, view.height / 2),
   "zoom-one": () => zoom(1 / view.scale / view.dots, view.width / 2, view.height / 2),
+  "draft": toggleDraft, "save-draft": saveDraft,
   "load-mask": () => pick("mask"), "save-mask": saveMask, "save-scene": saveScene,
   "choose-target": () => pick("target"), "open-zip": () => pick("zip"), "open-folder": () => pick("folder"),
   "extend-none": () => setExtend([0, 0, 0, 0]),
@@ -34,6 +35,7 @@ function connect() {
   part("size").addEventListener("input", (event) => { if (state.target) setSize(sizeOf(Number(event.target.value))); });
   for (const radio of element.querySelectorAll("[name=wb-fill]"))
     radio.addEventListener("change", () => commit({ variants: radio.value === "variants" && radio.checked }));
+  trust.addEventListener("change", draw);
   for (const handle of handles) {
     handle.addEventListener("pointerdown", handleDown);
     handle.addEventListener("pointermove", handleMove);
@@ -50,7 +52,10 @@ function connect() {
   listen(window, "dragleave", (event) => { if (!event.relatedTarget) showDropping(null); });
   listen(window, "resize", fill);
   listen(window, "blur", () => { spaceDown = false; delete stage.dataset.space; });
-  listen(window, "pagehide", save);
+  listen(window, "pagehide", () => { save(); rememberProject(); });
+  listen(window, "pointermove", carryMove);
+  listen(window, "pointerup", carryUp);
+  listen(window, "pointercancel", carryUp);
 }
 
 function connectStage() {
@@ -94,7 +99,9 @@ choose("brush");
 showAll();
 showExtend();
 fill();
-watch("value", () => { if (props.value?.open) openScene(props.value.open, true).finally(publish); });
-recall().catch(() => say("Your scene could not be brought back; the server did not answer.", "bad"))
-  .finally(() => { root.dataset.ready = "yes"; });
+let afterRecall = state; // the scene as it was before anybody touched it
+const recalled = recall().catch(() => say("Your scene could not be brought back; the server did not answer.", "bad"))
+  .finally(() => { afterRecall = state; root.dataset.ready = "yes"; });
+watch("value", () => { if (props.value?.open) opened(props.value); });
+listen(window, "realfill-offer", (event) => offered(event.detail));
 showExamples().catch(() => null);

@@ -5,14 +5,17 @@ const MOST_STEPS = 100; // of the history
 const MOST_PIXELS = 50e6; // of an extended photo; realfill.formats.MEGAPIXELS
 const MARK = "rgb(255,45,85)";
 const MARK_PIXEL = 0xff552dff; // the same as little-endian ABGR
-const DRAFT_KEY = "realfill-scene";
+const DRAFT_KEY = "realfill-scene", PROJECT_KEY = "realfill-project";
 const part = (name) => element.querySelector("[data-part=" + name + "]");
 const root = part("root");
 
-const EMPTY = { references: [], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null, variants: false };
+const EMPTY = { references: [], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null, variants: false, name: "" };
 let state = EMPTY;
 const undone = [], done = [];
 let draft = null, saving = false, unsaved = false, saveTimer = 0;
+// The project that the page's address names; as the page was opened, and when this tab's scene was last kept.
+const projectNow = () => { const names = new URLSearchParams(location.search); return names.get("project") ?? names.get("run"); };
+const projectAsked = projectNow(), projectKept = sessionStorage.getItem(PROJECT_KEY);
 
 // Makes `change` part of the scene, as one step that can be undone.
 function commit(change) {
@@ -35,7 +38,7 @@ function step(from, to) {
 function apply(next) {
   const before = state;
   state = next;
-  if (state.target !== before.target) showTarget();
+  if (state.target !== before.target) { endDraft(); showTarget(); }
   else if (state.strokes !== before.strokes) showStrokes();
   if (state.extend !== before.extend) showExtend();
   if (state.variants !== before.variants) drawMarks();
@@ -55,6 +58,7 @@ function wire() {
     extend: state.extend,
     mask: state.mask,
     variants: state.variants,
+    name: state.name,
     pending: waiting,
   };
 }
@@ -66,6 +70,7 @@ function publish() {
   clearTimeout(saveTimer);
   saveTimer = setTimeout(save, 300);
   lookOverlap();
+  wantDraft();
 }
 
 // Keeps the scene on the server, so that a reload brings it back. A tab has a draft of its own.
@@ -78,6 +83,7 @@ async function save() {
     if (answer.draft) {
       draft = answer.draft;
       sessionStorage.setItem(DRAFT_KEY, draft);
+      rememberProject();
     }
     if (answer.error) say(answer.error, "bad");
   } catch {
@@ -88,11 +94,31 @@ async function save() {
   if (unsaved) { if (draft) save(); } else root.dataset.saved = "yes";
 }
 
+function rememberProject() {
+  if (draft) sessionStorage.setItem(PROJECT_KEY, projectNow() ?? "");
+}
+
 async function recall() {
   const known = sessionStorage.getItem(DRAFT_KEY);
   if (!known) return;
   const answer = await ask("recall_scene", { draft: known });
-  if (answer.error || answer.references) openScene(answer, false);
+  if (answer.error || answer.references) await openScene(answer, "recall");
+}
+
+// A fresh page opened a project: its scene is shown, unless this tab has one of that project, or one that is begun.
+async function offered({ offer }) {
+  await recalled;
+  const mine = state.references.length || state.target;
+  const stays = arriving || state !== afterRecall || (mine && (projectAsked === null || projectAsked === projectKept));
+  if (!stays) await openScene(offer, "offer");
+  root.dataset.offer = stays ? "left" : "taken";
+}
+
+async function opened({ open }) {
+  props.value = { ...wire(), pending: 1 }; // Start waits
+  await openScene(open, "open");
+  root.dataset.opened = Number(root.dataset.opened ?? 0) + 1;
+  publish();
 }
 
 function ask(question, about) {

@@ -41,6 +41,7 @@ function begin(at, erase, name) {
     return;
   }
   job = { tool: name, erase, path: [at], changed: false };
+  if (draftOn) draw(); // the marks come back
   if (name === "brush") line(at, at); else sketch();
 }
 
@@ -54,6 +55,7 @@ function end() {
   const finished = job;
   job = null;
   sketch();
+  if (draftOn) draw();
   if (!finished) return;
   if (finished.tool !== "brush") fillArea(finished);
   lastPoint = finished.path[finished.path.length - 1];
@@ -65,6 +67,7 @@ function cancelTool() {
   const painted = job.changed;
   job = null;
   sketch();
+  if (draftOn) draw();
   if (painted) showStrokes();
 }
 
@@ -239,7 +242,7 @@ function isText(node) {
 
 const KEYS = {
   b: () => choose("brush"), e: () => choose("eraser"), r: () => choose("rectangle"), l: () => choose("lasso"),
-  "[": smaller, "]": larger, f: fit, i: invert, "?": () => part("help").showModal(),
+  "[": smaller, "]": larger, f: fit, i: invert, d: toggleDraft, c: toggleTrust, "?": () => part("help").showModal(),
   "+": () => zoom(1.25, view.width / 2, view.height / 2), "=": () => zoom(1.25, view.width / 2, view.height / 2),
   "-": () => zoom(0.8, view.width / 2, view.height / 2), escape: () => { cancelTool(); hush(); },
 };

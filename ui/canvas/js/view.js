@@ -117,6 +117,7 @@ function drawPhoto() {
   const close = view.scale * view.dots > (1.05 * target.small.width) / target.width;
   photoLayer.imageSmoothingEnabled = view.scale < 6;
   photoLayer.drawImage((close && target.full) || target.small, 0, 0, target.width, target.height);
+  if (draftShown()) drawDraft();
 }
 
 // All of the marks, or only what lies in a box {left, top, right, bottom} of photo coordinates.
@@ -133,7 +134,7 @@ function drawMarks(box) {
     marksLayer.clip();
   }
   marksLayer.clearRect(0, 0, marksCanvas.width, marksCanvas.height);
-  if (state.target) fillMarks();
+  if (state.target && !draftShown()) fillMarks();
   marksLayer.restore();
 }
 

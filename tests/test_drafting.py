@@ -1,0 +1,62 @@
+"""The page's draft process, run as the page runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from realfill import draft, drafting, drafts, images, masks, matching
+from realfill import scene as scenes
+from realfill.config import SelectConfig
+from tests.geometry.worlds import box, painted, seen, shift, tilted
+
+ROOT = Path(__file__).resolve().parents[1]
+HOLE = box(90, 200, 140, 270)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene folder: a plane, photographed again from the side."""
+    place, world = tmp_path_factory.mktemp("drafted") / "scene", painted(1)
+    for name, photo in {
+        "ref/0.png": seen(world, tilted(95, 50)),
+        "target/target.png": seen(world, shift(80, 60)),
+    }.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(place / name)
+    Image.fromarray(HOLE).save(place / "target" / "mask.png")
+    return place
+
+
+def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom realfill import drafting\n"
+        "assert drafting.main(sys.argv[1:]) == 0\n"
+        "print(sorted({'torch', 'diffusers', 'gradio'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "a-draft.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    words = json.loads((tmp_path / "words.json").read_text())
+    scene = scenes.load(folder)
+    made = draft.make(scene, matching.load(SelectConfig(matcher="sift")))
+    assert words["vouched"] == drafts.covered(made, scene.hole) > 0.5
+    assert (words["references"], words["reason"]) == ([0], "")
+    whole = images.read_photo(tmp_path / "a-draft.png")
+    assert np.array_equal(whole[~HOLE], scene.target[~HOLE])
+    with Image.open(tmp_path / words["shown"]) as picture, Image.open(tmp_path / words["confidence"]) as overlay:
+        shown = np.asarray(picture)
+        assert shown.shape == (*HOLE.shape, 4) and overlay.size == HOLE.shape[::-1]
+    assert shown[HOLE, 3].min() == 255
+    assert shown[masks.distance_from_hole(HOLE) > 4, 3].max() == 0
+    assert np.abs(shown[HOLE, :3].astype(int) - whole[HOLE]).mean() < 6  # the same picture, but for its lossy file
+
+
+def test_a_scene_that_cannot_be_used_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    assert drafting.main([str(tmp_path / "nothing"), str(tmp_path / "out.png")]) == 2
+    assert json.loads((tmp_path / "words.json").read_text())["error"].endswith(".")
+    assert not (tmp_path / "out.png").exists()

@@ -1,0 +1,176 @@
+"""Instant drafts: a line of real processes. Where only the line matters, the process does something plainer."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from realfill import scene
+from realfill.errors import SceneError
+from tests.ui.test_canvas_service import brought
+from ui import uploads
+from ui.canvas import drafting as module
+from ui.canvas.drafting import Answer, Drafting
+from ui.canvas.given import Given
+
+SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
+QUICK = [
+    sys.executable,
+    "-c",
+    "import json, pathlib, sys; out = pathlib.Path(sys.argv[2]); out.touch(); out.with_name('words.json').write_text("
+    "json.dumps({'shown': 's', 'confidence': 'c', 'vouched': 1, 'references': [0], 'reason': ''}))",
+]
+BROKEN = [sys.executable, "-c", "raise SystemExit('no such luck')"]
+
+
+@pytest.fixture
+def given(folder: Path, toy_scene: Path) -> Given:
+    references = tuple(Path(brought(path)) for path in sorted((toy_scene / "ref").iterdir()))
+    target = Path(brought(toy_scene / "target" / "target.png"))
+    return Given(references, target, strokes=scene.load(toy_scene).hole, name="A toy, photographed")
+
+
+@pytest.fixture
+def slow() -> Iterator[Drafting]:
+    """A line whose drafts take ten minutes."""
+    line = Drafting(SLOW)
+    yield line
+    for work in list(line._works):
+        line.drop(work)
+
+
+def until(look: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
+    limit = time.monotonic() + 120
+    while not wanted(answer := look()):
+        assert time.monotonic() < limit, answer
+        time.sleep(0.05)
+    return answer
+
+
+def child(line: Drafting, token: str) -> psutil.Process:
+    process = line._works[token].process
+    assert process is not None
+    return psutil.Process(process.pid)
+
+
+def test_a_draft_is_made_and_remembered(given: Given) -> None:
+    line = Drafting()
+    token = line.begin(given, "tab")["draft"]
+    answer = until(lambda: line.look(token), lambda answer: bool(answer.get("over")))
+    assert answer["sentence"].endswith(".")
+    assert answer["held_back"] == (answer["vouched"] == 0)
+    assert Path(answer["whole"]).name == "A toy- photographed-draft.png"
+    for name in ("picture", "overlay", "whole"):
+        assert Path(answer[name]).is_file() and Path(answer[name]).is_relative_to(uploads.folder())
+    assert not (Path(answer["whole"]).parent / "scene").exists()  # photos are not kept twice
+    line.drop(token)
+    again = line.begin(given, "another tab")["draft"]
+    assert line.look(again) == answer  # nothing is made twice
+    other = replace(given, references=given.references[::-1])
+    third = line.begin(other, "tab")["draft"]
+    assert line.look(third)["state"] != "shown"
+    line.drop(third)
+
+
+def test_only_the_latest_are_kept(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 1)
+    line = Drafting(QUICK)
+    answers = []
+    for name in ("one", "two"):
+        token = line.begin(replace(given, name=name), "tab")["draft"]
+        answers.append(until(partial(line.look, token), lambda answer: bool(answer.get("over"))))
+    assert [Path(answer["whole"]).is_file() for answer in answers] == [False, True]
+
+
+def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Given) -> None:
+    first, second = slow.begin(given, "a")["draft"], slow.begin(given, "b")["draft"]
+    assert slow.look(first) == {"state": "working"}
+    assert slow.look(second) == {"state": "waiting", "before": 1}
+    process = child(slow, first)
+    slow.drop(first)
+    assert not process.is_running()
+    assert slow.look(second) == {"state": "working"}
+    with pytest.raises(SceneError, match="not there any more"):
+        slow.look(first)
+
+
+def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafting, given: Given) -> None:
+    process = child(slow, slow.begin(given, "tab")["draft"])
+    place = slow.begin(replace(given, references=given.references[:1]), "tab")["draft"]
+    assert not process.is_running()
+    assert slow.look(place) == {"state": "working"}
+    assert len(list((uploads.folder() / "drafted").iterdir())) == 1
+
+
+def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Given) -> None:
+    first = slow.begin(given, "a")["draft"]
+    process = child(slow, first)
+    slow._works[first].asked -= module.FORGOTTEN
+    second = slow.begin(given, "b")["draft"]
+    assert not process.is_running()
+    assert slow._works[second].process is not None
+
+
+def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = slow.begin(given, "a")["draft"]
+    process = child(slow, token)
+    monkeypatch.setattr(module, "LONGEST", 0.0)
+    slow.begin(replace(given, references=given.references[:1]), "b")
+    assert not process.is_running()
+
+
+def test_a_process_that_dies_is_a_sentence(given: Given) -> None:
+    line = Drafting(BROKEN)
+    token = line.begin(given, "tab")["draft"]
+    with pytest.raises(SceneError, match="could not be made"):
+        until(lambda: line.look(token), lambda _: False)
+    assert not line._made
+
+
+def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: Given) -> None:
+    for lacking, sentence in (
+        (replace(given, references=()), "no reference yet"),
+        (replace(given, target=None), "no target yet"),
+        (replace(given, strokes=None), "Nothing is marked"),
+        (replace(given, variants=True), "known pixels"),
+    ):
+        with pytest.raises(SceneError, match=sentence):
+            slow.begin(lacking, "tab")
+    assert not slow._works
+
+
+def test_one_visitor_of_a_space_gets_two_drafts_at_once(
+    slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "somebody/realfill")
+    slow.begin(given, "a")
+    slow.begin(given, "b")
+    slow.begin(given, "b")  # in place of the one before
+    with pytest.raises(SceneError, match="2 drafts in work"):
+        slow.begin(given, "c")
+
+
+def test_the_line_has_an_end(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LIVE", 2)
+    for tab in "ab":
+        slow.begin(given, tab)
+    with pytest.raises(SceneError, match="Many drafts"):
+        slow.begin(given, "c")
+
+
+@pytest.mark.parametrize(
+    ("vouched", "references", "said"),
+    [
+        (1.0, [3, 1, 2], "References 3, 1 and 2 vouch for all of it."),
+        (0.934, [2], "Reference 2 vouches for 93 % of it; the rest is a guess."),
+        (0.5, [1, 2], "References 1 and 2 vouch for 50 % of it; the rest is a guess."),
+    ],
+)
+def test_the_sentence_counts_as_people_do(vouched: float, references: list[int], said: str) -> None:
+    assert module.sentence("", vouched, references) == said
+    assert module.sentence("It held back.", vouched, references) == "It held back."

@@ -1,0 +1,131 @@
+"""A project brings its scene with it: by address, in a fresh tab, after a reload. The real page in a real Chromium."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from realfill import config, runs, scene
+from realfill.events import StageStarted, TrainStep
+from realfill.runs import Run
+from tests.tiny import world
+from tests.ui import canvas
+from tests.ui.conftest import Server
+
+WAIT = 60_000  # milliseconds, for a busy machine
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (on Debian: apt install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1440, "height": 900})
+    opened.set_default_timeout(60_000)
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
+    yield opened
+    opened.close()
+    assert not broken, broken
+
+
+def project(server: Server, folder: Path, name: str, count: int) -> Run:
+    """A stopped project with `count` references; its target is 160 x 120 with a hole of its own."""
+    picture, hole = world(200, 260), np.zeros((120, 160), np.uint8)
+    hole[40:80, 20 + 10 * count : 90] = 255
+    for part in ("ref", "target"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        Image.fromarray(picture[8 * index :][:120, 12 * index :][:, :160]).save(folder / "ref" / f"{index}.png")
+    Image.fromarray(picture[30:150, 40:200]).save(folder / "target" / "target.png")
+    Image.fromarray(hole).save(folder / "target" / "mask.png")
+    run = Run.create(runs.new_folder(server.runs_dir), config.make("mini", {}), folder)
+    run.label(name=name)
+    return run
+
+
+def test_a_project_brings_its_scene_and_what_was_begun_stays(page: Page, server: Server, tmp_path: Path) -> None:
+    first = project(server, tmp_path / "one", "Kitchen", 2)
+    second = project(server, tmp_path / "two", "Garden", 3)
+    thumbs, address = page.locator(".thumb"), f"{server.url}?project="
+    page.goto(address + first.folder.name)
+    expect(thumbs).to_have_count(2, timeout=WAIT)
+    expect(page.locator("[data-part=marked]")).to_contain_text("% marked")
+    expect(page.locator("#status")).to_contain_text("stopped", timeout=WAIT)
+    canvas.settled(page)
+    page.reload()
+    expect(thumbs).to_have_count(2, timeout=WAIT)
+    canvas.settled(page)
+    canvas.paint(page, (100, 90, 150, 115))  # another mask than the project's
+    changed = page.locator("[data-part=marked]").inner_text()
+    canvas.settled(page)
+    page.reload()
+    expect(page.locator("[data-part=marked]")).to_have_text(changed, timeout=WAIT)
+    canvas.settled(page)
+    expect(page.locator(".wb")).to_have_attribute("data-offer", "left", timeout=WAIT)
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_disabled()
+    expect(page.locator("[data-part=marked]")).to_have_text(changed, timeout=WAIT)
+    page.goto(address + second.folder.name)
+    expect(thumbs).to_have_count(3, timeout=WAIT)
+    page.keyboard.press("Control+z")  # what was begun is one step away
+    expect(thumbs).to_have_count(2, timeout=WAIT)
+    expect(page.locator("[data-part=marked]")).to_have_text(changed, timeout=WAIT)
+    canvas.settled(page)
+    page.locator(f"#rail [data-id='{second.folder.name}'] [data-do=open]").click(position={"x": 12, "y": 12})
+    expect(thumbs).to_have_count(3, timeout=WAIT)
+    canvas.settled(page)
+
+
+def test_a_fresh_tab_reopens_the_last_project_and_a_new_one_can_begin_from_it(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    last = project(server, tmp_path / "last", "Courtyard", 1)
+    page.goto(server.url)
+    expect(page.locator(".thumb")).to_have_count(1, timeout=WAIT)
+    canvas.settled(page)
+    assert last.folder.name in page.url
+    canvas.paint(page, (100, 90, 150, 115))
+    canvas.settled(page)
+    page.locator("#start").click()
+    page.wait_for_function("name => !location.href.includes(name)", arg=last.folder.name)
+    made = Run.open(server.runs_dir / page.url.partition("project=")[2])
+    made.request_stop()
+    assert made.name == "Courtyard"
+    before, after = scene.load(last.scene_folder).hole, scene.load(made.scene_folder).hole
+    assert after.sum() > before.sum() and after[before].all()
+    page.get_by_role("tab", name="1 Scene").click()
+    page.get_by_role("button", name="New project").click()
+    expect(page.locator(".invite")).to_be_visible(timeout=WAIT)
+    canvas.settled(page)
+
+
+def test_what_happens_to_a_project_reaches_the_open_page(page: Page, server: Server, tmp_path: Path) -> None:
+    run = project(server, tmp_path / "live", "Workshop", 1)
+    with run.lock():  # as the process that works on it
+        run.enter("running")
+        page.goto(f"{server.url}?project={run.folder.name}")
+        status = page.locator("#status")
+        expect(status).to_contain_text("running", timeout=WAIT)
+        run.append(StageStarted("train", 10))
+        for step in (1, 2):
+            run.append(TrainStep(step, 10, 0.5, 1e-3, 1e-4, 2.0))
+            expect(status).to_contain_text(f"step {step} of 10", timeout=WAIT)
+        run.enter("stopped")
+        expect(status).to_contain_text("stopped", timeout=WAIT)
+        expect(page.locator("#resume")).to_be_enabled(timeout=WAIT)

@@ -1,0 +1,160 @@
+"""The finished example projects of the page: `python -m tools.projects desk workshop`.
+
+Each is a real run of the preset `mini` on one of the example scenes, its photos at most 640 pixels, of which only
+what the page shows is kept: photos, settings, events, pictures, counts, matches and the draft. No adapter and no
+checkpoints, so a copy of it that is to make other seeds learns the scene first.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFilter
+
+from realfill import config, drafts, examples, files, scene
+from realfill.examples import Example
+from realfill.runs import Run
+from ui import speak
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "assets" / "projects"
+LONGEST = 640  # pixels of a photo
+RING = 9  # pixels, odd: so far a shrunk JPEG carries the hole's paint into what is known, half of it on each side
+POINTS = 200  # of a seed and a reference that are kept
+MARGIN = 24  # pixels of the draft that are kept around the hole
+MOST_BYTES = 1_200_000
+SENTENCE = "A finished example: browse its seeds, see why they rank where they do, compare and export."
+
+
+def small_scene(example: Example, folder: Path) -> Path:
+    """A copy of an example scene without its truth, photos shrunk and stored as JPEG where they are too large."""
+    for path in [*scene.pictures(example.folder / "ref"), *scene.pictures(example.folder / "target")]:
+        if path.stem == "gt":
+            continue
+        place = folder / path.relative_to(example.folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            if path.suffix == ".jpg" and max(image.size) <= LONGEST:
+                shutil.copyfile(path, place)
+                continue
+            share = min(1.0, LONGEST / max(image.size))
+            size = (round(image.width * share), round(image.height * share))
+            if path.stem == "mask":
+                large = image.convert("L").resize(size, Image.Resampling.BOX).point(lambda level: 255 * (level > 0))
+                large.filter(ImageFilter.MaxFilter(RING)).save(place, optimize=True)
+            else:
+                image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(
+                    place.with_suffix(".jpg"), quality=90, subsampling=0
+                )
+    return folder
+
+
+def complete(source: Path, run: Path, seeds: str) -> None:
+    """Has the command line do the whole run."""
+    command = [sys.executable, "-m", "realfill", "complete", str(source), "--run", str(run)]
+    subprocess.run([*command, "--base", "mini", "--seeds", seeds, "--device", "cpu"], cwd=ROOT, check=True)
+
+
+def pack(run: Run, place: Path, name: str) -> int:
+    """Writes what the page needs of a finished run to a new folder; returns its size in bytes.
+
+    Raises:
+        ValueError: the run is not done, the result is too large, or it names a folder of this machine.
+    """
+    if run.status().state != "done":
+        raise ValueError(f"{run.folder} is not done")
+    files.remove_folder(place)
+    for kind in ("ref", "target"):
+        shutil.copytree(run.scene_folder / kind, place / "scene" / kind, ignore=shutil.ignore_patterns("gt.*"))
+    for item in ("run.json", "scores.json", "confidence.png", "seeds/made.json"):
+        (place / item).parent.mkdir(exist_ok=True)
+        shutil.copyfile(run.folder / item, place / item)
+    for seed in run.seeds_wanted():
+        _smaller(run.seed_path(seed), place / "seeds" / run.seed_path(seed).name)
+        _fewer_points(run.matches_path(seed), place / "matches" / run.matches_path(seed).name)
+    _draft(run, place / "draft")
+    _events(run, place / "events.jsonl")
+    _write(place / "labels.json", {"name": name, "example": True})
+    _write(place / "state.json", {"state": "done", "sentence": SENTENCE, "since": run.status().since})
+    _check(place)
+    return size(place)
+
+
+def size(place: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+
+
+def _smaller(path: Path, place: Path) -> None:
+    with Image.open(path) as image:
+        image.save(place, optimize=True)
+
+
+def _fewer_points(path: Path, place: Path) -> None:
+    data = json.loads(path.read_bytes())
+    for part in data["references"]:
+        part["points"] = part["points"][:POINTS]
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps(data, separators=(",", ":")))
+
+
+def _draft(run: Run, place: Path) -> None:
+    """The draft without the warped references, and plain where no export looks at it."""
+    made = drafts.load(run.draft_folder, warped=False)
+    if made is None:
+        return
+    hole = made.frame.hole_in(scene.load(run.scene_folder, variants=run.config.variants).hole)
+    kept = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
+    photo = np.where(kept[:, :, None], made.photo, 128).astype(np.uint8)
+    drafts.save(place, drafts.Draft(made.frame, photo, made.confidence, (), made.reason, made.seconds))
+    for path in place.glob("*.png"):
+        _smaller(path, path)
+
+
+def _events(run: Run, path: Path) -> None:
+    """What happened; sentences lose this machine's folders, as the page shows them."""
+    lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    for line in lines:
+        if "sentence" in line:
+            line["sentence"] = speak.without_folders(line["sentence"])
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _check(place: Path) -> None:
+    if size(place) > MOST_BYTES:
+        raise ValueError(f"{place} has {size(place)} bytes; at most {MOST_BYTES}")
+    for path in [*place.rglob("*.json"), *place.rglob("*.jsonl")]:
+        text = path.read_text()
+        named = [word for word in (str(ROOT), str(Path.home()), tempfile.gettempdir(), '"pid"') if word in text]
+        if named:
+            raise ValueError(f"{path} names {', '.join(named)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", help="example scenes")
+    parser.add_argument("--seeds", default="0-3,7")
+    parser.add_argument("--runs", type=Path, help="where the whole runs are kept, and taken up again")
+    given = parser.parse_args()
+    config.parse_seeds(given.seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = given.runs or Path(folder)
+        for name in given.names:
+            example, run = examples.find(name), runs / name
+            complete(small_scene(example, Path(folder) / "scenes" / name), run, given.seeds)
+            print(f"{name}: {pack(Run.open(run), OUT / f'example-{name}', example.title)} bytes")
+
+
+if __name__ == "__main__":
+    main()
