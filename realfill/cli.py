@@ -1,10 +1,8 @@
 """The command line. torch is imported by the commands that need it, so that --help and refusals are quick."""
 
-import json
 import signal
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +12,7 @@ from realfill.benchmark import commands as benchmark
 from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
 from realfill.options import Options, run_folder, scene_of, with_options
-from realfill.progress import Progress
+from realfill.progress import Progress, put
 from realfill.runs import Run
 from realfill.words import duration
 
@@ -126,7 +124,7 @@ def draft(
     chosen = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
     found = drafts.write(source, out, chosen, confidence=confidence)
     if as_json:
-        _put({"result": str(out), **found})
+        put({"result": str(out), **found})
     else:
         says = found["reason"] or f"the references vouch for {found['vouched']:.0%} of the hole"
         typer.echo(f"{out}  {says}  {duration(found['seconds'])}")
@@ -149,7 +147,7 @@ def bases(as_json: JsonOption = False) -> None:
         for name, base in backbones.BASES.items()
     ]
     if as_json:
-        _put({"bases": rows})
+        put({"bases": rows})
         return
     table = [["name", "family", "size", "licence", "from", ""]]
     table += [
@@ -166,7 +164,7 @@ def list_settings(as_json: JsonOption = False) -> None:
     fields = settings.flat_fields().items()
     rows = {name: {"default": field.default, "help": field.description} for name, field in fields}
     if as_json:
-        _put({"settings": rows})
+        put({"settings": rows})
         return
     for name, row in rows.items():
         default = "0-63" if name == "sample.seeds" else row["default"]
@@ -188,7 +186,7 @@ def check(
             typer.echo(f"{'ok  ' if finding.good else 'note'}  {finding.name}: {finding.sentence}")
     works = checks.mini_works(found)
     if as_json:
-        _put({"works": works, "findings": [vars(finding) for finding in found]})
+        put({"works": works, "findings": [vars(finding) for finding in found]})
     raise typer.Exit(EXIT_DONE if works else EXIT_INPUT)
 
 
@@ -235,15 +233,9 @@ def _work(run: Run | Path, source: Path | None, options: Options, until: Stage, 
         exporting.export_file(Run.open(outcome.run), out)
         result = out
     if options.json:
-        _put({**outcome.as_json(), "result": None if result is None else str(result)})
+        put({**outcome.as_json(), "result": None if result is None else str(result)})
     elif until == "export" and result is not None:
         matches = "" if outcome.matches is None else f", {outcome.matches} matches ({outcome.matcher})"
         typer.echo(f"{result}  seed {outcome.seed}{matches}, {duration(sum(outcome.seconds.values()))}")
     else:
         typer.echo(str(outcome.run))
-
-
-def _put(data: dict[str, Any]) -> None:
-    """One JSON object as the last line of stdout."""
-    sys.stdout.write(json.dumps(data, default=str) + "\n")
-    sys.stdout.flush()

@@ -23,6 +23,7 @@ FORMATS: Mapping[str, Format] = {
     ".tiff": "tiff",
     ".webp": "webp",
 }
+SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}
 _NOT_PACKED = ("lock", "log.txt", "stop")
 
 
@@ -103,10 +104,11 @@ def settings(run: Run) -> bytes:
 
 def pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:
     """A zip with the composite of each seed and the run's settings."""
-    suffix = next(suffix for suffix, name in FORMATS.items() if name == file_format)
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for seed in seeds:
-            archive.writestr(f"{run.seed_path(seed).stem}{suffix}", render(run, scene, seed, file_format))
+            archive.writestr(
+                f"{run.seed_path(seed).stem}{SUFFIXES[file_format]}", render(run, scene, seed, file_format)
+            )
         archive.writestr("settings.json", settings(run))
 
 

@@ -1,10 +1,12 @@
-"""Progress on stderr: one line that updates itself on a terminal, a plain line every few seconds elsewhere."""
+"""Progress on stderr: on a terminal one line that updates itself, else a plain one now and then; results as JSON."""
 
+import json
 import shutil
 import sys
 import time
 from collections import deque
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, Stage, StageDone, StageStarted, TrainStep
 from realfill.words import duration
@@ -72,3 +74,9 @@ class Progress:
         self._stream.flush()
         self._width = 0 if last else len(text)
         self._shown = now
+
+
+def put(data: Mapping[str, Any]) -> None:
+    """One JSON object as the last line of stdout."""
+    sys.stdout.write(json.dumps(data, default=str) + "\n")
+    sys.stdout.flush()

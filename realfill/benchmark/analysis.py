@@ -36,17 +36,22 @@ class Row:
     no_result: int  # scenes that the method could not complete, by its own nature
     trouble: int  # scenes that something else kept from it
     pictures: int
-    seconds: float | None  # a scene, everything of the method included
+    seconds: float | None  # a scene, everything of the method included, waiting for the device too
+    cpu_seconds: float | None  # of this process, a scene; on a busy machine what a quiet one would take, on one thread
 
 
 def frame(store: Store) -> pd.DataFrame:
-    """One row a picture: method, scene, seed, and what was measured of it; NaN where nothing was."""
+    """One row a picture: method, scene, seed, what it began from ("draft", "noise" or ""), and what was measured of
+    it; NaN where nothing was.
+    """
     rows = []
     for method in store.methods():
         for scene in store.scenes(method):
+            drafted = store.made(method, scene).get("from_draft")
             for seed, row in store.scores(method, scene).get("seeds", {}).items():
-                rows.append({"method": method, "scene": scene, "seed": int(seed), **row})
-    names = ["method", "scene", "seed", "file", *COLUMNS]
+                start = "" if drafted is None else "draft" if int(seed) in drafted else "noise"
+                rows.append({"method": method, "scene": scene, "seed": int(seed), "start": start, **row})
+    names = ["method", "scene", "seed", "start", "file", *COLUMNS]
     counts = sorted({name for row in rows for name in row} - set(names))
     data: pd.DataFrame = pd.DataFrame(rows, columns=[*names, *counts]).astype(dict.fromkeys(COLUMNS, float))
     return data
@@ -73,7 +78,7 @@ def table_1(store: Store, data: pd.DataFrame) -> list[Row]:
 def _row(store: Store, data: pd.DataFrame, method: str) -> Row:
     made = [store.made(method, scene) for scene in store.scenes(method)]
     titles = [str(one["title"]) for one in made if "title" in one]
-    timed = [float(one["seconds"]) for one in made if one.get("seconds") and "no_result" not in one]
+    timed = [one for one in made if one.get("seconds") and not {"no_result", "trouble"} & one.keys()]
     return Row(
         method=method,
         title=titles[0] if titles else method,
@@ -82,7 +87,8 @@ def _row(store: Store, data: pd.DataFrame, method: str) -> Row:
         no_result=sum("no_result" in one for one in made),
         trouble=sum("trouble" in one for one in made),
         pictures=len(data),
-        seconds=float(np.mean(timed)) if timed else None,
+        seconds=_mean(one["seconds"] for one in timed),
+        cpu_seconds=_mean(one.get("cpu_seconds") for one in timed),
     )
 
 
@@ -103,12 +109,28 @@ def means(data: pd.DataFrame) -> dict[str, float | None]:
     return {name: _number(by_scene[name].mean()) if name in by_scene else None for name in COLUMNS}
 
 
+def from_noise(data: pd.DataFrame) -> pd.DataFrame:
+    """The pictures that began from noise, of methods some of whose pictures began from the draft by geometry.
+
+    The draft's own are worth more and have many more matches, so that together they hide what training gives.
+    """
+    drafted = data.loc[data["start"] == "draft", "method"].unique()
+    return data[data["method"].isin(drafted) & (data["start"] == "noise")]
+
+
 def by_scene(data: pd.DataFrame) -> dict[str, dict[str, Values]]:
     """scene → method → means over its seeds."""
     return {
         str(scene): {str(method): means(some) for method, some in rows.groupby("method", sort=False)}
         for scene, rows in data.groupby("scene", sort=False)
     }
+
+
+def best_by_scene(data: pd.DataFrame, matcher: str, rate: float) -> dict[str, dict[str, Values]]:
+    """As `by_scene`, without the share `rate` of each method's seeds that has the fewest matches."""
+    counted = data[data[MATCHES + matcher].notna()]
+    kept = [kept_best(rows, matcher, rate) for _, rows in counted.groupby(["scene", "method"], sort=False)]
+    return by_scene(pd.concat(kept)) if kept else {}
 
 
 def table_2(data: pd.DataFrame, method: str, matcher: str, rates: Sequence[float] = RATES) -> dict[float, Values]:
@@ -156,27 +178,28 @@ def rank_correlation(data: pd.DataFrame, method: str, matcher: str) -> Ranks:
     names = [MATCHES + matcher, *COLUMNS]
     for scene, rows in mine.groupby("scene"):
         if len(rows) >= LEAST_SEEDS:
-            scenes[str(scene)] = {name: _spearman(rows[names[0]], rows[name], name) for name in COLUMNS}
-            ranked.append(rows[names].rank(pct=True))
+            merits = rows[names].assign(**{name: rows[name].map(column.merit) for name, column in COLUMNS.items()})
+            scenes[str(scene)] = {name: _pearson(*_ranks(merits, names[0], name)) for name in COLUMNS}
+            ranked.append(merits.rank(pct=True))
     together = pd.concat(ranked) if ranked else pd.DataFrame(columns=names)
     mean = {name: _mean(values[name] for values in scenes.values()) for name in COLUMNS}
-    pooled = {name: _pearson(together[names[0]], together[name], name) for name in COLUMNS}
+    pooled = {name: _pearson(together[names[0]], together[name]) for name in COLUMNS}
     return Ranks(scenes, mean, pooled)
 
 
-def _spearman(matches: Any, values: Any, column: str) -> float | None:
-    return _pearson(matches.rank(), values.rank(), column)
+def _ranks(data: pd.DataFrame, first: str, second: str) -> tuple[Any, Any]:
+    known = data[[first, second]].dropna()
+    return known[first].rank(), known[second].rank()
 
 
-def _pearson(first: Any, second: Any, column: str) -> float | None:
+def _pearson(first: Any, second: Any) -> float | None:
     """None where either is constant or unknown: then there is no order to compare."""
     x, y = first.to_numpy(np.float64), second.to_numpy(np.float64)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < LEAST_SEEDS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    value = float(np.corrcoef(x, y)[0, 1])
-    return value if COLUMNS[column].better == "higher" else -value
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def with_references(case: Case, count: int, folder: Path) -> Case:
     """
     pictures = scenes.pictures(case.folder / "ref")
     if len(pictures) < count:
-        raise SceneError(f"Scene {case.name} has {len(pictures)} references, not {count}.")
+        raise SceneError(f"Scene {case.name} has fewer than {count} references.")
     with files.new_folder(folder / case.name) as draft:
         shutil.copytree(case.folder / "target", draft / "target")
         (draft / "ref").mkdir()

@@ -1,7 +1,6 @@
 """The commands `bench`, `bench-score` and `bench-get`. torch is imported by the ones that need it."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 
 from realfill.errors import OptionError
 from realfill.options import Options, with_options
+from realfill.progress import put
 
 if TYPE_CHECKING:
     from realfill.benchmark.plan import Scoring
@@ -24,7 +24,11 @@ WeightsOption = Annotated[
     typer.Option(help="A folder with the metrics' weights: dino-vits16/, clip-vit-base-patch32/, dreamsim/."),
 ]
 MatchersOption = Annotated[
-    str, typer.Option(help="Matchers that are compared; the first one here ranks. [default: --matcher and the others]")
+    str,
+    typer.Option(
+        help="Matchers that are compared, with a file of weights where one is not installed, like sift,aliked=FILE; "
+        "the first one that works here ranks. [default: all, or as before]"
+    ),
 ]
 FetchOption = Annotated[bool, typer.Option("--fetch", help="Download the metrics' and matchers' weights if missing.")]
 WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Scenes at once, each in a process.")]
@@ -45,7 +49,9 @@ def bench(  # noqa: PLR0913, a parameter is an option
     ] = None,
     scenes: ScenesOption = "",
     references: Annotated[str, typer.Option(help="Also with only so many references, like 1-5.")] = "",
-    prompts: Annotated[Path | None, typer.Option(help="JSON of scene: prompt, for sd-inpaint.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="JSON of scene: prompt, for sd-inpaint; a scene's own prompt.txt will do.")
+    ] = None,
     text_base: Annotated[str, typer.Option(help="Text-to-image base of dreambooth: a folder or hub id.")] = "",
     example_base: Annotated[str, typer.Option(help="Base of paint-by-example: a folder or hub id.")] = "",
     matchers: MatchersOption = "",
@@ -64,7 +70,7 @@ def bench(  # noqa: PLR0913, a parameter is an option
         raise OptionError("Scene variants have no ground truth; leave --variants out.")
     found, without = cases.find(root, scenes)
     config = options.config(out)
-    told = _prompts(prompts)
+    told = _prompts(prompts, [case.name for case in found])
     counts = _counts(references)
 
     from realfill import devices
@@ -75,10 +81,11 @@ def bench(  # noqa: PLR0913, a parameter is an option
 
     device = devices.choose(options.device)
     select = config.select
+    names, given = _matchers(matchers)
+    known: dict[str, str] = {select.matcher: select.weights} if select.weights else {}
     matching = {
-        "matchers": _names(matchers) or tuple(dict.fromkeys([select.matcher, *MATCHERS])),
-        "matcher_weights": select.weights,
-        "weights_of": select.matcher,
+        "matchers": names or tuple(dict.fromkeys([select.matcher, *MATCHERS])),
+        "files": tuple({**known, **given}.items()),
         "size": select.size,
         "confidence": select.confidence,
         "context": config.fit.context,
@@ -109,7 +116,6 @@ def bench_score(  # noqa: PLR0913
     ] = None,
     scenes: ScenesOption = "",
     matchers: MatchersOption = "",
-    matcher_weights: Annotated[Path | None, typer.Option(help="A file with the first matcher's weights.")] = None,
     weights: WeightsOption = None,
     fetch: FetchOption = False,
     workers: WorkersOption = 1,
@@ -134,12 +140,13 @@ def bench_score(  # noqa: PLR0913
         outside.add(store, name, pictures, found)
     if not store.methods():
         raise OptionError(f"{folder} holds no pictures; add some with --add NAME=FOLDER, or run: realfill bench.")
+    found = [case for case in found if any(store.seeds(name, case.name) for name in store.methods())]
     _remember(store, place, [case.name for case in found])
-    kept = dict(store.facts().get("scoring", {}).get("settings", {}))
-    if matchers:
-        kept["matchers"] = _names(matchers)
-    if matcher_weights is not None:
-        kept |= {"matcher_weights": str(matcher_weights.resolve()), "weights_of": ""}
+    before = store.facts().get("scoring", {}).get("settings", {})
+    kept = {name: before[name] for name in running.KEPT if name in before}
+    names, files = _matchers(matchers)
+    known = {str(name): str(file) for name, file in kept.get("files", ()) if Path(file).is_file()}
+    kept |= {"matchers": names or tuple(kept.get("matchers", ())), "files": tuple({**known, **files}.items())}
     wanted = _scoring(kept, chosen, weights, fetch=fetch)
     results = running.rescore(store, found, wanted, executor=executors.choose(workers), report=Progress())
     _say(store.folder, results, as_json)
@@ -158,13 +165,13 @@ def bench_get(
     if archive is None:
         typer.echo(realbench.WHERE)
         if as_json:
-            _put({"where": realbench.WHERE})
+            put({"where": realbench.WHERE})
         return
     found = realbench.unpack(archive, out, sha256=sha256)
     typer.echo(f"{found.scenes} scenes with ground truth, {found.others} without, in {found.folder}.")
     typer.echo(f"SHA-256 of the zip: {found.sha256}")
     if as_json:
-        _put(vars(found))
+        put(vars(found))
 
 
 def register(app: typer.Typer) -> None:
@@ -186,12 +193,26 @@ def _scoring(matching: dict[str, Any], device: str, weights: Path | None, *, fet
     return Scoring(device, given, fetch=fetch, **{**matching, "matchers": names})
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """`"loftr, sift"` → loftr, sift."""
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def _matchers(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """`"sift, aliked=FILE"` → the names sift and aliked, and aliked's file.
+
+    Raises:
+        OptionError: a file that is named is not there.
+    """
+    files: dict[str, str] = {}
+    names: list[str] = []
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        name, equals, file = (piece.strip() for piece in part.partition("="))
+        names.append(name)
+        if equals:
+            path = Path(file).expanduser().resolve()
+            if not path.is_file():
+                raise OptionError(f"There is no file {path}; --matchers {part} names one with the matcher's weights.")
+            files[name] = str(path)
+    return tuple(dict.fromkeys(names)), files
 
 
-def _prompts(file: Path | None) -> dict[str, str]:
+def _prompts(file: Path | None, scenes: list[str]) -> dict[str, str]:
     if file is None:
         return {}
     try:
@@ -202,6 +223,8 @@ def _prompts(file: Path | None) -> dict[str, str]:
         ) from error
     if not isinstance(data, dict) or not all(isinstance(value, str) and value.strip() for value in data.values()):
         raise OptionError(f'{file} is not of the form {{"scene": "a photo of …"}}.')
+    if not data.keys() & set(scenes):
+        raise OptionError(f"{file} has a prompt for none of these scenes; its names must be those of their folders.")
     return {str(name): " ".join(value.split()) for name, value in data.items()}
 
 
@@ -242,19 +265,14 @@ def _remember(store: "Store", root: Path, scenes: list[str]) -> None:
 
 
 def _say(folder: Path, results: "Results", as_json: bool) -> None:
+    from realfill.benchmark import markdown
     from realfill.benchmark import results as tables
 
-    typer.echo(tables.markdown(results), nl=False)
+    typer.echo(markdown.table_1(results), nl=False)
     typer.echo(f"{folder / 'report.html'}")
     if as_json:
         data = tables.as_json(results)
         kept: dict[str, Any] = {
             name: data[name] for name in ("table_1", "not_measured", "ranked_by", "without_picture")
         }
-        _put({"folder": folder, "report": folder / "report.html", **kept})
-
-
-def _put(data: dict[str, Any]) -> None:
-    """One JSON object as the last line of stdout."""
-    sys.stdout.write(json.dumps(data, default=str) + "\n")
-    sys.stdout.flush()
+        put({"folder": folder, "report": folder / "report.html", **kept})

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from realfill import compositing
+from realfill import compositing, runs
+from realfill import scene as scenes
 from realfill.benchmark import cases, methods
 from realfill.benchmark.cases import Case
 from realfill.benchmark.methods import NoResult, Setup, Variant
 from realfill.benchmark.plan import Plan
 from realfill.benchmark.store import Store
+from realfill.config import Config
 from realfill.errors import Interrupted, OptionError, RealFillError, SceneError
 from realfill.events import Notice, Report
 from realfill.session import closed
@@ -49,7 +51,7 @@ def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
         return Filled(name, case.name, 0, str(made.get("no_result", "")))
     report(Notice(f"{case.name}: {variant.entry.title}, {len(missing)} of {len(seeds)} pictures to make."))
     count, trouble = 0, ""
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     try:
         for _ in _pictures(plan, variant, case, setup, missing):
             count += 1
@@ -63,13 +65,14 @@ def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
     finally:
         made |= setup.facts
         made["seconds"] = round(float(made.get("seconds", 0)) + time.monotonic() - began, 3)
+        made["cpu_seconds"] = round(float(made.get("cpu_seconds", 0)) + time.process_time() - worked, 3)
         store.write_made(name, case.name, made)
     return Filled(name, case.name, count, trouble)
 
 
 def _pictures(plan: Plan, variant: Variant, case: Case, setup: Setup, missing: list[int]) -> Iterator[int]:
     """Writes the pictures and yields their seeds; all keep the target's known pixels but for the feather."""
-    if variant.references is not None:
+    if setup.folder != case.folder and variant.references is not None:
         try:
             case = cases.with_references(case, variant.references, setup.folder.parent)
         except SceneError as error:
@@ -84,14 +87,13 @@ def _pictures(plan: Plan, variant: Variant, case: Case, setup: Setup, missing: l
 
 
 def _setup(plan: Plan, variant: Variant, case: Case, report: Report) -> Setup:
-    store, folder, name = Store(plan.out), case.folder, variant.name
-    if variant.references is not None:
+    store, folder, fewer = Store(plan.out), case.folder, ""
+    if variant.references not in (None, len(scenes.pictures(folder / "ref"))):  # all of them: no second training
         folder = plan.out / "runs" / f"scenes@{variant.references}refs" / case.name
-    if variant.entry.name == "dreambooth":  # all strengths share one training
-        name = "dreambooth" if variant.references is None else f"dreambooth@{variant.references}refs"
+        fewer = f"@{variant.references}refs"
     return Setup(
         folder=folder,
-        work=store.work(name, case.name),
+        work=store.work(f"{variant.entry.name}{fewer}", case.name),  # dreambooth's strengths share one training
         config=plan.config,
         device=plan.device,
         prompt=plan.prompts.get(case.name) or prompt_of(case.folder),
@@ -108,8 +110,9 @@ def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[st
     made = store.made(variant.name, case.name)
     before: Mapping[str, Any] | None = made.get("settings")
     if before is not None and store.seeds(variant.name, case.name):
-        for name in settings.keys() | before.keys():
-            if settings.get(name) != before.get(name):
+        first = json.loads(json.dumps(runs.flat(Config()), default=str))  # a setting that is newer than the pictures
+        for name in settings:
+            if settings.get(name) != before.get(name, first.get(name)):
                 raise OptionError(
                     f"{store.folder} holds pictures of {variant.name} made with {name} = {before.get(name)}, not "
                     f"{settings.get(name)}; give another folder with -o, or leave that setting out."

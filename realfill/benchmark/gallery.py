@@ -8,36 +8,38 @@ from pathlib import Path
 
 from realfill import scene as scenes
 from realfill.benchmark import plots, thumbnails
-from realfill.benchmark.analysis import MATCHES, by_references, by_scene
+from realfill.benchmark.analysis import MATCHES, by_references
 from realfill.benchmark.cases import Case
-from realfill.benchmark.markup import cell, figure, rho, table, title
+from realfill.benchmark.markdown import QUARTER
+from realfill.benchmark.markup import cell, figure, plain, rho, table, title
 from realfill.benchmark.plots import Axes
 from realfill.benchmark.results import Results, number
 from realfill.benchmark.store import Store
 from realfill.scene import Scene
 
-MOST_SEEDS = 4  # pictures of one method and scene that are shown: the best by matches
+MOST_SEEDS = 4  # pictures of one method and scene that are shown: the best by matches, from draft and from noise
 
 
 def shown(store: Store, results: Results, cases: Sequence[Case]) -> Iterable[str]:
     """Per scene: its numbers, what was asked, the truth, and each method's best pictures by matches."""
-    found = by_scene(results.data)
+    found = results.by_scene
     if found:
-        yield "<h2>Scenes</h2><p>Known pixels are veiled; each method’s pictures begin with most matches.</p>"
+        yield "<h2 id=scenes>Scenes</h2><p>Known pixels are veiled; each method’s pictures begin with most matches.</p>"
     titles = {row.method: row.title for row in results.table_1}
     for case in cases:
         if case.name not in found:
             continue
+        parts = {"": found, f", {QUARTER}": results.best_by_scene, ", seeds from noise": results.noise_by_scene}
         rows = [
-            [f"<td>{escape(titles[method])}</td>", *(cell(values[name], name) for name in results.measured)]
-            for method, values in found[case.name].items()
+            [f"<td>{escape(titles[method] + more)}</td>", *(cell(values[name], name) for name in results.measured)]
+            for method in found[case.name]
+            for more, part in parts.items()
+            if (values := part.get(case.name, {}).get(method)) is not None
         ]
-        yield f"<h3>{escape(case.name)}</h3>{table(['method', *map(title, results.measured)], rows)}"
-        yield f"<div class=row>{''.join(_figures(store, results, case, titles))}</div>"
-        if order := _order(results, case, titles):
-            yield f"<p class=note>{escape(order)}</p>"
-        if scattered := _scattered(results, case, titles):
-            yield f"<div class=plots>{scattered}</div>"
+        yield f"<h3>{escape(case.name)}</h3><div class=row>{''.join(_figures(store, results, case, titles))}</div>"
+        numbers = table(["method", *map(title, results.measured)], rows)
+        yield f"<div class=side>{numbers}{_order(results, case, titles)}"
+        yield f"<div class=plots>{_scattered(results, case, titles)}</div></div>"
 
 
 def _figures(store: Store, results: Results, case: Case, titles: Mapping[str, str]) -> Iterable[str]:
@@ -51,7 +53,8 @@ def _figures(store: Store, results: Results, case: Case, titles: Mapping[str, st
     order = [MATCHES + results.matchers[0]] if results.matchers else []
     for method, some in rows[~rows["method"].map(by_references).astype(bool)].groupby("method", sort=False):
         ranked = some.sort_values([*order, "seed"], ascending=[*([False] * len(order)), True])
-        for _, row in ranked.head(MOST_SEEDS).iterrows():
+        shown = ranked.groupby("start", sort=False).head(MOST_SEEDS // ranked["start"].nunique())  # of both kinds
+        for _, row in shown.iterrows():
             seed = int(row["seed"])
             made = store.picture(str(method), case.name, seed)
             thumbnails.make(
@@ -59,7 +62,8 @@ def _figures(store: Store, results: Results, case: Case, titles: Mapping[str, st
             )
             said = [f"{title(name)} {_number(row[name], name)}" for name in results.measured[:1]]
             said += [f"{row[name]:.0f} matches" for name in order if isfinite(row[name])]
-            caption = f"{titles[str(method)]}, seed {seed}: {', '.join(said)}"
+            began = " from the draft" if row["start"] == "draft" else ""
+            caption = f"{titles[str(method)]}, seed {seed}{began}: {', '.join(said)}"
             yield figure(f"thumbs/{case.name}/{method}-{seed}.jpg", caption)
 
 
@@ -81,15 +85,14 @@ class _Inputs:
 
 
 def _order(results: Results, case: Case, titles: Mapping[str, str]) -> str:
-    """How well matches order the seeds of this scene, as a sentence; empty where there is nothing to order."""
-    found = [
-        f"{titles[method]} {name} {title(column)} {rho(ranks.scenes[case.name][column])}"
+    """How well matches order the seeds of this scene; empty where there is nothing to order."""
+    rows = [
+        plain(f"ρ, {titles[method]}, {name}", *(rho(ranks.scenes[case.name][column]) for column in results.measured))
         for method, by_matcher in results.ranks.items()
         for name, ranks in by_matcher.items()
-        for column in results.measured
         if case.name in ranks.scenes
     ]
-    return f"Rank correlation with matches: {', '.join(found)}." if found else ""
+    return table(["rank correlation with matches", *map(title, results.measured)], rows) if rows else ""
 
 
 def _scattered(results: Results, case: Case, titles: Mapping[str, str]) -> str:

@@ -28,15 +28,12 @@ def plain(*texts: str) -> list[str]:
 
 def title(column: str) -> str:
     """A column's title with the way that is better."""
-    return f"{COLUMNS[column].title} {'↑' if COLUMNS[column].better == 'higher' else '↓'}"
+    return COLUMNS[column].heading
 
 
 def best(column: str, values: Sequence[float | None]) -> float | None:
     """The best of a column's values, if there is any."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return max(known) if COLUMNS[column].better == "higher" else min(known)
+    return max((value for value in values if value is not None), key=COLUMNS[column].merit, default=None)
 
 
 def rho(value: float | None) -> str:

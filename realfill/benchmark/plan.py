@@ -19,8 +19,7 @@ class Scoring:
     weights: Path | None = None  # a folder with the metrics' weights
     fetch: bool = False  # whether missing weights may be downloaded
     matchers: tuple[str, ...] = ("loftr", "sift")  # the first that works here ranks; the others are compared with it
-    matcher_weights: str = ""  # a file
-    weights_of: str = ""  # the matcher whose file it is; empty: the first
+    files: tuple[tuple[str, str], ...] = ()  # matchers whose weights were given, each with its file
     size: int = 512  # longest side of what is matched
     confidence: float = 0.5
     context: float = 0.5  # around the hole, of what is matched

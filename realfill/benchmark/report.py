@@ -1,5 +1,6 @@
 """The report: one HTML page with its style and plots inside, and thumbnails beside it. No script, no network."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -22,8 +23,11 @@ body{max-width:1180px;margin:2rem auto;padding:0 1rem}h1,h2,h3{line-height:1.2}h
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.6rem 0}
 th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}.best{font-weight:700}.wide{overflow-x:auto}
-.plots,.row{display:flex;flex-wrap:wrap;gap:.8rem}.plots svg{width:400px;max-width:100%;border:1px solid var(--line)}
-figure{margin:0;width:180px}figure img{width:100%;display:block;background:var(--soft)}
+th{white-space:nowrap}td.text,th.text{text-align:left;font-size:13px;white-space:nowrap}h4{margin:.6rem 0 0}
+nav a{margin-right:1rem}
+.plots,.row,.side{display:flex;flex-wrap:wrap;gap:.8rem}.side{gap:0 2.5rem}
+.plots svg{width:400px;max-width:100%;border:1px solid var(--line)}
+figure{margin:0;width:180px}figure img{outline:1px solid var(--line);width:100%;display:block;background:var(--soft)}
 figcaption{font-size:12px;overflow-wrap:anywhere}small,.note{opacity:.75}
 .others{border-left:4px solid #d97706;padding-left:1rem}
 """
@@ -46,6 +50,7 @@ def write(store: Store, results: Results, cases: Sequence[Case]) -> Path:
         *gallery.shown(store, results, cases),
         _made_with(results),
     ]
+    parts.insert(1, _contents(parts))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width,initial-scale=1"><meta http-equiv="Content-Security-Policy" '
@@ -59,11 +64,17 @@ def write(store: Store, results: Results, cases: Sequence[Case]) -> Path:
 
 def _head(results: Results) -> str:
     data = results.data
-    said = (
-        f"{data['scene'].nunique()} scenes, {data['method'].nunique()} methods, {len(data)} pictures. Every number "
-        "under “Measured” was measured here; means are over a scene’s seeds first and over the scenes then."
-    )
+    counts = ((data["scene"].nunique(), "scene"), (data["method"].nunique(), "method"), (len(data), "picture"))
+    holds = ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts)
+    said = f"{holds}. Every number under “Measured” was measured here; means are over seeds first, then over scenes."
     return f"<h1>Benchmark</h1><p>{said}</p>"
+
+
+def _contents(parts: Sequence[str]) -> str:
+    """Links to the sections that are there."""
+    found = re.findall(r"<h2 id=([a-z0-9-]+)>([^<]+)</h2>", "".join(parts))
+    links = (f'<a href="#{name}">{words}</a>' for name, words in found)
+    return f"<nav>{''.join(links)}</nav>"
 
 
 def _table_1(results: Results) -> str:
@@ -73,11 +84,12 @@ def _table_1(results: Results) -> str:
     rows = []
     for row in found:
         scenes = str(row.scenes) + (f" + {row.no_result} without result" if row.no_result else "")
+        scenes += f" + {row.trouble} not made" if row.trouble else ""
         cells = [cell(row.values[name], name, tops[name]) for name in shown]
-        seconds = "–" if row.seconds is None else f"{row.seconds:.1f}"
-        rows.append([*plain(row.title), *cells, *plain(scenes, str(row.pictures), seconds)])
-    head = ["method", *map(title, shown), "scenes", "pictures", "seconds a scene"]
-    parts = ["<h2>Measured: Table 1</h2>", table(head, rows), _protocols(results)]
+        times = ("–" if value is None else f"{value:.1f}" for value in (row.seconds, row.cpu_seconds))
+        rows.append([*plain(row.title), *cells, *plain(scenes, str(row.pictures), *times)])
+    head = ["method", *map(title, shown), "scenes", "pictures", "seconds a scene", "CPU seconds"]
+    parts = ["<h2 id=table-1>Measured: Table 1</h2>", table(head, rows), _protocols(results), _from_noise(results)]
     if any(row.scenes > len(results.common_scenes) for row in found):
         titles = {row.method: row.title for row in found}
         lines = [
@@ -90,6 +102,20 @@ def _table_1(results: Results) -> str:
         )
         parts.append(table(["method", *map(title, shown)], lines))
     return "".join(parts)
+
+
+def _from_noise(results: Results) -> str:
+    if not results.from_noise:
+        return ""
+    titles = {row.method: row.title for row in results.table_1}
+    rows = [
+        [*plain(titles[method]), *(cell(values[name], name) for name in results.measured)]
+        for method, values in results.from_noise.items()
+    ]
+    return (
+        "<h3>The seeds that began from noise alone</h3><p class=note>A share of the seeds above began from the draft "
+        "by geometry (guide.warm). These are the others: the paper’s way.</p>"
+    ) + table(["method", *map(title, results.measured)], rows)
 
 
 def _protocols(results: Results) -> str:
@@ -110,11 +136,16 @@ def _protocols(results: Results) -> str:
 def _published() -> str:
     names = [name for name in COLUMNS if name in published.TABLE_1[0].values]
     rows = [
-        [*plain(row.method), *(cell(row.values[name], name) for name in names), *plain(row.source)]
+        [
+            *plain(row.method),
+            *(cell(row.values[name], name) for name in names),
+            f"<td class=text>{escape(row.source)}</td>",
+        ]
         for row in (*published.TABLE_1, *(published.TABLE_2[rate] for rate in (0.25, 0.5, 0.75)))
     ]
     return (
-        "<section class=others><h2>Published by others for RealBench, not measured here</h2><p class=note>33 scenes, "
+        "<section class=others><h2 id=published>Published by others for RealBench, not measured here</h2>"
+        "<p class=note>33 scenes, "
         f"64 samples each. Comparable with a run over all of RealBench only. RealBench: {published.REALBENCH_PAGE}</p>"
         + table(["method", *map(title, names), "source"], rows)
         + "</section>"
@@ -125,8 +156,8 @@ def _table_2(results: Results) -> str:
     if not results.table_2:
         return ""
     parts = [
-        f"<h2>Measured: Table 2, filtering by {escape(results.matchers[0])} matches</h2>"
-        "<p>Of each scene the seeds with fewest matches in the hole are dropped.</p>"
+        f"<h2 id=table-2>Measured: Table 2, filtering by {escape(results.matchers[0])} matches</h2>"
+        "<p>Of each scene the seeds with fewest matches in the hole are dropped.</p><div class=side>"
     ]
     titles = {row.method: row.title for row in results.table_1}
     for method, rates in results.table_2.items():
@@ -134,7 +165,8 @@ def _table_2(results: Results) -> str:
             [f"<td>{rate:.0%}</td>", *(cell(values[name], name) for name in results.measured)]
             for rate, values in rates.items()
         ]
-        parts += [f"<h3>{escape(titles[method])}</h3>", table(["dropped", *map(title, results.measured)], rows)]
+        parts.append(_under(titles[method], table(["dropped", *map(title, results.measured)], rows)))
+    parts.append("</div>")
     drawn = []
     for name in (name for name in PLOTTED if name in results.measured):
         series = {
@@ -149,27 +181,38 @@ def _signals(results: Results) -> str:
     if not results.ranks:
         return ""
     parts = [
-        "<h2>Measured: matches as a ranking signal</h2><p>Spearman’s rank correlation between matches and each metric "
-        "within a scene, mean over scenes; positive: more matches, better picture. Below it the metrics of the "
+        "<h2 id=ranking>Measured: matches as a ranking signal</h2><p>Spearman’s rank correlation ρ between matches and "
+        "each metric within a scene; positive: more matches, better picture. Last the metrics of the "
         f"{1 - RANKING_RATE:.0%} with most matches.</p>"
     ]
     titles = {row.method: row.title for row in results.table_1}
-    head = ["matcher", *map(title, results.measured)]
+    head = ["matcher", *(COLUMNS[name].title for name in results.measured)]
     for method, found in results.ranks.items():
-        rows = [
-            [f"<td>{escape(name)}: ρ</td>", *plain(*(rho(ranks.mean[column]) for column in results.measured))]
-            for name, ranks in found.items()
+        noise = results.ranks_from_noise.get(method, {})
+        correlations = {
+            "ρ, mean over scenes": {name: ranks.mean for name, ranks in found.items()},
+            "ρ of the ranks of all scenes": {name: ranks.pooled for name, ranks in found.items()},
+            "ρ, mean over scenes, seeds from noise": {name: ranks.mean for name, ranks in noise.items()},
+        }
+        tables = [
+            _under(
+                words,
+                table(head, [[*plain(name, *(rho(by[c]) for c in results.measured))] for name, by in some.items()]),
+            )
+            for words, some in correlations.items()
+            if some
         ]
-        rows += [
-            [f"<td>{escape(name)}: ρ, all pooled</td>", *plain(*(rho(ranks.pooled[c]) for c in results.measured))]
-            for name, ranks in found.items()
+        best = [
+            [*plain(name), *(cell(by[c], c) for c in results.measured)] for name, by in results.signals[method].items()
         ]
-        rows += [
-            [f"<td>{escape(name)}: best quarter</td>", *(cell(values[c], c) for c in results.measured)]
-            for name, values in results.signals[method].items()
-        ]
-        parts += [f"<h3>{escape(titles[method])}</h3>", table(head, rows)]
+        tables.append(_under("the best quarter by matches", table(["matcher", *map(title, results.measured)], best)))
+        parts.append(f"<h3>{escape(titles[method])}</h3><div class=side>{''.join(tables)}</div>")
     return "".join(parts)
+
+
+def _under(words: str, markup: str) -> str:
+    """A table under a few words, one of several side by side."""
+    return f"<div><h4>{escape(words)}</h4>{markup}</div>"
 
 
 def _references(results: Results) -> str:
@@ -186,7 +229,7 @@ def _references(results: Results) -> str:
             points = [(float(count), value) for count, row in one.counts.items() if (value := row[name]) is not None]
             drawn.append(plots.lines({one.method: points}, Axes(title(name), "references", title(name))))
         parts.append(f"<div class=plots>{''.join(drawn)}</div>")
-    return f"<h2>Measured: number of references</h2>{''.join(parts)}" if parts else ""
+    return f"<h2 id=references>Measured: number of references</h2>{''.join(parts)}" if parts else ""
 
 
 def _troubles(results: Results) -> str:
@@ -194,7 +237,7 @@ def _troubles(results: Results) -> str:
         f"<li>{escape(method)}, {escape(scene)}: {escape(sentence)}</li>"
         for method, scene, sentence in results.troubles
     ]
-    return f"<h2>Without a picture</h2><ul>{''.join(lines)}</ul>" if lines else ""
+    return f"<h2 id=without>Without a picture</h2><ul>{''.join(lines)}</ul>" if lines else ""
 
 
 def _made_with(results: Results) -> str:
@@ -215,4 +258,4 @@ def _made_with(results: Results) -> str:
         ),
     }
     lines = [f"<li>{escape(name)}: {escape(str(value))}</li>" for name, value in items.items() if value]
-    return f"<h2>Made with</h2><ul class=note>{''.join(lines)}</ul>"
+    return f"<h2 id=made-with>Made with</h2><ul class=note>{''.join(lines)}</ul>"

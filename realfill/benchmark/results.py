@@ -27,13 +27,19 @@ class Results:
     missing: dict[str, str]  # column or matcher → why it was not measured
     measured_by: dict[str, list[str]]  # column → protocols, libraries and weights; more than one cannot be compared
     table_1: list[Row]
+    from_noise: dict[str, Values]  # method → values without the seeds that began from the draft, where some did
+    by_scene: dict[str, dict[str, Values]]  # scene → method → means over its seeds
+    best_by_scene: dict[str, dict[str, Values]]  # the same over the quarter with most matches, of `varied` methods
+    noise_by_scene: dict[str, dict[str, Values]]  # the same over the seeds that began from noise, as in `from_noise`
     common_scenes: list[str]  # those of which every method has a picture
     table_1_common: dict[str, Values]  # method → values over these alone: what can be compared where some have none
     matchers: list[str]  # the first one ranks
     table_2: dict[str, dict[float, Values]]  # method → rate → values
     ranks: dict[str, dict[str, analysis.Ranks]]  # method → matcher → correlations
+    ranks_from_noise: dict[str, dict[str, analysis.Ranks]]  # the same without the seeds that began from the draft
     signals: dict[str, dict[str, Values]]  # method → matcher → values of the best quarter by it
     references: list[References]
+    cpu_seconds: dict[str, dict[str, float]]  # scene → method → what its pictures took
     troubles: list[tuple[str, str, str]]
     made_with: dict[str, dict[str, Any]]  # method → settings, base with weight hash, device
 
@@ -46,6 +52,7 @@ def collect(store: Store) -> Results:
     main = data[~data["method"].map(analysis.by_references).astype(bool)]
     chosen = analysis.varied(main)
     rates = sorted({*analysis.RATES, *analysis.PAPER_RATES})
+    noise, several = analysis.from_noise(main), main[main["method"].isin(chosen)]
     return Results(
         data=data,
         facts=facts,
@@ -53,6 +60,10 @@ def collect(store: Store) -> Results:
         missing={name: str(why) for name, why in scored.get("missing", {}).items()},
         measured_by=_measured_by(store),
         table_1=analysis.table_1(store, data),
+        from_noise={str(method): analysis.means(rows) for method, rows in noise.groupby("method", sort=False)},
+        by_scene=analysis.by_scene(main),
+        best_by_scene=analysis.best_by_scene(several, names[0], RANKING_RATE) if names else {},
+        noise_by_scene=analysis.by_scene(noise),
         common_scenes=(common := analysis.common_scenes(main)),
         table_1_common={
             str(method): analysis.means(rows)
@@ -61,13 +72,27 @@ def collect(store: Store) -> Results:
         matchers=names,
         table_2={method: analysis.table_2(data, method, names[0], rates) for method in chosen if names},
         ranks={m: {name: analysis.rank_correlation(data, m, name) for name in names} for m in chosen},
+        ranks_from_noise={
+            str(m): {name: analysis.rank_correlation(noise, str(m), name) for name in names}
+            for m in noise["method"].unique()
+        },
         signals={
             m: {name: analysis.table_2(data, m, name, [RANKING_RATE])[RANKING_RATE] for name in names} for m in chosen
         },
         references=analysis.references(data),
+        cpu_seconds=_cpu_seconds(store, {str(scene) for scene in main["scene"]}),
         troubles=analysis.troubles(store),
         made_with={method: _made_with(store, method) for method in store.methods()},
     )
+
+
+def _cpu_seconds(store: Store, scenes: set[str]) -> dict[str, dict[str, float]]:
+    made = {(scene, method): store.made(method, scene) for method in store.methods() for scene in scenes}
+    found: dict[str, dict[str, float]] = {}
+    for (scene, method), one in made.items():
+        if "cpu_seconds" in one and store.seeds(method, scene) and not analysis.by_references(method):
+            found.setdefault(scene, {})[method] = float(one["cpu_seconds"])
+    return found
 
 
 def _made_with(store: Store, method: str) -> dict[str, Any]:
@@ -100,7 +125,7 @@ def write(store: Store, results: Results) -> None:
 def seeds_csv(results: Results) -> str:
     """One line a picture; empty cells were not measured."""
     counts = [MATCHES + name for name in results.matchers]
-    names = ["method", "scene", "seed", "file", *results.measured, *counts]
+    names = ["method", "scene", "seed", "start", "file", *results.measured, *counts]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -122,15 +147,16 @@ def as_json(results: Results) -> dict[str, Any]:
         "measured_by": results.measured_by,
         "not_measured": results.missing,
         "table_1": [dataclasses.asdict(row) for row in results.table_1],
-        "by_scene": analysis.by_scene(results.data),
+        "by_scene": results.by_scene,
+        "best_quarter_by_scene": results.best_by_scene,
+        "cpu_seconds": results.cpu_seconds,
+        "from_noise": {"all": results.from_noise, "by_scene": results.noise_by_scene},
         "ranked_by": results.matchers[0] if results.matchers else None,
         "table_2": {
             method: {f"{rate:g}": row for rate, row in rows.items()} for method, rows in results.table_2.items()
         },
-        "rank_correlation": {
-            method: {name: dataclasses.asdict(ranks) for name, ranks in found.items()}
-            for method, found in results.ranks.items()
-        },
+        "rank_correlation": _ranks(results.ranks),
+        "rank_correlation_from_noise": _ranks(results.ranks_from_noise),
         "best_quarter_by_matcher": results.signals,
         "references": [
             {"method": one.method, "scenes": list(one.scenes), "counts": {str(n): v for n, v in one.counts.items()}}
@@ -141,19 +167,11 @@ def as_json(results: Results) -> dict[str, Any]:
     }
 
 
-def markdown(results: Results) -> str:
-    """Table 1 as markdown, for docs and terminals."""
-    head = [f"{COLUMNS[name].title} {'↑' if COLUMNS[name].better == 'higher' else '↓'}" for name in results.measured]
-    lines = [
-        f"| method | {' | '.join(head)} | scenes | pictures | s a scene |",
-        f"|---|{'---|' * (len(head) + 3)}",
-    ]
-    for row in results.table_1:
-        values = [number(row.values[name], name) for name in results.measured]
-        scenes = f"{row.scenes}" + (f" ({row.no_result} without result)" if row.no_result else "")
-        seconds = "–" if row.seconds is None else f"{row.seconds:.0f}"
-        lines.append(f"| {row.title} | {' | '.join(values)} | {scenes} | {row.pictures} | {seconds} |")
-    return "\n".join(lines) + "\n"
+def _ranks(found: dict[str, dict[str, analysis.Ranks]]) -> dict[str, Any]:
+    return {
+        method: {name: dataclasses.asdict(ranks) for name, ranks in by_matcher.items()}
+        for method, by_matcher in found.items()
+    }
 
 
 def number(value: float | None, column: str) -> str:

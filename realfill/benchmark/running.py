@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realfill.benchmark import executors, filling, report, results, scoring
+from realfill import files
+from realfill.benchmark import executors, filling, markdown, report, results, scoring
 from realfill.benchmark.cases import Case
 from realfill.benchmark.executors import Executor
 from realfill.benchmark.plan import Plan, Scoring, versions
@@ -16,7 +17,7 @@ from realfill.benchmark.store import Store
 from realfill.errors import OptionError
 from realfill.events import Event, Notice, Report
 
-KEPT = ("matchers", "matcher_weights", "weights_of", "size", "confidence", "context")  # by a later re-scoring
+KEPT = ("matchers", "files", "size", "confidence", "context")  # by a later re-scoring
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ def score_only(out: Path, wanted: Scoring, folder: Path) -> Done:
 
 
 def publish(store: Store, cases: Sequence[Case]) -> Results:
-    """Writes seeds.csv, results.json, table.md and report.html from what is stored."""
+    """Writes seeds.csv, results.json, tables.md and report.html from what is stored."""
     found = results.collect(store)
     results.write(store, found)
+    files.write_bytes(store.folder / "tables.md", markdown.whole(found).encode())
     report.write(store, found, cases)
     return found
 
@@ -122,8 +124,14 @@ def _write_scoring(store: Store, tools: scoring.Tools, wanted: Scoring) -> None:
 
 
 def _same_root(store: Store, root: Path) -> None:
-    before = store.facts().get("root")
-    if before is not None and Path(before) != root.resolve() and Path(before).is_dir():
+    """A copy of the same scenes elsewhere will do."""
+    facts = store.facts()
+    before = facts.get("root")
+    if before is None or Path(before) == root.resolve() or not Path(before).is_dir():
+        return
+    pairs = [(Path(before) / name, root / name) for name in facts.get("scenes", [])]
+    common = [scoring.key_of(old) == scoring.key_of(new) for old, new in pairs if old.is_dir() and new.is_dir()]
+    if not common or not all(common):
         raise OptionError(f"{store.folder} holds a benchmark of {before}, not of {root}; give another folder with -o.")
 
 

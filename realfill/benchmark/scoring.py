@@ -11,7 +11,7 @@ from realfill import config, images, matching, selection
 from realfill import scene as scenes
 from realfill.benchmark import metrics
 from realfill.benchmark.cases import Case, truth_of
-from realfill.benchmark.metrics import Loaded, Picture
+from realfill.benchmark.metrics import Loaded, Picture, weights
 from realfill.benchmark.plan import Scoring
 from realfill.benchmark.store import Store
 from realfill.errors import OptionError, WeightsError
@@ -49,7 +49,7 @@ def tools(scoring: Scoring) -> Tools:
     found: dict[str, tuple[Matcher, str]] = {}
     missing: dict[str, str] = {}
     for name in scoring.matchers:
-        given = scoring.matcher_weights if name == (scoring.weights_of or scoring.matchers[0]) else ""
+        given = dict(scoring.files).get(name, "")
         wanted = config.change(
             config.Config(),
             {
@@ -61,12 +61,12 @@ def tools(scoring: Scoring) -> Tools:
         ).select
         try:
             if not scoring.fetch and matching.available(wanted)[0] != name:
-                raise WeightsError(f"{name}'s weights are not on this machine; give --matcher-weights or --fetch.")
+                raise WeightsError(f"{name}'s weights are not on this machine; give --matchers {name}=FILE or --fetch.")
             matcher = matching.load(wanted, scoring.device)
         except WeightsError as error:
             missing[name] = str(error)
             continue
-        file = f" {Path(given).name}" if given else ""
+        file = f" {Path(given).name} {weights.sha256(Path(given))[:16]}" if given else ""
         how = f"{scoring.size} px, context {scoring.context:g}, confidence {scoring.confidence:g}"
         found[name] = (matcher, f"{name}{file} {how}")
     if not found and missing:  # something must rank
@@ -102,6 +102,11 @@ def score(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
     return len(todo.missing)
 
 
+def key_of(folder: Path) -> str:
+    """What a scene's pictures are, as a hash; other pictures make another scene."""
+    return metrics.digest(*scenes.pictures(folder / "ref"), *scenes.pictures(folder / "target"))
+
+
 @dataclass(frozen=True)
 class _Missing:
     """A picture and what is to be measured of it."""
@@ -127,9 +132,9 @@ class _Todo:
 
     def __init__(self, store: Store, case: Case, tools: Tools) -> None:
         self._store, self._case = store, case.name
-        inputs = [*scenes.pictures(case.folder / "ref"), *scenes.pictures(case.folder / "target")]
-        self._key = metrics.digest(*inputs)
-        self.truth = metrics.digest(*(path for path in inputs if path.stem.casefold() == "gt"))
+        self._key = key_of(case.folder)
+        targets = scenes.pictures(case.folder / "target")
+        self.truth = metrics.digest(*(path for path in targets if path.stem.casefold() == "gt"))
         self._identities = tools.identities()
         self._data: dict[str, dict[str, Any]] = {}
         self._changed: set[str] = set()

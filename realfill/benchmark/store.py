@@ -6,7 +6,7 @@ pictures/METHOD/SCENE/made.json    settings, seconds, or the sentence why there 
 scores/METHOD/SCENE.json           per seed every metric and the matches, with what they were measured by
 runs/METHOD/SCENE/                 what a method keeps in order to go on (checkpoints, adapters)
 cache/SCENE.npz                    embeddings by picture, so that none is computed twice
-seeds.csv  results.json  report.html  thumbs/   made anew from the above
+seeds.csv  results.json  tables.md  report.html  thumbs/   made anew from the above
 """
 
 import re

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from realfill.benchmark import analysis, results
+from realfill.benchmark import analysis, markdown, markup, results
 from realfill.benchmark.metrics.base import COLUMNS
 from realfill.benchmark.store import Store
 from realfill.images import save_photo
@@ -17,7 +17,7 @@ def _fill(store: Store, method: str, scene: str, psnr: Sequence[float], matches:
         str(seed): {"file": f"{seed}", "psnr": value, "dreamsim": -value / 100, "matches_sift": count}
         for seed, (value, count) in enumerate(zip(psnr, matches, strict=True))
     }
-    store.write_made(method, scene, {"title": method.title(), "seconds": 4.0, **more})
+    store.write_made(method, scene, {"title": method.title(), "seconds": 4.0, "cpu_seconds": 3.0, **more})
     for seed in rows:
         save_photo(photo(1, 8, 8), store.picture(method, scene, int(seed)))
     store.write_scores(method, scene, {"scene": "s", "measured_by": {"psnr": "p"}, "seeds": rows})
@@ -42,7 +42,7 @@ def test_table_1_is_the_mean_over_seeds_and_then_over_scenes(store: Store) -> No
     row = _row(store, "realfill")
     assert row.values["psnr"] == pytest.approx((13 + 24 + 5) / 3)
     assert row.values["dreamsim"] == pytest.approx(-(13 + 24 + 5) / 300)
-    assert (row.scenes, row.pictures, row.no_result, row.seconds) == (3, 9, 0, 4.0)
+    assert (row.scenes, row.pictures, row.no_result, row.seconds, row.cpu_seconds) == (3, 9, 0, 4.0, 3.0)
 
 
 def test_what_was_not_measured_is_none_and_never_zero(store: Store) -> None:
@@ -86,6 +86,15 @@ def test_rank_correlation_with_ties(store: Store) -> None:
     assert ranks.scenes["a"]["psnr"] is None  # all equal: there is no order
 
 
+def test_sharpness_ranks_by_how_near_the_truth_it_is(store: Store) -> None:
+    """Shares 0.2, 0.9, 1.4 and 3 are 0.8, 0.1, 0.4 and 2 away: with 2, 4, 3 and 1 matches the orders agree."""
+    _fill(store, "realfill", "a", [10, 12, 14, 16], [2, 4, 3, 1])
+    data = analysis.frame(store)
+    data.loc[(data["method"] == "realfill") & (data["scene"] == "a"), "sharpness"] = [0.2, 0.9, 1.4, 3.0]
+    assert analysis.rank_correlation(data, "realfill", "sift").scenes["a"]["sharpness"] == pytest.approx(1)
+    assert markup.best("sharpness", [0.2, None, 0.9, 1.4]) == 0.9
+
+
 def test_references_are_compared_over_the_same_scenes(store: Store) -> None:
     for scene, counts in {"a": (1, 2, 3), "b": (1, 2)}.items():
         for count in counts:
@@ -109,7 +118,16 @@ def test_csv_and_json(store: Store) -> None:
     results.write(store, found)
     with (store.folder / "seeds.csv").open(newline="") as file:
         rows: list[Mapping[str, str]] = list(csv.DictReader(file))
-    assert len(rows) == 9 and list(rows[0]) == ["method", "scene", "seed", "file", "psnr", "dreamsim", "matches_sift"]
+    assert len(rows) == 9 and list(rows[0]) == [
+        "method",
+        "scene",
+        "seed",
+        "start",
+        "file",
+        "psnr",
+        "dreamsim",
+        "matches_sift",
+    ]
     assert (rows[1]["method"], rows[1]["seed"], rows[1]["psnr"], rows[1]["matches_sift"]) == (
         "realfill",
         "1",
@@ -123,9 +141,9 @@ def test_csv_and_json(store: Store) -> None:
 
 
 def test_markdown(store: Store) -> None:
-    lines = results.markdown(results.collect(store)).splitlines()
-    assert lines[0] == "| method | PSNR ↑ | DreamSim ↓ | scenes | pictures | s a scene |"
-    assert lines[2] == "| Realfill | 18.50 | -0.185 | 2 | 8 | 4 |"
+    lines = markdown.table_1(results.collect(store)).splitlines()
+    assert lines[0] == "| method | PSNR ↑ | DreamSim ↓ | scenes | pictures | s a scene | CPU s |"
+    assert lines[2] == "| Realfill | 18.50 | -0.185 | 2 | 8 | 4.0 | 3.0 |"
     assert "(1 without result)" in lines[3]
 
 

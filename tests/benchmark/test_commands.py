@@ -48,6 +48,43 @@ def test_bench_then_the_same_again_then_more(root: Path, tmp_path: Path, capsys:
         assert (out / name).stat().st_size > 100
 
 
+def test_a_copy_of_the_scenes_will_do_and_other_scenes_will_not(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--method", "telea", "--matchers", "sift", "--base", "mini", "-o", tmp_path / "bench"]
+    _run(["bench", root, *command], capsys)
+    copy = Path(shutil.copytree(root, tmp_path / "copy"))
+    code, _, said = _run(["bench", copy, *command], capsys)
+    assert code == 0 and "0 new pictures, 0 scored" in said
+    save_photo(np.zeros((90, 120, 3), np.uint8), root / "2" / "target" / "gt.png")
+    code, data, _ = _run(["bench", root, *command], capsys)
+    assert code == 2 and "holds a benchmark of" in data["error"]
+    os.rename(copy / "2", copy / "3")
+    os.rename(copy / "10", copy / "30")
+    code, data, _ = _run(["bench", root, *command], capsys)
+    assert code == 2 and "holds a benchmark of" in data["error"]
+
+
+def test_prompts_are_for_these_scenes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps({"7": "a photo of a wall"}))
+    command = ["bench", root, "-o", tmp_path / "bench", "--method", "telea", "--prompts", file]
+    code, data, _ = _run(command, capsys)
+    assert code == 2 and "none of these scenes" in data["error"]
+    file.write_text(json.dumps({"2": "a photo\nof a wall"}))
+    assert _run([*command, "--matchers", "sift", "--base", "mini"], capsys)[0] == 0
+
+
+def test_every_example_scene_has_a_prompt() -> None:
+    """Short enough for CLIP's 77 tokens: about four and a half letters each."""
+    from realfill import examples
+    from realfill.benchmark.filling import prompt_of
+
+    for example in examples.examples():
+        text = prompt_of(example.folder)
+        assert text.startswith("a photo of ") and 150 < len(text) < 345, example.name
+
+
 def test_scores_again_with_other_peoples_pictures(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +111,7 @@ def test_scores_again_with_other_peoples_pictures(
         (["bench", "ROOT", "-o", "OUT", "--scenes", "77"], "no scene '77'"),
         (["bench", "ROOT", "-o", "OUT", "--scenes", "1"], "ground truth"),
         (["bench", "ROOT", "-o", "OUT", "--matchers", "surf"], "no matcher 'surf'"),
+        (["bench", "ROOT", "-o", "OUT", "--matchers", "sift,aliked=nowhere.pth"], "no file"),
         (["bench", "ROOT", "-o", "OUT", "--references", "1-9"], "beyond 1-5"),
         (["bench", "ROOT", "-o", "OUT", "--weights", "nowhere"], "no folder nowhere"),
         (["bench", "ROOT", "-o", "OUT", "--prompts", "ROOT/2/target/gt.png"], "JSON"),
@@ -110,7 +148,7 @@ def test_workers_make_the_same_table(root: Path, tmp_path: Path, capsys: pytest.
     code, several, _ = _run([*command, "-o", tmp_path / "two", "--workers", 2], capsys)
     assert code == 0
     for row in (*alone["table_1"], *several["table_1"]):
-        row.pop("seconds")
+        del row["seconds"], row["cpu_seconds"]
     assert several["table_1"] == alone["table_1"]
 
 
@@ -130,6 +168,7 @@ def test_a_stop_in_training_loses_nothing(
     checkpoints = out / "runs" / "realfill" / "2" / "checkpoints"
     while process.poll() is None and not list(checkpoints.glob("0*")):
         time.sleep(0.02)
+    assert process.poll() is None, process.communicate()[1]
     os.kill(process.pid, signal.SIGINT)
     process.communicate()
     assert process.returncode == 3 and not (out / "pictures" / "realfill" / "2" / "000000.png").exists()

@@ -11,7 +11,7 @@ from realfill.errors import RunError
 from tests.benchmark.conftest import photo
 
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
-from realfill.benchmark.metrics.pixels import MOST, Psnr, Ssim
+from realfill.benchmark.metrics.pixels import MOST, Psnr, Sharpness, Ssim
 
 Grey = npt.NDArray[np.float64]
 
@@ -76,6 +76,36 @@ def test_ssim_looks_no_further_than_its_windows_reach() -> None:
     values = Ssim().measure(Picture(truth, "t"), hole, [Picture(p, "x") for p in (near, far, close)])
     assert values[0] == values[1] == pytest.approx(1, abs=1e-5)
     assert values[2] < 0.9
+
+
+def test_sharpness_by_hand() -> None:
+    """Half the contrast has a quarter of the gradient's energy; what is known does not count."""
+    rows, columns = np.indices((64, 256))
+    truth = np.repeat((100 + 40 * ((columns // 4 + rows // 4) % 2)).astype(np.uint8)[..., None], 3, 2)
+    hole = np.zeros((64, 256), np.bool_)
+    hole[16:48, 64:192] = True
+    paler = np.where(hole[..., None], (100 + (truth.astype(int) - 100) // 2).astype(np.uint8), truth)
+    flat = np.where(hole[..., None], np.uint8(120), truth)
+    other = np.where(hole[..., None], truth, np.uint8(0))
+    pictures = [Picture(one, "p") for one in (truth, paler, flat, other)]
+    same, quarter, none, known = Sharpness().measure(Picture(truth, "t"), hole, pictures)
+    assert same == 1
+    assert quarter == pytest.approx(0.25, abs=0.05)
+    assert none < 0.1 and known > 1  # the hole's own edge is part of it
+
+
+def test_sharpness_is_measured_at_one_size_and_in_the_smallest_hole() -> None:
+    truth, other = photo(1, 64, 96), photo(2, 64, 96)
+    hole = np.zeros((64, 96), np.bool_)
+    hole[16:48, 24:72] = True
+    twice = [np.repeat(np.repeat(one, 8, 0), 8, 1) for one in (truth, other, hole)]
+    small = Sharpness().measure(Picture(twice[0], "t"), twice[2].astype(np.bool_), [Picture(twice[1], "o")])
+    large = [np.repeat(np.repeat(one, 2, 0), 2, 1) for one in twice]
+    again = Sharpness().measure(Picture(large[0], "t"), large[2].astype(np.bool_), [Picture(large[1], "o")])
+    assert again[0] == pytest.approx(small[0], rel=0.02)
+    dot = np.zeros((512, 768), np.bool_)
+    dot[100, 100] = True
+    assert np.isfinite(Sharpness().measure(Picture(twice[0], "t"), dot, [Picture(twice[1], "o")])).all()
 
 
 def test_other_sizes_are_refused() -> None:

@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -42,3 +44,18 @@ def load(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, object]]
         return None
     groups = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
     return groups, json.loads((folder / "state.json").read_text())
+
+
+def moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state by parameter, flat, as `save` takes it."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts back what `moments` gave."""
+    state: dict[int, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in tensors.items():
+        index, name = key.split(".")
+        state[int(index)][name] = value
+    optimiser.load_state_dict({"state": dict(state), "param_groups": optimiser.state_dict()["param_groups"]})

@@ -216,7 +216,7 @@ class Trainer:
             "heldout": loss,
         }
         sys.stderr.write(f"checkpoint {state}\n")
-        groups = {"model": live, "average": self.average.weights, "moments": _moments(self.optimiser)}
+        groups = {"model": live, "average": self.average.weights, "moments": checkpoints.moments(self.optimiser)}
         checkpoints.save(self.args.out, groups, state)
 
     def _resume(self) -> None:
@@ -226,7 +226,7 @@ class Trainer:
         groups, state = found
         self.model.load_state_dict(groups["model"])
         self.average.weights = {key: value.to(self.device) for key, value in groups["average"].items()}
-        _restore_moments(self.optimiser, groups["moments"])
+        checkpoints.restore_moments(self.optimiser, groups["moments"])
         self.step, self.seconds = int(str(state["step"])), float(str(state["seconds"]))
         self.images = int(str(state["images"]))
 
@@ -277,19 +277,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=420, help="seconds between checkpoints")
     parser.add_argument("--weights", type=Path, help="assembled pipeline folder to start from, e.g. assets/mini")
     return parser.parse_args()
-
-
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimiser.state_dict()["state"]
-    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
-
-
-def _restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = defaultdict(dict)
-    for key, value in tensors.items():
-        index, name = key.split(".")
-        state[int(index)][name] = value
-    optimiser.load_state_dict({"state": dict(state), "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ side 512, ratio 0.75) between the known part of the target and each reference; n
 
 `realfill complete --example desk` completes one of them; any name from the first column works. The folders in
 `assets/scenes` have the layout of every scene: `ref/*`, `target/{target,mask,gt}.*`, and `scene.json` with the words
-in this table, the licence and how the scene was made.
+in this table, the licence and how the scene was made. `prompt.txt` says in a sentence what is to be seen, for the
+benchmark.
 
 ## Making them again
 ```

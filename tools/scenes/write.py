@@ -31,6 +31,8 @@ def write(recipe: Recipe, taken: dict[str, Path], folder: Path, order: int) -> N
     missing = _target(recipe, photos["gt"], part / "target")
     words = {"title": recipe.title, "order": order, **_words(recipe, missing)}
     (part / "scene.json").write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if (folder / "prompt.txt").is_file():  # written by hand, for the benchmark
+        shutil.copyfile(folder / "prompt.txt", part / "prompt.txt")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 

@@ -53,6 +53,12 @@ def _run(setup: Setup) -> Mapping[str, Any]:
     return tuned.made_by(setup)
 
 
+def _untrained(setup: Setup) -> Mapping[str, Any]:
+    """Of training only the prompt matters."""
+    made = _run(setup)
+    return {name: value for name, value in made.items() if name == "train.prompt" or not name.startswith("train.")}
+
+
 def _sampling(setup: Setup) -> Mapping[str, Any]:
     made = _run(setup)
     kept = {name: value for name, value in made.items() if name.startswith(("base", "fit.", "sample."))}
@@ -73,7 +79,7 @@ ENTRIES: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
         Entry("realfill", "RealFill", True, _late("tuned", "realfill"), _run),
-        Entry("untrained", "The base without training", True, _late("tuned", "untrained"), _run, looks=False),
+        Entry("untrained", "The base without training", True, _late("tuned", "untrained"), _untrained, looks=False),
         Entry("draft", "Draft by geometry", False, _late("classic", "Draft"), _matching),
         Entry("telea", "Telea inpainting", False, _late("classic", "telea"), _nothing, looks=False),
         Entry("ns", "Navier-Stokes inpainting", False, _late("classic", "navier_stokes"), _nothing, looks=False),

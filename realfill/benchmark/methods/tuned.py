@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from realfill import config as settings
 from realfill import exporting, pipeline, runs
-from realfill.benchmark.methods.base import Method, NoResult, Setup, at_target
+from realfill.benchmark.methods.base import Method, NoResult, Setup
 from realfill.config import Config
 from realfill.runs import Run
 from realfill.sampling import Candidate
@@ -33,9 +35,11 @@ class RealFill:
         fit = exporting.fit_of(run)
         if fit is None:
             raise NoResult(f"The run in {run.folder} ended without a working size.")
-        self._setup.facts["base"] = run.fact("base")
+        guided = [seed for seed in run.seeds_done() if run.kind(seed) == "guided"]
+        self._setup.facts.update(base=run.fact("base"), from_draft=guided)
         for seed in seeds:
-            yield Candidate(seed, at_target(scene, fit, run.read_seed(seed)))
+            photo = exporting.enlarged(run, scene, seed, fit)  # with the references' detail, as it is exported
+            yield Candidate(seed, np.where(fit.covered()[..., None], photo, scene.target))
 
 
 def realfill(setup: Setup) -> Method:

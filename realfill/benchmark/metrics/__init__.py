@@ -35,6 +35,7 @@ def load(weights: Path | None = None, *, device: str = "cpu", fetch: bool = Fals
     makers: dict[tuple[str, ...], Callable[[], tuple[Sequence[Metric], str]]] = {
         ("psnr",): _psnr,
         ("ssim",): lambda: _ssim(device),
+        ("sharpness",): _sharpness,
         ("lpips", "lpips_masked"): lambda: _lpips(weights, device, fetch),
         ("dreamsim",): lambda: _dreamsim(weights, device, memory),
         ("dino",): lambda: _hub("dino", weights, device, memory, fetch),
@@ -71,6 +72,12 @@ def _ssim(device: str) -> tuple[Sequence[Metric], str]:
     from realfill.benchmark.metrics import pixels
 
     return [pixels.Ssim(device)], ""
+
+
+def _sharpness() -> tuple[Sequence[Metric], str]:
+    from realfill.benchmark.metrics import pixels
+
+    return [pixels.Sharpness()], ""
 
 
 def _lpips(given: Path | None, device: str, fetch: bool) -> tuple[Sequence[Metric], str]:

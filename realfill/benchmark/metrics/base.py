@@ -49,9 +49,18 @@ class Column:
 
     name: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "near 1"]
     digits: int
     protocol: str
+
+    @property
+    def heading(self) -> str:
+        """The title with the way that is better."""
+        return f"{self.title} {'↑' if self.better == 'higher' else '↓' if self.better == 'lower' else '→ 1'}"
+
+    def merit(self, value: float) -> float:
+        """A number that is larger where the picture is better."""
+        return value if self.better == "higher" else -value if self.better == "lower" else -abs(value - 1)
 
 
 COLUMNS: Mapping[str, Column] = {
@@ -59,6 +68,7 @@ COLUMNS: Mapping[str, Column] = {
     for column in (
         Column("psnr", "PSNR", "higher", 2, "over the hole's pixels, three channels, in dB; at most 100"),
         Column("ssim", "SSIM", "higher", 3, "11 px Gaussian windows (deviation 1.5), those centred in the hole"),
+        Column("sharpness", "Sharpness", "near 1", 2, "gradient energy in the hole, as a share of the truth's"),
         Column("lpips", "LPIPS box", "lower", 3, "AlexNet v0.1, the bounding box of the hole, known pixels included"),
         Column("lpips_masked", "LPIPS masked", "lower", 3, "AlexNet v0.1, the whole frame with everything known black"),
         Column("dreamsim", "DreamSim", "lower", 3, "ensemble, whole picture at 224 × 224"),

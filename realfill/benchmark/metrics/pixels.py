@@ -1,8 +1,9 @@
-"""PSNR and SSIM inside the hole, by torchmetrics (§4.2)."""
+"""PSNR and SSIM inside the hole, by torchmetrics (§4.2), and sharpness, which tells a blur from a picture."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from realfill.images import Photo
 from realfill.masks import Hole, bounding_box
 
 MOST = 100.0  # dB; the truth itself has infinitely many, which no mean survives
+WORKING = 256  # pixels; where sharpness is measured, so that photos of all sizes compare
 _REACH = 5  # half of SSIM's window
 
 
@@ -61,6 +63,33 @@ class Ssim:
         _, full = structural_similarity_index_measure(found, wanted, data_range=1.0, return_full_image=True)
         planes: Tensor = full[0]
         return planes
+
+
+class Sharpness:
+    """Mean gradient energy in the hole as a share of the truth's, with a longest side of 256 pixels.
+
+    Below 1 the picture is smoother than the truth, above it is noisier. PSNR alone rewards a blur.
+    """
+
+    name = "sharpness"
+    identity = f"Sobel energy at {WORKING} px, hole"
+
+    def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
+        """See `Metric.measure`."""
+        same_size(truth, pictures)
+        wanted = _energy(truth.photo, hole)
+        return [(_energy(one.photo, hole) + 1) / (wanted + 1) for one in pictures]  # 1: a flat truth has a share too
+
+
+def _energy(photo: Photo, hole: Hole) -> float:
+    """Mean squared Sobel gradient of the grey values where nothing of the known area is near."""
+    scale = WORKING / max(hole.shape)
+    size = (max(1, round(hole.shape[1] * scale)), max(1, round(hole.shape[0] * scale)))
+    share = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    inside = share > min(0.99, float(share.max()) / 2)
+    grey = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(2)
+    energy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
+    return float(energy[inside].mean())
 
 
 def _values(photo: Photo) -> Tensor:

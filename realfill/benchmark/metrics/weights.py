@@ -82,9 +82,12 @@ def dreamsim(given: Path | None) -> Path:
 
 @cache
 def sha256(place: Path) -> str:
-    """A hash over names and contents of the weight files in a folder, or of one file."""
+    """A file's own SHA-256, as its publisher gives it; of a folder one over names and contents of its weight files."""
+    if place.is_file():
+        with place.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     sums = hashlib.sha256()
-    for file in [place] if place.is_file() else _weights(place):
+    for file in _weights(place):
         sums.update(file.name.encode())
         with file.open("rb") as stream:
             sums.update(hashlib.file_digest(stream, "sha256").digest())

@@ -1,0 +1,56 @@
+"""Training on a scene must be worth it: on every example scene it beats the untrained base.
+
+Minutes a scene on one CPU core, so it runs only when asked for: `pytest -m training`. REALFILL_EXAMPLE_BENCH names a
+folder that `realfill bench assets/scenes --base mini --preset mini --method untrained --method realfill -o FOLDER` has
+made, wholly or in part; what it holds is used, after a check of its settings, and only what is missing is made.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realfill import config, examples
+from realfill.benchmark import filling
+from realfill.benchmark.cases import Case, truth_of
+from realfill.benchmark.metrics.base import Picture, read
+from realfill.benchmark.plan import Plan, Scoring
+from realfill.benchmark.store import Store
+from realfill.events import Event
+from realfill.examples import Example
+
+pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
+ALL = examples.examples()
+
+
+def _silent(event: Event) -> None: ...
+
+
+def _psnr(store: Store, method: str, case: Case) -> list[float]:
+    """Of the seeds that began from noise: those from the draft look alike, trained or not."""
+    from realfill.benchmark.metrics.pixels import Psnr
+
+    drafted = store.made(method, case.name)["from_draft"]
+    scene = case.scene()
+    pictures = [
+        read(store.picture(method, case.name, seed)) for seed in store.seeds(method, case.name) if seed not in drafted
+    ]
+    return Psnr().measure(Picture(truth_of(case, scene), "truth"), scene.hole, pictures)
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize("example", ALL, ids=[example.name for example in ALL])
+def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> None:
+    case = Case(example.name, example.folder)
+    folder = Path(os.environ.get("REALFILL_EXAMPLE_BENCH") or tmp_path)
+    wanted = config.make("mini", {"base": "mini", "select.matcher": "sift"})
+    plan = Plan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)), live=False)
+    assert [one.trouble for one in filling.fill(plan, case, _silent)] == ["", ""]
+    store = Store(folder)
+    made = [store.made(method, case.name) for method in plan.methods]
+    assert made[0]["base"]["weights_hash"] == made[1]["base"]["weights_hash"]
+    before, after = (_psnr(store, method, case) for method in plan.methods)
+    assert len(before) == len(after) >= 8
+    assert np.mean(after) > np.mean(before)
