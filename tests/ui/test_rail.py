@@ -85,6 +85,7 @@ def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, 
     run.enter("queued", ticket=1)
     second = handlers.look("", first[page.rail.seen])
     assert shown(second, page)["projects"][0]["state"] == "queued"
+    assert shown(second, page)["at"] > shown(first, page)["at"]  # by which the page tells the older from the newer
     assert second[page.rail.timer].active is True
 
 

@@ -1,10 +1,12 @@
 """The left rail: all projects with thumbnail, state and date; open, rename, duplicate, delete with undo.
 
-The component's value is {"projects": […], "examples": […], "current": id} as JSON, where no id means the one of
-before; its rows are keyed by id, and what the person does comes back as one event, `act`, with {what, id, name}.
+The component's value is {"projects": […], "examples": […], "current": id, "at": when read} as JSON, where no id means
+the one of before; its rows are keyed by id, and what the person does comes back as one event, `act`, with
+{what, id, name}.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,12 +142,13 @@ class Handlers:
         return self._show(run_id, seen) or gr.skip()
 
     def _show(self, current: str | None, seen: Any) -> Updates:
+        at = time.time()  # answers overtake one another: the page keeps the list that was read last
         projects = [dataclasses.asdict(one) for one in self._page.projects.listing()]
         # a worker that was killed leaves waiting runs, and one that reads as interrupted
         waits = any(one["state"] in WAITING for one in projects) and self._page.jobs.tend()
         examples = [dataclasses.asdict(one) for one in self._page.projects.examples()]
-        value = {"projects": projects, "examples": examples, "current": current}
-        if value == seen:
+        value = {"projects": projects, "examples": examples, "current": current, "at": at}
+        if seen and {**seen, "at": at} == value:
             return {}
         live = waits or any(one["state"] in LIVE or not one["thumb"] for one in [*projects, *examples])
         return {self._rail.list: value, self._rail.seen: value, self._rail.timer: gr.Timer(active=live)}

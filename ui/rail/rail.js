@@ -4,6 +4,7 @@ const rows = new Map(); // id → its element, for as long as the project is the
 let gone = null; // the project whose deletion was asked for last
 let renaming = null;
 let current = ''; // the open project
+let read = 0; // when the list that is shown was read, in the server's seconds
 
 const STATES = {queued: 'waiting', running: 'running', stopped: 'stopped', interrupted: 'interrupted', failed: 'failed', done: 'done'};
 
@@ -52,7 +53,9 @@ function reach(row) { // one stop of the Tab key, as in any list; its own button
 }
 
 function render() {
-  const value = props.value || {projects: [], examples: [], current: ''};
+  const value = props.value || {projects: [], examples: [], current: '', at: 0};
+  if (value.at < read && value.at > read - 60) return; // an older list that comes late; further back, a clock was set
+  read = value.at;
   current = value.current ?? current;
   const wanted = new Set(value.projects.map((project) => project.id));
   for (const [id, row] of rows) if (!wanted.has(id)) {
