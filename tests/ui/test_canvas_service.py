@@ -150,7 +150,7 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
 
 def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
     given = value(toy_scene)
-    assert "name" not in ask["take_target"]({"path": given["target"]})  # own photos: by the target's file
+    assert scenes.read(given).name == ""  # own photos: whoever starts takes the name of the target's file
     saved = ask["give_scene"]({"scene": given | {"name": "  A day\n at the sea  "}})
     assert saved["name"] == "A day at the sea.zip"
     trip = tmp_path / "Trip.zip"

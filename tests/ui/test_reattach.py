@@ -150,6 +150,6 @@ def test_two_tabs_and_a_reload_see_the_same_run(place: Path, tiny_base: Path, to
         expect(tabs[0].locator("#shown")).to_contain_text("project Barn")
         assert len(workers(server.runs_dir)) == 1
         for tab in tabs:
-            expect(tab.locator(".rf-rail-note").first).to_contain_text("done", timeout=90_000)
+            expect(tab.locator(".rf-rail-note").first).to_contain_text("done", timeout=300_000)
         assert steps(run) == list(range(1, STEPS + 1))
         browser.close()

@@ -77,6 +77,9 @@ def test_each_kind_of_news_changes_its_own_part(run: Run, folder: Path) -> None:
     first = watch.look()
     picture(run, 3)
     second = watch.look()
+    until = time.monotonic() + 60
+    while not second.cells[0].url and time.monotonic() < until:  # a thread makes the small picture
+        second = watch.look()
     assert second.seeds_key() != first.seeds_key()
     assert second.losses_key() == first.losses_key()
     run.append(step(1))
