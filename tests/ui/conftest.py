@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,15 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-from realfill import config, runs
+from realfill import config, runs, scene
 from realfill.config import Config
 from realfill.runs import Run
 from ui import uploads
 
 ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (on Debian: apt install chromium)")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,38 @@ def quick() -> Config:
 def run(tmp_path: Path, toy_scene: Path, quick: Config) -> Run:
     """A new run of the toy scene that nobody works on."""
     return Run.create(runs.new_folder(tmp_path / "runs"), quick, toy_scene)
+
+
+@pytest.fixture
+def sampled(run: Run, folder: Path) -> Run:
+    """A run as it is after sampling: a fit, two seeds, scores."""
+    fit = scene.fit_to(scene.load(run.scene_folder), size=64, multiple=8, context=0.5)
+    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
+    for seed in (3, 8):
+        run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
+    scores = [(8, 40, [30, 10]), (3, 2, [2, 0])]
+    run.write("scores", {"seeds": [{"seed": s, "matches": n, "per_reference": each} for s, n, each in scores]})
+    run.enter("done")
+    return run
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A real Chromium without a window."""
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for a file's tests, which are skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (on Debian: apt install chromium)")
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -37,20 +37,6 @@ def page(tmp_path: Path, folder: Path) -> Iterator[Page]:
     worker.release()
 
 
-@pytest.fixture
-def sampled(run: Run, folder: Path) -> Run:
-    """A run as it is after sampling: a fit, two seeds, scores."""
-    loaded = scene.load(run.scene_folder)
-    fit = scene.fit_to(loaded, size=64, multiple=8, context=0.5)
-    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
-    for seed in (3, 8):
-        run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
-    scores = [(8, 40, [30, 10]), (3, 2, [2, 0])]
-    run.write("scores", {"seeds": [{"seed": s, "matches": n, "per_reference": each} for s, n, each in scores]})
-    run.enter("done")
-    return run
-
-
 def given(page: Page, run: Run | None, **changes: Any) -> dict[Any, Any]:
     """What the browser sends with the tab's settings."""
     tab = page.browse

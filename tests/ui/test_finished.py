@@ -25,20 +25,13 @@ PRESSED = ("rename", "delete", "duplicate")
 
 
 @pytest.fixture
-def page(tmp_path: Path, folder: Path, run: Run) -> Iterator[Page]:
+def page(tmp_path: Path, folder: Path, sampled: Run) -> Iterator[Page]:
     """A page without runs and with one example, of two seeds."""
-    loaded = scene.load(run.scene_folder)
-    fit = scene.fit_to(loaded, size=64, multiple=8, context=0.5)
-    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
-    for seed in (3, 8):
-        run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
-    scores = [(8, 40, [30, 10]), (3, 2, [2, 0])]
-    run.write("scores", {"seeds": [{"seed": s, "matches": n, "per_reference": each} for s, n, each in scores]})
-    run.label(name="The barn", example=True)
-    run.enter("done", "A finished example.")
-    (run.folder / "lock").unlink(missing_ok=True)
+    sampled.label(name="The barn", example=True)
+    sampled.enter("done", "A finished example.")
+    (sampled.folder / "lock").unlink(missing_ok=True)
     (tmp_path / "examples").mkdir()
-    run.folder.rename(tmp_path / "examples" / ID)
+    sampled.folder.rename(tmp_path / "examples" / ID)
     worker = Lock(tmp_path / "runs" / ".worker.lock")
     assert worker.acquire()
     yield Page(Jobs(tmp_path / "runs", tmp_path / "examples"))

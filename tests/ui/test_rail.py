@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from realfill import runs
 from realfill.config import Config
@@ -20,8 +20,6 @@ from tests.ui.small_page import SmallPage
 from ui import rail
 from ui.jobs import Jobs
 from ui.rail import Handlers
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture
@@ -90,18 +88,6 @@ def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, 
 
 
 # ── in Chromium ──
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here (on Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +11,12 @@ from typing import Any
 import psutil
 import pytest
 from gradio_client import Client, handle_file
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from realfill.events import TrainStep
 from realfill.runs import Run
-from tests.ui.conftest import Server, serving
+from tests.ui.conftest import Server, chromium, needs_chromium, serving
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 STEPS = 60
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes as posix does")
@@ -135,10 +133,9 @@ def test_a_killed_server_costs_nothing(place: Path, tiny_base: Path, toy_scene: 
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (on Debian: apt install chromium)")
+@needs_chromium
 def test_two_tabs_and_a_reload_see_the_same_run(place: Path, tiny_base: Path, toy_scene: Path) -> None:
-    with serving(place, tiny_base) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with serving(place, tiny_base) as server, chromium() as browser:
         run = start(server, toy_scene)
         tabs = [browser.new_page() for _ in range(2)]
         for tab in tabs:
@@ -152,4 +149,3 @@ def test_two_tabs_and_a_reload_see_the_same_run(place: Path, tiny_base: Path, to
         for tab in tabs:
             expect(tab.locator(".rf-rail-note").first).to_contain_text("done", timeout=300_000)
         assert steps(run) == list(range(1, STEPS + 1))
-        browser.close()

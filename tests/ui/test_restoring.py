@@ -1,37 +1,26 @@
 """A project brings its scene with it: by address, in a fresh tab, after a reload. The real page in a real Chromium."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from realfill import config, runs, scene
 from realfill.events import StageStarted, TrainStep
 from realfill.runs import Run
 from tests.tiny import world
 from tests.ui import canvas
-from tests.ui.conftest import Server
+from tests.ui.conftest import Server, needs_chromium
 
 WAIT = 60_000  # milliseconds, for a busy machine
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (on Debian: apt install chromium)"),
+    needs_chromium,
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
 
 
 @pytest.fixture
