@@ -9,7 +9,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from realfill import adapters, economy, guidance
+from realfill import adapters, economy, guidance, lanes
 from realfill.backbones import Backbone, Condition
 from realfill.batches import sampling_input
 from realfill.config import Config, SampleConfig
@@ -105,7 +105,12 @@ class _Maker:
         def denoise(plan: Plan) -> Tensor:
             group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
             with adapters.merged(self.backbone):
-                return _denoise(self.backbone, self.config, task, group)
+                made = lanes.over(
+                    self.backbone.device,
+                    len(group),
+                    lambda start, stop: _denoise(self.backbone, self.config, task, group[start:stop]),
+                )
+                return torch.cat(made)
 
         return self.within.run(self.backbone, "filling", denoise)
 

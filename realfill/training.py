@@ -8,13 +8,14 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from realfill import adapters, batches, checkpoints, economy
+from realfill import adapters, batches, checkpoints, economy, lanes
 from realfill.backbones import Backbone
 from realfill.batches import Guide
 from realfill.config import Config, TrainConfig
@@ -129,17 +130,26 @@ def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total
     `total` counts the items of all processes.
     """
 
+    parameters = list(adapters.parameters(backbone).values())
+
+    def gradient(first: int, start: int, stop: int) -> tuple[float, tuple[Tensor | None, ...]]:
+        piece = work.part(first + start, first + stop)
+        t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
+        with accelerator.autocast():
+            share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
+        return share.item(), torch.autograd.grad(share, parameters, allow_unused=True)
+
     def backward(plan: Plan) -> float:
-        for parameter in adapters.parameters(backbone).values():
+        for parameter in parameters:
             parameter.grad = None
         loss = 0.0
-        for start in range(0, len(work.t), plan.items):
-            piece = work.part(start, start + plan.items)
-            t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
-            with accelerator.autocast():
-                share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
-            accelerator.backward(share)
-            loss += share.item()
+        for first in range(0, len(work.t), plan.items):
+            count = min(plan.items, len(work.t) - first)
+            for share, gradients in lanes.over(backbone.device, count, partial(gradient, first)):
+                loss += share
+                for parameter, part in zip(parameters, gradients, strict=True):
+                    if part is not None:
+                        parameter.grad = part if parameter.grad is None else parameter.grad + part
         return loss
 
     return within.run(backbone, "training", backward)

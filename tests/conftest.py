@@ -1,6 +1,6 @@
 """Fixtures that every test may use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,22 @@ def toy(_toy_scene: Path) -> "Scene":
     from realfill import scene
 
     return scene.load(_toy_scene)
+
+
+@pytest.fixture
+def cores() -> Iterator[Callable[[int], None]]:
+    """Gives torch a number of threads for one test; lanes follow it."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_lane(cores: "Callable[[int], None]") -> None:
+    """Whole batches at once on a CPU too, where a test counts or watches them."""
+    cores(1)
 
 
 @pytest.fixture(scope="session")

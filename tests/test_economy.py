@@ -20,6 +20,8 @@ from realfill.memory import Plan
 from realfill.pipeline import complete
 from realfill.scene import Scene
 
+pytestmark = pytest.mark.usefixtures("one_lane")  # calls are counted here
+
 TRAIN = TrainConfig(steps=3, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2)
 SAMPLE = SampleConfig(sampler="ddim", steps=2)
 WHOLE = Plan(items=4, seeds=5, pictures=5)

@@ -16,7 +16,7 @@ LAYERS = (
     "errors config events seeds words",
     "files locks states memory masks colour formats encoding fit images rootsift drafts extending overlap scene "
     "scenefiles examples compositing runs hands queue exporting",
-    "devices matching geometry backbones lowrank",
+    "devices matching geometry backbones lowrank lanes",
     "adapters checkpoints batches objective economy feeding training sampling selection guidance draft warm",
     "session ranking previews convergence pipeline",
     "distributed",

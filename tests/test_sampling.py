@@ -192,6 +192,7 @@ def short_of_memory(backbone: Backbone, most: int) -> tuple[Callable[..., Tensor
     return wrapped, sizes
 
 
+@pytest.mark.usefixtures("one_lane")
 def test_out_of_memory_halves_the_batch_and_loses_no_seed(
     tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Stable Diffusion inpainting models (1.5, 2, and our mini): 9-channel U-Net, one CLIP text encoder."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class StableDiffusionInpaint:
             if self.device.type == "cpu":
                 quicken(convolutional)
         self._plan: Plan | None = None
+        self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
         self.process = DDPM(pipeline.scheduler.config)
         cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.spec = Spec(
@@ -82,13 +84,14 @@ class StableDiffusionInpaint:
     def words(self, prompts: Sequence[str]) -> Tensor:
         """See `Backbone.words`; each distinct prompt goes through the text encoder once."""
         distinct = sorted(set(prompts))
-        tokens = self.tokenizer(
-            distinct,
-            padding="max_length",
-            max_length=self.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
+        with self._tokenizing:
+            tokens = self.tokenizer(
+                distinct,
+                padding="max_length",
+                max_length=self.tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            )
         hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
 
