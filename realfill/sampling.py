@@ -119,12 +119,17 @@ class _Maker:
         while len(latents):
             pictures = self._decoded(latents)
             latents = latents[len(pictures) :]
-            for picture in pictures:
-                yield np.rint((picture.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
+            yield from map(to_photo, pictures)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) of the first few latents."""
         return self.within.run(self.backbone, "coding", lambda plan: self.backbone.decode(latents[: plan.pictures]))
+
+
+def to_photo(pixels: Tensor) -> Photo:
+    """Pixels (3, H, W) in [-1, 1] as (H, W, 3) of 8 bits."""
+    photo: Photo = np.rint((pixels.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
+    return photo
 
 
 @torch.no_grad()
