@@ -38,6 +38,7 @@ _DOING: dict[Stage, str] = {
     "export": "Exporting",
 }
 _ITEM: dict[Stage, str] = {"train": "step", "sample": "seed", "select": "seed"}
+_GROWING = ("losses", "held_out", "notices")
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Story:
     total: int = 0
     steps: int = 0  # of the whole training
     losses: dict[int, float] = field(default_factory=dict)
+    held_out: dict[int, float] = field(default_factory=dict)  # losses on held-out patches
     seconds: list[float] = field(default_factory=list)  # of the latest items of this stage
     step_seconds: list[float] = field(default_factory=list)  # of the latest steps of training, also after it
     seed_seconds: list[float] = field(default_factory=list)  # of the latest seeds, also after them
@@ -64,11 +66,14 @@ class Story:
                 if stage == "train":
                     self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
+                    self.held_out = {step: loss for step, loss in self.held_out.items() if step <= done}
                     self.previews = [step for step in self.previews if step <= done]
             case events.TrainStep(step, total, loss, _, _, seconds, memory):
                 self.losses[step], self.steps, self.memory = loss, total, memory or self.memory
                 self._count(step, total, seconds)
                 self.step_seconds = self.seconds
+            case events.HeldOut(step, loss):
+                self.held_out[step] = loss
             case events.PreviewReady(step):
                 self.previews = [*(one for one in self.previews if one != step), step]
             case events.SeedReady(_, done, total, seconds):
@@ -84,7 +89,7 @@ class Story:
 
     def copy(self) -> "Story":
         """The same, which later events do not change."""
-        return dataclasses.replace(self, losses=self.losses.copy(), notices=self.notices.copy())
+        return dataclasses.replace(self, **{name: getattr(self, name).copy() for name in _GROWING})
 
     @property
     def seconds_left(self) -> float | None:
@@ -204,7 +209,7 @@ class Look:
     def losses_key(self) -> tuple[Any, ...]:
         """Changes when the loss plot or the notices do."""
         latest = next(reversed(self.story.losses.items()), None)
-        return len(self.story.losses), latest, self.story.steps, len(self.story.notices)
+        return len(self.story.losses), latest, len(self.story.held_out), self.story.steps, len(self.story.notices)
 
     def seeds_key(self) -> tuple[Any, ...]:
         """Changes when the grid does."""
@@ -237,7 +242,7 @@ class Look:
 
     def losses(self) -> dict[str, Any]:
         """The loss plot's value."""
-        return plot.lines(self.story.losses, self.story.steps)
+        return plot.lines(self.story.losses, self.story.steps, self.story.held_out)
 
     def facts(self) -> str:
         """HTML of the numbers of training: step, loss, time left, seconds a step, memory."""

@@ -12,7 +12,7 @@ import pytest
 from realfill import config, runs, scene
 from realfill.config import Config
 from realfill.errors import RunBusy
-from realfill.events import Notice, StageStarted, TrainStep
+from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.locks import Lock
 from realfill.runs import Run
 from ui import costs, layout, speak
@@ -116,8 +116,11 @@ def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
     run.append(StageStarted("train", 10))
     run.append(TrainStep(1, 10, 0.5, 1e-3, 1e-4, 2.0))
     second = page.tick(run.folder.name, first[page.seen])
-    assert second[page.train.plot] == {"total": 10, "raw": [[1, 0.5]], "smooth": [[1, 0.5]]}
+    assert second[page.train.plot] == {"total": 10, "raw": [[1, 0.5]], "smooth": [[1, 0.5]], "held": []}
     assert page.browse.seeds not in second and page.train.strip not in second
+    run.append(HeldOut(1, 0.7))
+    second = page.tick(run.folder.name, second[page.seen])
+    assert second[page.train.plot]["held"] == [[1, 0.7]]
     run.append(Notice("Something to know."))
     third = page.tick(run.folder.name, second[page.seen])
     assert "Something to know." in third[page.train.notices]

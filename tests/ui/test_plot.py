@@ -37,3 +37,9 @@ def test_smoothing_follows_a_step_slowly() -> None:
     assert smooth[50] == 1.0
     assert 0.85 < smooth[51] < 0.95
     assert smooth[100] < 0.01
+
+
+def test_held_out_losses_are_shown_as_they_are_by_step() -> None:
+    value = plot.lines({1: 0.5, 2: 0.4}, 10, {2: 0.61234567, 1: 0.7})
+    assert value["held"] == [[1, 0.7], [2, 0.612346]]
+    assert plot.lines({1: 0.5}, 10)["held"] == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from realfill import config, images
-from realfill.events import Event, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
+from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.runs import Run
 from ui import view
 from ui.thumbs import Thumbs
@@ -40,9 +40,11 @@ def test_time_left_is_the_median_of_the_recent_steps() -> None:
 
 
 def test_resuming_forgets_the_losses_after_the_checkpoint() -> None:
-    told = story(StageStarted("train", 10), *[step(n, loss=float(n)) for n in range(1, 8)])
+    told = story(
+        StageStarted("train", 10), *[step(n, loss=float(n)) for n in range(1, 8)], HeldOut(4, 1.0), HeldOut(7, 1.0)
+    )
     told.add(StageStarted("train", 10, 5))
-    assert sorted(told.losses) == [1, 2, 3, 4, 5]
+    assert sorted(told.losses) == [1, 2, 3, 4, 5] and sorted(told.held_out) == [4]
     told.add(step(6, loss=60.0))
     assert told.losses[6] == 60.0
 

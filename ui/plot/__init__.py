@@ -1,4 +1,4 @@
-"""The loss of training as a plot of our own: two lines on a canvas, drawn in a millisecond."""
+"""The loss of training as a plot of our own: lines on a canvas, drawn in a millisecond."""
 
 import statistics
 from pathlib import Path
@@ -24,10 +24,11 @@ def loss_plot(elem_id: str) -> gr.HTML:
     return gr.HTML(html_template=markup, js_on_load=script, apply_default_css=False, elem_id=elem_id)
 
 
-def lines(losses: dict[int, float], total: int) -> dict[str, Any]:
-    """Raw and smoothed losses by step, thinned to `POINTS` each; the last step is always there.
+def lines(losses: dict[int, float], total: int, held_out: dict[int, float] | None = None) -> dict[str, Any]:
+    """Raw and smoothed losses by step, thinned to `POINTS` each, and those on held-out patches.
 
-    The raw line holds the mean of what was thinned away, so that a peak does not come and go.
+    The last step is always there. The raw line holds the mean of what was thinned away, so that a peak does not come
+    and go.
     """
     steps = sorted(losses)
     smooth: dict[int, float] = {}
@@ -41,4 +42,5 @@ def lines(losses: dict[int, float], total: int) -> dict[str, Any]:
         "total": total,
         "raw": [[group[-1], round(statistics.fmean(losses[step] for step in group), 6)] for group in groups],
         "smooth": [[group[-1], round(smooth[group[-1]], 6)] for group in groups],
+        "held": [[step, round(loss, 6)] for step, loss in sorted((held_out or {}).items())],
     }

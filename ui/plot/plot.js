@@ -1,7 +1,8 @@
 const canvas = element.querySelector('canvas'), room = element.querySelector('.rf-canvas'), read = element.querySelector('.rf-read');
 const empty = element.querySelector('.rf-empty');
 const LEFT = 52, RIGHT = 14, TOP = 10, BOTTOM = 30;
-let data = {total: 1, raw: [], smooth: []}, pointer = null;
+const NOTHING = {total: 1, raw: [], smooth: [], held: []};
+let data = NOTHING, pointer = null;
 
 function ticks(low, high, most) {
   const span = high - low || 1, rough = span / most, ten = 10 ** Math.floor(Math.log10(rough));
@@ -13,7 +14,7 @@ function ticks(low, high, most) {
 
 function range() {
   const values = data.raw.map((point) => point[1]).sort((a, b) => a - b);
-  const smooth = data.smooth.map((point) => point[1]);
+  const smooth = [...data.smooth, ...data.held].map((point) => point[1]);
   const high = Math.max(values[Math.floor(0.98 * (values.length - 1))], ...smooth), low = Math.min(values[0], ...smooth);
   const margin = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
   return [Math.max(0, low - margin), high + margin];
@@ -23,6 +24,7 @@ function draw() {
   const there = data.raw.length > 0;
   canvas.hidden = !there;
   empty.hidden = there;
+  element.querySelector('.rf-held').hidden = !data.held.length;
   const width = room.clientWidth, height = room.clientHeight, dense = window.devicePixelRatio || 1;
   if (!there || width < 80 || height < 80) return;
   canvas.width = Math.round(width * dense);
@@ -52,6 +54,8 @@ function draw() {
   pen.beginPath(); pen.rect(LEFT, 0, width - LEFT, height - BOTTOM + 2); pen.clip();
   line(pen, data.raw, x, y, colour('--rf-raw'), 1.2);
   line(pen, data.smooth, x, y, colour('--rf-accent'), 2.4);
+  line(pen, data.held, x, y, colour('--rf-held'), 1.6);
+  for (const [step, loss] of data.held) { pen.beginPath(); pen.arc(x(step), y(loss), 3, 0, 7); pen.fill(); }
   pen.restore();
   tell(pen, x, y, colour, width, height);
 }
@@ -77,13 +81,15 @@ function tell(pen, x, y, colour, width, height) {
   pen.beginPath(); pen.moveTo(Math.round(x(step)) + 0.5, TOP); pen.lineTo(Math.round(x(step)) + 0.5, height - BOTTOM); pen.stroke();
   pen.fillStyle = colour('--rf-accent');
   pen.beginPath(); pen.arc(x(step), y(smooth), 4, 0, 7); pen.fill();
-  read.textContent = 'step ' + step + ' · ' + raw.toPrecision(3) + ' · smoothed ' + smooth.toPrecision(3);
+  const held = data.held.find((point) => point[0] === step);
+  read.textContent = 'step ' + step + ' · ' + raw.toPrecision(3) + ' · smoothed ' + smooth.toPrecision(3) +
+    (held ? ' · held out ' + held[1].toPrecision(3) : '');
 }
 
 canvas.addEventListener('pointermove', (event) => { pointer = event.clientX - canvas.getBoundingClientRect().left; draw(); });
 canvas.addEventListener('pointerleave', () => { pointer = null; draw(); });
 new ResizeObserver(draw).observe(room);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
-function take() { data = props.value && props.value.raw ? props.value : {total: 1, raw: [], smooth: []}; draw(); }
+function take() { data = props.value && props.value.raw ? {...NOTHING, ...props.value} : NOTHING; draw(); }
 watch('value', take);
 take();
