@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.scenes import psnr, telea
+from benchmarks.scenes import psnr, smooth
 from realfill import draft as drafting
 from realfill import drafts, matching
 from realfill import scene as scenes
@@ -26,6 +26,7 @@ from realfill.images import Photo
 from realfill.masks import Hole
 from realfill.scene import Scene
 
+INNER = 20  # px at working size
 WORKING = 1024  # longest side at which the border is judged and the plain trial works
 
 
@@ -46,30 +47,32 @@ def ssim(picture: Photo, truth: Photo, hole: Hole) -> float:
 
 def seam_error(picture: Photo, truth: Photo, hole: Hole) -> float:
     """Mean absolute gradient error in grey levels a pixel on ±4 px around the hole's border, at working size."""
+    error, small = _gradient_error(picture, truth, hole)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    # the photo's own edge is no border
+    return float(error[(cv2.dilate(small, kernel) > 0) & (cv2.erode(small, kernel, borderValue=1) == 0)].mean())
+
+
+def inner_error(picture: Photo, truth: Photo, hole: Hole) -> float:
+    """The same in the hole farther than `INNER` px from its border: what there is without any seam."""
+    error, small = _gradient_error(picture, truth, hole)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * INNER + 1, 2 * INNER + 1))
+    inside = cv2.erode(small, kernel, borderValue=1) > 0
+    return float(error[inside].mean()) if inside.any() else float("nan")
+
+
+def _gradient_error(picture: Photo, truth: Photo, hole: Hole) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+    """Absolute gradient error at working size, mean of both directions, and the hole there as 0 and 1."""
     scale = min(1.0, WORKING / max(hole.shape))
     size = (round(hole.shape[1] * scale), round(hole.shape[0] * scale))
     small = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-    padded = small.astype(np.uint8)  # the photo's own edge is no border
-    band = (cv2.dilate(padded, kernel) > 0) & (cv2.erode(padded, kernel, borderValue=1) == 0)
     parts = []
     for photo in (picture, truth):
         grey = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
         values = grey.astype(np.float64)
         parts.append((np.gradient(values, axis=1), np.gradient(values, axis=0)))
-    error = sum(np.abs(one - other) for one, other in zip(*parts, strict=True))
-    return float(np.mean(np.asarray(error)[band]) / 2)
-
-
-def navier_stokes(scene: Scene) -> Photo:
-    """As `telea`, by OpenCV's Navier-Stokes inpainting."""
-    scale = min(1.0, 768 / max(scene.hole.shape))
-    size = (round(scene.hole.shape[1] * scale), round(scene.hole.shape[0] * scale))
-    small = cv2.resize(scene.target, size, interpolation=cv2.INTER_AREA)
-    hole = (cv2.resize(scene.hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    filled = cv2.inpaint(small, hole, 5, cv2.INPAINT_NS)
-    filled = cv2.resize(filled, scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.where(scene.hole[..., None], filled, scene.target)
+    error = [np.abs(one - other) for one, other in zip(*parts, strict=True)]
+    return (error[0] + error[1]) / 2, small.astype(np.uint8)
 
 
 def plain_trial(scene: Scene) -> Photo:
@@ -77,7 +80,7 @@ def plain_trial(scene: Scene) -> Photo:
 
     Where that reference shows nothing, and where no homography is found, it is Telea.
     """
-    result = telea(scene)
+    result = smooth(scene, cv2.INPAINT_TELEA)
     found = matching.load(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
     best: tuple[int, Any, Photo] | None = None
     for pairs, reference in zip(found, scene.references, strict=True):
@@ -128,7 +131,12 @@ def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) ->
         "reason": draft.reason,
     }
     if scene.truth is not None:
-        pictures = {"telea": telea(scene), "ns": navier_stokes(scene), "plain": plain_trial(scene), **pictures}
+        pictures = {
+            "telea": smooth(scene, cv2.INPAINT_TELEA),
+            "ns": smooth(scene, cv2.INPAINT_NS),
+            "plain": plain_trial(scene),
+            **pictures,
+        }
         for name, picture in pictures.items():
             found[name] = {
                 "psnr": psnr(picture, scene.truth, scene.hole),

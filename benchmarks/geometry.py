@@ -11,7 +11,6 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.draft import seam_error, ssim
-from benchmarks.scenes import psnr, telea
+from benchmarks.draft import inner_error, seam_error, ssim
+from benchmarks.scenes import psnr, smooth
 from realfill import config, devices, exporting, images
 from realfill import scene as scenes
+from realfill.events import StageDone
 from realfill.images import Photo
 from realfill.pipeline import complete
 from realfill.runs import Run
 from realfill.scene import Scene
 from realfill.seeds import DRAFT
 
+NUMBERS = ("psnr", "ssim", "seam", "inner")
+GROUPS = ("mean", "top_quarter", "pick")
 OFF = {"guide.draft": False, "train.guided": 0.0}
 ON = {**OFF, "guide.draft": True}
 FREE = {"guide.guess": 1.0, "guide.known": False, "guide.bound": 0.0}
+STRIP = ("target", "telea", "draft", "paper", "all", "truth")  # of these is the picture in docs/geometry.md
 OPTIONS: dict[str, dict[str, Any]] = {
     "paper": OFF,
     "warm start": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.3},
@@ -48,12 +51,13 @@ def composite(run: Run, scene: Scene, seed: int) -> Photo:
 
 
 def numbers(picture: Photo, scene: Scene) -> dict[str, float]:
-    """PSNR and SSIM in the hole, and the border's gradient error."""
+    """PSNR and SSIM in the hole, the gradient error along its border and that farther inside."""
     assert scene.truth is not None
     return {
         "psnr": psnr(picture, scene.truth, scene.hole),
         "ssim": ssim(picture, scene.truth, scene.hole),
         "seam": seam_error(picture, scene.truth, scene.hole),
+        "inner": inner_error(picture, scene.truth, scene.hole),
     }
 
 
@@ -62,9 +66,9 @@ def measure(run: Run, scene: Scene) -> dict[str, Any]:
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"]]
     each = {seed: numbers(composite(run, scene, seed), scene) for seed in ranked}
     own = [seed for seed in ranked if seed != DRAFT]
-    groups = {"mean": own, "top_quarter": own[: max(1, len(own) // 4)], "pick": ranked[:1]}
+    groups = dict(zip(GROUPS, (own, own[: max(1, len(own) // 4)], ranked[:1]), strict=True))
     found: dict[str, Any] = {
-        group: {name: float(np.mean([each[seed][name] for seed in members])) for name in ("psnr", "ssim", "seam")}
+        group: {name: float(np.mean([each[seed][name] for seed in members])) for name in NUMBERS}
         for group, members in groups.items()
     }
     if DRAFT in each:
@@ -80,41 +84,48 @@ def options_of(args: argparse.Namespace) -> Iterator[tuple[str, config.Config]]:
             yield name, config.make(args.preset, {**common, **changes})
 
 
-def run_of(folder: Path, place: Path, settings: config.Config, device: str) -> tuple[Run, float]:
+def run_of(folder: Path, place: Path, settings: config.Config, device: str) -> Run:
     """A finished run; its training is taken from the scene's other runs where it is the same."""
-    began = time.monotonic()
     trained = place.parent / f"trained-{settings.train.guided:g}"
     if not (place / "run.json").exists():
         complete(trained, scene=folder, config=settings, device=device, until="train")
         shutil.copytree(trained, place, ignore=shutil.ignore_patterns("seeds", "scores.json", "matches", "result*"))
     complete(place, config=settings, device=device)
-    return Run.open(place), time.monotonic() - began
+    return Run.open(place)
+
+
+def seconds(run: Run) -> float:
+    """What filling, ranking and export took when they were done last."""
+    done = {event.stage: event.seconds for event in run.events()[0] if isinstance(event, StageDone)}
+    return sum(done.get(stage, 0.0) for stage in ("sample", "select", "export"))
 
 
 def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """One scene's numbers, by option."""
     scene = scenes.load(folder)
     row: dict[str, Any] = {"scene": folder.name, "options": {}}
-    plain = telea(scene)
+    plain = smooth(scene, cv2.INPAINT_TELEA)
     pictures: dict[str, Photo] = {"target": scene.target, "telea": plain}
     if scene.truth is not None:
         row["telea"] = numbers(plain, scene)
         pictures = {"truth": scene.truth, **pictures}
     for name, settings in options_of(args):
         sys.stderr.write(f"  {name}\n")
-        run, seconds = run_of(folder, args.out / folder.name / name.replace(" ", "-"), settings, args.device)
+        run = run_of(folder, args.out / folder.name / name.replace(" ", "-"), settings, args.device)
         if DRAFT in run.seeds_done() and "draft" not in pictures:
             pictures["draft"] = composite(run, scene, DRAFT)
         seeds = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
         pictures[name] = composite(run, scene, seeds[0])
         if scene.truth is not None:
-            row["options"][name] = {**measure(run, scene), "seconds": seconds}
-    sheet(pictures, scene, args.out / f"{folder.name}.jpg")
+            row["options"][name] = {**measure(run, scene), "seconds": seconds(run)}
+    sheet(pictures, scene, args.out / f"{folder.name}.jpg", across=4)
+    strip = {name: pictures[name] for name in STRIP if name in pictures}
+    sheet(strip, scene, args.out / f"{folder.name}-strip.png", across=len(STRIP))
     return row
 
 
-def sheet(pictures: dict[str, Photo], scene: Scene, path: Path) -> None:
-    """The pictures side by side with their names, 320 px wide each."""
+def sheet(pictures: dict[str, Photo], scene: Scene, path: Path, *, across: int) -> None:
+    """The pictures with their names, 320 px wide each, so many in a row."""
     height = round(320 * scene.target.shape[0] / scene.target.shape[1])
     tiles = []
     for name, picture in pictures.items():
@@ -122,38 +133,60 @@ def sheet(pictures: dict[str, Photo], scene: Scene, path: Path) -> None:
         cv2.putText(tile, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 4, cv2.LINE_AA)
         cv2.putText(tile, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
         tiles.append(tile)
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % 4)
-    rows = [np.concatenate(tiles[start : start + 4], 1) for start in range(0, len(tiles), 4)]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
+    rows = [np.concatenate(tiles[start : start + across], 1) for start in range(0, len(tiles), across)]
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line for each scene, PSNR of top quarter (mean), then the border's error, by option."""
+    """Markdown: PSNR of the top quarter by option; gradient errors along the border and inside; every number."""
     known = [row for row in rows if "telea" in row]
     names = [name for name in OPTIONS if any(name in row["options"] for row in known)]
-    head = " | ".join(names)
-    lines = [f"| scene | Telea | draft | {head} | pick of all |", "|---" * (len(names) + 4) + "|"]
-    borders = [f"| scene | draft | {head} |", "|---" * (len(names) + 2) + "|"]
-    for row in known:
-        draft = next((one["draft"] for one in row["options"].values() if "draft" in one), None)
-        cells = [_cell(row["options"].get(name)) for name in names]
-        seams = [
-            f"{row['options'][name]['top_quarter']['seam']:.2f}" if name in row["options"] else "" for name in names
-        ]
-        last = row["options"].get("all")
-        pick = "" if last is None else f"{last['pick']['psnr']:.2f} ({last['picked']})"
-        shown = "held back" if draft is None else f"{draft['psnr']:.2f} / {draft['ssim']:.3f}"
-        lines.append(f"| {row['scene']} | {row['telea']['psnr']:.2f} | {shown} | {' | '.join(cells)} | {pick} |")
-        border = "" if draft is None else f"{draft['seam']:.2f}"
-        borders.append(f"| {row['scene']} | {border} | {' | '.join(seams)} |")
-    return "\n".join(lines) + "\n\n" + "\n".join(borders) + "\n"
+    first = _grid(["scene", "Telea", "draft", *names, "best pick of all"], [_psnr(row, names) for row in known])
+    borders = _grid(["scene", "Telea", "draft", *names], [_borders(row, names) for row in known])
+    head = ["scene", "option", "mean", "top quarter", "best pick", "seconds"]
+    return "\n".join([first, borders, _grid(head, [line for row in known for line in _lines(row, names)])])
 
 
-def _cell(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    best, mean = found["top_quarter"], found["mean"]
-    return f"{best['psnr']:.2f} / {best['ssim']:.3f} ({mean['psnr']:.2f})"
+def _psnr(row: dict[str, Any], names: list[str]) -> list[str]:
+    draft, pick = _draft(row), row["options"].get("all", {}).get("pick")
+    cells = [f"{row['options'][name]['top_quarter']['psnr']:.2f}" if name in row["options"] else "" for name in names]
+    picked = "" if pick is None else f"{pick['psnr']:.2f} ({row['options']['all']['picked']})"
+    held = "held back" if draft is None else f"{draft['psnr']:.2f}"
+    return [row["scene"], f"{row['telea']['psnr']:.2f}", held, *cells, picked]
+
+
+def _borders(row: dict[str, Any], names: list[str]) -> list[str]:
+    found = [row["options"].get(name, {}).get("top_quarter") for name in names]
+    return [row["scene"], *(_border(one) for one in (row["telea"], _draft(row), *found))]
+
+
+def _border(found: dict[str, float] | None) -> str:
+    return "" if found is None else f"{found['seam']:.2f} / {found['inner']:.2f}"
+
+
+def _lines(row: dict[str, Any], names: list[str]) -> Iterator[list[str]]:
+    yield [row["scene"], "Telea", *_alone(row["telea"])]
+    if (draft := _draft(row)) is not None:
+        yield [row["scene"], "draft", *_alone(draft)]
+    for name in names:
+        if found := row["options"].get(name):
+            groups = [f"{found[group]['psnr']:.2f} / {found[group]['ssim']:.3f}" for group in GROUPS]
+            yield [row["scene"], name, *groups, f"{found['seconds']:.0f}"]
+
+
+def _alone(found: dict[str, float]) -> list[str]:
+    """Of one picture that no seeds vary."""
+    return ["", "", f"{found['psnr']:.2f} / {found['ssim']:.3f}", ""]
+
+
+def _draft(row: dict[str, Any]) -> dict[str, float] | None:
+    return next((one["draft"] for one in row["options"].values() if "draft" in one), None)
+
+
+def _grid(head: list[str], lines: list[list[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:
@@ -166,6 +199,7 @@ def main() -> None:
     parser.add_argument("--option", action="append", default=[], choices=list(OPTIONS))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--only", action="append", default=[], metavar="SCENE")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="a row of pictures for every scene")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     args = parser.parse_args()
@@ -178,6 +212,9 @@ def main() -> None:
             (args.out / "table.md").write_text(table(rows))
             (args.out / "rows.json").write_text(json.dumps(rows))
     sys.stdout.write(table(rows))
+    if args.picture:
+        strips = [images.read_photo(args.out / f"{row['scene']}-strip.png") for row in rows]
+        cv2.imwrite(str(args.picture), np.concatenate(strips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     if args.json:
         sys.stdout.write(json.dumps({"device": devices.choose(args.device), "command": sys.argv, "rows": rows}) + "\n")
 

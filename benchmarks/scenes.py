@@ -47,15 +47,17 @@ def sharpness(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> floa
     return energies[0] / max(energies[1], 1e-9)
 
 
-def telea(scene: Scene) -> Photo:
-    """OpenCV's Telea inpainting of the target at no more than 768 px, radius 5."""
+def smooth(scene: Scene, method: int) -> Photo:
+    """OpenCV's inpainting of the target at no more than 768 px, radius 5.
+
+    Args:
+        method: `cv2.INPAINT_TELEA` or `cv2.INPAINT_NS`.
+    """
     scale = min(1.0, 768 / max(scene.hole.shape))
     size = (round(scene.hole.shape[1] * scale), round(scene.hole.shape[0] * scale))
     small = cv2.resize(scene.target, size, interpolation=cv2.INTER_AREA)
     hole = (cv2.resize(scene.hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    filled = cv2.resize(
-        cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA), scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC
-    )
+    filled = cv2.resize(cv2.inpaint(small, hole, 5, method), scene.hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.where(scene.hole[..., None], filled, scene.target)
 
 
@@ -105,7 +107,7 @@ def scene_row(folder: Path, out: Path, args: argparse.Namespace) -> dict[str, An
     scene = scenes.load(folder)
     row: dict[str, Any] = {"scene": folder.name}
     if scene.truth is not None:
-        row["telea"] = psnr(telea(scene), scene.truth, scene.hole)
+        row["telea"] = psnr(smooth(scene, cv2.INPAINT_TELEA), scene.truth, scene.hole)
     changes: dict[str, Any] = {"base": args.base, **dict(change.split("=", 1) for change in args.set)}
     for name in ("trained",) if scene.truth is None else ("untrained", "trained"):
         settings = config.make(args.preset, {**changes, "train.steps": 0} if name == "untrained" else changes)
