@@ -135,7 +135,7 @@ def sheet(pictures: dict[str, Photo], scene: Scene, path: Path, *, across: int) 
         tiles.append(tile)
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
     rows = [np.concatenate(tiles[start : start + across], 1) for start in range(0, len(tiles), across)]
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
 
 
 def table(rows: list[dict[str, Any]]) -> str:

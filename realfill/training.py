@@ -137,7 +137,8 @@ def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total
         t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
         with accelerator.autocast():
             share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
-        return share.item(), torch.autograd.grad(share, parameters, allow_unused=True)
+        gradients = torch.autograd.grad(share, parameters, allow_unused=True)
+        return share.item(), gradients  # read when all of it is on its way to the device
 
     def backward(plan: Plan) -> float:
         for parameter in parameters:

@@ -33,7 +33,7 @@ TAIL = """
 The hole is given as its share of the target. Matches are those of the project's SIFT (`realfill/matching`, longest
 side 512, ratio 0.75) between the known part of the target and each reference; none of them lies in the hole.
 
-`realfill complete --example desk` completes one of them; any name from the first column works. The folders in
+`python -m realfill complete --example desk` completes one of them; any name from the first column works. The folders in
 `assets/scenes` have the layout of every scene: `ref/*`, `target/{target,mask,gt}.*`, and `scene.json` with the words
 in this table, the licence and how the scene was made. `prompt.txt` says in a sentence what is to be seen, for the
 benchmark.
