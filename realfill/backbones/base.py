@@ -1,6 +1,7 @@
 """The contract of a backbone: the code that drives one family of pretrained inpainting models.
 
-A new family is one file with a class like this, chosen by `backbones.load`; it inherits the contract tests. Letters: B batch, H W pixels, h w latent cells, c latent channels.
+A new family is one file with a class like this, chosen by `backbones.load`; it inherits the contract tests.
+Letters: B batch, H W pixels, h w latent cells, c latent channels.
 """
 
 from collections.abc import Sequence
