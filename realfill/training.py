@@ -83,10 +83,11 @@ def train(
             began = time.perf_counter()
             dropout.draw(state.step)
             work = within.run(backbone, "coding", lambda _: feed.work(state.step))
-            loss = _backward(accelerator, backbone, work, total=config.batch, within=within)
-            loss = _reduce(accelerator, state.parameters, loss)
+            mean = _backward(accelerator, backbone, work, total=config.batch, within=within)
+            mean = _reduce(accelerator, state.parameters, mean)
             norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip_norm)
-            if not math.isfinite(loss) or not norm.isfinite():
+            loss, length = torch.stack([mean, norm]).tolist()  # the one time that a step waits for the device
+            if not (math.isfinite(loss) and math.isfinite(length)):
                 raise Diverged(
                     f"The loss of step {state.step + 1} is not a number. The last checkpoint is kept; "
                     "lower train.learning_rate_unet and train again in a new run."
@@ -123,27 +124,26 @@ def share_of_rate(step: int, config: TrainConfig) -> float:
     return min(1.0, left / config.decay) if config.decay else 1.0
 
 
-def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total: int, within: Economy) -> float:
+def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total: int, within: Economy) -> Tensor:
     """Accumulate the gradient of a step's mean loss in pieces as the memory plan has them.
 
-    Where memory runs out the step begins again with smaller ones. Returns this process' share of the loss;
-    `total` counts the items of all processes.
+    Where memory runs out the step begins again with smaller ones. Returns this process' share of the loss, a number
+    on the device; `total` counts the items of all processes.
     """
 
     parameters = list(adapters.parameters(backbone).values())
 
-    def gradient(first: int, start: int, stop: int) -> tuple[float, tuple[Tensor | None, ...]]:
+    def gradient(first: int, start: int, stop: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         piece = work.part(first + start, first + stop)
         t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
         with accelerator.autocast():
             share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
-        gradients = torch.autograd.grad(share, parameters, allow_unused=True)
-        return share.item(), gradients  # read when all of it is on its way to the device
+        return share.detach(), torch.autograd.grad(share, parameters, allow_unused=True)
 
-    def backward(plan: Plan) -> float:
+    def backward(plan: Plan) -> Tensor:
         for parameter in parameters:
             parameter.grad = None
-        loss = 0.0
+        loss = torch.zeros((), device=backbone.device)
         for first in range(0, len(work.t), plan.items):
             count = min(plan.items, len(work.t) - first)
             for share, gradients in lanes.over(backbone.device, count, partial(gradient, first)):
@@ -156,13 +156,13 @@ def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total
     return within.run(backbone, "training", backward)
 
 
-def _reduce(accelerator: Accelerator, parameters: dict[str, Tensor], loss: float) -> float:
+def _reduce(accelerator: Accelerator, parameters: dict[str, Tensor], loss: Tensor) -> Tensor:
     """Add gradients and losses over the processes, each of which computed its own items of the batch."""
     if accelerator.num_processes == 1:
         return loss
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters.values()]
-    flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([loss])])
+    flat = torch.cat([gradient.flatten() for gradient in gradients] + [loss.view(1)])
     flat = accelerator.reduce(flat, "sum")
     for parameter, piece in zip(parameters.values(), flat[:-1].split([g.numel() for g in gradients]), strict=True):
         parameter.grad = piece.view_as(parameter)
-    return float(flat[-1])
+    return torch.as_tensor(flat[-1])
