@@ -7,6 +7,7 @@ With -o the pictures are written to DIR, also of scenes without ground truth.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -26,7 +27,7 @@ from realfill.images import Photo
 from realfill.masks import Hole
 from realfill.scene import Scene
 
-INNER = 20  # px at working size
+EDGES = (0, 2, 5, 10, 30)  # px at working size
 WORKING = 1024  # longest side at which the border is judged and the plain trial works
 
 
@@ -53,12 +54,12 @@ def seam_error(picture: Photo, truth: Photo, hole: Hole) -> float:
     return float(error[(cv2.dilate(small, kernel) > 0) & (cv2.erode(small, kernel, borderValue=1) == 0)].mean())
 
 
-def inner_error(picture: Photo, truth: Photo, hole: Hole) -> float:
-    """The same in the hole farther than `INNER` px from its border: what there is without any seam."""
+def profile(picture: Photo, truth: Photo, hole: Hole) -> dict[str, float]:
+    """The same in the hole by distance from its border, 0-2 px, 2-5 px …: a seam is an error that falls inwards."""
     error, small = _gradient_error(picture, truth, hole)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * INNER + 1, 2 * INNER + 1))
-    inside = cv2.erode(small, kernel, borderValue=1) > 0
-    return float(error[inside].mean()) if inside.any() else float("nan")
+    away = cv2.distanceTransform(small, cv2.DIST_L2, 5)
+    rings = {f"{low}-{high}": (away > low) & (away <= high) for low, high in itertools.pairwise(EDGES)}
+    return {name: float(error[ring].mean()) for name, ring in rings.items() if ring.any()}
 
 
 def _gradient_error(picture: Photo, truth: Photo, hole: Hole) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ sheet of every scene to DIR/<scene>.jpg.
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.draft import inner_error, seam_error, ssim
+from benchmarks.draft import EDGES, profile, seam_error, ssim
 from benchmarks.scenes import psnr, smooth
 from realfill import config, devices, exporting, images
 from realfill import scene as scenes
@@ -29,7 +30,7 @@ from realfill.runs import Run
 from realfill.scene import Scene
 from realfill.seeds import DRAFT
 
-NUMBERS = ("psnr", "ssim", "seam", "inner")
+RINGS = tuple(f"{low}-{high}" for low, high in itertools.pairwise(EDGES))
 GROUPS = ("mean", "top_quarter", "pick")
 OFF = {"guide.draft": False, "train.guided": 0.0}
 ON = {**OFF, "guide.draft": True}
@@ -51,13 +52,13 @@ def composite(run: Run, scene: Scene, seed: int) -> Photo:
 
 
 def numbers(picture: Photo, scene: Scene) -> dict[str, float]:
-    """PSNR and SSIM in the hole, the gradient error along its border and that farther inside."""
+    """PSNR and SSIM in the hole, the gradient error along its border and by distance from it."""
     assert scene.truth is not None
     return {
         "psnr": psnr(picture, scene.truth, scene.hole),
         "ssim": ssim(picture, scene.truth, scene.hole),
         "seam": seam_error(picture, scene.truth, scene.hole),
-        "inner": inner_error(picture, scene.truth, scene.hole),
+        **profile(picture, scene.truth, scene.hole),
     }
 
 
@@ -68,7 +69,7 @@ def measure(run: Run, scene: Scene) -> dict[str, Any]:
     own = [seed for seed in ranked if seed != DRAFT]
     groups = dict(zip(GROUPS, (own, own[: max(1, len(own) // 4)], ranked[:1]), strict=True))
     found: dict[str, Any] = {
-        group: {name: float(np.mean([each[seed][name] for seed in members])) for name in NUMBERS}
+        group: {name: float(np.mean([each[seed][name] for seed in members])) for name in each[ranked[0]]}
         for group, members in groups.items()
     }
     if DRAFT in each:
@@ -105,7 +106,8 @@ def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     scene = scenes.load(folder)
     row: dict[str, Any] = {"scene": folder.name, "options": {}}
     plain = smooth(scene, cv2.INPAINT_TELEA)
-    pictures: dict[str, Photo] = {"target": scene.target, "telea": plain}
+    white = np.where(scene.hole[..., None], np.uint8(255), scene.target)
+    pictures: dict[str, Photo] = {"target": white, "telea": plain}
     if scene.truth is not None:
         row["telea"] = numbers(plain, scene)
         pictures = {"truth": scene.truth, **pictures}
@@ -139,13 +141,14 @@ def sheet(pictures: dict[str, Photo], scene: Scene, path: Path, *, across: int) 
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: PSNR of the top quarter by option; gradient errors along the border and inside; every number."""
+    """Markdown: PSNR of the top quarter by option; gradient errors along and inside the border; every number."""
     known = [row for row in rows if "telea" in row]
     names = [name for name in OPTIONS if any(name in row["options"] for row in known)]
     first = _grid(["scene", "Telea", "draft", *names, "best pick of all"], [_psnr(row, names) for row in known])
     borders = _grid(["scene", "Telea", "draft", *names], [_borders(row, names) for row in known])
+    rings = _grid(["px inside the border", *RINGS], list(_rings(known, names)))
     head = ["scene", "option", "mean", "top quarter", "best pick", "seconds"]
-    return "\n".join([first, borders, _grid(head, [line for row in known for line in _lines(row, names)])])
+    return "\n".join([first, borders, rings, _grid(head, [line for row in known for line in _lines(row, names)])])
 
 
 def _psnr(row: dict[str, Any], names: list[str]) -> list[str]:
@@ -158,11 +161,18 @@ def _psnr(row: dict[str, Any], names: list[str]) -> list[str]:
 
 def _borders(row: dict[str, Any], names: list[str]) -> list[str]:
     found = [row["options"].get(name, {}).get("top_quarter") for name in names]
-    return [row["scene"], *(_border(one) for one in (row["telea"], _draft(row), *found))]
+    cells = ["" if one is None else f"{one['seam']:.2f}" for one in (row["telea"], _draft(row), *found)]
+    return [row["scene"], *cells]
 
 
-def _border(found: dict[str, float] | None) -> str:
-    return "" if found is None else f"{found['seam']:.2f} / {found['inner']:.2f}"
+def _rings(known: list[dict[str, Any]], names: list[str]) -> Iterator[list[str]]:
+    """By distance from the border, means over the scenes that have a draft."""
+    rows = [row for row in known if _draft(row) is not None]
+    kinds = [("Telea", [row["telea"] for row in rows]), ("draft", [_draft(row) or {} for row in rows])]
+    kinds += [(name, [row["options"][name]["top_quarter"] for row in rows if name in row["options"]]) for name in names]
+    for kind, found in kinds:
+        values = [[one[ring] for one in found if ring in one] for ring in RINGS]
+        yield [kind, *(f"{np.mean(value):.2f}" if value else "" for value in values)]
 
 
 def _lines(row: dict[str, Any], names: list[str]) -> Iterator[list[str]]:
