@@ -121,7 +121,7 @@ class GuideConfig(_Stage):
 class SampleConfig(_Stage):
     """Filling the hole, one generator for each seed (§3.4)."""
 
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=10**10)], ...] = Field(
         tuple(range(64)), min_length=1, max_length=4096, description="Seeds to make; written 0-63 or 1,5,9."
     )
     sampler: SamplerName = Field(

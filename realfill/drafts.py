@@ -63,16 +63,16 @@ def moved(frame: Fit, fit: Fit) -> Fit:
 def render(draft: Draft, fit: Fit) -> tuple[Photo, Confidence]:
     """Photo (fit.height, fit.width, 3) and confidence (fit.height, fit.width) of a draft in another frame.
 
-    Where `fit` reaches beyond the draft's frame its edge goes on.
+    Where `fit` reaches beyond the draft's frame its edge goes on, and nothing vouches for it.
     """
     inner = moved(draft.frame, fit)
-    return inner.photo_in(draft.photo), _scalar_in(inner, draft.confidence)
+    return inner.photo_in(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.beyond()
 
 
 def valid_in(draft: Draft, one: Warped, fit: Fit) -> tuple[Photo, Confidence]:
     """A warped reference and its validity in another frame, as `render`."""
     inner = moved(draft.frame, fit)
-    return inner.photo_in(one.photo), _scalar_in(inner, one.valid)
+    return inner.photo_in(one.photo), _scalar_in(inner, one.valid) * ~fit.beyond()
 
 
 def save(folder: Path, draft: Draft) -> None:

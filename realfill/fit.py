@@ -59,6 +59,14 @@ class Fit:
         rows = _touched(hole, _edges(top, height, self.height))
         return np.ascontiguousarray(_touched(rows.T, _edges(left, width, self.width)).T)
 
+    def beyond(self) -> Hole:
+        """(height, width) bool: working pixels whose centre lies beyond the photo; they never reach the result."""
+        left, top, width, height = self.box
+        x = left + (np.arange(self.width) + 0.5) * (width / self.width)
+        y = top + (np.arange(self.height) + 0.5) * (height / self.height)
+        outside: Hole = ((y < 0) | (y > self.photo_height))[:, None] | ((x < 0) | (x > self.photo_width))
+        return outside
+
     def photo_out(self, working: Photo) -> Photo:
         """A working picture (height, width, 3) laid into a black frame (photo_height, photo_width, 3)."""
         self._check(working.shape[:2], (self.height, self.width))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from realfill import colour
 from realfill.errors import SceneError
@@ -239,7 +239,7 @@ def _from_deep(pixels: npt.NDArray[np.uint16], image: Image.Image) -> Original:
     """16 bits: kept as they are."""
     mode: Mode = "L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else "RGBA"
     icc = _fitting_profile(image, mode)
-    if icc and not colour.reversible(icc, mode[:3]):
+    if icc and not _written_back(icc, mode):
         return _converted(Image.fromarray(to_eight_bits(pixels)), icc, str(image.format))
     return Original(pixels, mode, icc, str(image.format), None, bit_exact=True)
 
@@ -255,10 +255,28 @@ def _from_image(image: Image.Image, source: Image.Image, data: bytes, name: str)
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     icc = _fitting_profile(source, mode)
     plain = image.convert(mode)
-    if icc and not colour.reversible(icc, mode[:3]):
+    if icc and not _written_back(icc, mode):
         return _converted(plain, icc, file_format)
-    exact = _is_lossless(source, data) and image.mode not in ("RGBa", "YCbCr")
+    exact = _is_lossless(source, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(source, name)
     return Original(np.array(plain), mode, icc, file_format, None, bit_exact=exact)
+
+
+def _has_more_bits(image: Image.Image, name: str) -> bool:
+    """Whether a TIFF has more than the 8 bits that Pillow reads of it.
+
+    Raises:
+        SceneError: it stores them channel by channel, of which Pillow and OpenCV make other colours.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or max(image.tag_v2.get(258, (1,))) <= 8:
+        return False
+    if image.tag_v2.get(284, 1) == 2:
+        raise SceneError(f"{name} stores its 16-bit channels one after the other; save it with interleaved channels.")
+    return True
+
+
+def _written_back(icc: bytes, mode: Mode) -> bool:
+    """Whether pixels can be written in a profile's colours, and the profile beside them into a PNG that opens."""
+    return len(icc) <= PngImagePlugin.MAX_TEXT_CHUNK and colour.reversible(icc, mode[:3])
 
 
 def _fitting_profile(image: Image.Image, mode: Mode) -> bytes | None:

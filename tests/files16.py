@@ -32,9 +32,15 @@ def orientation_chunk(orientation: int) -> bytes:
 
 
 def tiff(
-    pixels: npt.NDArray[np.generic], *, orientation: int = 1, big: bool = False, white_is_zero: bool = False
+    pixels: npt.NDArray[np.generic],
+    *,
+    orientation: int = 1,
+    big: bool = False,
+    white_is_zero: bool = False,
+    planar: bool = False,
+    alpha: int = 2,
 ) -> bytes:
-    """Uncompressed TIFF of (H, W) or (H, W, C) in either byte order."""
+    """Uncompressed TIFF of (H, W) or (H, W, C) in either byte order; `alpha` 1 is premultiplied, 2 is not."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     start = b"MM\x00\x2a\x00\x00\x00\x00" if big else b"II\x2a\x00\x00\x00\x00\x00"
     tags = TiffImagePlugin.ImageFileDirectory_v2(ifh=start)
@@ -43,7 +49,11 @@ def tiff(
     tags[262] = 2 if channels > 1 else 0 if white_is_zero else 1
     tags[277], tags[278], tags[279], tags[273] = channels, pixels.shape[0], pixels.nbytes, (0,)
     if channels == 4:
-        tags[338] = 2
+        tags[338] = alpha
+    if planar:
+        size = pixels.nbytes // channels
+        pixels = np.moveaxis(pixels, 2, 0)
+        tags[284], tags[279], tags[273] = 2, (size,) * channels, tuple(size * plane for plane in range(channels))
     file = io.BytesIO()
     tags.save(file)
     return file.getvalue() + pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")).tobytes()

@@ -12,6 +12,11 @@ def display_p3() -> bytes:
     return rgb(P3, _srgb_curve())
 
 
+def padded(profile: bytes, size: int) -> bytes:
+    """The same profile with nothing behind it up to `size` bytes, as large tables would fill it."""
+    return struct.pack(">I", size) + profile[4:] + bytes(size - len(profile))
+
+
 def rgb(columns: tuple[tuple[float, float, float], ...], curve: bytes) -> bytes:
     names = (b"rXYZ", b"gXYZ", b"bXYZ")
     tags = {name: _xyz(column) for name, column in zip(names, columns, strict=True)}

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import httpx2
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from realfill import backbones
@@ -44,6 +47,17 @@ def test_a_base_that_cannot_be_downloaded_says_what_to_do() -> None:
         backbones.load("sd2", device="cpu")
     for part in ("sd2-community/stable-diffusion-2-inpainting", "hf download", "--base mini"):
         assert part in str(caught.value)
+
+
+def test_a_connection_that_is_lost_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*args: object, **options: object) -> str:
+        if options.get("local_files_only"):
+            raise LocalEntryNotFoundError("not here")
+        raise httpx2.ReadTimeout("the line dropped")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lost)
+    with pytest.raises(WeightsError, match="--base mini"):
+        backbones.load("sd2", device="cpu")
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])

@@ -90,6 +90,15 @@ def test_render_of_its_own_frame_is_the_draft() -> None:
     np.testing.assert_allclose(confidence, made.confidence, atol=0.5 / 255)
 
 
+def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
+    made = draft_of(world(HEIGHT, WIDTH))
+    fit = Fit((-64.0, 0.0, 192.0, 96.0), 48, 24, WIDTH, HEIGHT)
+    _, confidence = drafts.render(made, fit)
+    _, valid = drafts.valid_in(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
+    for trust in (confidence, valid):
+        assert (trust[:, :16] == 0).all() and (trust[:, 16:] > 0.99).all()
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(everywhere: bool) -> None:
     photo = world(HEIGHT, WIDTH)

@@ -196,3 +196,13 @@ def test_the_real_scenes_fit(shared: Path) -> None:
         assert known.any()
         assert fit.photo_out(fit.photo_in(loaded.target)).shape == loaded.target.shape
     assert sizes["berlin_cathedral_8mp"] == (3264, 2448)
+
+
+def test_beyond_is_where_points_lie_off_the_photo() -> None:
+    fit = Fit((-30.0, 10.0, 100.0, 50.0), 20, 10, 60, 50)
+    x, y = np.meshgrid(np.arange(20), np.arange(10))
+    at = fit.to_photo(np.stack([x.ravel(), y.ravel()], 1)) + 0.5
+    off = (at < 0).any(1) | (at[:, 0] > 60) | (at[:, 1] > 50)
+    assert np.array_equal(fit.beyond().ravel(), off) and 0 < off.mean() < 1
+    assert fit.hole_in(np.zeros((50, 60), np.bool_))[fit.beyond()].all()
+    assert not whole(48, 64, size=64, multiple=8).beyond()[4:-4].any()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pillow_heif
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from realfill import images
@@ -549,3 +549,31 @@ def test_saved_photos_are_read_again_value_for_value(tmp_path: Path) -> None:
     images.save_photo(noise(), tmp_path / "a.png")
     assert np.array_equal(images.read_photo(tmp_path / "a.png"), noise())
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_planar_tiff_of_16_bits_is_refused_with_the_cure(tmp_path: Path) -> None:
+    pixels = np.arange(H * W * 3, dtype=np.uint16).reshape(H, W, 3) * 7
+    (tmp_path / "a.tif").write_bytes(files16.tiff(pixels, planar=True))
+    with pytest.raises(SceneError, match="interleaved"):
+        read_original(tmp_path / "a.tif")
+    eight = (pixels % 256).astype(np.uint8)
+    (tmp_path / "b.tif").write_bytes(files16.tiff(eight, planar=True))
+    read = read_original(tmp_path / "b.tif")
+    assert read.bit_exact and np.array_equal(read.pixels, eight)
+
+
+def test_a_tiff_that_loses_bits_is_not_called_exact(tmp_path: Path) -> None:
+    pixels = np.full((H, W, 4), 40_000, np.uint16)
+    (tmp_path / "a.tif").write_bytes(files16.tiff(pixels, alpha=1))
+    assert not read_original(tmp_path / "a.tif").bit_exact
+    (tmp_path / "b.tif").write_bytes(files16.tiff(pixels, alpha=2))
+    assert read_original(tmp_path / "b.tif").bit_exact
+
+
+def test_a_profile_too_large_for_a_png_becomes_srgb(tmp_path: Path) -> None:
+    icc = profiles.padded(profiles.display_p3(), PngImagePlugin.MAX_TEXT_CHUNK + 1)
+    pixels = np.full((16, 16, 3), (234, 51, 35), np.uint8)
+    read = read_original(save(tmp_path / "a.tiff", pixels, icc_profile=icc))
+    assert read.icc_profile is None and not read.bit_exact
+    assert np.abs(read.pixels.astype(int) - (255, 0, 0)).max() <= 6
+    assert np.array_equal(back(images.encode(read, "png", quality=100, record={}), tmp_path).pixels, read.pixels)

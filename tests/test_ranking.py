@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import config, ranking
+from realfill import config, exporting, ranking
 from realfill.config import Config
 from realfill.errors import OptionError, RunError
 from realfill.pipeline import complete
@@ -50,6 +51,33 @@ def test_a_counted_seed_has_its_points(done: Run) -> None:
             assert len(points) == min(count, ranking.MOST_POINTS)
             assert ((points[:, :2] > -1) & (points[:, :2] < 96)).all()
             assert (np.diff(points[:, 4]) <= 0).all()
+
+
+def test_what_the_crop_holds_beyond_the_photo_counts_nothing(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
+    for name in ("target", "mask"):
+        file = next((toy_scene / "target").glob(f"{name}.*"))
+        strip = np.asarray(Image.open(file))[40:64]
+        if name == "mask":
+            strip = np.where(np.arange(strip.shape[1]) < 60, 255, 0).astype(np.uint8)[None].repeat(len(strip), 0)
+        Image.fromarray(strip).save(file)
+    for truth in (toy_scene / "target").glob("gt.*"):
+        truth.unlink()
+    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", until="sample")
+    run = Run.open(tmp_path / "run")
+    fit = exporting.fit_of(run)
+    assert fit is not None and fit.beyond().any()
+    reference = Image.open(next(iter(sorted((run.scene_folder / "ref").iterdir()))))
+    pixels = np.tile(np.asarray(reference.convert("RGB")), (2, 2, 1))[: fit.height, : fit.width]
+    run.write_seed(0, np.ascontiguousarray(pixels))  # matches everywhere
+    complete(run, device="cpu")
+    parts = json.loads(run.matches_path(0).read_text())["references"]
+    points = [(x, y) for part in parts for *_, x, y, _ in part["points"]]
+    beyond = fit.beyond()
+
+    def outside(x: float, y: float) -> bool:  # however the file's one decimal was rounded
+        return all(beyond[int(y + half), int(x + 0.5)] for half in (0.44, 0.56))
+
+    assert points and not any(outside(x, y) for x, y in points)
 
 
 def test_more_steps_go_on_where_training_ended(done: Run, settings: Config, toy_scene: Path, tmp_path: Path) -> None:

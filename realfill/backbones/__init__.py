@@ -130,12 +130,19 @@ def _download(base: str) -> Path:
 
     try:
         return Path(snapshot_download(source, **_HUB_FILES))
-    except (OSError, ValueError, RuntimeError) as error:
+    except hub_troubles() as error:
         raise WeightsError(
             f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
             f"({type(error).__name__}). Fetch it on a machine with network (hf download {source} --local-dir FOLDER) "
             "and give --base FOLDER, or use --base mini, which works now."
         ) from error
+
+
+def hub_troubles() -> tuple[type[Exception], ...]:
+    """What fetching from the hub may raise; a lost connection comes as an error of the hub's own HTTP library."""
+    from httpx2 import HTTPError
+
+    return OSError, ValueError, RuntimeError, HTTPError
 
 
 def _folder_loader() -> Callable[..., Any]:

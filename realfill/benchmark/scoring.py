@@ -207,7 +207,7 @@ class _Counter:
     def __init__(self, matcher: Matcher, scene: Scene, scoring: Scoring) -> None:
         self._fit = images.around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
         self._waiting: deque[tuple[int, Photo]] = deque()
-        hole: Hole = self._fit.hole_in(scene.hole)
+        hole: Hole = self._fit.hole_in(scene.hole) & ~self._fit.beyond()
         self._scores = selection.score(matcher, scene.references, self._feed(), hole)
 
     def _feed(self) -> Iterator[tuple[int, Photo]]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import urlopen
@@ -170,7 +171,7 @@ def _download(url: str, path: Path, published: Published) -> str | None:
     try:
         with urlopen(url, timeout=TIMEOUT) as response:
             data = response.read(published.size + 1)  # never more than the file should have
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
     if hashlib.sha256(data).hexdigest() != published.sha256:
         return "what it sent is not the published file"

@@ -2,8 +2,10 @@
 
 import hashlib
 from functools import cache
+from http.client import HTTPException
 from pathlib import Path
 
+from realfill import backbones
 from realfill.benchmark.metrics.perceptual import ALEXNET, DREAMSIM_FILES
 from realfill.errors import WeightsError
 
@@ -32,7 +34,7 @@ def hub(source: str, given: Path | None, *, fetch: bool = False) -> Path:
         folder = Path(snapshot_download(source, local_files_only=not fetch, allow_patterns=_NEEDED))
         if _weights(folder) and (folder / "config.json").is_file():
             return folder
-    except (OSError, ValueError, RuntimeError) as error:
+    except backbones.hub_troubles() as error:
         if fetch:
             raise WeightsError(
                 f"{source} could not be downloaded ({type(error).__name__}). {_by_hand(source)}"
@@ -58,7 +60,7 @@ def alexnet(given: Path | None, *, fetch: bool = False) -> Path:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(kept), hash_prefix="7be5be79", progress=False)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             raise WeightsError(f"AlexNet could not be downloaded ({type(error).__name__}); put {url} there.") from error
         return kept
     raise WeightsError(f"AlexNet's weights are not on this machine; download {url} into the --weights folder.")
