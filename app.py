@@ -1,9 +1,12 @@
 """RealFill Studio in the browser: `python app.py`, then http://localhost:7860."""
 
 import argparse
+import logging
 import os
 import socket
 import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from realfill.errors import EXIT_INPUT, InputError, OptionError
@@ -11,7 +14,10 @@ from ui import uploads
 from ui.door import is_loopback, read_users
 
 PORT = 7860
+HOUR = 3600.0  # seconds
 SPACE_DISK = Path("/data")  # what a Space keeps over restarts, where its owner has rented it
+
+_log = logging.getLogger("realfill.server")
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -85,10 +91,24 @@ def serve(listener: socket.socket, given: argparse.Namespace, runs_dir: Path) ->
     jobs.tend()
     page.projects.sweep()
     settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    ended, sweeps = threading.Event(), (uploads.sweep, page.projects.sweep)
+    threading.Thread(target=keep_tidy, args=(sweeps, ended), name="sweeps", daemon=True).start()
     try:
         uvicorn.Server(settings).run(sockets=[listener])
     except KeyboardInterrupt:
         sys.stderr.write("Ended; runs that are being worked on go on.\n")
+    finally:
+        ended.set()
+
+
+def keep_tidy(sweeps: Sequence[Callable[[], None]], ended: threading.Event, every: float = HOUR) -> None:
+    """Sweeps every so many seconds until `ended` is set. One that fails is told to the log and tried again."""
+    while not ended.wait(every):
+        for sweep in sweeps:
+            try:
+                sweep()
+            except Exception:  # a defect, or a disk that is away: a server that goes on for weeks needs the next ones
+                _log.exception("a sweep failed")
 
 
 def _listen(host: str, port: int) -> socket.socket:

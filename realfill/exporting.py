@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import numpy as np
-
 from realfill import compositing, drafts, files, images, seeds
 from realfill import scene as scenes
 from realfill.errors import OptionError, RunError
@@ -75,13 +73,12 @@ def composed(run: Run, scene: Scene, seed: int) -> images.Original:
     fit, wanted = fit_of(run), run.config.export
     if fit is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
-    covered = fit.covered()  # a wide feather may reach beyond what was generated
-    generated = np.where(covered[..., None], enlarged(run, scene, seed, fit), scene.target)
+    generated, covered = enlarged(run, scene, seed, fit), fit.covered()  # a wide feather may reach beyond the fit
     if wanted.match_colour:
         generated = compositing.match_colour(
             scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
         )
-    return compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather)
+    return compositing.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
 
 
 def enlarged(run: Run, scene: Scene, seed: int, fit: images.Fit) -> images.Photo:

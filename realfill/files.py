@@ -11,14 +11,34 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from realfill.errors import DiskFull, RunError
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SUFFIX = ".tmp"
+WINDOWS = os.name == "nt"
+_TRIES, _PAUSE = 20, 0.05  # seconds between tries: a second of them, while others have a file open for a moment
+Result = TypeVar("Result")
+
+
+def patiently(do: Callable[[], Result]) -> Result:
+    """What `do` returns, a read or a rename; where Windows refuses, it is tried again for about a second.
+
+    Python opens files there so that nobody may replace them meanwhile, and a file that is being replaced cannot
+    be opened. Elsewhere neither happens, and a refusal is final at once.
+
+    Raises:
+        PermissionError: it was refused to the end.
+    """
+    for _ in range(_TRIES if WINDOWS else 0):
+        try:
+            return do()
+        except PermissionError:
+            time.sleep(_PAUSE)
+    return do()
 
 
 @contextlib.contextmanager
@@ -57,7 +77,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, path)
+            patiently(lambda: os.replace(draft, path))
             sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -77,7 +97,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         RunError: the file holds something else; since all writes are atomic it was changed by hand.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(patiently(path.read_bytes))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -114,7 +134,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
     An offset past the end means that the file was replaced: reading starts again at 0.
     """
     try:
-        with path.open("rb") as file:
+        with patiently(lambda: path.open("rb")) as file:
             size = file.seek(0, os.SEEK_END)
             offset = offset if 0 <= offset <= size else 0
             file.seek(offset)
@@ -142,7 +162,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 _sync(inner)
             sync_folder(draft)
             remove_folder(path)
-            os.replace(draft, path)
+            patiently(lambda: os.replace(draft, path))
             sync_folder(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -153,7 +173,7 @@ def remove_folder(path: Path) -> None:
     with refusals(path):
         if path.exists():
             grave = temporary(path)
-            os.replace(path, grave)
+            patiently(lambda: os.replace(path, grave))
             shutil.rmtree(grave, ignore_errors=True)
 
 

@@ -14,14 +14,32 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from realfill.errors import EXIT_DONE, EXIT_INTERRUPTED
+from realfill.files import WINDOWS
 
 TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows that nobody has seen it
 ENDED = -1  # the code of a process that did not say one
 _LOG = "log.txt"  # in the run's folder
 WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
+_STOP = "stop"  # in the run's folder; see states.py
+_OURS = b"the worker ends"  # in a stop file that no person asked for; theirs are empty
+# subprocess has their names on Windows alone: CREATE_NEW_PROCESS_GROUP keeps Ctrl-C out, CREATE_NO_WINDOW gives a
+# console of its own, so that closing the window of another ends nothing
+_NEW_GROUP, _NO_WINDOW = 0x00000200, 0x08000000
+
+
+class Apart(TypedDict, total=False):
+    """Keyword arguments of `subprocess.Popen`."""
+
+    start_new_session: bool
+    creationflags: int
+
+
+def apart() -> Apart:
+    """What starts a process of its own: Ctrl-C in the terminal, or closing it, does not reach it."""
+    return {"creationflags": _NEW_GROUP | _NO_WINDOW} if WINDOWS else {"start_new_session": True}
 
 
 class Hand(Protocol):
@@ -40,13 +58,44 @@ class Hand(Protocol):
         """Ends the process, if one waits for work."""
 
 
-class Once:
+class _Asked:
+    """How a hand asks its process to end: by SIGTERM; on Windows, where that kills at once, by the run's stop file."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None  # of the run in work
+        self._stopped = False
+
+    def stop(self) -> None:
+        """See `Hand.stop`."""
+        self._stopped = True
+        if self._process is None or self._process.poll() is not None:
+            return
+        if not WINDOWS:
+            self._process.send_signal(signal.SIGTERM)
+        elif self._folder is not None:  # one that waits for work ends when it is closed
+            with contextlib.suppress(OSError), (self._folder / _STOP).open("xb") as file:
+                file.write(_OURS)  # never over a person's wish, which says the same
+
+    @contextlib.contextmanager
+    def _at_work(self, folder: Path) -> Iterator[None]:
+        """Afterwards a stop file is a person's wish, or it is not there: the run then goes back into the queue."""
+        self._folder = folder
+        try:
+            yield
+        finally:
+            self._folder = None
+            with contextlib.suppress(OSError):
+                if self._stopped and (folder / _STOP).read_bytes() == _OURS:
+                    (folder / _STOP).unlink()
+
+
+class Once(_Asked):
     """A process for each run: `command` with the run's folder as its last argument."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        super().__init__()
         self._command = list(command)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
 
     def start(self) -> None:
         """See `Hand.start`: there is nothing to get ready."""
@@ -54,43 +103,40 @@ class Once:
     def work(self, folder: Path) -> int:
         """See `Hand.work`."""
         code = ENDED
-        with contextlib.suppress(OSError), (folder / _LOG).open("ab") as log:
-            # a group of its own: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
+        with contextlib.suppress(OSError), self._at_work(folder), (folder / _LOG).open("ab") as log:
+            # apart: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
             command, nothing = [*self._command, str(folder)], subprocess.DEVNULL
-            self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, **apart())
             if self._stopped:  # the signal came while the child was being started
                 self.stop()
             code = self._process.wait()
             self._process = None
         return code
 
-    def stop(self) -> None:
-        """See `Hand.stop`."""
-        self._stopped = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-
     def close(self) -> None:
         """See `Hand.close`: none waits."""
 
 
-class Warm:
+class Warm(_Asked):
     """One process for all runs, started anew when it has ended."""
 
     def __init__(self, command: Sequence[str] = ()) -> None:
+        super().__init__()
         self._command = list(command) or [sys.executable, "-m", "realfill.hand"]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
 
     def start(self) -> None:
         """See `Hand.start`: the process imports what it will need."""
         if self._process is None and not self._stopped:
             pipe = subprocess.PIPE
             with contextlib.suppress(OSError):
-                self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, start_new_session=True)
+                self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, **apart())
 
     def work(self, folder: Path) -> int:
         """See `Hand.work`."""
+        with self._at_work(folder):
+            return self._hand_over(folder)
+
+    def _hand_over(self, folder: Path) -> int:
         for _ in range(2):
             self.start()
             process = self._process
@@ -112,12 +158,6 @@ class Warm:
         if code not in WELL:
             self.close()
         return code if code is not None else process.returncode or ENDED
-
-    def stop(self) -> None:
-        """See `Hand.stop`."""
-        self._stopped = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """See `Hand.close`."""

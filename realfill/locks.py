@@ -5,6 +5,7 @@ renewed by a thread, for readers that want to know how long ago the holder was l
 """
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -12,11 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from realfill.errors import RunError
 from realfill.files import refusals
 
 BEAT = 3.0  # seconds between heartbeats
 STALE = 15.0  # a heartbeat older than this many seconds means that the holder is gone
 _PAUSE = 0.1  # seconds between tries
+_BUSY = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}  # the last two are Windows'
 
 if sys.platform == "win32":
     import msvcrt
@@ -50,7 +53,7 @@ class Lock:
         `check` is called between tries and may raise to give up. Returns whether the lock is held now.
 
         Raises:
-            RunError, DiskFull: the lock file cannot be made.
+            RunError, DiskFull: the lock file cannot be made, or its disk knows no locks.
         """
         if self.held:
             return True
@@ -75,7 +78,11 @@ class Lock:
             self._handle = None
 
     def free(self) -> bool:
-        """Whether nobody holds the lock, this object included."""
+        """Whether nobody holds the lock, this object included.
+
+        Raises:
+            RunError, DiskFull: as `acquire`.
+        """
         if self.held:
             return False
         if not self.path.exists():
@@ -98,9 +105,14 @@ class Lock:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             _take(handle)
-        except OSError:
+        except OSError as error:
             os.close(handle)
-            return False
+            if error.errno in _BUSY:
+                return False
+            raise RunError(
+                f"Nothing can be locked in {self.path.parent} ({error.strerror or error}); put the runs, or by "
+                "REALFILL_LOCKS the locks of the devices, on another disk."
+            ) from error
         self._handle = handle
         return True
 

@@ -26,6 +26,7 @@ from realfill.states import Status, Workplace
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 _POLL = 0.5  # seconds between looks at the folder
 _FOREVER = float("inf")
+_UNREADABLE = (RunError, OSError, ValueError, TypeError, OverflowError)  # what a damaged state.json can lead to
 
 
 def submit(run: Run) -> int:
@@ -58,9 +59,21 @@ def position(run: Run) -> int:
 
 def _in_line(runs_dir: Path) -> list[Path]:
     """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
-    statuses = [(Workplace(folder).status(), folder) for folder in folders(runs_dir)]
-    queued = [(status.ticket, folder.name, folder) for status, folder in statuses if status.state == "queued"]
+    statuses = [(status_of(folder), folder) for folder in folders(runs_dir)]
+    queued = [
+        (status.ticket, folder.name, folder) for status, folder in statuses if status and status.state == "queued"
+    ]
     return [folder for _, _, folder in sorted(queued)]
+
+
+def status_of(folder: Path) -> Status | None:
+    """What the run in a folder is doing, for looking at many; None where its state cannot be read.
+
+    Such a run must not stop the others; it says itself what is wrong when it is opened.
+    """
+    with contextlib.suppress(*_UNREADABLE):
+        return Workplace(folder).status()
+    return None
 
 
 @contextlib.contextmanager
@@ -119,6 +132,7 @@ class Worker:
         self._hand: Hand = Once(command) if command else Warm()
         self._lock = Lock(runs_dir / ".worker.lock")
         self._stop = threading.Event()
+        self._beyond: set[Path] = set()  # runs that cannot be worked on
 
     def stop(self) -> None:
         """Ends the worker; the run in work saves itself and goes back into the queue. For signal handlers."""
@@ -144,10 +158,8 @@ class Worker:
         files.sweep(self.runs_dir)
         requeue_abandoned(self.runs_dir)
         while not self._stop.is_set():
-            if runs := waiting(self.runs_dir):
-                say(f"Working on {runs[0].name}.")
-                self._do(runs[0])
-                say(f"{runs[0].name}: {runs[0].status().state}. {runs[0].status().sentence}")
+            if runs := [run for run in waiting(self.runs_dir) if run.folder not in self._beyond]:
+                self._take(runs[0], say)
                 count, last = count + 1, time.monotonic()
             elif time.monotonic() - last >= self.idle:
                 break
@@ -155,6 +167,17 @@ class Worker:
                 requeue_abandoned(self.runs_dir)
             self._stop.wait(_POLL)  # also leaves the device free for a moment, for who waits by hand
         return count
+
+    def _take(self, run: Run, say: Callable[[str], None]) -> None:
+        """Works on a run. One whose files allow no work or no end of it would be first in line for ever."""
+        try:
+            say(f"Working on {run.name}.")
+            self._do(run)
+            status = run.status()
+            say(f"{run.name}: {status.state}. {status.sentence}")
+        except RunError as error:
+            self._beyond.add(run.folder)
+            say(f"{run.folder.name} is passed over until the worker starts anew: {error}")
 
     def _do(self, run: Run) -> None:
         ticket = run.status().ticket
@@ -183,18 +206,18 @@ class Worker:
 
 def requeue_abandoned(runs_dir: Path) -> None:
     """Puts queued runs whose worker died back into their place, each at most `ATTEMPTS` times."""
-    for run in map(Workplace, folders(runs_dir)):
-        status = run.status()
-        if _abandoned(status):
-            with contextlib.suppress(RunError), run.lock():
+    for folder in folders(runs_dir):
+        run, status = Workplace(folder), status_of(folder)
+        if status is not None and _abandoned(status):
+            with contextlib.suppress(RunError, DiskFull), run.lock():
                 if run.status().state in ("running", "interrupted"):  # holding its lock, we know that nobody works
                     run.enter("queued", status.sentence, attempts=status.attempts + 1)
 
 
 def wants_worker(folder: Path) -> bool:
     """Whether the run in a folder waits for a worker, or was left behind by one that died."""
-    status = Workplace(folder).status()
-    return status.state == "queued" or _abandoned(status)
+    status = status_of(folder)
+    return status is not None and (status.state == "queued" or _abandoned(status))
 
 
 def _abandoned(status: Status) -> bool:

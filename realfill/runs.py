@@ -115,7 +115,11 @@ class Run(Workplace):
     def ensure(cls, folder: Path, config: Config | None = None, source: Path | None = None) -> "Run":
         """Opens the run in `folder` or creates it; what is given must agree with what was trained.
 
+        A refusal changes nothing. Other settings are written down under the run's lock, which is free again
+        afterwards; equal ones need no lock, so that a folder that cannot be written to opens.
+
         Raises:
+            RunBusy: another process works on the run, and the settings are others.
             RunError: another scene or other training settings belong to this folder, or there is neither
                 run nor scene.
             SceneError: as `create`.
@@ -126,9 +130,13 @@ class Run(Workplace):
             return cls.create(folder, config or settings.make("mini", {}), source)
         run = cls.open(folder)
         if config is not None:
-            run.update(config)
+            run.check(config)
         if source is not None and not _same_scene(run, source):
             raise RunError(f"The run in {folder} has other photos or another mask; give a new folder with --run.")
+        if config is not None and config != run.config:
+            with Workplace(folder).lock():
+                run = cls.open(folder)  # as whoever held the lock before left it
+                run.update(config)
         return run
 
     def update(self, config: Config) -> None:
@@ -140,19 +148,29 @@ class Run(Workplace):
         Raises:
             RunError: a setting that decides the training differs.
         """
+        self.check(config)
+        facts: dict[str, Any] = {"config": config.model_dump(mode="json")}
+        further = config.train.steps > self.config.train.steps
+        if further and self.lora.is_dir() and self.fact("adapter_steps") is None:
+            facts["adapter_steps"] = self.config.train.steps
+        if config != self.config:
+            self.record(**facts)
+            self.config = config
+
+    def check(self, config: Config) -> None:
+        """Whether `update` would take these settings; writes nothing.
+
+        Raises:
+            RunError: as `update`.
+        """
         old, new = flat(self.config), flat(config)
         for name, value in new.items():
-            if name == "train.steps" and value > old[name]:
-                if self.lora.is_dir() and self.fact("adapter_steps") is None:
-                    self.record(adapter_steps=old[name])
-            elif old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL:
+            further = name == "train.steps" and value > old[name]
+            if old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL and not further:
                 raise RunError(
                     f"The run in {self.folder} was started with {name} = {old[name]}, not {value}; "
                     "give a new folder with --run, or leave that setting out."
                 )
-        if config != self.config:
-            self.config = config
-            self.record(config=config.model_dump(mode="json"))
 
     def record(self, **facts: Any) -> None:
         """Adds JSON facts to run.json, such as the base's weight hash; equal ones are not written again."""
@@ -337,8 +355,8 @@ def seconds(moment: str) -> float:
 
 
 def folders(runs_dir: Path) -> list[Path]:
-    """The folders of all runs in a folder of runs, by name; none is opened."""
-    return [item for item in _items(runs_dir) if not item.name.startswith(".") and (item / "run.json").is_file()]
+    """The folders of all runs in a folder of runs, by name; none is opened. Unreadable ones are passed over."""
+    return [item for item in _items(runs_dir) if not item.name.startswith(".") and _holds_run(item)]
 
 
 def opened(folder: Path) -> Run | None:
@@ -380,6 +398,12 @@ def _same_scene(run: Run, source: Path) -> bool:
     pairs = [(mine.original.pixels, given.original.pixels), (mine.hole, given.hole)]
     pairs += zip(mine.references, given.references, strict=False)
     return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _holds_run(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # lost+found, or another user's: one of them must not hide all the others
+        return (folder / "run.json").is_file()
+    return False
 
 
 def _is_seed(stem: str) -> bool:

@@ -18,6 +18,11 @@ from realfill import files, scene
 from realfill.errors import SceneError
 from realfill.formats import MEGABYTES
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it: zipfile refuses such an archive by a RuntimeError
+    LZMAError = zlib.error  # type: ignore[assignment, misc]
+
 MOST_NAMES = 2000  # entries of an archive that are looked at
 MOST_BYTES = 2 * MEGABYTES * 2**20  # of all files of a scene together, unpacked
 PARTS = ("target", "mask", "gt")
@@ -25,7 +30,9 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".bmp", ".jpe", ".jfif", ".hif"}
 )
 _BLOCK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def members(names: Sequence[str]) -> dict[str, str]:
@@ -79,6 +86,20 @@ def pack(folder: Path, archive: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
+def size(archive: Path) -> int:
+    """Bytes of the scene in a zip file once it is unpacked, as the file says; where that is a lie, less is unpacked.
+
+    Raises:
+        SceneError: as `unpack`, as far as the list of files tells.
+    """
+    with _opened(archive) as packed:
+        entries = _entries(packed)
+        found = sum(entries[name].file_size for name in members(list(entries)))
+    if found > MOST_BYTES:
+        raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
+    return found
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks the scene in a zip file as the scene folder `folder`, whole or not at all. No picture is decoded.
 
@@ -87,8 +108,7 @@ def unpack(archive: Path, folder: Path) -> None:
         DiskFull, RunError: the folder cannot be written.
     """
     with _opened(archive) as packed, files.new_folder(folder) as draft:
-        entries = {entry.filename: entry for entry in packed.infolist() if _is_plain(entry)}
-        left = MOST_BYTES
+        entries, left = _entries(packed), MOST_BYTES
         for name, place in members(list(entries)).items():
             target = draft / place
             target.parent.mkdir(exist_ok=True)
@@ -118,6 +138,10 @@ def _counts(path: PurePosixPath) -> bool:
 
 def _is(path: PurePosixPath, parent: str, stem: str) -> bool:
     return path.parent.name.lower() == parent and path.stem.casefold() == stem
+
+
+def _entries(packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {entry.filename: entry for entry in packed.infolist() if _is_plain(entry)}
 
 
 def _is_plain(entry: zipfile.ZipInfo) -> bool:

@@ -61,6 +61,8 @@ def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
     near = masks.distance_from_hole(given.hole) <= run.config.export.feather
     assert (outside & near).any()
     np.testing.assert_array_equal(picture[outside], given.target[outside])
+    edge = ~outside & ~given.hole & (masks.distance_from_hole(outside) <= 1)
+    assert np.abs(picture[edge].astype(int) - given.target[edge]).max() <= 1 + 255 / 41  # it fades out towards there
     inner = np.abs(picture[given.hole].astype(int) - 200)
     assert inner.max() <= 2
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,54 @@ def test_what_cannot_be_written_or_read_is_a_sentence(tmp_path: Path) -> None:
         files.read_json(tmp_path / "file")
     assert files.read_json(tmp_path / "none") is None
     assert files.read_json(tmp_path / "file" / "none") is None
+
+
+def _refusing(do: Callable[..., Any], times: int) -> Callable[..., Any]:
+    """`do`, refused at first as Windows refuses what another process has open."""
+    refusals = iter(range(times))
+
+    def tried(*given: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        return do(*given)
+
+    return tried
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [
+        (os, "replace", lambda place: files.write_json(place / "a.json", {"new": 1})),
+        (os, "replace", lambda place: files.remove_folder(place / "folder")),
+        (Path, "read_bytes", lambda place: files.read_json(place / "a.json")),
+        (Path, "open", lambda place: files.read_lines(place / "a.json")),
+    ],
+)
+def test_what_windows_refuses_for_a_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: Callable[[Path], object]
+) -> None:
+    files.write_json(tmp_path / "a.json", {"old": 1})
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(files, "_PAUSE", 0)
+    do = getattr(owner, name)
+    for windows, times in ((True, files._TRIES + 1), (False, 1)):  # for ever; where a refusal is no accident
+        monkeypatch.setattr(files, "WINDOWS", windows)
+        monkeypatch.setattr(owner, name, _refusing(do, times))
+        with pytest.raises((RunError, PermissionError)):
+            call(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "folder"]
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(owner, name, _refusing(do, 3))
+    call(tmp_path)
+
+
+def test_a_new_folder_waits_for_readers_of_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_PAUSE", 0)
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, "replace", _refusing(os.replace, 3))
+    with files.new_folder(tmp_path / "folder") as draft:
+        (draft / "a").write_text("1")
+    assert os.listdir(tmp_path / "folder") == ["a"]
 
 
 def test_lines_come_back_whole_and_from_an_offset(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ HAND = """
             while not stop:
                 time.sleep(0.01)
             return 3
+        if "asked" in folder.name:
+            (folder / "ready").touch()
+            while not (folder / "stop").exists():
+                time.sleep(0.01)
+            if (folder / "run.json").exists():
+                Run.open(folder).enter("stopped")
+            return 3
         if (folder / "run.json").exists():
             Run.open(folder).enter("done")
         return 1 if "fails" in folder.name else 0
@@ -86,15 +93,85 @@ def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(hand: Warm, tmp_p
     folder, codes = _folder(tmp_path, "waits"), list[int]()
     thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
     thread.start()
-    until = time.monotonic() + 20
-    while not (folder / "ready").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+    _until_ready(folder)
     hand.stop()
     thread.join(20)
     assert codes == [EXIT_INTERRUPTED]
     hand.close()
     with pytest.raises(ProcessLookupError):
         os.kill(_pid(folder), 0)
+
+
+def _until_ready(folder: Path) -> None:
+    until = time.monotonic() + 20
+    while not (folder / "ready").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a process is asked to stop on Windows; this system starts it in its own way."""
+    monkeypatch.setattr(hands, "WINDOWS", True)
+    monkeypatch.setattr(hands, "apart", lambda: {"start_new_session": True})
+
+
+def test_a_process_of_its_own_on_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "WINDOWS", True)
+    assert hands.apart() == {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+    monkeypatch.setattr(hands, "WINDOWS", False)
+    assert hands.apart() == {"start_new_session": True}
+
+
+@pytest.mark.parametrize("kind", [Once, Warm])
+def test_both_hands_start_their_process_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Once] | type[Warm]
+) -> None:
+    given: list[object] = []
+
+    def start(*_: object, creationflags: int = 0, **__: object) -> None:
+        given.append(creationflags)
+        raise OSError
+
+    monkeypatch.setattr(hands, "WINDOWS", True)
+    monkeypatch.setattr("subprocess.Popen", start)
+    assert kind(["any"]).work(_folder(tmp_path, "one")) == hands.ENDED
+    assert set(given) == {0x08000200}
+
+
+@pytest.mark.usefixtures("windows")
+def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: Warm, tmp_path: Path) -> None:
+    folder, codes = _folder(tmp_path, "asked"), list[int]()
+    hand.work(_folder(tmp_path, "before"))
+    thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
+    thread.start()
+    _until_ready(folder)
+    hand.stop()
+    thread.join(20)
+    assert codes == [EXIT_INTERRUPTED]  # a signal would have killed it
+    assert not (folder / "stop").exists()
+    hand.stop()  # waiting for work it is left alone, until it is closed
+    assert os.listdir(tmp_path / "before") == ["log.txt"]
+    hand.close()
+
+
+@pytest.mark.usefixtures("windows")
+@pytest.mark.parametrize("person", [False, True])
+def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
+    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
+) -> None:
+    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    run = Run.create(tmp_path / "runs" / "asked", config.make("mini", {}), toy_scene)
+    queue.submit(run)
+    worker = queue.Worker(tmp_path / "runs")
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    _until_ready(run.folder)
+    if person:
+        (run.folder / "stop").touch()
+    worker.stop()
+    thread.join(20)
+    assert run.status().state == ("stopped" if person else "queued")
+    assert run.stop_requested() == person
 
 
 def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
@@ -123,9 +200,7 @@ def test_a_run_that_was_deleted_in_work_stays_deleted(
     worker = queue.Worker(tmp_path / "runs", idle=0.1)
     thread = threading.Thread(target=worker.work)
     thread.start()
-    until = time.monotonic() + 20
-    while not (run.folder / "ready").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+    _until_ready(run.folder)
     pid = _pid(run.folder)
     run.folder.rename(tmp_path / "elsewhere")
     os.kill(pid, signal.SIGTERM)

@@ -1,5 +1,6 @@
 """A lock has one holder among all processes, and none after its holder was killed."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from realfill.errors import RunError
 from realfill.locks import BEAT, STALE, Lock
 
 HOLD = """
@@ -77,6 +79,36 @@ def test_a_look_at_the_wrong_moment_does_not_cost_the_lock(tmp_path: Path) -> No
     finally:
         end.set()
         thread.join()
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK])
+def test_what_says_that_another_holds_it_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr("realfill.locks._take", _failing(code))
+    lock = Lock(tmp_path / "lock")
+    assert not lock.acquire(patience=0)
+    assert not lock.free()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_disk_without_locks_is_a_sentence_and_not_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("realfill.locks._take", _failing(code))
+    lock = Lock(tmp_path / "lock")
+    with pytest.raises(RunError, match=r"REALFILL_LOCKS.* on another disk") as caught:
+        lock.acquire(patience=0.2)
+    assert str(tmp_path) in str(caught.value) and os.strerror(code) in str(caught.value)
+    lock.path.touch()
+    with pytest.raises(RunError, match="another disk"):
+        lock.free()
+    assert not lock.held
+
+
+def _failing(code: int) -> Callable[[int], None]:
+    def take(handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return take
 
 
 def test_waiting_may_be_given_up(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from realfill import config, queue
-from realfill.errors import RunBusy
+from realfill.errors import DiskFull, RunBusy
 from realfill.runs import Run
+from realfill.states import Workplace
 
 # What stands in for `realfill complete`: a real process that takes the run as the command line does.
 CHILD = """
@@ -233,6 +234,64 @@ def test_a_run_whose_worker_was_killed_goes_on(make: Callable[[str], Run], tmp_p
         os.utime(run.folder / "lock", (0, 0))
     assert _work(tmp_path / "runs", _child(FINISH)) == 1
     assert [run.status().state for run in (queued, by_hand, hopeless)] == ["done", "interrupted", "interrupted"]
+
+
+DAMAGED = ("", "[]", '{"state": "queued", "ticket": "x"}', '{"state": "queued", "since": null}', '{"ticket": 1e999}')
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_state_stops_no_other_run(make: Callable[[str], Run], tmp_path: Path, text: str) -> None:
+    bad, good, left = make("a"), make("b"), make("c")
+    queue.submit(good)
+    left.enter("running", ticket=5)
+    with left.lock():
+        pass
+    os.utime(left.folder / "lock", (0, 0))
+    (bad.folder / "state.json").write_text(text)
+    assert queue.status_of(bad.folder) is None
+    assert not queue.wants_worker(bad.folder) and queue.wants_worker(good.folder)
+    assert queue.position(good) == 1
+    assert _work(tmp_path / "runs", _child(FINISH)) == 2
+    assert good.status().state == left.status().state == "done"
+    assert (bad.folder / "state.json").read_text() == text
+
+
+def test_a_run_that_cannot_be_worked_on_holds_up_no_other(make: Callable[[str], Run], tmp_path: Path) -> None:
+    bad, nameless, good = make("a"), make("b"), make("c")
+    for run in (bad, nameless, good):
+        queue.submit(run)
+    (bad.folder / "lock").unlink()
+    (bad.folder / "lock").mkdir()  # as unopenable as another user's
+    (nameless.folder / "labels.json").write_text("")
+    said: list[str] = []
+    queue.Worker(tmp_path / "runs", _child(FINISH), idle=0.2).work(said.append)
+    assert good.status().state == "done"
+    assert [sentence.split(":")[0] for sentence in said if "passed over" in sentence] == [
+        "a is passed over until the worker starts anew",
+        "b is passed over until the worker starts anew",
+    ]
+
+
+def test_a_full_disk_does_not_end_the_worker(
+    make: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [make("a"), make("b")]
+    for run in left:
+        run.enter("running", ticket=5)
+        with run.lock():
+            pass
+        os.utime(run.folder / "lock", (0, 0))
+    tried: list[str] = []
+
+    def full(run: Workplace, *_: object, **__: object) -> None:
+        tried.append(run.folder.name)
+        os.utime(run.folder / "lock", (0, 0))
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr(Workplace, "enter", full)
+    queue.requeue_abandoned(tmp_path / "runs")
+    assert tried == ["a", "b"]
+    assert _work(tmp_path / "runs", _child(FINISH)) == 0
 
 
 def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A run folder: what may be asked of it again, and that no kill makes it unreadable."""
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -131,6 +133,51 @@ def test_another_scene_needs_another_folder(run: Run, toy_scene: Path, what: str
         Run.ensure(run.folder, MINI, toy_scene)
 
 
+def test_a_run_in_work_keeps_its_settings(run: Run) -> None:
+    before = (run.folder / "run.json").read_bytes()
+    other = config.change(MINI, {"sample.seeds": "0-2"})
+    with run.lock():
+        with pytest.raises(RunBusy):
+            Run.ensure(run.folder, other)
+        assert (run.folder / "run.json").read_bytes() == before
+        assert Run.ensure(run.folder, MINI).config == MINI  # nothing to write: needs no lock
+    assert Run.ensure(run.folder, other).config == other
+    with Run.open(run.folder).lock():  # free again, for the pipeline to take
+        pass
+
+
+def test_other_settings_are_judged_by_what_the_holder_of_the_lock_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Workplace.lock
+
+    def late(workplace: Workplace) -> contextlib.AbstractContextManager[None]:
+        run.update(config.change(MINI, {"train.steps": 8}))
+        return lock(workplace)
+
+    monkeypatch.setattr(Workplace, "lock", late)
+    with pytest.raises(RunError, match=r"train\.steps = 8, not 5"):
+        Run.ensure(run.folder, config.change(MINI, {"sample.seeds": "0-2"}))
+
+
+def test_a_refusal_for_the_scene_or_a_later_setting_changes_nothing(run: Run, toy_scene: Path) -> None:
+    run.lora.mkdir()
+    before = (run.folder / "run.json").read_bytes()
+    with pytest.raises(RunError, match=r"train\.rank"):
+        Run.ensure(run.folder, config.change(MINI, {"train.steps": 9, "train.rank": 4}))
+    (toy_scene / "ref" / "1.png").unlink()
+    with pytest.raises(RunError, match="other photos"):
+        Run.ensure(run.folder, config.change(MINI, {"sample.seeds": "0-2"}), toy_scene)
+    assert (run.folder / "run.json").read_bytes() == before
+
+
+def test_more_steps_remember_after_how_many_the_adapter_was_made(run: Run) -> None:
+    run.lora.mkdir()
+    further = Run.ensure(run.folder, config.change(MINI, {"train.steps": 9}))
+    assert (further.adapter_steps, further.config.train.steps, further.trained) == (5, 9, False)
+    assert Run.open(run.folder).adapter_steps == 5
+
+
 def test_an_equal_scene_from_elsewhere_is_the_same(run: Run, toy_scene: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(toy_scene, tmp_path / "copy"))
     (copy / "target" / "gt.png").unlink()
@@ -195,6 +242,20 @@ def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: P
     (folder / "file").write_text("")
     assert [found.folder.name for found in runs.listing(folder)] == ["second", "run"]
     assert runs.listing(folder / "none") == []
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.folder.parent / "lost+found").mkdir()
+    is_file = Path.is_file
+
+    def refusing(path: Path) -> bool:  # root, who runs tests in containers, may read every folder
+        if path.parent.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    assert runs.folders(run.folder.parent) == [run.folder]
+    assert [found.folder for found in runs.listing(run.folder.parent)] == [run.folder]
 
 
 def test_new_names_cannot_be_guessed() -> None:

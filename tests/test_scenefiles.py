@@ -3,6 +3,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -121,6 +122,48 @@ def test_damaged_archives_are_a_sentence(toy_scene: Path, tmp_path: Path, cut: i
     (tmp_path / "b.zip").write_bytes(data[:cut])
     with pytest.raises(SceneError, match=r"b\.zip is not a zip file"):
         scenefiles.unpack(tmp_path / "b.zip", tmp_path / "scene")
+
+
+def test_a_damaged_lzma_archive_is_a_sentence(toy_scene: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lzma")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.write(toy_scene / "target" / "target.png", "target/target.png")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[80:200] = b"\xff" * 120  # in the stream
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(SceneError, match=r"a\.zip is not a zip file that can be read"):
+        scenefiles.unpack(tmp_path / "a.zip", tmp_path / "scene")
+    assert not (tmp_path / "scene").exists()
+
+
+def test_the_size_is_that_of_the_scene_alone(toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {"ref/a.png": bytes(5000), "target/target.png": bytes(7000)}
+    archive = zipped(tmp_path / "a.zip", parts | {"notes.txt": bytes(90_000), "other/b.png": bytes(90_000)})
+    assert scenefiles.size(archive) == 12_000
+    scenefiles.unpack(archive, tmp_path / "scene")
+    assert sum(path.stat().st_size for path in (tmp_path / "scene").rglob("*.png")) == 12_000
+    monkeypatch.setattr(scenefiles, "MOST_BYTES", 11_999)
+    with pytest.raises(SceneError, match="too large unpacked"):
+        scenefiles.size(archive)
+
+
+def test_no_more_is_unpacked_than_the_archive_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = zipped(tmp_path / "a.zip", {"target/target.png": bytes(2_000_000)})
+    lie = archive.read_bytes().replace((2_000_000).to_bytes(4, "little"), (3000).to_bytes(4, "little"))
+    archive.write_bytes(lie)
+    assert scenefiles.size(archive) == 3000
+    copy, copied = scenefiles._copy, list[int]()
+
+    def counted(source: IO[bytes], target: Path, limit: int, name: str) -> int:
+        try:
+            return copy(source, target, limit, name)
+        finally:
+            copied.append(target.stat().st_size)
+
+    monkeypatch.setattr(scenefiles, "_copy", counted)
+    with pytest.raises(SceneError):
+        scenefiles.unpack(archive, tmp_path / "scene")
+    assert copied and copied[0] <= 3000
 
 
 def test_flipped_bytes_never_get_through_unseen(toy_scene: Path, tmp_path: Path) -> None:

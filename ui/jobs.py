@@ -3,6 +3,7 @@
 The page is handed run ids by the browser, so every id passes `Jobs.open`.
 """
 
+import contextlib
 import platform
 import re
 import subprocess
@@ -15,9 +16,10 @@ from pathlib import Path
 from realfill import files, memory, queue, runs, scene
 from realfill.config import Config
 from realfill.errors import RunError
+from realfill.hands import apart
 from realfill.masks import Hole
 from realfill.runs import Run
-from realfill.states import LIVE, Workplace
+from realfill.states import LIVE
 from ui import visitors
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
@@ -86,7 +88,12 @@ class Jobs:
 
     def folders(self) -> list[Path]:
         """The folders of all runs that the asking visitor may see; none is opened."""
-        return [folder for folder in runs.folders(self.runs_dir) if self.mine(folder)]
+        return [folder for folder in runs.folders(self.runs_dir) if self._lists(folder)]
+
+    def _lists(self, folder: Path) -> bool:
+        with contextlib.suppress(RunError):  # whose a run with damaged labels is nobody knows; the others have one
+            return self.mine(folder)
+        return False
 
     def latest(self) -> str:
         """The id of the run that was worked on or changed last; empty where there is none."""
@@ -142,8 +149,8 @@ class Jobs:
             return
         if visitors.current() == visitors.NOBODY:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
-        live = [item for item in self.folders() if item != but and Workplace(item).status().state in LIVE]
-        if len(live) >= MOST:
+        statuses = [queue.status_of(item) for item in self.folders() if item != but]
+        if sum(status is not None and status.state in LIVE for status in statuses) >= MOST:
             raise RunError(f"You have {MOST} runs waiting or in work; stop one or wait for it.")
 
     def ensure_worker(self) -> None:
@@ -155,7 +162,7 @@ class Jobs:
             command = [sys.executable, "-m", "realfill", "worker", str(self.runs_dir.resolve()), "--idle", IDLE]
             with (self.runs_dir / "worker.log").open("ab") as log:
                 self._worker = subprocess.Popen(
-                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **apart()
                 )
 
 

@@ -5,13 +5,16 @@ uploaded file's path belongs. `Limits` stands before it.
 """
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import shutil
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ MAX_BODY = 2 * MAX_FILE  # bytes of one upload
 MAX_FILES = 16  # files of one upload: a scene has seven
 MAX_CALL = 32 * 2**20  # bytes of any other request; a painted mask is one
 DAY = 24 * 3600.0
+_ACCOUNT: ContextVar["tuple[Ledger, str] | None"] = ContextVar("account", default=None)  # of the present request
 _UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
 _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
 
@@ -45,7 +49,10 @@ class Refused(Exception):
 
 
 class Ledger:
-    """What was uploaded, by whom and when. `folder` is where uploads lie; `sweep` removes old ones from it."""
+    """What was uploaded, unpacked or kept, by whom and when.
+
+    `folder` is where all that lies; `sweep` removes what is old from it.
+    """
 
     def __init__(self, folder: Path, quota: Quota = Quota(), sweep: Callable[[], None] = lambda: None) -> None:
         self._folder, self._quota, self._sweep = folder, quota, sweep
@@ -53,7 +60,7 @@ class Ledger:
         self._guard = threading.Lock()
 
     def admit(self, visitor: str, size: int) -> None:
-        """Books an upload before it is read.
+        """Books bytes before they are read or written.
 
         Raises:
             Refused: 413 for the visitor's own quota, 507 where the server has no room.
@@ -78,12 +85,30 @@ class Ledger:
 
     def _used(self) -> int:
         sizes = 0
-        for item in self._folder.rglob("*"):
-            try:
-                sizes += item.stat().st_size
-            except OSError:  # being moved or swept at this moment
-                continue
+        for place, _, names in os.walk(self._folder):  # unlike `rglob` it passes over a folder that vanishes meanwhile
+            for name in names:
+                with contextlib.suppress(OSError):  # being moved or swept at this moment
+                    sizes += os.lstat(os.path.join(place, name)).st_size
         return sizes
+
+
+def admit(size: int) -> None:
+    """Books bytes that the answer to the present request is about to write; outside of a request nothing.
+
+    Not for handlers of gradio's queue, which run outside the request's own context.
+
+    Raises:
+        Refused: as `Ledger.admit`.
+    """
+    if (account := _ACCOUNT.get()) is not None:
+        ledger, visitor = account
+        ledger.admit(visitor, size)
+
+
+def visitor() -> str:
+    """Whose quota the present request counts for; empty outside of one. Not for handlers of gradio's queue, either."""
+    account = _ACCOUNT.get()
+    return "" if account is None else account[1]
 
 
 class Limits:
@@ -98,6 +123,7 @@ class Limits:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
+        _ACCOUNT.set((self._ledger, self._who(scope)))
         try:
             if _UPLOAD.fullmatch(scope["path"]):
                 await self._upload(scope, receive, send)

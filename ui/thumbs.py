@@ -1,14 +1,17 @@
 """Small pictures made beside the page's answers: who asks gets what is there, the rest is made meanwhile."""
 
+import time
 import urllib.parse
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from realfill.errors import RealFillError
 from ui import uploads
 
 REMEMBERED = 4096
+AGAIN = 5.0  # seconds until one that the disk refused is tried once more
 BROKEN = "about:blank"  # of a picture that cannot be read; it is not asked for again
 
 
@@ -17,30 +20,53 @@ def url(path: str | Path) -> str:
     return "gradio_api/file=" + urllib.parse.quote(str(path))
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What became of one thumbnail that was asked for."""
+
+    address: Future[str]
+    asked: float = field(default_factory=time.monotonic)
+
+    def refused(self) -> bool:
+        """Whether the disk refused, which may pass: it is full, or the file is being replaced."""
+        error = self.address.exception() if self.address.done() else None
+        cause = None if error is None else error.__cause__
+        # Pillow says by an OSError, too, that a picture is damaged; those have no number
+        return isinstance(error, OSError) or (isinstance(cause, OSError) and cause.errno is not None)
+
+    def wanted(self) -> bool:
+        """Whether it has to be made once more."""
+        if not self.address.done():
+            return False
+        if self.address.exception() is None:
+            return not Path(self.address.result()).exists()
+        return self.refused() and time.monotonic() - self.asked >= AGAIN
+
+
 class Thumbs:
     """Thumbnails by picture file and its state; one thread makes them, in the order asked for."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="thumbs")
-        self._known: OrderedDict[tuple[str, int, int], Future[str]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, int, int], _Made] = OrderedDict()
 
     def url(self, path: Path, longest: int = uploads.THUMB) -> str:
-        """The address of a small picture of `path`; empty while it is being made."""
+        """The address of a small picture of `path`; empty while it is being made, or the disk refuses it."""
         try:
             state = path.stat()
         except OSError:  # being replaced at this moment
             return ""
         key = (str(path), state.st_mtime_ns, longest)
         made = self._known.get(key)
-        if made is None or (made.done() and not made.exception() and not Path(made.result()).exists()):
-            made = self._known[key] = self._pool.submit(uploads.thumbnail, path, longest)
+        if made is None or made.wanted():
+            made = self._known[key] = _Made(self._pool.submit(uploads.thumbnail, path, longest))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        if not made.done():
+        if not made.address.done() or made.refused():
             return ""
-        error = made.exception()
+        error = made.address.exception()
         if error is None:
-            return url(made.result())
-        if not isinstance(error, (RealFillError, OSError)):
+            return url(made.address.result())
+        if not isinstance(error, RealFillError):
             raise error
         return BROKEN

@@ -5,16 +5,16 @@ name any path. So every path a handler is given passes `checked`, and run folder
 page shows is a thumbnail or a copy in this folder.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
 THUMB = 384  # longest side in pixels of a grid's pictures
 KEEP_SECONDS = 24 * 3600
 KEEP_DRAFTS = 14 * KEEP_SECONDS  # scenes that were begun, with their photos
+MOST_DRAFTS = 16  # scenes that were begun, of one visitor; a tab has one
+BLOCK = 2**16  # bytes in which they are booked, so that not every stroke has all files measured
 GONE = "An uploaded file is not there any more; upload it again."
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -117,50 +119,114 @@ def offer(data: bytes, key: str, name: str) -> str:
     return str(path)
 
 
-def keep_draft(value: Mapping[str, Any], draft: str | None = None) -> str:
+def keep_draft(
+    value: Mapping[str, Any],
+    draft: str | None = None,
+    *,
+    visitor: str = "",
+    admit: Callable[[int], None] = lambda size: None,
+) -> str:
     """Keeps a scene that was begun; returns its id, which nobody can guess. Only who knows the id may replace it.
+
+    Of one `visitor` the newest `MOST_DRAFTS` stay. `admit` is told the bytes that the scene takes beyond those it
+    had, in whole blocks; what it raises comes through, and nothing is written.
 
     Raises:
         DiskFull, RunError: it cannot be written.
     """
     known = draft is not None and _ID.fullmatch(draft) is not None
     name = draft if known and draft is not None else secrets.token_urlsafe(16)
-    files.write_bytes(folder() / "drafts" / f"{name}.json", json.dumps(value).encode())
+    owner = hashlib.sha256(visitor.encode()).hexdigest()[:16]
+    earlier, data = _draft(name), json.dumps(value).encode()
+    if (more := _blocks(len(data)) - _blocks(_size(earlier))) > 0:
+        admit(more)
+    path = earlier or _drafts() / f"{name}.{owner}.json"  # it stays whose it was, where an address changes
+    files.write_bytes(path, data)
+    if earlier is None:
+        others = (item for item in _drafts().glob(f"*.{owner}.json") if item != path)
+        for item in sorted(others, key=_time, reverse=True)[MOST_DRAFTS - 1 :]:
+            item.unlink(missing_ok=True)
     return name
 
 
 def kept_draft(name: str) -> dict[str, Any] | None:
     """The scene kept under an id; None where there is none."""
-    path = folder() / "drafts" / f"{name}.json"
-    if not _ID.fullmatch(name) or not path.is_file():
+    path = _draft(name)
+    if path is None:
         return None
-    os.utime(path)
+    with contextlib.suppress(OSError):  # swept at this moment; then there is none
+        os.utime(path)
     return files.read_json(path)
 
 
 def sweep(now: float | None = None) -> None:
     """Removes what is older than a day, and scenes begun two weeks ago with their photos; runs hold own copies."""
     today = time.time() if now is None else now
-    for item in _files(folder() / "drafts"):
-        if item.stat().st_mtime < today - KEEP_DRAFTS:
-            item.unlink(missing_ok=True)
+    for item in _files(_drafts()):
+        _remove_older(item, today - KEEP_DRAFTS)
     wanted = set(_in_drafts())
     for item in _files(folder()):
-        spared = item in wanted or item.parent == folder() / "drafts"
-        if not spared and item.stat().st_mtime < today - KEEP_SECONDS:
-            item.unlink(missing_ok=True)
-    for item in folder().iterdir():
-        if item.is_dir() and not any(_files(item)):
-            shutil.rmtree(item, ignore_errors=True)
+        if item not in wanted and item.parent != _drafts():
+            _remove_older(item, today - KEEP_SECONDS)
+    _remove_empty(folder(), today - KEEP_SECONDS)
+
+
+def _remove_older(item: Path, limit: float) -> None:
+    with contextlib.suppress(OSError):  # renamed or removed meanwhile, or held open on Windows; there is a next time
+        if item.stat().st_mtime < limit:
+            item.unlink()
+
+
+def _remove_empty(place: Path, limit: float) -> None:
+    """Removes the empty folders in `place`, from the innermost; a younger one may be about to be filled."""
+    for inner, _, _ in os.walk(place, topdown=False):
+        with contextlib.suppress(OSError):  # it is not empty, or has gone
+            if inner != str(place) and os.lstat(inner).st_mtime < limit:
+                os.rmdir(inner)
 
 
 def _files(place: Path) -> Iterable[Path]:
-    return [item for item in place.rglob("*") if item.is_file() and not item.is_symlink()]
+    """All files in a folder, no links; unlike `rglob` it passes over a folder that vanishes meanwhile."""
+    found = (Path(inner) / name for inner, _, names in os.walk(place) for name in names)
+    return [item for item in found if item.is_file() and not item.is_symlink()]
+
+
+def _drafts() -> Path:
+    return folder() / "drafts"
+
+
+def _draft(name: str) -> Path | None:
+    """The file of a scene begun, by its id; None where there is none."""
+    if not _ID.fullmatch(name):
+        return None
+    found = _drafts().glob(f"{name}.*json")  # one of an earlier version names no visitor
+    return next((path for path in found if path.is_file()), None)
+
+
+def _blocks(size: int) -> int:
+    """`size` rounded up to whole blocks, in bytes."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _size(path: Path | None) -> int:
+    """A file's bytes; 0 where there is none."""
+    try:
+        return 0 if path is None else path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _time(path: Path) -> float:
+    """When a file was written or asked for, in seconds since 1970; 0 where it has gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _in_drafts() -> Iterator[Path]:
     """The files that scenes begun name."""
-    for path in _files(folder() / "drafts"):
+    for path in _files(_drafts()):
         try:
             value = json.loads(path.read_bytes())
             for name in [*value["references"], value["target"], value["mask"]]:

@@ -3,9 +3,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 import app
 from realfill.errors import EXIT_INPUT, OptionError
@@ -84,6 +86,38 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
 def test_a_runs_dir_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "--runs-dir" in refused("--port", "17861", "--runs-dir", str(tmp_path / "file" / "runs"))
+
+
+def test_it_is_swept_again_and_again_until_the_server_ends() -> None:
+    ended, done = threading.Event(), list[str]()
+
+    def broken() -> None:
+        done.append("broken")
+        raise OSError("the disk is away")
+
+    def last() -> None:
+        done.append("last")
+        if len(done) == 6:
+            ended.set()
+
+    app.keep_tidy((broken, last), ended, every=0.0)
+    assert done == ["broken", "last"] * 3
+
+
+def test_the_sweeping_ends_with_the_server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[threading.Thread]()
+
+    def run(*_: object, **__: object) -> None:
+        seen.extend(thread for thread in threading.enumerate() if thread.name == "sweeps")
+        assert all(thread.is_alive() for thread in seen)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # `serve` sets it; so it goes again
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app.serve(listener, app.options(["--base", "mini"]), tmp_path)
+    assert [thread.daemon for thread in seen] == [True]
+    seen[0].join(20)
+    assert not seen[0].is_alive()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

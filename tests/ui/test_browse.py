@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import compositing, exporting, files, images, scene
+from realfill import compositing, exporting, files, images, masks, scene
 from realfill.locks import Lock
 from realfill.runs import Run
 from realfill.seeds import DRAFT
@@ -203,6 +203,13 @@ def test_what_the_seam_shows_is_what_is_exported(sampled: Run) -> None:
         np.testing.assert_array_equal(ground.filled(sampled, 8, look, window), whole[window])
 
 
+def test_two_pictures_with_matched_colours_are_remembered_and_no_more(sampled: Run) -> None:
+    ground = pictures.ground_of(sampled)
+    for feather in range(4):
+        ground.filled(sampled, 8, Export(feather, match_colour=True))
+    assert pictures._matched.cache_info().currsize == 2  # each has the size of the photo
+
+
 def test_another_place_is_another_piece(page: Page, sampled: Run) -> None:
     updates = page.browsing.next_place(given(page, sampled))
     assert updates[page.browsing._place] == 1
@@ -237,6 +244,16 @@ def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
     made, target = images.read_photo(path), images.read_photo(toy_scene / "target" / "target.png")
     assert np.array_equal(made[far], target[far])
     assert (made[loaded.hole] == 60).all() != match  # seed 3 is a picture of 60s
+
+
+@pytest.mark.parametrize("feather", [3, 20, pictures.WIDEST])
+@pytest.mark.parametrize("match", [False, True])
+def test_the_export_is_what_the_page_shows(sampled: Run, feather: int, match: bool) -> None:
+    look, ground = Export(feather, match_colour=match), pictures.ground_of(sampled)
+    shown = ground.target.copy()
+    shown[ground.part] = ground.filled(sampled, 8, look)
+    assert (masks.distance_from_hole(ground.hole)[~ground.covered].min() < feather) == (feather > 3)  # beyond the crop
+    assert np.array_equal(images.read_photo(Path(pictures.exported(sampled, look, 8))), shown)
 
 
 def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:

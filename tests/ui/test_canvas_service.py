@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from PIL import Image
 
 from realfill import examples, images, scene
-from ui import uploads
+from ui import limits, uploads
 from ui.canvas import given as scenes
 from ui.canvas import service, strokes
 from ui.canvas.service import Answer, Question
+from ui.limits import Ledger, Quota, Refused
 
 
 @pytest.fixture
@@ -189,6 +191,73 @@ def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path)
     assert ask["recall_scene"]({"draft": draft})["references"] == []
     for unknown in ("x" * 22, "../x", None, 3):
         assert ask["recall_scene"]({"draft": unknown}) == {}
+
+
+@pytest.fixture
+def ledger(folder: Path) -> Iterator[Ledger]:
+    """The account of a visitor named "one" in a small ledger."""
+    made = Ledger(folder, Quota(visitor=4 * uploads.BLOCK, spare=0))
+    token = limits._ACCOUNT.set((made, "one"))
+    yield made
+    limits._ACCOUNT.reset(token)
+
+
+def zipped(path: Path, files: Mapping[str, bytes]) -> str:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return brought(path)
+
+
+def opened_folders() -> list[Path]:
+    return list((uploads.folder() / "opened").glob("*"))
+
+
+def test_what_cannot_be_opened_leaves_nothing_behind(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"<svg/>")
+    photo, bad = toy_scene / "target" / "target.png", tmp_path / "bad.png"
+    archive = zipped(tmp_path / "a.zip", {"ref/a.png": photo.read_bytes(), "target/target.png": bad.read_bytes()})
+    assert "target.png" in ask["open_zip"]({"path": archive})["error"]
+    sent = [{"name": "s/ref/a.png", "path": brought(photo)}, {"name": "s/target/target.png", "path": brought(bad)}]
+    assert "target.png" in ask["open_files"]({"files": sent})["error"]
+    assert opened_folders() == []
+
+
+def test_what_is_unpacked_counts_in_the_day_of_who_asked(
+    ask: dict[str, Question], toy_scene: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    photo = (toy_scene / "target" / "target.png").read_bytes()
+    large = photo + bytes(3 * uploads.BLOCK - 2 * len(photo))  # a zip makes nothing of the rest
+    archive = zipped(tmp_path / "a.zip", {"ref/a.png": photo, "target/target.png": large})
+    assert Path(archive).stat().st_size < uploads.BLOCK
+    assert "error" not in ask["open_zip"]({"path": archive})
+    assert "come back tomorrow" in ask["open_zip"]({"path": archive})["error"]
+    place = tmp_path / "large.png"
+    place.write_bytes(large)
+    sent = [{"name": "target/target.png", "path": brought(place)}]
+    assert "come back tomorrow" in ask["open_files"]({"files": sent})["error"]
+    assert len(opened_folders()) == 1
+    ledger.admit("one", uploads.BLOCK)
+    with pytest.raises(Refused):
+        ledger.admit("one", 1)
+
+
+def test_what_is_kept_counts_in_the_day_of_who_asked(ask: dict[str, Question], ledger: Ledger) -> None:
+    drafts = [ask["keep_scene"]({"scene": {}})["draft"] for _ in range(4)]
+    assert ask["keep_scene"]({"scene": {"name": "x"}, "draft": drafts[0]}) == {"draft": drafts[0]}
+    assert "come back tomorrow" in ask["keep_scene"]({"scene": {}})["error"]
+    assert len(list((uploads.folder() / "drafts").iterdir())) == 4
+
+
+def test_the_newest_scenes_of_a_visitor_stay(
+    ask: dict[str, Question], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MOST_DRAFTS", 2)
+    for visitor in ("one", "another"):
+        limits._ACCOUNT.set((ledger, visitor))
+        for _ in range(3):
+            ask["keep_scene"]({"scene": {}})
+    assert len(list((uploads.folder() / "drafts").iterdir())) == 4
 
 
 def test_a_recalled_scene_tells_what_is_lost(ask: dict[str, Question], toy_scene: Path) -> None:

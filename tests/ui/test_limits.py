@@ -1,8 +1,11 @@
 """How much may be sent, tried on the middleware alone; test_server.py tries the started server."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.responses import PlainTextResponse
@@ -79,8 +82,6 @@ def test_marks_torn_between_two_pieces_are_counted() -> None:
     async def ignore(message: object) -> None:
         return
 
-    import asyncio
-
     for size in (1, 2, 7, 64, 1000):
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
 
@@ -123,6 +124,43 @@ def test_room_is_made_by_sweeping_old_uploads(tmp_path: Path) -> None:
     old.write_bytes(b"x" * 40)
     Ledger(tmp_path, Quota(total=50, spare=0), sweep=old.unlink).admit("one", 20)
     assert not old.exists()
+
+
+def test_a_folder_that_vanishes_meanwhile_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+    (tmp_path / "gone").mkdir()
+
+    def look(place: str) -> Any:
+        if Path(place).name == "gone":
+            raise FileNotFoundError(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", look)
+    Ledger(tmp_path, Quota(spare=0)).admit("one", 20)
+
+
+def test_what_an_answer_writes_counts_for_who_asked(tmp_path: Path) -> None:
+    async def unpack(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(limits.admit, 2000)  # as gradio calls functions: in a thread
+        await PlainTextResponse(limits.visitor())(scope, receive, send)
+
+    def who(scope: MutableMapping[str, Any]) -> str:
+        return str(scope["query_string"].decode())
+
+    client = TestClient(Limits(unpack, Ledger(tmp_path, Quota(visitor=3000, spare=0)), who))
+    assert client.post("/gradio_api/component_server?one").text == "one"
+    refused = client.post("/gradio_api/component_server?one")
+    assert (refused.status_code, refused.text) == (
+        413,
+        "More than 2.79e-06 GB of uploads in a day; come back tomorrow.",
+    )
+    assert client.post("/gradio_api/upload?one", content=b"x" * 1001).status_code == 413  # it is one account
+    assert client.post("/gradio_api/component_server?another").text == "another"
+
+
+def test_outside_of_a_request_nothing_is_booked() -> None:
+    limits.admit(2**62)
+    assert limits.visitor() == ""
 
 
 def test_the_quota_is_said_in_a_sentence(client: TestClient) -> None:

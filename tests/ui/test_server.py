@@ -19,9 +19,11 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from realfill import scenefiles
 from tests.ui.conftest import Server, serving
-from ui import door, limits
+from ui import door, limits, uploads
 from ui import server as wrapper
+from ui.canvas.workbench import workbench
 from ui.server import Guard
 
 OWN = "http://127.0.0.1:7860"
@@ -361,6 +363,27 @@ def test_nonsense_is_answered_without_traceback_or_path(
     assert answer.status >= 400 or "session_not_found" in text
     for word in ("Traceback", "site-packages", str(small.runs_dir), "/work/", 'File "'):
         assert word not in text
+
+
+def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
+    folder: Path, toy_scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through gradio's own route: its threads know whose request they answer."""
+    with gr.Blocks() as page:
+        bench = workbench()
+    booked = list[tuple[str, int]]()
+    monkeypatch.setattr(limits.Ledger, "admit", lambda self, visitor, size: booked.append((visitor, size)))
+    client = TestClient(wrapper.build(page, "127.0.0.1", 7860), base_url=OWN)
+    scenefiles.pack(toy_scene, folder / "toy.zip")
+
+    def ask(question: str, about: dict[str, Any]) -> Any:
+        asked = {"fn_name": question, "component_id": bench._id, "session_hash": "a", "data": about}
+        return client.post("/gradio_api/component_server", json=asked).json()
+
+    assert ask("keep_scene", {"scene": {}})["draft"]
+    assert ask("open_zip", {"path": str(folder / "toy.zip")})["target"]
+    size = scenefiles.size(folder / "toy.zip")
+    assert booked == [("testclient", uploads.BLOCK), ("testclient", size)]
 
 
 def test_the_queue_of_handlers_has_an_end(folder: Path) -> None:

@@ -1,11 +1,16 @@
+import errno
 import time
 import urllib.parse
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from realfill import images
+from realfill.errors import SceneError
+from ui import thumbs as module
+from ui import uploads
 from ui.thumbs import BROKEN, Thumbs, url
 
 
@@ -51,6 +56,43 @@ def test_what_is_missing_or_broken_does_not_keep_anybody_waiting(folder: Path, t
     assert thumbs.url(tmp_path / "nothing.png") == ""
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     assert made(thumbs, tmp_path / "broken.png") == BROKEN
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_one_that_the_disk_refused_is_tried_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool
+) -> None:
+    thumbs, path, tried = Thumbs(), tmp_path / "a.png", list[Path]()
+    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+
+    def refused(path: Path, longest: int) -> str:
+        tried.append(path)
+        error = OSError(errno.ENOSPC, "No space left on device")
+        if read:
+            raise SceneError("a.png cannot be read; check its permissions.") from error
+        raise error
+
+    thumbnail = uploads.thumbnail
+    monkeypatch.setattr(uploads, "thumbnail", refused)
+    for _ in range(2):
+        assert thumbs.url(path) == ""
+        thumbs._pool.submit(int).result(20)  # the one before it has ended
+    assert len(tried) == 1  # not at every look
+    monkeypatch.setattr(uploads, "thumbnail", thumbnail)
+    monkeypatch.setattr(module, "AGAIN", 0.0)
+    assert place(made(thumbs, path)).exists()
+
+
+def test_one_that_is_no_picture_is_not_tried_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 0.0)
+    thumbs, path = Thumbs(), tmp_path / "broken.png"
+    images.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
+    path.write_bytes(path.read_bytes()[:-900])
+    assert made(thumbs, path) == BROKEN
+    monkeypatch.setattr(uploads, "thumbnail", None)
+    assert made(thumbs, path) == BROKEN
 
 
 def test_addresses_are_quoted() -> None:

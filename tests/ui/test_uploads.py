@@ -1,6 +1,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,80 @@ def test_a_draft_is_replaced_by_who_knows_its_name_and_by_nobody_else(folder: Pa
     for forged in ("../../etc/passwd", "x", "", "../drafts/" + first, "a" * 23):
         assert uploads.keep_draft({"target": "3"}, forged) not in (first, forged)
         assert uploads.kept_draft(forged) is None
+
+
+def test_of_one_visitors_scenes_the_newest_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MOST_DRAFTS", 3)
+    other = uploads.keep_draft({"name": "other"}, visitor="another")
+    names = list[str]()
+    for number in range(6):
+        names.append(uploads.keep_draft({"name": number}, visitor="one"))
+        os.utime(next((folder / "drafts").glob(f"{names[-1]}*")), (0, 1000 + number))
+        assert uploads.kept_draft(names[0]) is not None  # one that is asked for is as good as new
+        os.utime(next((folder / "drafts").glob(f"{names[0]}*")), (0, 2000 + number))
+    assert [number for number, name in enumerate(names) if uploads.kept_draft(name)] == [0, 4, 5]
+    assert uploads.kept_draft(other) == {"name": "other"}
+    assert uploads.keep_draft({"name": "moved"}, other, visitor="one") == other  # a tab whose address changed
+    assert uploads.kept_draft(other) == {"name": "moved"}
+    assert len(list((folder / "drafts").iterdir())) == 4
+
+
+def test_a_scene_is_booked_by_what_it_grows(folder: Path) -> None:
+    booked = list[int]()
+    draft = None
+    for size in (10, 900, uploads.BLOCK, 10, uploads.BLOCK, 3 * uploads.BLOCK):
+        draft = uploads.keep_draft({"name": "x" * size}, draft, admit=booked.append)
+    assert booked == [uploads.BLOCK, uploads.BLOCK, uploads.BLOCK, 2 * uploads.BLOCK]
+
+    def refuse(size: int) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        uploads.keep_draft({"name": "y" * 9 * uploads.BLOCK}, draft, admit=refuse)
+    assert uploads.kept_draft(str(draft)) == {"name": "x" * 3 * uploads.BLOCK}
+
+
+def test_a_scene_kept_by_an_earlier_version_is_found(folder: Path) -> None:
+    (folder / "drafts").mkdir()
+    (folder / "drafts" / f"{'a' * 22}.json").write_text('{"name": "old"}')
+    assert uploads.kept_draft("a" * 22) == {"name": "old"}
+    assert uploads.keep_draft({"name": "new"}, "a" * 22) == "a" * 22
+    assert [path.name for path in (folder / "drafts").iterdir()] == [f"{'a' * 22}.json"]
+
+
+def test_what_vanishes_meanwhile_does_not_stop_the_sweeping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, listed = upload(folder, "old.png"), uploads._files
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(uploads, "_files", lambda place: [place / "gone.png", *listed(place)])
+    uploads.sweep()
+    assert not old.exists()
+
+
+def test_a_folder_that_vanishes_meanwhile_does_not_stop_the_sweeping(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, scandir = upload(folder, "old.png"), os.scandir
+    os.utime(old, (0, 0))
+    (folder / "gone").mkdir()
+
+    def look(place: str) -> Any:
+        if Path(place).name == "gone":
+            raise FileNotFoundError(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", look)
+    uploads.sweep()
+    assert not old.exists()
+
+
+def test_an_empty_folder_goes_when_nobody_can_be_about_to_fill_it(folder: Path) -> None:
+    for name in ("old", "young"):
+        (folder / name / "inner").mkdir(parents=True)
+    for place in (folder / "old" / "inner", folder / "old"):
+        os.utime(place, (0, 0))
+    uploads.sweep()
+    assert (folder / "young" / "inner").exists()
+    assert not (folder / "old" / "inner").exists()
 
 
 def test_what_is_no_draft_does_not_stop_the_sweeping(folder: Path) -> None:

@@ -3,15 +3,17 @@
 Every argument is whatever a client sent.
 """
 
+import contextlib
 import functools
 import hashlib
 import io
 import logging
 import secrets
+import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,12 +24,13 @@ from PIL import Image
 from realfill import examples, files, images, scene, scenefiles
 from realfill.errors import RealFillError, SceneError
 from realfill.images import Original
-from ui import uploads
+from ui import limits, uploads
 from ui.canvas import given as scenes
 from ui.canvas import strokes
 from ui.canvas.drafting import Drafting
 from ui.canvas.given import Given
 from ui.canvas.overlaps import Overlaps
+from ui.limits import Refused
 from ui.speak import DEFECT, without_folders
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
@@ -151,9 +154,10 @@ def open_zip(asked: Any) -> Answer:
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
-    folder = uploads.place("opened", secrets.token_hex(16)) / _plain(archive.stem)
-    scenefiles.unpack(archive, folder)
-    return _of_folder(folder, archive.stem)
+    limits.admit(scenefiles.size(archive))
+    with _place_to_open(_plain(archive.stem)) as folder:
+        scenefiles.unpack(archive, folder)
+        return _of_folder(folder, archive.stem)
 
 
 def open_files(asked: Any) -> Answer:
@@ -162,17 +166,19 @@ def open_files(asked: Any) -> Answer:
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
-    folder = uploads.place("opened", secrets.token_hex(16)) / "scene"
-    scenefiles.gather(held, folder)
-    root = next(PurePosixPath(name) for name, place in scenefiles.members([name for name, _ in held]).items() if place)
-    return _of_folder(folder, root.parent.parent.name)
+    places = scenefiles.members([name for name, _ in held])
+    limits.admit(sum(path.stat().st_size for name, path in held if name in places))
+    with _place_to_open("scene") as folder:
+        scenefiles.gather(held, folder)
+        return _of_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
 
 
 def keep_scene(asked: Any) -> Answer:
     """Keeps the scene on the server, for the tab to find it again after a reload."""
     found = scenes.read(_part(asked, "scene"))
     known = _part(asked, "draft")
-    return {"draft": uploads.keep_draft(found.wire(), known if isinstance(known, str) else None)}
+    draft = known if isinstance(known, str) else None
+    return {"draft": uploads.keep_draft(found.wire(), draft, visitor=limits.visitor(), admit=limits.admit)}
 
 
 def recall_scene(asked: Any) -> Answer:
@@ -206,6 +212,17 @@ def shown(found: Given) -> Answer:
     """A scene with all that the browser needs to show it."""
     target = None if found.target is None else _target(found.target, images.read_original(found.target))
     return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
+
+
+@contextlib.contextmanager
+def _place_to_open(name: str) -> Iterator[Path]:
+    """A path of its own for a scene folder; what was laid there goes again where the scene cannot be opened."""
+    place = uploads.place("opened", secrets.token_hex(16))
+    try:
+        yield place / name
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def _of_folder(folder: Path, name: str) -> Answer:
@@ -275,6 +292,8 @@ def _answering(question: Question) -> Question:
             return question(asked)
         except RealFillError as error:
             return {"error": without_folders(str(error))}
+        except Refused as refusal:
+            return {"error": refusal.sentence}
         except Exception:  # a defect: the log has it all, the page a sentence
             _log.exception("a question of the workbench failed")
             return {"error": DEFECT}
