@@ -7,6 +7,7 @@ it runs in the page's process.
 import cv2
 import numpy as np
 
+from realfill import epipolar
 from realfill.fit import within
 from realfill.images import Photo
 from realfill.rootsift import Keypoints, detect
@@ -34,7 +35,12 @@ def shared(reference: Keypoints, target: Keypoints) -> int:
     if len(pairs) < 8:  # what a fundamental matrix needs; fewer say nothing
         return 0
     mine, other = (np.array(side) for side in zip(*pairs, strict=True))
-    _, inlier = cv2.findFundamentalMat(reference.xy[other], target.xy[mine], cv2.USAC_MAGSAC, AWAY, 0.999, 2000)
+    first, second = reference.xy[other], target.xy[mine]
+    found = epipolar.fundamental(first, second, AWAY, sure=0.999, draws=2000)
+    if found is not None:
+        return int(np.count_nonzero(found[1]))
+    # Nearly all points on one plane can leave the movement open, and then the plane alone explains them.
+    _, inlier = cv2.findHomography(first, second, cv2.USAC_MAGSAC, AWAY, None, 2000, 0.999)
     return 0 if inlier is None else int(np.count_nonzero(inlier))
 
 

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own line and those above. A new module takes its place here and in docs/design.md.
 LAYERS = (
     "errors config events seeds words",
-    "files locks states memory masks colour formats encoding fit images rootsift drafts extending overlap scene "
-    "scenefiles examples compositing runs hands queue exporting",
+    "files locks states memory masks colour formats encoding fit images rootsift epipolar drafts extending overlap "
+    "scene scenefiles examples compositing runs hands queue exporting",
     "devices matching geometry backbones lowrank lanes",
     "adapters checkpoints batches objective economy feeding training sampling selection guidance draft warm",
     "session ranking previews convergence pipeline",

@@ -6,6 +6,8 @@ import pytest
 
 from realfill import images, overlap
 from realfill.images import Photo
+from realfill.rootsift import Keypoints
+from tests.test_epipolar import flat_but_two
 
 
 def textured(seed: int, height: int = 420, width: int = 560) -> Photo:
@@ -46,6 +48,13 @@ def test_an_empty_wall_shares_nothing() -> None:
     assert wall.descriptors.shape == (0, 128)
     assert overlap.shared(wall, overlap.points(textured(1))) == 0
     assert overlap.shared(overlap.points(textured(1)), wall) == 0
+
+
+def test_a_flat_place_on_which_opencv_asserts_is_still_the_same_place() -> None:
+    first, second = (xy.astype(np.float32) for xy in flat_but_two(188))
+    words = np.eye(len(first), 128, dtype=np.float32)
+    count = overlap.shared(Keypoints(first, words), Keypoints(second, words))
+    assert len(first) - 4 <= count <= len(first)
 
 
 def test_real_scenes_share_more_than_strangers(shared: Path) -> None:

@@ -15,6 +15,7 @@ from realfill.images import Photo
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 
 LEAST = 1.1  # times the detail of the working size: less is not worth a second rendering
+MOST = 32766  # pixels of a side: OpenCV's remap counts them in 16 bits and refuses to read or write larger pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,20 @@ class Part:
 
 
 def worth(frame: Fit, parts: Sequence[Part]) -> bool:
-    """Whether target and a reference that is shown have more pixels than the frame and the working picture."""
-    return frame.scale * LEAST < 1 and any(part.fit.scale * LEAST < 1 and part.share.any() for part in parts)
+    """Whether target and a reference that is shown have more pixels than the frame and the working picture.
+
+    A photo with a side over MOST is left at its working size.
+    """
+    return _has_more(frame) and any(_gives_more(part) for part in parts)
+
+
+def _has_more(fit: Fit) -> bool:
+    """Whether a photo has more detail than its working size, and can be looked at for it."""
+    return fit.scale * LEAST < 1 and max(fit.photo_width, fit.photo_height) <= MOST
+
+
+def _gives_more(part: Part) -> bool:
+    return _has_more(part.fit) and bool(part.share.any())
 
 
 def rendered(draft: Photo, frame: Fit, parts: Sequence[Part], box: tuple[int, int, int, int]) -> Photo:
@@ -45,7 +58,7 @@ def rendered(draft: Photo, frame: Fit, parts: Sequence[Part], box: tuple[int, in
     at = frame.to_working(np.stack([x.ravel(), y.ravel()], 1)).reshape(*x.shape, 2).astype(np.float32)
     picture = _at(draft, at, cv2.INTER_CUBIC)
     for part in parts:
-        if not part.share.any() or part.fit.scale * LEAST >= 1:
+        if not _gives_more(part):
             continue
         own = part.fit.to_photo(_at(part.map, at, cv2.INTER_LINEAR).reshape(-1, 2)).reshape(*x.shape, 2)
         full, valid = warps.lay(part.photo, own.astype(np.float32))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import seeds
+from realfill.epipolar import fundamental
 from realfill.geometry.models import Matrix, inverse
 from realfill.geometry.points import Pairs, Points
 from realfill.rootsift import Keypoints
@@ -78,9 +79,9 @@ def transfer(
     found = _fundamental(between)
     if found is None:
         return None
-    fundamental, good = found
+    matrix, good = found
     shared = between[good]
-    space, cameras = _triangulate(shared, fundamental)
+    space, cameras = _triangulate(shared, matrix)
     known, at = _known(shared, *pairs)
     camera = _resect(space[known], at, None) if len(known) >= LEAST else None
     similar = None if camera is None else _similar(shared, seen)
@@ -122,10 +123,8 @@ def _more(
 def _fundamental(pairs: Pairs) -> tuple[Matrix, npt.NDArray[np.bool_]] | None:
     if len(pairs) < 12:
         return None
-    matrix, inliers = cv2.findFundamentalMat(pairs.first, pairs.second, cv2.USAC_MAGSAC, EPIPOLAR, 0.9999, 10000)
-    if matrix is None or matrix.shape != (3, 3) or int(inliers.sum()) < 12:
-        return None
-    return np.asarray(matrix, np.float64), np.asarray(inliers.ravel() > 0)
+    found = fundamental(pairs.first, pairs.second, EPIPOLAR, sure=0.9999, draws=10000)
+    return None if found is None or np.count_nonzero(found[1]) < 12 else found
 
 
 def _normalisation(xy: Points) -> Matrix:
@@ -140,10 +139,14 @@ def _through(matrix: Matrix, xy: Points) -> Points:
     return np.asarray(moved[:, :2] / moved[:, 2:])
 
 
-def _triangulate(pairs: Pairs, fundamental: Matrix) -> tuple[Matrix, tuple[Matrix, Matrix]]:
-    """Points in a projective space (K, 4), unit length, and both cameras into pixels (9.14)."""
+def _triangulate(pairs: Pairs, movement: Matrix) -> tuple[Matrix, tuple[Matrix, Matrix]]:
+    """Points in a projective space (K, 4), unit length, and both cameras into pixels (9.14).
+
+    Args:
+        movement: the fundamental matrix of the pairs.
+    """
     one, other = _normalisation(pairs.first), _normalisation(pairs.second)
-    matrix = np.linalg.inv(other).T @ fundamental @ np.linalg.inv(one)
+    matrix = np.linalg.inv(other).T @ movement @ np.linalg.inv(one)
     left, values, right = np.linalg.svd(matrix)
     epipole = left[:, 2]
     matrix = left[:, :2] @ np.diag(values[:2]) @ right[:2]
@@ -200,7 +203,19 @@ def _project(camera: Matrix, space: Matrix) -> tuple[Points, Matrix]:
 
 
 def _resect(space: Matrix, xy: Points, start: _Camera | None) -> _Camera | None:
-    """The camera that sees points of space (K, 4) at xy (K, 2): from `start` or six-point samples by Gauss-Newton."""
+    """The camera that sees points of space (K, 4) at xy (K, 2); None where they do not fix it."""
+    try:
+        return _fitted(space, xy, start)
+    except np.linalg.LinAlgError:  # no point is anywhere near where any camera puts it, so none has a say
+        return None
+
+
+def _fitted(space: Matrix, xy: Points, start: _Camera | None) -> _Camera | None:
+    """`_resect` from `start` or six-point samples by Gauss-Newton.
+
+    Raises:
+        numpy.linalg.LinAlgError: the points leave the equations without an answer.
+    """
     normalisation = _normalisation(xy)
     places, tolerance = _through(normalisation, xy), RESECTION * normalisation[0, 0]
     if start is None:
@@ -238,7 +253,7 @@ def _sampled(space: Matrix, places: Points, tolerance: float) -> Matrix:
     rows[:, 0::2, 8:], rows[:, 1::2, 8:] = -at[:, :, :1] * points, -at[:, :, 1:] * points
     cameras = np.linalg.svd(rows)[2][:, -1].reshape(-1, 3, 4)
     moved = np.einsum("nij,kj->nki", cameras, space)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a wrong camera may put points anywhere
         error = np.linalg.norm(moved[:, :, :2] / moved[:, :, 2:] - places, axis=2)
-    cost = np.minimum(np.nan_to_num(error, nan=np.inf) / tolerance, 1).sum(1)
+        cost = np.minimum(np.nan_to_num(error, nan=np.inf) / tolerance, 1).sum(1)
     return np.asarray(cameras[int(cost.argmin())])

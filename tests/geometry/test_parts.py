@@ -5,7 +5,7 @@ import pytest
 
 from realfill import images
 from realfill.fit import within
-from realfill.geometry import colour, fields, merging, mesh, models, points, trust, views, warps
+from realfill.geometry import colour, fields, finer, merging, mesh, models, points, trust, views, warps
 from realfill.geometry.points import Pairs
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
@@ -149,6 +149,52 @@ def test_small_and_doubtful_patches_are_given_up() -> None:
     kept = merging.without_islands(label, HOLE, [sure], seed=0.45, least=0.01)
     assert (kept[90:95, 140:145] == -1).all() and (kept[120:180, 160:200] == 0).all()
     assert (merging.without_islands(label, HOLE, [unsure], seed=0.45, least=0.01) == -1).all()
+
+
+def test_a_patch_counts_against_its_own_part_of_the_hole() -> None:
+    """A mask of 192 equal parts: each is less than a hundredth of all, and filled all the same."""
+    hole, label = np.zeros((300, 400), np.bool_), np.full((300, 400), -1, np.int8)
+    for top in range(10, 290, 25):
+        for left in range(10, 390, 25):
+            hole[top : top + 8, left : left + 8] = True
+    label[hole] = 0
+    label[10:18, 10:18] = -1
+    sure = np.full((300, 400), 0.8, np.float32)
+    sure[35:43] = 0.3  # one row of parts is not trusted
+    kept = merging.without_islands(label, hole, [sure], seed=0.45, least=0.01)
+    assert (kept[35:43] == -1).all()
+    kept[35:43] = label[35:43]
+    assert np.array_equal(kept, label)
+
+
+def test_a_patch_needs_trust_in_a_twentieth_of_it() -> None:
+    label = np.where(HOLE, 0, -1).astype(np.int8)
+    known, twentieth = np.full((300, 400), 0.3, np.float32), HOLE.sum() // 20
+    known[tuple(np.argwhere(HOLE)[: twentieth + 1].T)] = 0.8
+    assert np.array_equal(merging.without_islands(label, HOLE, [known], seed=0.45, least=0.01), label)
+    known[tuple(np.argwhere(HOLE)[twentieth - 1 : twentieth + 1].T)] = 0.3
+    assert (merging.without_islands(label, HOLE, [known], seed=0.45, least=0.01) == -1).all()
+
+
+def _part(height: int, width: int, share: float = 1.0) -> finer.Part:
+    """A reference of that size that the draft, 40 x 60, shows with a share of so much in every pixel."""
+    photo = np.zeros((height, width, 3), np.uint8)
+    own = views.view(photo, 60)
+    way = warps.of_matrix(np.diag([own.fit.width / 60, own.fit.height / 40, 1.0]), 40, 60)
+    shares = np.full((40, 60), share, np.float32)
+    same = colour.fit(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32))
+    return finer.Part(photo, own.fit, way, same, np.zeros((40, 60, 3), np.uint8), shares)
+
+
+@pytest.mark.parametrize(("side", "worth"), [(32766, True), (32767, False), (40000, False)])
+def test_a_side_beyond_what_opencv_reads_is_not_rendered_at_its_own_size(side: int, worth: bool) -> None:
+    frame = within(80, 120, longest=60)
+    draft, huge, usual = np.zeros((40, 60, 3), np.uint8), _part(12, side), _part(80, 120)
+    assert finer.worth(frame, [huge]) is worth
+    assert finer.worth(within(side, 12, longest=60), [usual]) is worth
+    assert finer.worth(frame, [huge, usual])  # one that can be read is enough
+    assert finer.rendered(draft, frame, [huge, usual], (0, 0, 120, 80)).shape == (80, 120, 3)
+    assert not finer.worth(frame, [_part(80, 120, share=0.0)])
 
 
 def test_blending_hides_a_step_and_keeps_known_pixels() -> None:

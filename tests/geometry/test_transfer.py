@@ -7,6 +7,7 @@ import pytest
 from realfill.geometry import transfer
 from realfill.geometry.points import Pairs
 from realfill.rootsift import Keypoints
+from tests.test_epipolar import flat_but_two
 
 Array = npt.NDArray[np.float64]
 
@@ -88,3 +89,24 @@ def test_too_few_points_give_nothing() -> None:
     empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert transfer.transfer(none, (none, none), (empty, empty, empty)) is None
     assert not transfer.epipolar(none).any()
+
+
+def test_a_plane_on_which_opencv_asserts_gives_nothing() -> None:
+    given = Pairs.of(*flat_but_two(49))
+    none = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    assert not transfer.epipolar(given).any()
+    assert transfer.transfer(given, (given, given), (none, none, none)) is None
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4, 8])
+def test_one_reference_twice_and_a_target_of_another_place_give_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.arange(40)
+    xy = rng.uniform(0, 500, (40, 2))
+    words = rng.random((40, 128)).astype(np.float32)
+    words /= np.linalg.norm(words, axis=1, keepdims=True)
+    reference = Keypoints(xy.astype(np.float32), words)
+    target = Keypoints(rng.uniform(0, 500, (40, 2)).astype(np.float32), words)
+    link = pairs(target, reference, rows)
+    found = transfer.transfer(pairs(reference, reference, rows), (link, link), (target, reference, reference))
+    assert found is None
