@@ -5,7 +5,6 @@ hashes catch what happens to it later. Damaged ones are passed over for the next
 """
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class TrainState:
                 files.write_bytes(draft / f"{part}.sha256", hashlib.sha256(data).hexdigest().encode())
             with files.refusals(final):
                 shutil.rmtree(final, ignore_errors=True)
-                os.replace(draft, final)
+                files.replace(draft, final)
                 files.sync_folder(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -41,6 +41,11 @@ def patiently(do: Callable[[], Result]) -> Result:
     return do()
 
 
+def replace(source: Path, target: Path) -> None:
+    """Renames a file or folder into place, over what is there; patiently."""
+    patiently(lambda: os.replace(source, target))
+
+
 @contextlib.contextmanager
 def refusals(path: Path) -> Iterator[None]:
     """Turns the operating system's refusals while writing `path` into sentences.
@@ -77,7 +82,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            patiently(lambda: os.replace(draft, path))
+            replace(draft, path)
             sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -162,7 +167,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 _sync(inner)
             sync_folder(draft)
             remove_folder(path)
-            patiently(lambda: os.replace(draft, path))
+            replace(draft, path)
             sync_folder(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -173,7 +178,7 @@ def remove_folder(path: Path) -> None:
     with refusals(path):
         if path.exists():
             grave = temporary(path)
-            patiently(lambda: os.replace(path, grave))
+            replace(path, grave)
             shutil.rmtree(grave, ignore_errors=True)
 
 

@@ -5,7 +5,6 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 
 import itertools
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from realfill import files
@@ -112,7 +111,7 @@ def _set_aside(run: Run) -> None:
         place.mkdir(parents=True)
         for name in ("scores.json", "matches", "seeds"):
             if (run.folder / name).exists():
-                os.replace(run.folder / name, place / name)
+                files.replace(run.folder / name, place / name)
         files.sync_folder(run.folder)
 
 

@@ -115,7 +115,7 @@ class Projects:
                 time.sleep(0.2)
         with files.refusals(run.folder):  # without the lock: Windows moves no folder with an open file
             self._trash.mkdir(exist_ok=True)
-            os.replace(run.folder, self._trash / run_id)
+            files.replace(run.folder, self._trash / run_id)
             os.utime(self._trash / run_id)
         return name
 
@@ -129,7 +129,7 @@ class Projects:
         if Path(run_id).name != run_id or not (folder / "run.json").is_file() or not self._jobs.mine(folder):
             raise RunError("That project is gone for good.")
         with files.refusals(folder):
-            os.replace(folder, self._jobs.runs_dir / run_id)
+            files.replace(folder, self._jobs.runs_dir / run_id)
         return run_id
 
     def sweep(self, now: float | None = None) -> None:
