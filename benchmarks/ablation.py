@@ -6,15 +6,16 @@ table goes to DIR/table.md.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.geometry import composite, numbers
-from realfill import config, devices
+from benchmarks.draft import ssim
+from benchmarks.geometry import composite
+from benchmarks.scenes import chosen, every, parser, psnr
+from realfill import config
 from realfill import scene as scenes
 from realfill.pipeline import complete
 from realfill.runs import Run
@@ -35,6 +36,7 @@ AS_IT_IS = "preset"
 def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Mean PSNR and SSIM of one scene by variant."""
     scene = scenes.load(folder)
+    assert scene.truth is not None
     row: dict[str, Any] = {"scene": folder.name, "variants": {}}
     common = {"base": args.base, "sample.seeds": args.seeds, "guide.draft": False, "select.matcher": "sift"}
     for name in args.variant or VARIANTS:
@@ -42,8 +44,11 @@ def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         settings = config.make(args.preset, {**common, **VARIANTS[name]})
         place = args.out / folder.name / name.replace(" ", "-")
         run = Run.open(complete(place, scene=folder, config=settings, device=args.device).run)
-        found = [numbers(composite(run, scene, seed), scene) for seed in run.seeds_done()]
-        row["variants"][name] = {key: float(np.mean([one[key] for one in found])) for key in ("psnr", "ssim")}
+        pictures = [composite(run, scene, seed) for seed in run.seeds_done()]
+        row["variants"][name] = {
+            "psnr": float(np.mean([psnr(one, scene.truth, scene.hole) for one in pictures])),
+            "ssim": float(np.mean([ssim(one, scene.truth, scene.hole) for one in pictures])),
+        }
     return row
 
 
@@ -73,29 +78,13 @@ def _cells(found: dict[str, Any], names: list[str], key: str, digits: int) -> st
     return " | ".join(cells)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs what is missing and writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path, nargs="+", help="folders of scenes")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--base", default="mini")
-    parser.add_argument("--preset", default="mini", choices=list(config.PRESETS))
-    parser.add_argument("--seeds", default="0-15")
-    parser.add_argument("--variant", action="append", default=[], choices=list(VARIANTS))
-    parser.add_argument("--only", action="append", default=[], metavar="SCENE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for folder in sorted(path for root in args.scenes for path in root.iterdir() if any(path.glob("target/gt.*"))):
-        if not args.only or folder.name in args.only:
-            sys.stderr.write(f"{folder.name}\n")
-            rows.append(scene_row(folder, args))
-            (args.out / "table.md").write_text(table(rows))
-    sys.stdout.write(table(rows))
-    if args.json:
-        sys.stdout.write(json.dumps({"device": devices.choose(args.device), "command": sys.argv, "rows": rows}) + "\n")
+def main() -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--seeds", default="0-15")
+    made.add_argument("--variant", action="append", default=[], choices=list(VARIANTS))
+    args = made.parse_args()
+    known = [folder for folder in chosen(args.scenes, args.only) if any(folder.glob("target/gt.*"))]
+    every(known, args, scene_row, table)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.scenes import psnr, smooth
+from benchmarks.scenes import chosen, psnr, smooth
 from realfill import draft as drafting
 from realfill import drafts, matching
 from realfill import scene as scenes
@@ -46,20 +46,21 @@ def ssim(picture: Photo, truth: Photo, hole: Hole) -> float:
     return float(index[hole].mean())
 
 
-def seam_error(picture: Photo, truth: Photo, hole: Hole) -> float:
-    """Mean absolute gradient error in grey levels a pixel on ±4 px around the hole's border, at working size."""
+def border_errors(picture: Photo, truth: Photo, hole: Hole) -> dict[str, float]:
+    """Mean absolute gradient errors in grey levels a pixel, at working size.
+
+    Returns:
+        seam: on ±4 px around the hole's border; 0-2, 2-5 …: in the hole by distance from the border in px, where there
+        is any such pixel. A seam is an error that falls inwards.
+    """
     error, small = _gradient_error(picture, truth, hole)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     # the photo's own edge is no border
-    return float(error[(cv2.dilate(small, kernel) > 0) & (cv2.erode(small, kernel, borderValue=1) == 0)].mean())
-
-
-def profile(picture: Photo, truth: Photo, hole: Hole) -> dict[str, float]:
-    """The same in the hole by distance from its border, 0-2 px, 2-5 px …: a seam is an error that falls inwards."""
-    error, small = _gradient_error(picture, truth, hole)
+    band = (cv2.dilate(small, kernel) > 0) & (cv2.erode(small, kernel, borderValue=1) == 0)
     away = cv2.distanceTransform(small, cv2.DIST_L2, 5)
     rings = {f"{low}-{high}": (away > low) & (away <= high) for low, high in itertools.pairwise(EDGES)}
-    return {name: float(error[ring].mean()) for name, ring in rings.items() if ring.any()}
+    inside = {name: float(error[ring].mean()) for name, ring in rings.items() if ring.any()}
+    return {"seam": float(error[band].mean()), **inside}
 
 
 def _gradient_error(picture: Photo, truth: Photo, hole: Hole) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
@@ -142,7 +143,7 @@ def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) ->
             found[name] = {
                 "psnr": psnr(picture, scene.truth, scene.hole),
                 "ssim": ssim(picture, scene.truth, scene.hole),
-                "seam": seam_error(picture, scene.truth, scene.hole),
+                "seam": border_errors(picture, scene.truth, scene.hole)["seam"],
             }
     if out is not None:
         _write(draft, scene, pictures, out / folder.name)
@@ -196,10 +197,9 @@ def main() -> None:
     args = parser.parse_args()
     matcher = matching.load(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows = []
-    for folder in sorted(path for root in args.scenes for path in root.iterdir() if (path / "target").is_dir()):
-        if not args.only or folder.name in args.only:
-            rows.append(row(folder, matcher, args.out, args.size))
-            sys.stderr.write(table(rows[-1:]).splitlines()[-1] + "\n")
+    for folder in chosen(args.scenes, args.only):
+        rows.append(row(folder, matcher, args.out, args.size))
+        sys.stderr.write(table(rows[-1:]).splitlines()[-1] + "\n")
     sys.stdout.write(table(rows))
     if args.json:
         sys.stdout.write(json.dumps({"command": sys.argv, "rows": rows}) + "\n")

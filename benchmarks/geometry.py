@@ -9,7 +9,6 @@ sheet of every scene to DIR/<scene>.jpg.
 
 import argparse
 import itertools
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.draft import EDGES, profile, seam_error, ssim
-from benchmarks.scenes import psnr, smooth
-from realfill import config, devices, exporting, images
+from benchmarks.draft import EDGES, border_errors, ssim
+from benchmarks.scenes import chosen, every, parser, psnr, smooth
+from realfill import config, exporting, images
 from realfill import scene as scenes
 from realfill.events import StageDone
 from realfill.images import Photo
@@ -57,8 +56,7 @@ def numbers(picture: Photo, scene: Scene) -> dict[str, float]:
     return {
         "psnr": psnr(picture, scene.truth, scene.hole),
         "ssim": ssim(picture, scene.truth, scene.hole),
-        "seam": seam_error(picture, scene.truth, scene.hole),
-        **profile(picture, scene.truth, scene.hole),
+        **border_errors(picture, scene.truth, scene.hole),
     }
 
 
@@ -200,33 +198,16 @@ def _grid(head: list[str], lines: list[list[str]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path, nargs="+", help="folders of scenes")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--base", default="mini")
-    parser.add_argument("--preset", default="mini", choices=list(config.PRESETS))
-    parser.add_argument("--seeds", default="0-7")
-    parser.add_argument("--option", action="append", default=[], choices=list(OPTIONS))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--only", action="append", default=[], metavar="SCENE")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="a row of pictures for every scene")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for folder in sorted(path for root in args.scenes for path in root.iterdir() if (path / "target").is_dir()):
-        if not args.only or folder.name in args.only:
-            sys.stderr.write(f"{folder.name}\n")
-            rows.append(scene_row(folder, args))
-            (args.out / "table.md").write_text(table(rows))
-            (args.out / "rows.json").write_text(json.dumps(rows))
-    sys.stdout.write(table(rows))
+    made = parser(__doc__ or "")
+    made.add_argument("--seeds", default="0-7")
+    made.add_argument("--option", action="append", default=[], choices=list(OPTIONS))
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    made.add_argument("--picture", type=Path, metavar="FILE", help="a row of pictures for every scene")
+    args = made.parse_args()
+    rows = every(chosen(args.scenes, args.only), args, scene_row, table)
     if args.picture:
         strips = [images.read_photo(args.out / f"{row['scene']}-strip.png") for row in rows]
         cv2.imwrite(str(args.picture), np.concatenate(strips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    if args.json:
-        sys.stdout.write(json.dumps({"device": devices.choose(args.device), "command": sys.argv, "rows": rows}) + "\n")
 
 
 if __name__ == "__main__":

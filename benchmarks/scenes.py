@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from realfill.pipeline import complete
 from realfill.runs import Run
 from realfill.scene import Scene
 from realfill.seeds import DRAFT
+
+Row = dict[str, Any]
+RowOf = Callable[[Path, argparse.Namespace], Row]
+TableOf = Callable[[list[Row]], str]
 
 
 def psnr(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
@@ -102,9 +107,9 @@ def _say(event: Event) -> None:
         sys.stderr.write(f"  {event}\n")
 
 
-def scene_row(folder: Path, out: Path, args: argparse.Namespace) -> dict[str, Any]:
+def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """One scene's numbers; untrained first."""
-    scene = scenes.load(folder)
+    scene, out = scenes.load(folder), args.out
     row: dict[str, Any] = {"scene": folder.name}
     if scene.truth is not None:
         row["telea"] = psnr(smooth(scene, cv2.INPAINT_TELEA), scene.truth, scene.hole)
@@ -145,28 +150,46 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path)
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--base", default="mini")
-    parser.add_argument("--preset", default="mini", choices=list(config.PRESETS))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--only", action="append", default=[], metavar="SCENE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    args = parser.parse_args()
+def parser(text: str) -> argparse.ArgumentParser:
+    """The options that every benchmark over scenes with a base has."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("scenes", type=Path, nargs="+", help="folders of scenes")
+    made.add_argument("-o", "--out", type=Path, required=True)
+    made.add_argument("--base", default="mini")
+    made.add_argument("--preset", default="mini", choices=list(config.PRESETS))
+    made.add_argument("--only", action="append", default=[], metavar="SCENE")
+    made.add_argument("--device", default="auto")
+    made.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    return made
+
+
+def chosen(roots: Sequence[Path], only: Collection[str]) -> list[Path]:
+    """The scene folders in some folders, those named in `only` where any is named."""
+    folders = sorted(path for root in roots for path in root.iterdir() if (path / "target").is_dir())
+    return [folder for folder in folders if not only or folder.name in only]
+
+
+def every(folders: Sequence[Path], args: argparse.Namespace, row: RowOf, table: TableOf) -> list[Row]:
+    """The rows of all scenes; DIR/table.md and DIR/rows.json are written anew after each, the table is printed."""
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for folder in sorted(path for path in args.scenes.iterdir() if (path / "target").is_dir()):
-        if not args.only or folder.name in args.only:
-            sys.stderr.write(f"{folder.name}\n")
-            rows.append(scene_row(folder, args.out, args))
-            (args.out / "table.md").write_text(table(rows))
+    for folder in folders:
+        sys.stderr.write(f"{folder.name}\n")
+        rows.append(row(folder, args))
+        (args.out / "table.md").write_text(table(rows))
+        (args.out / "rows.json").write_text(json.dumps(rows))
     sys.stdout.write(table(rows))
     if args.json:
-        device = devices.choose(args.device)
-        sys.stdout.write(json.dumps({"device": device, "command": sys.argv, "rows": rows}) + "\n")
+        facts = {"device": devices.choose(args.device), "command": sys.argv, "rows": rows}
+        sys.stdout.write(json.dumps(facts) + "\n")
+    return rows
+
+
+def main() -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    args = made.parse_args()
+    every(chosen(args.scenes, args.only), args, scene_row, table)
 
 
 if __name__ == "__main__":

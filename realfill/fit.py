@@ -67,6 +67,10 @@ class Fit:
         outside: Hole = ((y < 0) | (y > self.photo_height))[:, None] | ((x < 0) | (x > self.photo_width))
         return outside
 
+    def filled(self, hole: Hole) -> Hole:
+        """(height, width) bool: what of a hole the result shows, `hole_in` without what lies beyond the photo."""
+        return self.hole_in(hole) & ~self.beyond()
+
     def photo_out(self, working: Photo) -> Photo:
         """A working picture (height, width, 3) laid into a black frame (photo_height, photo_width, 3)."""
         self._check(working.shape[:2], (self.height, self.width))

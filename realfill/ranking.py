@@ -52,7 +52,7 @@ def score(work: Session, scores: "list[Score]", missing: list[int]) -> None:
         work.say(notice)
     if scores and matcher.name != run.read("scores")["matcher"]:  # counts of two matchers cannot be compared
         missing, scores = [*(one.seed for one in scores), *missing], []
-    hole = work.fit.hole_in(work.scene.hole) & ~work.fit.beyond()  # what is cut off again counts nothing
+    hole = work.fit.filled(work.scene.hole)
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with work.stage("select", total, len(scores)):
         found = selection.score(matcher, work.scene.references, candidates, hole)

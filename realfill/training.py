@@ -83,7 +83,7 @@ def train(
             began = time.perf_counter()
             dropout.draw(state.step)
             work = within.run(backbone, "coding", lambda _: feed.work(state.step))
-            mean = _backward(accelerator, backbone, work, total=config.batch, within=within)
+            mean = _backward(accelerator, backbone, state.parameters, work, total=config.batch, within=within)
             mean = _reduce(accelerator, state.parameters, mean)
             norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip_norm)
             loss, length = torch.stack([mean, norm]).tolist()  # the one time that a step waits for the device
@@ -124,14 +124,21 @@ def share_of_rate(step: int, config: TrainConfig) -> float:
     return min(1.0, left / config.decay) if config.decay else 1.0
 
 
-def _backward(accelerator: Accelerator, backbone: Backbone, work: Work, *, total: int, within: Economy) -> Tensor:
+def _backward(
+    accelerator: Accelerator,
+    backbone: Backbone,
+    trained: dict[str, Tensor],
+    work: Work,
+    *,
+    total: int,
+    within: Economy,
+) -> Tensor:
     """Accumulate the gradient of a step's mean loss in pieces as the memory plan has them.
 
     Where memory runs out the step begins again with smaller ones. Returns this process' share of the loss, a number
     on the device; `total` counts the items of all processes.
     """
-
-    parameters = list(adapters.parameters(backbone).values())
+    parameters = list(trained.values())
 
     def gradient(first: int, start: int, stop: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         piece = work.part(first + start, first + stop)

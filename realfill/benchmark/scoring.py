@@ -17,7 +17,6 @@ from realfill.benchmark.store import Store
 from realfill.errors import OptionError, WeightsError
 from realfill.events import Notice, Report
 from realfill.images import Photo
-from realfill.masks import Hole
 from realfill.matching import Matcher
 from realfill.scene import Scene
 
@@ -207,7 +206,7 @@ class _Counter:
     def __init__(self, matcher: Matcher, scene: Scene, scoring: Scoring) -> None:
         self._fit = images.around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
         self._waiting: deque[tuple[int, Photo]] = deque()
-        hole: Hole = self._fit.hole_in(scene.hole) & ~self._fit.beyond()
+        hole = self._fit.filled(scene.hole)
         self._scores = selection.score(matcher, scene.references, self._feed(), hole)
 
     def _feed(self) -> Iterator[tuple[int, Photo]]:
