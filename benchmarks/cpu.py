@@ -46,7 +46,7 @@ def case(args: argparse.Namespace, base: Path, folder: Path) -> Case:
     preset = config.PRESETS["mini"]
     return Case(
         device="cpu",
-        dtype=torch.float32,
+        dtype=backbones.choose_dtype("cpu"),
         pipeline=lambda dtype: copy.deepcopy(first).to(dtype) if dtype != torch.float32 else copy.deepcopy(first),
         scene=scene,
         fit=fit,

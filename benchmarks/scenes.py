@@ -16,12 +16,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from realfill import config, devices, exporting, images
 from realfill import scene as scenes
+from realfill.benchmark.metrics.base import Metric, Picture
+from realfill.benchmark.metrics.pixels import Psnr, Sharpness
 from realfill.events import Event, Notice, StageDone
 from realfill.images import Photo
+from realfill.masks import Hole
 from realfill.pipeline import complete
 from realfill.runs import Run
 from realfill.scene import Scene
@@ -32,24 +34,13 @@ RowOf = Callable[[Path, argparse.Namespace], Row]
 TableOf = Callable[[list[Row]], str]
 
 
-def psnr(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
+def psnr(picture: Photo, truth: Photo, hole: Hole) -> float:
     """PSNR in dB over the hole's pixels of two (H, W, 3) photos."""
-    error = (picture[hole].astype(np.float64) - truth[hole].astype(np.float64)) ** 2
-    return float(10 * np.log10(255**2 / error.mean()))
+    return _measured(Psnr(), picture, truth, hole)
 
 
-def sharpness(picture: Photo, truth: Photo, hole: npt.NDArray[np.bool_]) -> float:
-    """Mean gradient energy in the hole as a share of the truth's, both at a working size of about 256."""
-    scale = 256 / max(hole.shape)
-    size = (max(1, round(hole.shape[1] * scale)), max(1, round(hole.shape[0] * scale)))
-    inside = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-    energies = []
-    for photo in (picture, truth):
-        grey = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32).mean(2)
-        energies.append(
-            float((cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2)[inside].mean())
-        )
-    return energies[0] / max(energies[1], 1e-9)
+def _measured(metric: Metric, picture: Photo, truth: Photo, hole: Hole) -> float:
+    return metric.measure(Picture(truth, ""), hole, [Picture(picture, "")])[0]
 
 
 def smooth(scene: Scene, method: int) -> Photo:
@@ -73,9 +64,8 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
     pictures = {seed: exporting.enlarged(run, scene, seed, fit) for seed in ranked}
     values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
-    edges = [
-        sharpness(np.where(scene.hole[..., None], pictures[seed], scene.target), truth, scene.hole) for seed in ranked
-    ]
+    whole = [np.where(scene.hole[..., None], pictures[seed], scene.target) for seed in ranked]
+    edges = [_measured(Sharpness(), picture, truth, scene.hole) for picture in whole]
     quarter = max(1, len(values) // 4)
     return {
         "mean": float(np.mean(values)),

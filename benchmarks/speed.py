@@ -19,7 +19,7 @@ from benchmarks import stock_loop
 from benchmarks.stock_loop import StockLoop
 from benchmarks.timing import Meter, Report, Timed, relative
 from realfill import adapters, batches, feeding, seeds, training
-from realfill.backbones import Backbone
+from realfill.backbones import Backbone, stored_dtype
 from realfill.backbones.stable_diffusion import StableDiffusionInpaint
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
@@ -62,7 +62,9 @@ class Case:
 
     def backbone(self, dtype: torch.dtype | None = None) -> Backbone:
         """The project's own driver of new networks."""
-        return StableDiffusionInpaint(self.pipeline(dtype or self.dtype), name="speed", weights_hash="")
+        dtype = dtype or self.dtype
+        pipeline = self.pipeline(stored_dtype(self.device, dtype))
+        return StableDiffusionInpaint(pipeline, name="speed", weights_hash="", dtype=dtype)
 
 
 def train_section(case: Case, report: Report) -> None:

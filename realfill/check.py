@@ -100,10 +100,14 @@ def _nvidia() -> int | None:
 
 
 def _device() -> Iterator[Finding]:
+    from realfill import backbones
+
     device = devices.describe(devices.choose())
     base = devices.default_base(device.name)
     memory = f"{size(device.free)} of {size(device.total)} free"
-    yield Finding("device", True, f"{device.name} ({device.title}), {memory}; the default base is {base}.")
+    precision = str(backbones.choose_dtype(device.name)).removeprefix("torch.")
+    sentence = f"{device.name} ({device.title}), {memory}; computes in {precision}; the default base is {base}."
+    yield Finding("device", True, sentence)
 
 
 def _bases() -> Iterator[Finding]:
@@ -124,7 +128,8 @@ def _memory() -> Iterator[Finding]:
     from realfill import backbones
 
     name = devices.choose()
-    free, width = devices.free(name), backbones.choose_dtype(name).itemsize
+    free = devices.free(name)
+    width = backbones.stored_dtype(name, backbones.choose_dtype(name)).itemsize
     for base in backbones.BASES:
         config = settings.PRESETS["mini" if base == "mini" else "paper"]
         plan = memory.before(config, free, width=width, gpu=name.startswith("cuda"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from realfill import devices, memory
-from realfill.backbones import Backbone
+from realfill.backbones import Backbone, stored_dtype
 from realfill.config import Config
 from realfill.errors import OutOfMemory
 from realfill.images import Fit
@@ -66,7 +66,7 @@ def of(
     device = str(backbone.device)
     needs = memory.needs(
         config,
-        width=backbone.dtype.itemsize,
+        width=stored_dtype(device, backbone.dtype).itemsize,
         pixels=fit.width * fit.height,
         unet=sum(weight.numel() for weight in backbone.trainable()["unet"].parameters()),
     )

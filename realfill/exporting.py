@@ -23,6 +23,7 @@ FORMATS: Mapping[str, Format] = {
 }
 SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}
 _NOT_PACKED = ("lock", "log.txt", "stop")
+_MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
 
 
 def choice(run: Run) -> tuple[int, int | None]:
@@ -52,8 +53,7 @@ def choose(run: Run, seed: int | None) -> None:
 
 def record(run: Run, seed: int) -> dict[str, Any]:
     """All that made a seed's picture: settings, base with weight hash, versions. JSON data."""
-    made = {name: run.fact(name) for name in ("config", "base", "device", "versions")}
-    return {"seed": seed, "matches": _matches(run).get(seed), **made}
+    return {"seed": seed, "matches": _matches(run).get(seed), **{name: run.fact(name) for name in _MADE_BY}}
 
 
 def fit_of(run: Run) -> images.Fit | None:
@@ -95,7 +95,7 @@ def enlarged(run: Run, scene: Scene, seed: int, fit: images.Fit) -> images.Photo
 
 def settings(run: Run) -> bytes:
     """All settings of the run with base and versions, as readable JSON."""
-    facts = {name: run.fact(name) for name in ("created", "config", "base", "device", "versions", "adapter_steps")}
+    facts = {name: run.fact(name) for name in ("created", *_MADE_BY, "adapter_steps")}
     return json.dumps({"name": run.name, **facts}, indent=1, ensure_ascii=False).encode()
 
 

@@ -6,6 +6,8 @@ with the sum of both weights, and only products of `rank` channels are added to 
 order of sums.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -29,12 +31,23 @@ def product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) 
         down: A, (rank, in) or (rank, in, kh, kw). Its gradient is a tensor of zeros where `scale` is 0, never None.
         up: B, (out, rank) or (out, rank, 1, 1).
     """
-    if torch.is_autocast_enabled(x.device.type):
-        return _apart(x, base, down, up, scale)  # autocast decides the precision of every product by itself
-    # A sum in half precision would swallow an update smaller than half a step of the weight it is added to, and early
-    # updates are; there the two products stay apart.
+    # The sum of weights in half precision would swallow an update smaller than half a step of the weight it is added
+    # to, and early updates are; there the two products stay apart. Under autocast weights are in float32 and so is
+    # their sum, which is rounded for the product.
     way: Any = _Summed if base.weight.dtype in (torch.float32, torch.float64) else _Beside
-    return torch.as_tensor(way.apply(x, base.weight, base.bias, down, up, scale, geometry(base)))
+    with rounded(x) as given:
+        return torch.as_tensor(way.apply(given, base.weight, base.bias, down, up, scale, geometry(base)))
+
+
+@contextlib.contextmanager
+def rounded(x: Tensor) -> Iterator[Tensor]:
+    """An activation in the precision that autocast would compute its product in; inside the block it is off."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        yield x
+        return
+    with torch.autocast(kind, enabled=False):
+        yield x.to(torch.get_autocast_dtype(kind))
 
 
 def summed(base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
@@ -49,15 +62,6 @@ def geometry(base: nn.Module) -> Geometry | None:
     if isinstance(base, nn.Conv2d) and not isinstance(base.padding, str):
         return Geometry(base.stride, base.padding, base.dilation)
     return None
-
-
-def _apart(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
-    """The same in the plainest operations."""
-    y: Tensor = base(x)
-    if isinstance(base, nn.Conv2d):
-        inner = F.conv2d(x, down.to(x.dtype), None, base.stride, base.padding, base.dilation)
-        return y + (F.conv2d(inner, up.to(inner.dtype)) * scale).to(y.dtype)
-    return y + (F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype)) * scale).to(y.dtype)
 
 
 class _Summed(torch.autograd.Function):
@@ -76,9 +80,10 @@ class _Summed(torch.autograd.Function):
     ) -> Tensor:
         if scale:
             weight = _sum(weight, down.to(weight.dtype), up.to(weight.dtype), scale)
+        weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight, down, up)
         ctx.scale, ctx.moves = scale, moves
-        return _forward(x, weight, bias, moves)
+        return _forward(x, weight, None if bias is None else bias.to(x.dtype), moves)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:

@@ -1,6 +1,6 @@
 """A run is a folder, and the folder is the truth: what was asked, what exists, and whether someone works on it.
 
-    run.json       schema number, config, versions; added once known: base and its weight hash, fit, device
+    run.json       schema number, config, versions; added once known: base and its weight hash, fit, device, precision
     labels.json    what a person decided about it: a name, a chosen seed
     scene/         the inputs as given, normalised
     events.jsonl   what happened, append only

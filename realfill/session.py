@@ -59,7 +59,8 @@ class Session:
         if before is not None and before["weights_hash"] != spec.weights_hash:
             raise RunError(f"The base '{spec.name}' has changed since this run began; give a new --run folder.")
         if self.processes.main:
-            self.run.record(base=base, device=self.device)
+            precision = str(backbone.dtype).removeprefix("torch.")
+            self.run.record(base=base, device=self.device, precision=precision)
         return backbone
 
     @functools.cached_property

@@ -7,6 +7,7 @@ stop               there while a stop is asked for
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -84,7 +85,9 @@ class Workplace:
             state, sentence = "stopped", "Not started yet."
         elif state == "running" and abs(self._lock.age()) > STALE and self._abandoned():  # below 0: the clock went back
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
-        since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
+        numbers = (data.get(name) for name in ("since", "ticket", "attempts"))
+        # What somebody else wrote there is no reason not to open the run.
+        since, ticket, attempts = (one if isinstance(one, int | float) and math.isfinite(one) else 0 for one in numbers)
         return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:

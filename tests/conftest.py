@@ -53,9 +53,12 @@ def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 @pytest.fixture(scope="session")
 def _loaded_tiny(tiny_base: Path) -> "Backbone":
+    import torch
+
     from realfill import backbones
 
-    return backbones.load_folder(tiny_base)
+    # In float32 also where the processor has bf16: what tests compare is the same on every machine.
+    return backbones.load_folder(tiny_base, dtype=torch.float32)
 
 
 @pytest.fixture

@@ -36,6 +36,31 @@ def test_mini_is_the_embedded_one_even_beside_a_folder_of_that_name(
     assert found.parts[-2:] == ("assets", "mini")
 
 
+@pytest.mark.parametrize(
+    ("able", "dtype"),
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True}, torch.float32),
+    ],
+)
+def test_a_processor_computes_in_bf16_where_it_can(
+    able: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert backbones.choose_dtype("cpu") == dtype
+    assert backbones.choose_dtype("mps") == torch.float32
+
+
+def test_a_processor_keeps_float32_weights(tiny_base: Path) -> None:
+    half = backbones.load(str(tiny_base), device="cpu", dtype=torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    for network in half.trainable().values():
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert backbones.stored_dtype("cpu", torch.bfloat16) == torch.float32
+    assert backbones.stored_dtype("cuda:1", torch.bfloat16) == torch.bfloat16
+
+
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(OptionError, match=r"no base .minni.*mini, sd2"):
         backbones.find("minni")

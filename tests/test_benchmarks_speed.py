@@ -75,7 +75,7 @@ def test_a_baseline_that_begins_elsewhere_is_noticed(case: Case) -> None:
     moved = {name: value + 0.05 if "lora_B" in name else value for name, value in first.items()}
     report = Report()
     same_training(case, report, moved)
-    assert [row["ok"] for row in report.rows] == [False, False]
+    assert report.rows and not any(row["ok"] for row in report.rows)
 
 
 def test_random_weights_are_the_same_every_time_and_their_outputs_vary() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from realfill import backbones
 from realfill.backbones import Backbone
-from tools.mini import checkpoints, pack
+from tools.mini import adversary, checkpoints, pack
 from tools.mini.data import Pictures, read_photos
 from tools.mini.procedural import dead_leaves
 
@@ -67,10 +67,10 @@ def test_rare_token_is_one_token(mini: Backbone) -> None:
 
 def test_autoencoder_keeps_held_out_photos(mini: Backbone, shared: Path) -> None:
     """The card's number, on a third of the photos: at least 28 dB at 256 px over all 24."""
-    from tools.mini.autoencoder import psnr
+    from tools.mini.autoencoder import fidelity
 
     photos = read_photos(shared / "photos" / "heldout", torch.device("cpu"))[::3]
-    assert psnr(mini.vae, photos) > 27  # type: ignore[attr-defined]
+    assert fidelity(mini.vae, photos)[0] > 27  # type: ignore[attr-defined]
 
 
 def test_latents_are_standardised(mini: Backbone, shared: Path) -> None:
@@ -116,6 +116,23 @@ def test_training_pictures_and_holes() -> None:
     shares = pictures.holes(200, 32).mean((1, 2, 3))
     assert shares.min() > 0
     assert (shares == 1).any()  # everything hidden is among them
+
+
+def test_the_adversary_learns_and_asks_for_its_share() -> None:
+    torch.manual_seed(0)
+    judge = adversary.Adversary(0.5, 1e-3, torch.device("cpu"))
+    real = torch.rand(4, 3, 48, 48) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(real, 5, 1, 2).requires_grad_()
+    lengths = []
+    for _ in range(60):
+        loss = (blurred - real).square().mean()
+        asked = judge.step(loss, blurred, real)
+        wanted, own = (torch.autograd.grad(part, blurred, retain_graph=True)[0].norm() for part in (loss, asked))
+        lengths.append(float(own / wanted))
+    # Its share grows over 500 steps, so that it knows something before it is heard.
+    assert lengths == pytest.approx([0.5 * step / 500 for step in range(1, 61)], rel=0.05)
+    with torch.no_grad():
+        assert judge.believes(real) > 0.3 > -0.3 > judge.believes(blurred)
 
 
 def test_pretraining_state_survives(tmp_path: Path) -> None:

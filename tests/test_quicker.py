@@ -1,10 +1,11 @@
-"""Enlarging in four quarters: what diffusers' own module computes, forward and backward."""
+"""Enlarging in four quarters and attention in float32: what diffusers' own modules compute."""
 
 import copy
 from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor
 
@@ -37,6 +38,28 @@ def test_it_is_the_enlarged_convolution(bias: bool, size: tuple[int, int]) -> No
     weights = torch.linspace(-1, 2, results[0].numel(), dtype=torch.float64).view(results[0].shape)
     gradients = [torch.autograd.grad((result * weights).sum(), x)[0] for result in results]
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-12, rtol=1e-12)
+
+
+def test_under_autocast_sums_of_weights_are_rounded_once() -> None:
+    stock, x = module().float(), picture().detach().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = quick(stock)(x)
+    assert found.dtype == torch.bfloat16
+    wanted = stock(x)
+    assert float((found.float() - wanted).norm() / wanted.norm()) < 0.01
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_attention_is_float32_under_autocast_too(cross: bool) -> None:
+    torch.manual_seed(1)
+    stock = Attention(query_dim=8, cross_attention_dim=6 if cross else None, heads=2, dim_head=4)
+    x, words = torch.randn(2, 5, 8), torch.randn(2, 3, 6) if cross else None
+    wanted = stock(x, encoder_hidden_states=words)
+    found = quick(torch.nn.ModuleList([stock]))[0]
+    assert torch.equal(found(x, encoder_hidden_states=words), wanted)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(found(x, encoder_hidden_states=words), wanted)
+        assert stock(x, encoder_hidden_states=words).dtype == torch.bfloat16
 
 
 def test_other_ways_to_enlarge_stay_as_they_are() -> None:

@@ -93,7 +93,7 @@ def test_our_sampling_is_the_stock_pipelines(
     guidance: float,
     kind: str,
 ) -> None:
-    backbone = backbones.load_folder(tiny_bases[kind])
+    backbone = backbones.load_folder(tiny_bases[kind], dtype=torch.float32)
     fit, seeds = fit_of(toy), [17, 3]
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(toy, fit)
@@ -221,7 +221,7 @@ def test_mini_samples_through_the_stock_pipeline_too(
     from realfill import scene as scenes
 
     real = scenes.load(shared / "scenes" / "berry_bowl")
-    backbone = backbones.load("mini", device="cpu")
+    backbone = backbones.load("mini", device="cpu", dtype=torch.float32)
     fit = images.around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(real, fit)

@@ -29,6 +29,13 @@ def test_states_are_what_was_entered_last(tmp_path: Path) -> None:
     assert (status.state, status.sentence, status.ticket, status.attempts) == ("failed", "The disk is full.", 7, 1)
 
 
+@pytest.mark.parametrize("number", ['"soon"', "null", "[1]", "1e999"])
+def test_numbers_that_are_none_are_passed_over(number: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(f'{{"state": "done", "since": {number}, "ticket": {number}}}')
+    status = Workplace(tmp_path).status()
+    assert (status.state, status.since, status.ticket, status.attempts) == ("done", 0, 0, 0)
+
+
 def test_interrupted_means_running_without_heart_or_lock(tmp_path: Path) -> None:
     place, outside = Workplace(tmp_path), Workplace(tmp_path)
     with place.lock():

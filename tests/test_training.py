@@ -291,7 +291,7 @@ from tests.test_training import CONFIG, fit_of, weights
 
 torch.set_num_threads(1)
 base, scene_folder, folder = (Path(argument) for argument in sys.argv[1:])
-backbone, toy = backbones.load_folder(base), scene.load(scene_folder)
+backbone, toy = backbones.load_folder(base, dtype=torch.float32), scene.load(scene_folder)
 steps = list(training.train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=folder))
 import torch.distributed as distributed
 assert distributed.get_world_size() == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from realfill.backbones.base import Backbone, Condition, Spec, blanked
+from realfill.backbones.base import Backbone, Condition, Spec, blanked, stored_dtype
 from realfill.errors import OptionError, WeightsError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "load_folder",
     "present",
     "state",
+    "stored_dtype",
 ]
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,9 @@ def present(base: str) -> bool:
 def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbone:
     """The backbone for a base, downloaded where it must be.
 
+    Args:
+        dtype: what products are computed in; None leaves it to the device.
+
     Raises:
         OptionError: there is no such base.
         WeightsError: it cannot be downloaded or is damaged; the sentence says what to do.
@@ -112,14 +116,17 @@ def state(base: str) -> Hashable:
     return None if place is None else _state(place)
 
 
-def load_folder(folder: Path, *, device: str = "cpu") -> Backbone:
+def load_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
     """A base straight from a diffusers folder."""
-    return load(str(folder), device=device)
+    return load(str(folder), device=device, dtype=dtype)
 
 
 def choose_dtype(device: str) -> torch.dtype:
-    """bf16 where a CUDA device computes it, else float32 (bf16 is slower on most CPUs, unreliable on MPS)."""
-    return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
+    """bf16 where the device has arithmetic for it, else float32 (bf16 is slower on other CPUs, unreliable on MPS)."""
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    bf16 = device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if bf16 else torch.float32
 
 
 def _download(base: str) -> Path:

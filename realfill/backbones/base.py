@@ -46,12 +46,20 @@ def blanked(pixels: Tensor, hole: Tensor) -> Tensor:
     return torch.where(hole > 0.5, 0.0, pixels)
 
 
+def stored_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
+    """What weights are kept in where products are computed in `dtype`.
+
+    Float32 on a processor: memory is not short there, and adapters are added to weights before anything is rounded.
+    """
+    return torch.float32 if device == "cpu" else dtype
+
+
 class Backbone(Protocol):
     """Encode, condition, predict, decode: all that training and sampling ask of a base."""
 
     spec: Spec
     device: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # what products are computed in
 
     @property
     def process(self) -> Process:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from realfill.backbones.base import Condition, Spec, blanked
+from realfill.backbones.base import Condition, Spec, blanked, stored_dtype
 from realfill.backbones.process import DDPM
 from realfill.backbones.quicker import quicken
 from realfill.errors import WeightsError
@@ -21,7 +22,15 @@ from realfill.memory import Plan
 class StableDiffusionInpaint:
     """Drives the parts of a stock `StableDiffusionInpaintPipeline`."""
 
-    def __init__(self, pipeline: StableDiffusionInpaintPipeline, *, name: str, weights_hash: str) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionInpaintPipeline,
+        *,
+        name: str,
+        weights_hash: str,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """`dtype`: what products are computed in, where it is not the weights' own (autocast)."""
         channels = pipeline.unet.config.in_channels
         latent_channels = pipeline.vae.config.latent_channels
         if channels != 2 * latent_channels + 1:
@@ -33,7 +42,7 @@ class StableDiffusionInpaint:
         self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
         for part in (self.vae, self.unet, self.text_encoder):
             part.requires_grad_(False).eval()
-        self.device, self.dtype = self.unet.device, self.unet.dtype
+        self.device, self.dtype = self.unet.device, dtype or self.unet.dtype
         # Channels last is what convolutions are quickest in on processors and on CUDA; latents and pixels outside
         # stay in the usual order.
         self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
@@ -62,7 +71,8 @@ class StableDiffusionInpaint:
             pixels = pixels.to(self.device, self.vae.dtype, memory_format=self._layout)
             self.vae.to(self.device)
             pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
-            latents = torch.cat([self.vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
+            with self._precision():
+                latents = torch.cat([self.vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
             return latents.contiguous() * float(self.vae.config.scaling_factor)
         finally:
             self._park()
@@ -72,7 +82,8 @@ class StableDiffusionInpaint:
         """See `Backbone.decode`."""
         latents = latents.to(self.device, self.vae.dtype, memory_format=self._layout) / self.vae.config.scaling_factor
         try:
-            pixels: Tensor = self.vae.to(self.device).decode(latents).sample.float().clamp(-1, 1)
+            with self._precision():
+                pixels: Tensor = self.vae.to(self.device).decode(latents).sample.float().clamp(-1, 1)
             return pixels.contiguous()
         finally:
             self._park()
@@ -92,7 +103,8 @@ class StableDiffusionInpaint:
                 truncation=True,
                 return_tensors="pt",
             )
-        hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        with self._precision():
+            hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
 
     def cells(self, hole: Tensor) -> Tensor:
@@ -104,8 +116,15 @@ class StableDiffusionInpaint:
         """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
         inputs = torch.cat([noisy, condition.hole, condition.masked], 1)
         inputs = inputs.to(self.dtype, memory_format=self._layout)
-        output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
+        with self._precision():
+            output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
         return output.float().contiguous()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Autocast, where products are computed in another precision than weights are stored in."""
+        if self.dtype == self.unet.dtype:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
     def trainable(self) -> dict[str, nn.Module]:
         """U-Net and text encoder (§3.4)."""
@@ -150,7 +169,7 @@ def load_folder(
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {_first_line(error)}") from error
-    return StableDiffusionInpaint(pipeline.to(device, dtype), name=name, weights_hash=weights_hash)
+    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
 
 
 def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str) -> StableDiffusionInpaint:
@@ -169,7 +188,14 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
             f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} Its configs are those "
             f"of {source}; without network, give that model's folder (hf download {source} --local-dir FOLDER) instead."
         ) from error
-    return StableDiffusionInpaint(pipeline.to(device, dtype), name=name, weights_hash=weights_hash)
+    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
+
+
+def _driver(
+    pipeline: StableDiffusionInpaintPipeline, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
+) -> StableDiffusionInpaint:
+    stored = pipeline.to(device, stored_dtype(device, dtype))
+    return StableDiffusionInpaint(stored, name=name, weights_hash=weights_hash, dtype=dtype)
 
 
 # Width of the text that the U-Net attends to → where the configs are. Named by us, because what diffusers

@@ -21,7 +21,7 @@ def place(request: pytest.FixtureRequest, tiny_bases: dict[str, Path]) -> tuple[
 
 @pytest.fixture(scope="module")
 def _loaded(place: tuple[str, Path]) -> Backbone:
-    return backbones.load(str(place[1]), device="cpu")
+    return backbones.load(str(place[1]), device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -45,6 +46,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(place))
     assert uploads.folder() == place
     return place
+
+
+@pytest.fixture
+def vanishing(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of folders that vanish between being listed and being looked into."""
+    scandir = os.scandir
+
+    def look(place: str) -> Any:
+        if Path(place).name == "gone":
+            raise FileNotFoundError(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", look)
+    return "gone"
 
 
 @pytest.fixture

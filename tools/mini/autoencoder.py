@@ -2,6 +2,10 @@
 
 Resumable: the same command goes on from the last checkpoint. The learning rate is a function of the
 share of the whole time used, so `--minutes` is the total over all calls.
+
+`--weights assets/mini/vae --decoder` goes on with the decoder alone: latents stay what they are, and every prior
+trained on them with them. `--adversary` adds a small network that tells pictures from reconstructions: what latents do
+not hold is then made up instead of averaged away.
 """
 
 import argparse
@@ -17,7 +21,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from tools.mini import architecture, checkpoints
+from tools.mini import adversary, architecture, checkpoints
 from tools.mini.data import Pictures, read_photos
 
 KL_WEIGHT = 1e-6
@@ -33,9 +37,12 @@ def reconstruction_loss(output: Tensor, pictures: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def psnr(model: AutoencoderKL, photos: list[Tensor], size: int = architecture.SIZE) -> float:
-    """Mean PSNR in dB over photos, each its central square at `size`, through encode (mode) and decode."""
-    values = []
+def fidelity(model: AutoencoderKL, photos: list[Tensor], size: int = architecture.SIZE) -> tuple[float, float]:
+    """Mean PSNR in dB and mean gradient energy as a share of the photo's, through encode (mode) and decode.
+
+    Of every photo the central square at `size`.
+    """
+    values, energies = [], []
     for photo in photos:
         side = min(photo.shape[1:])
         top, left = (photo.shape[1] - side) // 2, (photo.shape[2] - side) // 2
@@ -44,7 +51,14 @@ def psnr(model: AutoencoderKL, photos: list[Tensor], size: int = architecture.SI
         square = square.contiguous(memory_format=torch.channels_last)
         output = model.decode(model.encode(square).latent_dist.mode()).sample.clamp(-1, 1)
         values.append(10 * math.log10(4 / F.mse_loss(output, square).item()))
-    return float(np.mean(values))
+        energies.append(gradient_energy(output) / gradient_energy(square))
+    return float(np.mean(values)), float(np.mean(energies))
+
+
+def gradient_energy(pictures: Tensor) -> float:
+    """Mean squared difference of neighbouring grey values."""
+    grey = pictures.mean(1)
+    return (grey.diff(dim=1).square().mean() + grey.diff(dim=2).square().mean()).item()
 
 
 def main() -> None:
@@ -56,12 +70,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--procedural", type=float, default=0.35, help="share of procedural pictures")
+    parser.add_argument("--weights", type=Path, help="assembled autoencoder to start from, e.g. assets/mini/vae")
+    parser.add_argument("--decoder", action="store_true", help="leave the encoder, and so the latents, as they are")
+    parser.add_argument("--adversary", type=float, default=0.0, help="its gradient's share of the reconstruction's")
     args = parser.parse_args()
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     model = architecture.autoencoder().to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    if args.weights is not None:
+        model.load_state_dict(AutoencoderKL.from_pretrained(args.weights).float().state_dict())
+    if args.decoder:
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, args.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    judge = adversary.Adversary(args.adversary, args.lr, device) if args.adversary else None
     average = checkpoints.Average(model, 0.998)
     step, used = 0, 0.0
     if (found := checkpoints.load(args.out)) is not None:
@@ -69,7 +94,7 @@ def main() -> None:
         model.load_state_dict(groups["model"])
         average.weights = {key: value.to(device) for key, value in groups["average"].items()}
         step, used = int(str(state["step"])), float(str(state["seconds"]))
-    pictures = Pictures(read_photos(args.photos, device), seed=step, device=device, procedural=0.35)
+    pictures = Pictures(read_photos(args.photos, device), seed=step, device=device, procedural=args.procedural)
     heldout = read_photos(args.heldout, device)
 
     began, saved = time.monotonic() - used, time.monotonic()
@@ -83,10 +108,11 @@ def main() -> None:
         with torch.autocast(device.type, torch.bfloat16):
             posterior = model.encode(batch).latent_dist
             output = model.decode(posterior.sample()).sample
-        loss = reconstruction_loss(output.float(), batch) + KL_WEIGHT * posterior.kl().float().mean()
+        output = output.float()
+        loss = reconstruction_loss(output, batch) + KL_WEIGHT * posterior.kl().float().mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        (loss if judge is None else loss + judge.step(loss, output, batch)).backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         if torch.isfinite(norm):
             optimiser.step()
             average.update(model, step)
@@ -105,9 +131,9 @@ def _save(
     copy = architecture.autoencoder().to(next(model.parameters()).device, memory_format=torch.channels_last)
     copy.load_state_dict(average.weights)
     copy.eval()
-    value = psnr(copy, heldout)
-    sys.stderr.write(f"step {step}: held-out PSNR {value:.2f} dB at {architecture.SIZE} px\n")
-    state: dict[str, object] = {"step": step, "seconds": used, "psnr": value}
+    value, energy = fidelity(copy, heldout)
+    sys.stderr.write(f"step {step}: held-out PSNR {value:.2f} dB, energy {energy:.2f} at {architecture.SIZE} px\n")
+    state: dict[str, object] = {"step": step, "seconds": used, "psnr": value, "energy": energy}
     checkpoints.save(out, {"model": model.state_dict(), "average": average.weights}, state)
     with torch.no_grad():
         square = heldout[0][None, :, :256, :256].float() / 127.5 - 1
