@@ -249,6 +249,19 @@ def test_what_is_kept_counts_in_the_day_of_who_asked(ask: dict[str, Question], l
     assert len(list((uploads.folder() / "drafts").iterdir())) == 4
 
 
+@pytest.mark.parametrize("asked", ["give_mask", "give_scene", "begin_draft", "extended"])
+def test_what_is_made_counts_in_the_day_of_who_asked(
+    asked: str, ask: dict[str, Question], toy_scene: Path, ledger: Ledger
+) -> None:
+    given = value(toy_scene) | {"tab": "a"}
+    ledger.admit("one", 4 * uploads.BLOCK - 20)
+    if asked == "extended":
+        with pytest.raises(Refused, match="come back tomorrow"):
+            scenes.inputs(scenes.read(given | {"extend": [6, 0, 0, 0]}))
+    else:
+        assert "come back tomorrow" in ask[asked]({"scene": given, "tab": "a"})["error"]
+
+
 def test_the_newest_scenes_of_a_visitor_stay(
     ask: dict[str, Question], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from realfill import files, scene
 from realfill.errors import RealFillError, SceneError
-from ui import jobs, uploads, visitors
+from ui import jobs, limits, uploads, visitors
 from ui.canvas import given as scenes
 from ui.canvas.given import Given
 
@@ -83,6 +83,7 @@ class Drafting:
         if known is not None and (known / "words.json").is_file():
             work.place, work.over = known, True
         else:
+            limits.admit(sum(path.stat().st_size for path in (*inputs.references, inputs.target)))
             scene.assemble(work.place / "scene", inputs.references, inputs.target, inputs.mask)
         with self._guard:
             self._works[work.token] = work

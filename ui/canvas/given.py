@@ -12,7 +12,7 @@ from realfill.errors import SceneError
 from realfill.extending import Extension
 from realfill.images import Original
 from realfill.masks import Hole
-from ui import uploads
+from ui import limits, uploads
 from ui.canvas import strokes
 from ui.jobs import Inputs
 
@@ -138,7 +138,9 @@ def _extended(target: Path, original: Original, by: Extension) -> Path:
     key = f"{target} {state.st_mtime_ns} {state.st_size} {by}"
     path = uploads.place("extended", key) / f"{target.stem}.png"
     if not path.exists():
-        files.write_bytes(path, encoding.encode_lossless(extending.extend(original, by)))
+        data = encoding.encode_lossless(extending.extend(original, by))
+        limits.admit(len(data))
+        files.write_bytes(path, data)
     return path
 
 

@@ -258,6 +258,7 @@ def _transparent(original: Original) -> Answer | None:
 
 
 def _download(data: bytes, name: str) -> Answer:
+    limits.admit(len(data))
     return {"file": uploads.offer(data, hashlib.sha256(data).hexdigest(), name), "name": name}
 
 
