@@ -6,8 +6,6 @@ with the sum of both weights, and only products of `rank` channels are added to 
 order of sums.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -35,19 +33,16 @@ def product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) 
     # to, and early updates are; there the two products stay apart. Under autocast weights are in float32 and so is
     # their sum, which is rounded for the product.
     way: Any = _Summed if base.weight.dtype in (torch.float32, torch.float64) else _Beside
-    with rounded(x) as given:
-        return torch.as_tensor(way.apply(given, base.weight, base.bias, down, up, scale, geometry(base)))
+    return rounded(way, x, base.weight, base.bias, down, up, scale, geometry(base))
 
 
-@contextlib.contextmanager
-def rounded(x: Tensor) -> Iterator[Tensor]:
-    """An activation in the precision that autocast would compute its product in; inside the block it is off."""
+def rounded(way: Any, x: Tensor, *rest: Any) -> Tensor:
+    """Applies an autograd function to an activation in the precision that autocast asks for, with autocast off."""
     kind = x.device.type
     if not torch.is_autocast_enabled(kind):
-        yield x
-        return
+        return torch.as_tensor(way.apply(x, *rest))
     with torch.autocast(kind, enabled=False):
-        yield x.to(torch.get_autocast_dtype(kind))
+        return torch.as_tensor(way.apply(x.to(torch.get_autocast_dtype(kind)), *rest))
 
 
 def summed(base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:

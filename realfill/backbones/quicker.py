@@ -47,9 +47,7 @@ class _Uncast(AttnProcessor2_0):  # type: ignore[misc]
 def _upsample(module: Any, stock: Any, x: Tensor, output_size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
     if output_size is not None or not _plain(module):
         return torch.as_tensor(stock(x, output_size, *args, **kwargs))
-    way: Any = _Upsampled
-    with rounded(x) as given:
-        return torch.as_tensor(way.apply(given, module.conv.weight, module.conv.bias))
+    return rounded(_Upsampled, x, module.conv.weight, module.conv.bias)
 
 
 def _plain(module: Any) -> bool:
