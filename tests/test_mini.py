@@ -113,6 +113,10 @@ def test_training_pictures_and_holes() -> None:
     assert batch.shape == (24, 3, 32, 32)
     assert batch.abs().max() <= 1.0 + 1e-5
     assert len(set(prompts)) == 2
+    renders = [torch.full((3, 170, 170), 255, dtype=torch.uint8)]
+    mixed = Pictures(photos, seed=1, device=torch.device("cpu"), procedural=0.0, renders=renders, rendered=0.3)
+    white = (mixed.batch(200, 8)[0] > 0.99).all(dim=1).all(dim=1).all(dim=1)
+    assert 0.2 < white.float().mean() < 0.4
     shares = pictures.holes(200, 32).mean((1, 2, 3))
     assert shares.min() > 0
     assert (shares == 1).any()  # everything hidden is among them

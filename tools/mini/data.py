@@ -1,4 +1,4 @@
-"""Training pictures for `mini`: photographs and procedural pictures, and the holes cut into them."""
+"""Training pictures for `mini`: photographs, renders and procedural pictures, and the holes cut into them."""
 
 import io
 import zipfile
@@ -43,17 +43,25 @@ def _files(source: Path) -> Iterator[Path | io.BytesIO]:
 
 
 class Pictures:
-    """An endless source of batches of pictures, a share of them procedural.
+    """An endless source of batches of pictures, a share of them procedural, another share from `renders`.
 
     Procedural pictures come from a reservoir of which every batch renews a few, so that drawing them
     costs a fraction of a training step on a CPU and nothing noticeable on a GPU.
     """
 
     def __init__(
-        self, photos: Sequence[Tensor], *, seed: int, device: torch.device, procedural: float, reservoir: int = 96
+        self,
+        photos: Sequence[Tensor],
+        *,
+        seed: int,
+        device: torch.device,
+        procedural: float,
+        renders: Sequence[Tensor] = (),
+        rendered: float = 0.0,
+        reservoir: int = 96,
     ) -> None:
-        self._photos = photos
-        self._share = procedural
+        self._photos, self._renders = photos, renders
+        self._procedural, self._rendered = procedural, rendered if renders else 0.0
         self._rng = np.random.default_rng(seed)
         self._generator = torch.Generator(device).manual_seed(seed)
         self._device = device
@@ -86,11 +94,16 @@ class Pictures:
             self._owed %= 1
         crops, prompts = [], []
         for _ in range(count):
-            drawn = self._rng.random() < self._share
-            source = self._reservoir if drawn else self._photos
+            source, prompt = self._source(self._rng.random())
             crops.append(self._crop(source[int(self._rng.integers(len(source)))], size))
-            prompts.append(DRAWING_PROMPT if drawn else PHOTO_PROMPT)
+            prompts.append(prompt)
         return torch.cat(crops), prompts
+
+    def _source(self, draw: float) -> tuple[Sequence[Tensor] | Tensor, str]:
+        """Where the picture for a number in [0, 1) comes from, and its prompt."""
+        if draw < self._procedural:
+            return self._reservoir, DRAWING_PROMPT
+        return self._renders if draw < self._procedural + self._rendered else self._photos, PHOTO_PROMPT
 
     def holes(self, count: int, size: int) -> Tensor:
         """(count, 1, size, size) of 0 and 1: §3.4's random rectangles, outpainting bands, boxes, everything."""

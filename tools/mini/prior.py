@@ -250,7 +250,14 @@ def main() -> None:
         model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.weights / "unet").float().state_dict())
         model.text.load_state_dict(CLIPTextModel.from_pretrained(args.weights / "text_encoder").float().state_dict())
     trainer = Trainer(model, args, device)
-    pictures = Pictures(read_photos(args.photos, device), seed=trainer.step, device=device, procedural=0.3)
+    pictures = Pictures(
+        read_photos(args.photos, device),
+        seed=trainer.step,
+        device=device,
+        procedural=0.3,
+        renders=read_photos(args.renders, device) if args.renders else (),
+        rendered=0.2,
+    )
     heldout = read_photos(args.heldout, device)
     began = time.monotonic() - trainer.seconds
     piece_ends, saved = time.monotonic() + args.piece * 60, time.monotonic()
@@ -268,6 +275,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vae", type=Path, required=True, help="assembled autoencoder folder")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--heldout", type=Path, required=True)
+    parser.add_argument("--renders", type=Path, help="pictures by tools.scenes.rooms, a fifth of what is drawn")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--piece", type=float, default=math.inf, help="end this call after so many minutes")
