@@ -42,7 +42,8 @@ class StableDiffusionInpaint:
         self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
         for part in (self.vae, self.unet, self.text_encoder):
             part.requires_grad_(False).eval()
-        self.device, self.dtype = self.unet.device, dtype or self.unet.dtype
+        self._stored = self.unet.dtype  # asking walks through the whole network
+        self.device, self.dtype = self.unet.device, dtype or self._stored
         # Channels last is what convolutions are quickest in on processors and on CUDA; latents and pixels outside
         # stay in the usual order.
         self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
@@ -68,11 +69,11 @@ class StableDiffusionInpaint:
     def encode(self, pixels: Tensor) -> Tensor:
         """See `Backbone.encode`. The autoencoder's own dtype; the result is float32."""
         try:
-            pixels = pixels.to(self.device, self.vae.dtype, memory_format=self._layout)
-            self.vae.to(self.device)
+            pixels = pixels.to(self.device, self._stored, memory_format=self._layout)
             pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
+            vae = self._autoencoder()
             with self._precision():
-                latents = torch.cat([self.vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
+                latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
             return latents.contiguous() * float(self.vae.config.scaling_factor)
         finally:
             self._park()
@@ -80,10 +81,10 @@ class StableDiffusionInpaint:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """See `Backbone.decode`."""
-        latents = latents.to(self.device, self.vae.dtype, memory_format=self._layout) / self.vae.config.scaling_factor
+        latents = latents.to(self.device, self._stored, memory_format=self._layout) / self.vae.config.scaling_factor
         try:
             with self._precision():
-                pixels: Tensor = self.vae.to(self.device).decode(latents).sample.float().clamp(-1, 1)
+                pixels: Tensor = self._autoencoder().decode(latents).sample.float().clamp(-1, 1)
             return pixels.contiguous()
         finally:
             self._park()
@@ -122,9 +123,7 @@ class StableDiffusionInpaint:
 
     def _precision(self) -> AbstractContextManager[Any]:
         """Autocast, where products are computed in another precision than weights are stored in."""
-        if self.dtype == self.unet.dtype:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
+        return nullcontext() if self.dtype == self._stored else torch.autocast(self.device.type, self.dtype)
 
     def trainable(self) -> dict[str, nn.Module]:
         """U-Net and text encoder (§3.4)."""
@@ -142,6 +141,12 @@ class StableDiffusionInpaint:
         else:
             self.unet.disable_gradient_checkpointing()
         self._park()  # the way back waits until it is used: when memory has run out it might fail
+
+    def _autoencoder(self) -> Any:
+        """The autoencoder, on the device."""
+        if next(self.vae.parameters()).device != self.device:
+            self.vae.to(self.device)
+        return self.vae
 
     def _park(self) -> None:
         """Moves the autoencoder off the device, where the plan says so; using it brings it back."""

@@ -42,7 +42,9 @@ def standardise(model: AutoencoderKL, photos: list[Tensor]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="checkpoint folder of tools.mini.autoencoder")
-    parser.add_argument("--photos", type=Path, help="photos for the statistics of the latents")
+    parser.add_argument(
+        "--photos", type=Path, help="photos for the statistics of the latents; without them latents stay as they are"
+    )
     parser.add_argument(
         "--prior", type=Path, help="checkpoint folder of tools.mini.prior; without it only the autoencoder"
     )
@@ -52,11 +54,13 @@ def main() -> None:
     if args.prior is None:
         vae = architecture.autoencoder()
         vae.load_state_dict(load_file(args.vae / "average.safetensors"))
-        standardise(vae.eval(), read_photos(args.photos, torch.device("cpu"))[::25])
+        if args.photos is not None:
+            standardise(vae.eval(), read_photos(args.photos, torch.device("cpu"))[::25])
         vae.save_pretrained(args.out)
         return
 
     vae = AutoencoderKL.from_pretrained(args.vae)
+    vae.register_to_config(_name_or_path="")  # a path on this machine is nobody else's business
     tokenizer = CLIPTokenizer.from_pretrained(args.prior / "tokenizer")
     weights = load_file(args.prior / "average.safetensors")
     unet, text = architecture.unet(), architecture.text_encoder(len(tokenizer))
