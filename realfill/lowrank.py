@@ -31,7 +31,8 @@ def product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) 
     """
     # The sum of weights in half precision would swallow an update smaller than half a step of the weight it is added
     # to, and early updates are; there the two products stay apart. Under autocast weights are in float32 and so is
-    # their sum, which is rounded for the product.
+    # their sum. It is rounded for the product as autocast rounds every weight: since weights lie anywhere between two
+    # steps, an update smaller than a step moves some of them by a whole one, and is right in the mean only.
     way: Any = _Summed if base.weight.dtype in (torch.float32, torch.float64) else _Beside
     return rounded(way, x, base.weight, base.bias, down, up, scale, geometry(base))
 
@@ -108,6 +109,7 @@ class _Beside(torch.autograd.Function):
         scale: float,
         moves: Geometry | None,
     ) -> Tensor:
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         y = _forward(x, weight, bias, moves)
         inner = _forward(x, down.to(x.dtype), None, moves) if scale else None
         ctx.save_for_backward(x, weight, down, up, inner)

@@ -7,7 +7,6 @@ stop               there while a stop is asked for
 
 import contextlib
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -87,7 +86,7 @@ class Workplace:
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
         numbers = (data.get(name) for name in ("since", "ticket", "attempts"))
         # What somebody else wrote there is no reason not to open the run.
-        since, ticket, attempts = (one if isinstance(one, int | float) and math.isfinite(one) else 0 for one in numbers)
+        since, ticket, attempts = (one if isinstance(one, int | float) and abs(one) < 1e15 else 0 for one in numbers)
         return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:

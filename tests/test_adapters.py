@@ -13,6 +13,7 @@ from realfill import adapters, backbones
 from realfill.backbones import Backbone, Condition
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
+from tests.tiny import WAYS, Way, backbone_in
 
 ATTENTION = TrainConfig()
 ALL = TrainConfig(layers="all", rank=4, alpha=8.0)
@@ -104,7 +105,7 @@ def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> Non
 
 
 def test_adapters_are_float32_on_a_half_precision_base(tiny_base: Path) -> None:
-    half = backbones.load(str(tiny_base), device="cpu", dtype=torch.bfloat16)
+    half = backbone_in(tiny_base, "stored in bf16")
     adapters.attach(half, ALL, seed=1)
     assert {parameter.dtype for parameter in adapters.parameters(half).values()} == {torch.float32}
     scramble(half)
@@ -222,7 +223,7 @@ def test_a_stock_pipeline_loads_what_we_save(
     ours = answer(tiny)
     theirs = answer(backbones.stable_diffusion.StableDiffusionInpaint(pipeline, name="stock", weights_hash=""))
     for mine, other in zip(ours, theirs, strict=True):  # PEFT's own forward: the sums come in another order
-        assert float((mine - other).norm() / other.norm()) < 1e-5
+        assert float((mine - other).norm() / other.norm()) < 1e-4
 
 
 @BOTH
@@ -281,11 +282,11 @@ def test_pictures_between_two_steps_use_every_layer(tiny: Backbone, config: Trai
 
 
 @BOTH
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("way", WAYS)
 def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
-    tiny_base: Path, config: TrainConfig, dtype: torch.dtype
+    tiny_base: Path, config: TrainConfig, way: Way
 ) -> None:
-    backbone = backbones.load(str(tiny_base), device="cpu", dtype=dtype)
+    backbone = backbone_in(tiny_base, way)
     adapters.attach(backbone, config, seed=1)
     scramble(backbone)
     for parameter in adapters.parameters(backbone).values():
@@ -300,7 +301,7 @@ def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
     assert all(torch.equal(one, copy) for one, copy in zip(tensors(), before, strict=True))
     assert same(answer(backbone), apart) == [True, True]
     for one, other in zip(together, apart, strict=True):
-        assert float((one - other).float().norm() / other.float().norm()) < (1e-6 if dtype == torch.float32 else 0.05)
+        assert float((one - other).float().norm() / other.float().norm()) < (1e-6 if way == "float32" else 0.05)
 
 
 def test_a_failure_while_merged_brings_the_base_back(tiny: Backbone) -> None:

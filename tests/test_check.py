@@ -32,6 +32,7 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
     }
     assert wanted <= found.keys()
     assert found["matcher sift"].good and found["device"].good and found["python"].good
+    assert "computes in float32" in found["device"].sentence or "computes in bfloat16" in found["device"].sentence
     assert found["memory mini"].good and "GPUs" in found["memory sd2"].sentence
     assert all(finding.sentence for finding in found.values())
     assert check.mini_works(list(found.values())) == found["base mini"].good

@@ -118,11 +118,24 @@ def test_the_sum_of_weights_computes_the_same(kind: str) -> None:
     torch.testing.assert_close(layer.base_layer(x), wanted, atol=1e-10, rtol=1e-10)
 
 
-@KINDS
-def test_autocast_decides_by_itself(kind: str) -> None:
-    layer, x = peft(kind, torch.float32)
+def test_under_autocast_a_small_update_comes_through_in_the_mean() -> None:
+    """The numbers between 1 and 2 are 0.008 apart in bf16; float32 weights lie anywhere between them."""
+    base = nn.Linear(4096, 1, bias=False).requires_grad_(False)
+    base.weight.data = torch.linspace(1, 2, 2048).repeat_interleave(2)[None]
+    signs = torch.tensor([1.0, -1.0]).repeat(2048)[None]  # the base alone says 0
     with torch.autocast("cpu", torch.bfloat16):
+        found = lowrank.product(signs, base, 1e-3 * signs, torch.ones(1, 1), 1.0)
+    assert float(found) == pytest.approx(4096 * 1e-3, rel=0.05)
+
+
+@KINDS
+@pytest.mark.parametrize("base", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kept", [torch.bfloat16, torch.float16])
+def test_under_autocast_it_is_peft_in_that_precision(kind: str, base: torch.dtype, kept: torch.dtype) -> None:
+    layer, x = peft(kind, torch.float32)
+    layer.base_layer.to(base)
+    with torch.autocast("cpu", kept):
         mine, theirs = gradients(layer, x, ours), gradients(layer, x, lambda one, x: one(x))
-    assert mine[0].dtype == theirs[0].dtype == torch.bfloat16
+    assert mine[0].dtype == theirs[0].dtype == kept
     for one, other in zip(mine, theirs, strict=True):
         assert float((one.double() - other.double()).norm() / other.double().norm()) < 0.02

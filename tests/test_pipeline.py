@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import checkpoints, compositing, config, exporting, images, masks, matching, queue, scene
+from realfill import backbones, checkpoints, compositing, config, exporting, images, masks, matching, queue, scene
 from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
@@ -110,6 +110,7 @@ def test_it_ends_with_a_ranked_set_and_a_result(finished: tuple[Path, Outcome], 
     assert [sum(entry["per_reference"]) for entry in scores["seeds"]] == counts
     assert (outcome.seed, outcome.matches) == (scores["seeds"][0]["seed"], counts[0])
     assert run.fact("base")["name"] == settings.base and len(run.fact("base")["weights_hash"]) == 64
+    assert run.fact("precision") == str(backbones.choose_dtype("cpu")).removeprefix("torch.")
     assert run.fact("device") == "cpu"
     json.dumps(outcome.as_json())
 

@@ -47,6 +47,12 @@ def test_under_autocast_sums_of_weights_are_rounded_once() -> None:
     assert found.dtype == torch.bfloat16
     wanted = stock(x)
     assert float((found.float() - wanted).norm() / wanted.norm()) < 0.01
+    exact = quicker._quarters(stock.conv.weight, torch.float32)
+    for (*place, rounded), (*same, full) in zip(
+        quicker._quarters(stock.conv.weight, torch.bfloat16), exact, strict=True
+    ):
+        assert place == same
+        assert torch.equal(rounded, full.bfloat16())
 
 
 @pytest.mark.parametrize("cross", [False, True])

@@ -29,7 +29,7 @@ def test_states_are_what_was_entered_last(tmp_path: Path) -> None:
     assert (status.state, status.sentence, status.ticket, status.attempts) == ("failed", "The disk is full.", 7, 1)
 
 
-@pytest.mark.parametrize("number", ['"soon"', "null", "[1]", "1e999"])
+@pytest.mark.parametrize("number", ['"soon"', "null", "[1]", "1e999", "NaN", "1" * 400])
 def test_numbers_that_are_none_are_passed_over(number: str, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(f'{{"state": "done", "since": {number}, "ticket": {number}}}')
     status = Workplace(tmp_path).status()

@@ -1,6 +1,7 @@
 """Tiny pipelines with random weights and toy scenes with a known answer, for tests that need the real code path."""
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from realfill import backbones
+from realfill.backbones import Backbone
+from realfill.backbones.stable_diffusion import StableDiffusionInpaint
 from tools.mini import vocabulary
 
 
@@ -112,3 +116,15 @@ def make_wide_scene(folder: Path) -> Path:
     Image.fromarray(np.where(hole[..., None] > 0, np.uint8(255), truth)).save(folder / "target" / "target.png")
     Image.fromarray(hole).save(folder / "target" / "mask.png")
     return folder
+
+
+Way = Literal["float32", "bf16", "stored in bf16"]
+WAYS: tuple[Way, ...] = get_args(Way)
+
+
+def backbone_in(base: Path, way: Way) -> Backbone:
+    """A base in float32, in bf16 as processors compute it (float32 weights, autocast), or all bf16 as GPUs do."""
+    if way != "stored in bf16":
+        return backbones.load(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)
+    return StableDiffusionInpaint(pipeline, name="tiny", weights_hash="")

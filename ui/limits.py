@@ -33,7 +33,7 @@ _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Quota:
-    """Bytes of uploads: for one visitor in a day, in all at once, and what must stay free on the disk."""
+    """Bytes of files: for one visitor in a day, in all at once, and what must stay free on the disk."""
 
     visitor: int = 4 * 2**30
     total: int = 20 * 2**30
@@ -49,7 +49,7 @@ class Refused(Exception):
 
 
 class Ledger:
-    """What was uploaded, unpacked or kept, by whom and when.
+    """What was uploaded, unpacked, kept or made for somebody, by whom and when.
 
     `folder` is where all that lies; `sweep` removes what is old from it.
     """
@@ -72,11 +72,11 @@ class Ledger:
                 booked.popleft()
             if sum(booking for _, booking in booked) + size > self._quota.visitor:
                 gigabytes = self._quota.visitor / 2**30
-                raise Refused(413, f"More than {gigabytes:.3g} GB of uploads in a day; come back tomorrow.")
+                raise Refused(413, f"More than {gigabytes:.3g} GB of files in a day; come back tomorrow.")
             if not self._fits(size):
                 self._sweep()
                 if not self._fits(size):
-                    raise Refused(507, "The server has no room for more uploads at the moment; try again later.")
+                    raise Refused(507, "The server has no room for more files at the moment; try again later.")
             booked.append((now, size))
 
     def _fits(self, size: int) -> bool:

@@ -67,7 +67,7 @@ class StableDiffusionInpaint:
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """See `Backbone.encode`. The autoencoder's own dtype; the result is float32."""
+        """See `Backbone.encode`. The result is float32, whatever it is computed in."""
         try:
             pixels = pixels.to(self.device, self._stored, memory_format=self._layout)
             pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
@@ -144,7 +144,7 @@ class StableDiffusionInpaint:
 
     def _autoencoder(self) -> Any:
         """The autoencoder, on the device."""
-        if next(self.vae.parameters()).device != self.device:
+        if any(weight.device != self.device for weight in self.vae.parameters()):  # all: memory may have run out midway
             self.vae.to(self.device)
         return self.vae
 
@@ -166,7 +166,7 @@ def load_folder(
         # Every part is named: transformers 5 would read text encoder weights as stored, fp16 on a CPU.
         pipeline = StableDiffusionInpaintPipeline.from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=stored_dtype(device, dtype),
             safety_checker=None,
             feature_extractor=None,
             use_safetensors=True,
@@ -186,7 +186,7 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
     source = _configs_for(file)
     try:
         pipeline = StableDiffusionInpaintPipeline.from_single_file(
-            str(file), config=source, torch_dtype=dtype, safety_checker=None
+            str(file), config=source, torch_dtype=stored_dtype(device, dtype), safety_checker=None
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise WeightsError(
@@ -199,8 +199,8 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
 def _driver(
     pipeline: StableDiffusionInpaintPipeline, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
 ) -> StableDiffusionInpaint:
-    stored = pipeline.to(device, stored_dtype(device, dtype))
-    return StableDiffusionInpaint(stored, name=name, weights_hash=weights_hash, dtype=dtype)
+    pipeline = pipeline.to(device, stored_dtype(device, dtype))
+    return StableDiffusionInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
 
 
 # Width of the text that the U-Net attends to → where the configs are. Named by us, because what diffusers

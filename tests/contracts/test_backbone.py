@@ -10,6 +10,7 @@ from torch import Tensor
 from realfill import adapters, backbones
 from realfill.backbones import Backbone
 from realfill.config import TrainConfig
+from tests.tiny import WAYS, Way, backbone_in
 
 HEIGHT, WIDTH = 32, 48
 
@@ -178,8 +179,9 @@ def test_gradients_reach_every_adapter_and_nothing_else(backbone: Backbone) -> N
         assert all(grad is not None and grad.abs().sum() > 0 for grad in ups)
 
 
-def test_it_runs_in_half_precision_with_float_results(place: tuple[str, Path]) -> None:
-    half = backbones.load(str(place[1]), device="cpu", dtype=torch.bfloat16)
+@pytest.mark.parametrize("way", WAYS)
+def test_it_runs_in_half_precision_with_float_results(place: tuple[str, Path], way: Way) -> None:
+    half = backbone_in(place[1], way)
     assert half.encode(pixels()).dtype == torch.float32
     condition = half.condition(pixels(), hole(), ["a", ""])
     with torch.no_grad():

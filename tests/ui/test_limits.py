@@ -143,7 +143,7 @@ def test_what_an_answer_writes_counts_for_who_asked(tmp_path: Path) -> None:
     refused = client.post("/gradio_api/component_server?one")
     assert (refused.status_code, refused.text) == (
         413,
-        "More than 2.79e-06 GB of uploads in a day; come back tomorrow.",
+        "More than 2.79e-06 GB of files in a day; come back tomorrow.",
     )
     assert client.post("/gradio_api/upload?one", content=b"x" * 1001).status_code == 413  # it is one account
     assert client.post("/gradio_api/component_server?another").text == "another"

@@ -5,7 +5,7 @@ share of the whole time used, so `--minutes` is the total over all calls.
 
 `--weights assets/mini/vae --decoder` goes on with the decoder alone: latents stay what they are, and every prior
 trained on them with them. `--adversary` adds a small network that tells pictures from reconstructions: what latents do
-not hold is then made up instead of averaged away.
+not hold is then made up instead of averaged away. It is no part of the checkpoint: a resumed run begins with a new one.
 """
 
 import argparse
@@ -75,6 +75,8 @@ def main() -> None:
     parser.add_argument("--decoder", action="store_true", help="leave the encoder, and so the latents, as they are")
     parser.add_argument("--adversary", type=float, default=0.0, help="its gradient's share of the reconstruction's")
     args = parser.parse_args()
+    if args.decoder and args.weights is None and checkpoints.load(args.out) is None:
+        parser.error("--decoder needs --weights: an encoder to leave as it is")
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)

@@ -258,8 +258,10 @@ def _transparent(original: Original) -> Answer | None:
 
 
 def _download(data: bytes, name: str) -> Answer:
-    limits.admit(len(data))
-    return {"file": uploads.offer(data, hashlib.sha256(data).hexdigest(), name), "name": name}
+    key = hashlib.sha256(data).hexdigest()
+    if not (uploads.place("downloads", key) / name).exists():
+        limits.admit(len(data))
+    return {"file": uploads.offer(data, key, name), "name": name}
 
 
 def _plain(name: str) -> str:
