@@ -84,9 +84,7 @@ class Workplace:
             state, sentence = "stopped", "Not started yet."
         elif state == "running" and abs(self._lock.age()) > STALE and self._abandoned():  # below 0: the clock went back
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
-        numbers = (data.get(name) for name in ("since", "ticket", "attempts"))
-        # What somebody else wrote there is no reason not to open the run.
-        since, ticket, attempts = (one if isinstance(one, int | float) and abs(one) < 2**63 else 0 for one in numbers)
+        since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
         return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:
