@@ -16,9 +16,9 @@ from benchmarks.draft import ssim
 from benchmarks.geometry import composite
 from benchmarks.scenes import chosen, every, parser, psnr
 from realfill import config
-from realfill import scene as scenes
-from realfill.pipeline import complete
-from realfill.runs import Run
+from realfill.pipeline.stages import complete
+from realfill.runs.run import Run
+from realfill.scene import scene as scenes
 
 DROPOUTS = ("train.layer_dropout", "train.mask_dropout", "train.prompt_dropout")
 VARIANTS: dict[str, dict[str, Any]] = {

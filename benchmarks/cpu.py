@@ -23,7 +23,8 @@ from benchmarks.filling import sample_section, vae_section
 from benchmarks.pairing import Pairs, match_section
 from benchmarks.speed import Case, headline, train_section
 from benchmarks.timing import Report
-from realfill import backbones, config
+from realfill import config
+from realfill.models import registry
 
 SECTIONS = ("train", "sample", "vae", "match")
 
@@ -46,7 +47,7 @@ def case(args: argparse.Namespace, base: Path, folder: Path) -> Case:
     preset = config.PRESETS["mini"]
     return Case(
         device="cpu",
-        dtype=backbones.choose_dtype("cpu"),
+        dtype=registry.choose_dtype("cpu"),
         pipeline=lambda dtype: copy.deepcopy(first).to(dtype) if dtype != torch.float32 else copy.deepcopy(first),
         scene=scene,
         fit=fit,
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    base = backbones.find(args.base)
+    base = registry.find(args.base)
     if base is None:
         _parser().error(f"the base {args.base} is not on this machine")
     pairs = Pairs("cpu", args.match_size, args.pairs, 1, args.pairs, small=args.match_size < 256)

@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.scenes import chosen, psnr, smooth
-from realfill import draft as drafting
-from realfill import drafts, matching
-from realfill import scene as scenes
 from realfill.config import SelectConfig
-from realfill.images import Photo
-from realfill.masks import Hole
-from realfill.scene import Scene
+from realfill.geometry import make_draft
+from realfill.geometry.draft import Draft, covered, full
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.matching import registry
+from realfill.matching.matcher import Matcher
+from realfill.scene import scene as scenes
+from realfill.scene.scene import Scene
 
 EDGES = (0, 2, 5, 10, 30)  # px at working size
 WORKING = 1024  # longest side at which the border is judged and the plain trial works
@@ -83,7 +85,7 @@ def plain_trial(scene: Scene) -> Photo:
     Where that reference shows nothing, and where no homography is found, it is Telea.
     """
     result = smooth(scene, cv2.INPAINT_TELEA)
-    found = matching.load(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
+    found = registry.load(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
     best: tuple[int, Any, Photo] | None = None
     for pairs, reference in zip(found, scene.references, strict=True):
         xy = np.rint(pairs.target_xy).astype(int).clip(0, np.array(scene.hole.shape[::-1]) - 1)
@@ -108,24 +110,24 @@ def plain_trial(scene: Scene) -> Photo:
     return np.where((scene.hole & inside)[..., None], filled, result)
 
 
-def at_target(draft: drafting.Draft, scene: Scene) -> Photo:
+def at_target(draft: Draft, scene: Scene) -> Photo:
     """The draft enlarged to the target's own size, known pixels as in the target."""
     return np.where(scene.hole[..., None], draft.frame.photo_out(draft.photo), scene.target)
 
 
-def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) -> dict[str, Any]:
+def row(folder: Path, matcher: Matcher, out: Path | None, size: int) -> dict[str, Any]:
     """One scene's numbers; the pictures go to `out`."""
     scene = scenes.load(folder)
     began = time.process_time()
-    draft = drafting.make(scene, matcher, size=size)
+    draft = make_draft.make(scene, matcher, size=size)
     cpu = time.process_time() - began
     hole = draft.frame.hole_in(scene.hole)
     pictures = {"draft": at_target(draft, scene)}
     if draft.fine is not None:  # sharper, and where it lies a pixel off it costs PSNR
-        pictures["fine"] = np.where(scene.hole[..., None], drafts.full(draft), scene.target)
+        pictures["fine"] = np.where(scene.hole[..., None], full(draft), scene.target)
     found: dict[str, Any] = {
         "scene": folder.name,
-        "vouched": drafts.covered(draft, scene.hole),
+        "vouched": covered(draft, scene.hole),
         "used": float((draft.confidence[hole] > 0).mean()),
         "references": [one.reference for one in draft.warped],
         "seconds": draft.seconds,
@@ -150,7 +152,7 @@ def row(folder: Path, matcher: matching.Matcher, out: Path | None, size: int) ->
     return found
 
 
-def _write(draft: drafting.Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
+def _write(draft: Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     hole = draft.frame.hole_in(scene.hole)
     trust = np.repeat(np.rint(draft.confidence * 255).astype(np.uint8)[..., None], 3, 2)
@@ -195,7 +197,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="SCENE")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     args = parser.parse_args()
-    matcher = matching.load(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
+    matcher = registry.load(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows = []
     for folder in chosen(args.scenes, args.only):
         rows.append(row(folder, matcher, args.out, args.size))

@@ -7,9 +7,10 @@ the two marks in the document is replaced by its tables, under a line that says 
 import argparse
 from pathlib import Path
 
-from realfill.benchmark import markdown, results
-from realfill.benchmark.results import Results
-from realfill.benchmark.store import Store
+from realfill.evaluation import results
+from realfill.evaluation.report import markdown
+from realfill.evaluation.results import Results
+from realfill.evaluation.store import Store
 
 BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,10 +10,11 @@ from benchmarks import stock_loop
 from benchmarks.fullsize import PROMPT
 from benchmarks.speed import LIMITS, SEED, Case
 from benchmarks.timing import Meter, Report, Timed, relative
-from realfill import adapters, sampling
-from realfill.backbones import Backbone
-from realfill.batches import sampling_input
 from realfill.config import SampleConfig
+from realfill.models import lora
+from realfill.models.backbone import Backbone
+from realfill.sampling import sample
+from realfill.training.batches import sampling_input
 
 STOCK_FILL = "stock fill, fp32"
 SAME_SEEDS, SAME_STEPS = (3, 17), 10
@@ -72,7 +73,7 @@ def _row(report: Report, name: str, timed: Timed, *, seeds: int, steps: int, sam
 
 
 def _fill(case: Case, backbone: Backbone, config: SampleConfig, count: int) -> None:
-    for _ in sampling.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=range(count)):
+    for _ in sample.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=range(count)):
         pass
 
 
@@ -84,7 +85,7 @@ def _same_pictures(case: Case, report: Report) -> None:
     config = SampleConfig(sampler="ddim", steps=SAME_STEPS)
     for dtype in dict.fromkeys((torch.float32, case.dtype)):
         backbone = _ours(case, dtype)
-        found = sampling.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=SAME_SEEDS)
+        found = sample.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=SAME_SEEDS)
         ours = torch.stack([torch.from_numpy(one.photo).permute(2, 0, 1) / 127.5 - 1 for one in found])
         report.check(f"pictures, {str(dtype).removeprefix('torch.')}", relative(ours, plain), LIMITS[dtype][2])
 
@@ -92,8 +93,8 @@ def _same_pictures(case: Case, report: Report) -> None:
 def _ours(case: Case, dtype: torch.dtype | None = None) -> Backbone:
     """Our backbone with an adapter that says something."""
     backbone = case.backbone(dtype)
-    adapters.attach(backbone, case.preset.train, seed=SEED)
-    for name, value in adapters.parameters(backbone).items():
+    lora.attach(backbone, case.preset.train, seed=SEED)
+    for name, value in lora.parameters(backbone).items():
         if "lora_B" in name:
             value.data.copy_(_loud(value))
     return backbone
@@ -102,7 +103,7 @@ def _ours(case: Case, dtype: torch.dtype | None = None) -> Backbone:
 def _stock(case: Case) -> StableDiffusionInpaintPipeline:
     """The baseline's pipeline with the same adapter."""
     own = _ours(case, torch.float32)
-    adapter = {name: value.detach().clone() for name, value in adapters.parameters(own).items()}
+    adapter = {name: value.detach().clone() for name, value in lora.parameters(own).items()}
     del own
     pipeline = case.pipeline(torch.float32)
     for name in stock_loop.NETWORKS:

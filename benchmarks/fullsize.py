@@ -16,9 +16,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from realfill import scene as scenes
-from realfill.images import Fit, Photo
-from realfill.scene import Scene
+from realfill.imaging.fit import Fit
+from realfill.imaging.photo import Photo
+from realfill.scene import scene as scenes
+from realfill.scene.scene import Scene
 from tools.mini import vocabulary
 
 PROMPT = "a photo of sks"

@@ -20,13 +20,15 @@ import numpy as np
 
 from benchmarks.draft import EDGES, border_errors, ssim
 from benchmarks.scenes import chosen, every, parser, psnr, smooth
-from realfill import config, exporting, images
-from realfill import scene as scenes
+from realfill import config
 from realfill.events import StageDone
-from realfill.images import Photo
-from realfill.pipeline import complete
-from realfill.runs import Run
-from realfill.scene import Scene
+from realfill.imaging import photo
+from realfill.imaging.photo import Photo
+from realfill.pipeline.stages import complete
+from realfill.runs import export
+from realfill.runs.run import Run
+from realfill.scene import scene as scenes
+from realfill.scene.scene import Scene
 from realfill.seeds import DRAFT
 
 RINGS = tuple(f"{low}-{high}" for low, high in itertools.pairwise(EDGES))
@@ -47,7 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def composite(run: Run, scene: Scene, seed: int) -> Photo:
     """The export of a seed at the target's own size, before it is encoded."""
-    return images.to_photo(exporting.composed(run, scene, seed))
+    return photo.to_photo(export.composed(run, scene, seed))
 
 
 def numbers(picture: Photo, scene: Scene) -> dict[str, float]:
@@ -206,7 +208,7 @@ def main() -> None:
     args = made.parse_args()
     rows = every(chosen(args.scenes, args.only), args, scene_row, table)
     if args.picture:
-        strips = [images.read_photo(args.out / f"{row['scene']}-strip.png") for row in rows]
+        strips = [photo.read_photo(args.out / f"{row['scene']}-strip.png") for row in rows]
         cv2.imwrite(str(args.picture), np.concatenate(strips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
 
 

@@ -30,7 +30,9 @@ from benchmarks.pairing import Pairs, match_section
 from benchmarks.speed import OURS, POOLED, Case, cards_section, headline, train_section
 from benchmarks.step_variants import ways_section
 from benchmarks.timing import Report
-from realfill import backbones, config, devices
+from realfill import config
+from realfill.device import devices
+from realfill.models import registry
 
 SHARES = {"train": 0.36, "sample": 0.18, "match": 0.08, "vae": 0.03, "cards": 0.09, "ways": 0.26}  # of the time
 ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counted by torch's FlopCounterMode
@@ -43,7 +45,7 @@ def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
     scene, fit = fullsize.scene(folder, parts.pixels)
     return Case(
         device=device,
-        dtype=backbones.choose_dtype(device),
+        dtype=registry.choose_dtype(device),
         pipeline=lambda dtype: fullsize.pipeline(parts, device=device, dtype=dtype),
         scene=scene,
         fit=fit,

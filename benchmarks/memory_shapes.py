@@ -24,11 +24,13 @@ from torch.utils._pytree import tree_leaves
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from benchmarks import fullsize
-from realfill import adapters, backbones, config, memory
-from realfill.backbones import Condition
-from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+from realfill import config
 from realfill.config import TrainConfig
-from realfill.memory import Plan
+from realfill.device import memory_plan
+from realfill.device.memory_plan import Plan
+from realfill.models import lora, registry
+from realfill.models.backbone import Condition
+from realfill.models.stable_diffusion import StableDiffusionInpaint
 
 WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
 FORMS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
@@ -102,14 +104,14 @@ class Counter:
             "decode": self._peak(lambda: self.backbone.decode(self._latents(1)), grad=False),
         }
         for layers in forms:
-            adapters.attach(self.backbone, FORMS[layers], seed=0)
+            lora.attach(self.backbone, FORMS[layers], seed=0)
             for again in (False, True):
                 self.backbone.follow(Plan(1, 1, 1, recompute=again))
                 name = "item" + ("_again" if again else "") + ("_all" if layers == "all" else "")
                 # The difference, since gradients and adapters cast once are there however many items there are.
                 found[name] = self._peak(lambda: self._learn(2)) - self._peak(lambda: self._learn(1))
             self.backbone.follow(None)
-        adapters.detach(self.backbone)
+        lora.detach(self.backbone)
         return found
 
     def _peak(self, work: Callable[[], Any], *, grad: bool = True) -> float:
@@ -142,7 +144,7 @@ def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
     if base == "sd2":
         unet, vae, text = fullsize.networks(fullsize.FULL, device="meta")
     else:
-        place = backbones.find(base)
+        place = registry.find(base)
         assert place is not None
         with torch.device("meta"):
             unet = UNet2DConditionModel.from_config(str(place / "unet"))
@@ -168,7 +170,9 @@ def main(arguments: list[str] | None = None) -> int:
         dtype = WIDTHS[base]
         for name, count in counter(base).rows().items():
             layers = "all" if name.endswith("_all") else "attention"
-            planned = memory.needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
+            planned = memory_plan.needs(
+                config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize
+            )
             rows.append(
                 {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
             )

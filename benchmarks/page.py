@@ -27,8 +27,8 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from realfill import config, runs
-from realfill.runs import Run
+from realfill import config
+from realfill.runs.run import Run, new_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS, TICKS = 64, 40
@@ -258,7 +258,7 @@ def grid(page: Page, url: str) -> list[Figure]:
 def example(runs_dir: Path) -> Run:
     """A finished project with 64 seeds and their counts."""
     rng = np.random.default_rng(1)
-    folder = runs.new_folder(runs_dir)
+    folder = new_folder(runs_dir)
     place = folder / "scene"
     for name in ("ref/00.jpg", "target/target.jpg"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,11 @@ from kornia.feature.loftr.loftr import default_cfg
 
 from benchmarks import fullsize
 from benchmarks.timing import Meter, Report
-from realfill.images import Photo
+from realfill.imaging.photo import Photo
 from realfill.matching import weights
-from realfill.matching.base import Matcher, Matches
+from realfill.matching.inference import memory_of, to_tensor
 from realfill.matching.loftr import HALF_PIXEL, Loftr
-from realfill.matching.tensors import memory_of, to_tensor
+from realfill.matching.matcher import Matcher, Matches
 
 # What LoFTR finds again when its batches and features are computed in another order; matches near the threshold
 # come and go, and with random weights scores are so close that a neighbour may win.

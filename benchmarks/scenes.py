@@ -17,16 +17,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realfill import config, devices, exporting, images
-from realfill import scene as scenes
-from realfill.benchmark.metrics.base import Metric, Picture
-from realfill.benchmark.metrics.pixels import Psnr, Sharpness
+from realfill import config
+from realfill.device import devices
+from realfill.evaluation.metrics.base import Metric, Picture
+from realfill.evaluation.metrics.pixels import Psnr, Sharpness
 from realfill.events import Event, Notice, StageDone
-from realfill.images import Photo
-from realfill.masks import Hole
-from realfill.pipeline import complete
-from realfill.runs import Run
-from realfill.scene import Scene
+from realfill.imaging import photo
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.pipeline.stages import complete
+from realfill.runs import export
+from realfill.runs.run import Run
+from realfill.scene import scene as scenes
+from realfill.scene.scene import Scene
 from realfill.seeds import DRAFT
 
 Row = dict[str, Any]
@@ -59,10 +62,10 @@ def smooth(scene: Scene, method: int) -> Photo:
 
 def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
     """PSNR of every seed of a finished run, in ranked order."""
-    fit = exporting.fit_of(run)
+    fit = export.fit_of(run)
     assert fit is not None
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
-    pictures = {seed: exporting.enlarged(run, scene, seed, fit) for seed in ranked}
+    pictures = {seed: export.enlarged(run, scene, seed, fit) for seed in ranked}
     values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
     whole = [np.where(scene.hole[..., None], pictures[seed], scene.target) for seed in ranked]
     edges = [_measured(Sharpness(), picture, truth, scene.hole) for picture in whole]
@@ -78,7 +81,7 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
 
 def sheet(run: Run, scene: Scene, path: Path) -> None:
     """Target, truth, result and the eight best seeds side by side."""
-    fit = exporting.fit_of(run)
+    fit = export.fit_of(run)
     assert fit is not None
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"]][:8]
     row = [fit.photo_in(scene.target)]
@@ -115,7 +118,7 @@ def scene_row(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             row[name] = measure(run, scene, scene.truth)
         row[f"{name}_seconds"] = {**outcome.seconds, "all": time.monotonic() - began}
         sheet(run, scene, out / f"{folder.name}-{name}.jpg")
-    result = images.read_photo(out / f"{folder.name}-trained" / "result.png")
+    result = photo.read_photo(out / f"{folder.name}-trained" / "result.png")
     row["result"] = list(result.shape[:2])
     return row
 

@@ -18,14 +18,17 @@ from torch import Tensor
 from benchmarks import stock_loop
 from benchmarks.stock_loop import StockLoop
 from benchmarks.timing import Meter, Report, Timed, relative
-from realfill import adapters, batches, feeding, seeds, training
-from realfill.backbones import Backbone, stored_dtype
-from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+from realfill import seeds
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
 from realfill.events import TrainStep
-from realfill.images import Fit
-from realfill.scene import Scene
+from realfill.imaging.fit import Fit
+from realfill.models import lora
+from realfill.models.backbone import Backbone, stored_dtype
+from realfill.models.stable_diffusion import StableDiffusionInpaint
+from realfill.scene.scene import Scene
+from realfill.training import loader, train
+from realfill.training.batches import Pick, Views, draw, pick, prepare
 
 SEED = 0
 STOCK, MIXED, OURS, POOLED = "stock loop, fp32", "stock loop, bf16 autocast", "ours, preset", "ours, pool"
@@ -135,14 +138,14 @@ def _ours(case: Case, report: Report, backbone: Backbone, *, batch: int, pool: i
 def drawn_numbers(case: Case, config: TrainConfig) -> list[int]:
     """The items of the pool that the preset's training draws, each once."""
     steps, items = range(case.preset.train.steps), range(config.batch)
-    picks = (batches.pick(config, seed=SEED, step=step, index=index) for step in steps for index in items)
+    picks = (pick(config, seed=SEED, step=step, index=index) for step in steps for index in items)
     return sorted({one.number for one in picks if one.number is not None})
 
 
 def _new_item(case: Case, backbone: Backbone, config: TrainConfig, meter: Meter, until: float) -> float:
     """Seconds to draw and encode an item of the pool, alone as training does it."""
-    pool = feeding.Pool(backbone, _views(case, config), config, seed=SEED)
-    picks = (batches.Pick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
+    pool = loader.Pool(backbone, _views(case, config), config, seed=SEED)
+    picks = (Pick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
     calls = max(1, min(16, config.pool - 1))
     return meter.time(lambda: pool.items([next(picks)]), warm=1, calls=calls, until=until).seconds
 
@@ -174,7 +177,7 @@ def _draw(case: Case, report: Report, meter: Meter) -> None:
     config = _config(case, batch=batch, pool=0)
     views, steps = _views(case, config), iter(range(10**9))
     timed = meter.time(
-        lambda: batches.draw(views, config, seed=SEED, step=next(steps), indices=range(batch)),
+        lambda: draw(views, config, seed=SEED, step=next(steps), indices=range(batch)),
         warm=1,
         calls=min(8, case.calls),
         until=report.until,
@@ -205,7 +208,7 @@ def same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
             for step in range(SAME_STEPS):
                 ours.append(next(steps).loss)
                 if step == 0:
-                    own = _gradients(adapters.parameters(backbone))
+                    own = _gradients(lora.parameters(backbone))
         kind = str(dtype).removeprefix("torch.")
         losses, gradients, _ = LIMITS[dtype]
         apart = max(abs(a - b) / abs(b) for a, b in zip(ours, plain, strict=True))
@@ -227,7 +230,7 @@ def _training(case: Case, backbone: Backbone, config: TrainConfig) -> Iterator[I
     """The project's own training as a stream of steps, in a folder of its own."""
     AcceleratorState._reset_state(reset_partial_state=True)  # else the first precision of a process is its last
     with tempfile.TemporaryDirectory() as folder:
-        steps: Any = training.train(backbone, case.scene, case.fit, config, seed=SEED, folder=Path(folder))
+        steps: Any = train.train(backbone, case.scene, case.fit, config, seed=SEED, folder=Path(folder))
         try:
             yield steps
         finally:
@@ -242,9 +245,9 @@ def _config(case: Case, **changes: Any) -> TrainConfig:
 def initial(case: Case, config: TrainConfig) -> dict[str, Tensor]:
     """The adapter's first values by name, as training draws them."""
     backbone = case.backbone()
-    adapters.attach(backbone, config, seed=SEED)
-    return {name: value.detach().float().clone() for name, value in adapters.parameters(backbone).items()}
+    lora.attach(backbone, config, seed=SEED)
+    return {name: value.detach().float().clone() for name, value in lora.parameters(backbone).items()}
 
 
-def _views(case: Case, config: TrainConfig) -> batches.Views:
-    return batches.prepare(case.scene, case.fit, config, cell=case.cell)
+def _views(case: Case, config: TrainConfig) -> Views:
+    return prepare(case.scene, case.fit, config, cell=case.cell)

@@ -17,9 +17,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from realfill import adapters, batches, devices, sampling, selection
-from realfill.runs import Run
-from realfill.session import Session
+from realfill.device import devices
+from realfill.matching import selection
+from realfill.models import lora
+from realfill.pipeline.session import Session
+from realfill.runs.run import Run
+from realfill.sampling.sample import to_photo
+from realfill.training import batches
 
 FINISHED = 0.5  # of the seeds, which staged selection would go on with
 QUARTER = 0.25  # that people look at
@@ -33,7 +37,7 @@ def guesses(work: Session, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
     solver = backbone.process.solver("ddim", sample.steps)
     shape, generator = condition.masked.shape[1:], torch.Generator().manual_seed(seed)
     latents = torch.randn(1, *shape, generator=generator).to(backbone.device)
-    with adapters.merged(backbone):
+    with lora.merged(backbone):
         for done, t in enumerate(solver.timesteps, 1):
             made = solver.step(backbone.predict(latents, t, condition), t, latents)
             latents = made.prev_sample
@@ -48,7 +52,7 @@ def counts(work: Session, seeds: Sequence[int], after: Sequence[int]) -> dict[in
     pictures: dict[int, list[tuple[int, Any]]] = {steps: [] for steps in after}
     for seed in seeds:
         for steps, latents in zip(after, guesses(work, seed, after), strict=True):
-            pictures[steps].append((seed, sampling.to_photo(work.backbone.decode(latents)[0])))
+            pictures[steps].append((seed, to_photo(work.backbone.decode(latents)[0])))
     for steps, candidates in pictures.items():
         scores = selection.score(work.matcher[0], work.scene.references, candidates, hole)
         found[steps] = [one.matches for one in scores]

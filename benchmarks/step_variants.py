@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmarks import stock_loop
 from benchmarks.speed import Case, initial
 from benchmarks.timing import Meter, Report, relative
-from realfill import lowrank
+from realfill.models.fast import lora
 
 # bf16 keeps eight bits, and each way rounds elsewhere.
 MOST_APART = 0.2
@@ -211,7 +211,7 @@ def _own(layer: Any) -> Callable[[Tensor], Tensor]:
     """As training computes it; the gate is 1."""
     base, scale = layer.base_layer, float(layer.scaling[_ADAPTER])
     down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
-    return lambda x: lowrank.product(x, base, down, up, scale)
+    return lambda x: lora.product(x, base, down, up, scale)
 
 
 def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:

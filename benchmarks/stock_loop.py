@@ -20,8 +20,8 @@ from peft import LoraConfig
 from torch import Tensor
 
 from realfill import seeds
-from realfill.batches import Batch, Views, draw
 from realfill.config import TrainConfig
+from realfill.training.batches import Batch, Views, draw
 
 NETWORKS = ("unet", "text_encoder")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from typer.exceptions import Abort, TyperException
 
-from realfill.cli import app
+from realfill.cli.commands import app
 from realfill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_INPUT, EXIT_INTERRUPTED, RealFillError, exit_code
 
 

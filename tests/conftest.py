@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page's tests never need it
-    from realfill.backbones import Backbone
-    from realfill.scene import Scene
+    from realfill.models.backbone import Backbone
+    from realfill.scene.scene import Scene
 
 # The same examples on every run: a failure is everybody's, not luck.
 settings.register_profile("same", derandomize=True)
@@ -55,25 +55,25 @@ def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 def _loaded_tiny(tiny_base: Path) -> "Backbone":
     import torch
 
-    from realfill import backbones
+    from realfill.models import registry
 
     # In float32 also where the processor has bf16: what tests compare is the same on every machine.
-    return backbones.load_folder(tiny_base, dtype=torch.float32)
+    return registry.load_folder(tiny_base, dtype=torch.float32)
 
 
 @pytest.fixture
 def tiny(_loaded_tiny: "Backbone") -> Iterator["Backbone"]:
     """The tiny base, loaded once for all tests; a test may attach adapters, they are removed after it."""
-    from realfill import adapters
+    from realfill.models import lora
 
     yield _loaded_tiny
-    adapters.detach(_loaded_tiny)
+    lora.detach(_loaded_tiny)
 
 
 @pytest.fixture(scope="session")
 def toy(_toy_scene: Path) -> "Scene":
     """The toy scene, read; not to be written to."""
-    from realfill import scene
+    from realfill.scene import scene
 
     return scene.load(_toy_scene)
 

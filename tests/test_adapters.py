@@ -9,10 +9,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from realfill import adapters, backbones
-from realfill.backbones import Backbone, Condition
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
+from realfill.models import lora, stable_diffusion
+from realfill.models.backbone import Backbone, Condition
 from tests.tiny import WAYS, Way, backbone_in
 
 ATTENTION = TrainConfig()
@@ -43,38 +43,38 @@ def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> list[bool]
 def scramble(backbone: Backbone) -> None:
     """Give every adapter weights that matter, as training would."""
     generator = torch.Generator().manual_seed(8)
-    for parameter in adapters.parameters(backbone).values():
+    for parameter in lora.parameters(backbone).values():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
 
 
 @BOTH
 def test_a_fresh_adapter_changes_nothing_and_detach_restores(tiny: Backbone, config: TrainConfig) -> None:
     before = answer(tiny)
-    adapters.attach(tiny, config, seed=1)
+    lora.attach(tiny, config, seed=1)
     assert same(answer(tiny), before) == [True, True]
     scramble(tiny)
     assert same(answer(tiny), before) == [False, False]
-    adapters.detach(tiny)
+    lora.detach(tiny)
     assert same(answer(tiny), before) == [True, True]
-    assert not adapters.parameters(tiny)
-    adapters.detach(tiny)  # nothing to do is fine
+    assert not lora.parameters(tiny)
+    lora.detach(tiny)  # nothing to do is fine
 
 
 def test_attaching_again_starts_afresh(tiny: Backbone) -> None:
     before = answer(tiny)
-    adapters.attach(tiny, ATTENTION, seed=1)
+    lora.attach(tiny, ATTENTION, seed=1)
     scramble(tiny)
-    adapters.attach(tiny, ALL, seed=1)
+    lora.attach(tiny, ALL, seed=1)
     assert same(answer(tiny), before) == [True, True]
-    assert {p.shape[0] for n, p in adapters.parameters(tiny).items() if "lora_A" in n} == {ALL.rank}
+    assert {p.shape[0] for n, p in lora.parameters(tiny).items() if "lora_A" in n} == {ALL.rank}
 
 
 def test_initial_values_follow_from_the_seed_alone(tiny: Backbone) -> None:
     drawn = []
     for seed in (4, 4, 5):
         torch.rand(7)  # the global state must not matter
-        adapters.attach(tiny, ATTENTION, seed=seed)
-        drawn.append({name: p.detach().clone() for name, p in adapters.parameters(tiny).items()})
+        lora.attach(tiny, ATTENTION, seed=seed)
+        drawn.append({name: p.detach().clone() for name, p in lora.parameters(tiny).items()})
     assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
     downs = [name for name in drawn[0] if "lora_A" in name]
     assert not any(torch.equal(drawn[0][name], drawn[2][name]) for name in downs)
@@ -82,8 +82,8 @@ def test_initial_values_follow_from_the_seed_alone(tiny: Backbone) -> None:
 
 
 def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
-    names = adapters.parameters(tiny)
+    lora.attach(tiny, ATTENTION, seed=1)
+    names = lora.parameters(tiny)
     for layer in ("to_q", "to_k", "to_v", "to_out.0"):
         assert any(name.startswith("unet") and f"attn1.{layer}.lora_A" in name for name in names)
         assert any(name.startswith("unet") and f"attn2.{layer}.lora_A" in name for name in names)
@@ -95,9 +95,9 @@ def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> 
 
 
 def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> None:
-    adapters.attach(tiny, TrainConfig(rank=8, alpha=24.0), seed=1)
+    lora.attach(tiny, TrainConfig(rank=8, alpha=24.0), seed=1)
     scramble(tiny)
-    layer = next(adapters.lora_layers(tiny.trainable()["unet"]))
+    layer = next(lora.lora_layers(tiny.trainable()["unet"]))
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     x = torch.randn(1, 3, layer.in_features, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -106,17 +106,17 @@ def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> Non
 
 def test_adapters_are_float32_on_a_half_precision_base(tiny_base: Path) -> None:
     half = backbone_in(tiny_base, "stored in bf16")
-    adapters.attach(half, ALL, seed=1)
-    assert {parameter.dtype for parameter in adapters.parameters(half).values()} == {torch.float32}
+    lora.attach(half, ALL, seed=1)
+    assert {parameter.dtype for parameter in lora.parameters(half).values()} == {torch.float32}
     scramble(half)
     assert torch.isfinite(answer(half)[0]).all()
 
 
 def test_each_network_has_its_own_learning_rate(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
-    unet, text = adapters.groups(tiny, ATTENTION)
+    lora.attach(tiny, ATTENTION, seed=1)
+    unet, text = lora.groups(tiny, ATTENTION)
     assert (unet["lr"], text["lr"]) == (2e-4, 4e-5)
-    by_id = {id(parameter): name for name, parameter in adapters.parameters(tiny).items()}
+    by_id = {id(parameter): name for name, parameter in lora.parameters(tiny).items()}
     assert all(by_id[id(p)].startswith("unet.") for p in unet["params"])
     assert all(by_id[id(p)].startswith("text_encoder.") for p in text["params"])
     assert len(unet["params"]) + len(text["params"]) == len(by_id)
@@ -127,7 +127,7 @@ def test_each_network_has_its_own_learning_rate(tiny: Backbone) -> None:
 
 def gates(backbone: Backbone, steps: int, *, rate: float, seed: int = 3) -> Tensor:
     """(steps, layers) of 0 and 1."""
-    dropout = adapters.LayerDropout(backbone, rate=rate, seed=seed)
+    dropout = lora.LayerDropout(backbone, rate=rate, seed=seed)
     drawn = []
     for step in range(steps):
         dropout.draw(step)
@@ -137,7 +137,7 @@ def gates(backbone: Backbone, steps: int, *, rate: float, seed: int = 3) -> Tens
 
 
 def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
+    lora.attach(tiny, ATTENTION, seed=1)
     drawn = gates(tiny, 400, rate=0.1)
     assert set(drawn.flatten().tolist()) == {0.0, 1.0}
     count = drawn.numel()
@@ -151,7 +151,7 @@ def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
 
 
 def test_gates_follow_from_seed_and_step(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
+    lora.attach(tiny, ATTENTION, seed=1)
     drawn = gates(tiny, 30, rate=0.5)
     assert torch.equal(drawn, gates(tiny, 30, rate=0.5))
     assert not torch.equal(drawn, gates(tiny, 30, rate=0.5, seed=4))
@@ -161,10 +161,10 @@ def test_gates_follow_from_seed_and_step(tiny: Backbone) -> None:
 @BOTH
 def test_gated_layers_are_really_off(tiny: Backbone, config: TrainConfig) -> None:
     base = answer(tiny)
-    adapters.attach(tiny, config, seed=1)
+    lora.attach(tiny, config, seed=1)
     scramble(tiny)
     on = answer(tiny)
-    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
     assert same(answer(tiny), on) == [True, True]  # until drawn, all are on
     dropout.draw(0)
     assert same(answer(tiny), base) == [True, True]
@@ -173,10 +173,10 @@ def test_gated_layers_are_really_off(tiny: Backbone, config: TrainConfig) -> Non
 
 
 def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
+    lora.attach(tiny, ATTENTION, seed=1)
     scramble(tiny)
-    dropout = adapters.LayerDropout(tiny, rate=0.0, seed=0)
-    layers = [layer for network in tiny.trainable().values() for layer in adapters.lora_layers(network)]
+    dropout = lora.LayerDropout(tiny, rate=0.0, seed=0)
+    layers = [layer for network in tiny.trainable().values() for layer in lora.lora_layers(network)]
     inputs = [torch.randn(1, 3, layer.in_features, generator=torch.Generator().manual_seed(1)) for layer in layers]
     with torch.no_grad():
         for off in range(len(layers)):
@@ -187,15 +187,15 @@ def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
 
 
 def test_dropped_layers_still_get_a_gradient_tensor(tiny: Backbone) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
+    lora.attach(tiny, ATTENTION, seed=1)
     scramble(tiny)
-    dropout = adapters.LayerDropout(tiny, rate=0.5, seed=0)
+    dropout = lora.LayerDropout(tiny, rate=0.5, seed=0)
     dropout.draw(0)
     noisy, t, condition = question(tiny)
     torch.autograd.backward(tiny.predict(noisy, t, condition).square().mean())
     kept = iter(dropout.gates.tolist())
     for network in tiny.trainable().values():
-        for layer in adapters.lora_layers(network):
+        for layer in lora.lora_layers(network):
             grads = [layer.lora_A["default"].weight.grad, layer.lora_B["default"].weight.grad]
             assert all(grad is not None for grad in grads)
             assert all(bool(grad.any()) for grad in grads) == (next(kept) == 1.0)
@@ -215,31 +215,31 @@ def stock(folder: Path) -> Any:
 def test_a_stock_pipeline_loads_what_we_save(
     tiny: Backbone, tiny_base: Path, tmp_path: Path, config: TrainConfig
 ) -> None:
-    adapters.attach(tiny, config, seed=1)
+    lora.attach(tiny, config, seed=1)
     scramble(tiny)
-    adapters.save_lora(tiny, tmp_path / "lora")
+    lora.save_lora(tiny, tmp_path / "lora")
     pipeline = stock(tiny_base)
     pipeline.load_lora_weights(tmp_path / "lora")
     ours = answer(tiny)
-    theirs = answer(backbones.stable_diffusion.StableDiffusionInpaint(pipeline, name="stock", weights_hash=""))
+    theirs = answer(stable_diffusion.StableDiffusionInpaint(pipeline, name="stock", weights_hash=""))
     for mine, other in zip(ours, theirs, strict=True):  # PEFT's own forward: the sums come in another order
         assert float((mine - other).norm() / other.norm()) < 1e-4
 
 
 @BOTH
 def test_load_restores_what_save_wrote(tiny: Backbone, tmp_path: Path, config: TrainConfig) -> None:
-    adapters.attach(tiny, config, seed=1)
+    lora.attach(tiny, config, seed=1)
     scramble(tiny)
     before = answer(tiny)
-    adapters.save_lora(tiny, tmp_path / "lora")
-    adapters.detach(tiny)
-    adapters.load_lora(tiny, tmp_path / "lora", config)
+    lora.save_lora(tiny, tmp_path / "lora")
+    lora.detach(tiny)
+    lora.load_lora(tiny, tmp_path / "lora", config)
     assert same(answer(tiny), before) == [True, True]
 
 
 def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Path, tmp_path: Path) -> None:
-    adapters.attach(tiny, ATTENTION, seed=1)
-    adapters.save_lora(tiny, tmp_path / "lora")
+    lora.attach(tiny, ATTENTION, seed=1)
+    lora.save_lora(tiny, tmp_path / "lora")
     (file,) = (tmp_path / "lora").iterdir()
     with safe_open(file, "pt") as opened:
         text = json.dumps(opened.metadata())
@@ -250,28 +250,28 @@ def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Pa
 def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) -> None:
     before = answer(tiny)
     with pytest.raises(WeightsError, match="no adapter"):
-        adapters.load_lora(tiny, tmp_path / "nowhere", ATTENTION)
-    adapters.attach(tiny, ALL, seed=1)
-    adapters.save_lora(tiny, tmp_path / "all")
+        lora.load_lora(tiny, tmp_path / "nowhere", ATTENTION)
+    lora.attach(tiny, ALL, seed=1)
+    lora.save_lora(tiny, tmp_path / "all")
     for other in (ATTENTION, TrainConfig(layers="all", rank=5), TrainConfig(rank=ALL.rank)):
         with pytest.raises(WeightsError, match="does not fit"):
-            adapters.load_lora(tiny, tmp_path / "all", other)
+            lora.load_lora(tiny, tmp_path / "all", other)
     assert same(answer(tiny), before) == [True, True]
     (file,) = (tmp_path / "all").iterdir()
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="damaged"):
-        adapters.load_lora(tiny, tmp_path / "all", ALL)
+        lora.load_lora(tiny, tmp_path / "all", ALL)
 
 
 @BOTH
 def test_pictures_between_two_steps_use_every_layer(tiny: Backbone, config: TrainConfig) -> None:
-    adapters.attach(tiny, config, seed=1)
+    lora.attach(tiny, config, seed=1)
     scramble(tiny)
     on = answer(tiny)
-    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
     dropout.draw(0)
     off = answer(tiny)
-    with adapters.all_on(tiny):
+    with lora.all_on(tiny):
         assert same(answer(tiny), on) == [True, True]
     assert same(answer(tiny), off) == [True, True]
     dropout.close()
@@ -287,16 +287,16 @@ def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
     tiny_base: Path, config: TrainConfig, way: Way
 ) -> None:
     backbone = backbone_in(tiny_base, way)
-    adapters.attach(backbone, config, seed=1)
+    lora.attach(backbone, config, seed=1)
     scramble(backbone)
-    for parameter in adapters.parameters(backbone).values():
+    for parameter in lora.parameters(backbone).values():
         parameter.data /= 4  # in half precision much larger ones say little but how it was rounded
 
     def tensors() -> list[Tensor]:
         return [one for network in backbone.trainable().values() for one in network.state_dict().values()]
 
     before, apart = [tensor.clone() for tensor in tensors()], answer(backbone)
-    with adapters.merged(backbone):
+    with lora.merged(backbone):
         together = answer(backbone)
     assert all(torch.equal(one, copy) for one, copy in zip(tensors(), before, strict=True))
     assert same(answer(backbone), apart) == [True, True]
@@ -305,20 +305,20 @@ def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
 
 
 def test_a_failure_while_merged_brings_the_base_back(tiny: Backbone) -> None:
-    adapters.attach(tiny, ALL, seed=1)
+    lora.attach(tiny, ALL, seed=1)
     scramble(tiny)
     before = answer(tiny)
-    with pytest.raises(torch.OutOfMemoryError), adapters.merged(tiny), adapters.merged(tiny):
+    with pytest.raises(torch.OutOfMemoryError), lora.merged(tiny), lora.merged(tiny):
         raise torch.OutOfMemoryError("injected")
     assert same(answer(tiny), before) == [True, True]
 
 
 def test_merged_means_with_the_gates_of_now(tiny: Backbone) -> None:
     base = answer(tiny)
-    adapters.attach(tiny, ALL, seed=1)
+    lora.attach(tiny, ALL, seed=1)
     scramble(tiny)
-    dropout = adapters.LayerDropout(tiny, rate=1.0, seed=0)
+    dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
     dropout.draw(0)
-    with adapters.merged(tiny):
+    with lora.merged(tiny):
         assert same(answer(tiny), base) == [True, True]
     dropout.close()

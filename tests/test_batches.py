@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from realfill import batches, images, masks
-from realfill.batches import Batch, Views
 from realfill.config import TrainConfig
-from realfill.images import Fit, Photo
-from realfill.masks import Hole
-from realfill.scene import Scene
+from realfill.imaging import holes
+from realfill.imaging.fit import Fit, around
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.scene.scene import Scene
+from realfill.training import batches
+from realfill.training.batches import Batch, Views
 
 CONFIG = TrainConfig()
 NO_DROPOUT = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0)
@@ -21,7 +23,7 @@ CELL = 4
 
 
 def fit_of(scene: Scene, size: int = 48) -> Fit:
-    return images.around(scene.hole, size=size, multiple=8, context=0.5)
+    return around(scene.hole, size=size, multiple=8, context=0.5)
 
 
 def views_of(scene: Scene, config: TrainConfig = CONFIG, size: int = 48) -> Views:
@@ -202,10 +204,10 @@ class Coin(np.random.Generator):
 
 def hole_with(side: float | None, seed: int) -> Hole:
     if side is None:
-        return masks.random_hole(40, 56, np.random.default_rng(seed))
+        return holes.random_hole(40, 56, np.random.default_rng(seed))
     rng = Coin(np.random.PCG64(seed))
     rng.side = side
-    return masks.random_hole(40, 56, rng)
+    return holes.random_hole(40, 56, rng)
 
 
 def test_random_holes_are_unions_and_complements_half_and_half() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from realfill.checkpoints import TrainState, steps
 from realfill.errors import RunError
+from realfill.training.checkpoints import TrainState, steps
 
 
 def fresh(size: int = 3, seed: int = 0) -> tuple[TrainState, torch.optim.Optimizer]:

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import config, examples, queue
+from realfill import config
 from realfill.__main__ import main
 from realfill.events import TrainStep
-from realfill.runs import Run
+from realfill.jobs import queue
+from realfill.runs.run import Run
+from realfill.scene import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 

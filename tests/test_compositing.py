@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from realfill import images, masks, scene
-from realfill.compositing import composite, feather_alpha, match_colour, preview
-from realfill.fit import Fit
-from realfill.images import Original
+from realfill.imaging import decode, encode, holes
+from realfill.imaging.composite import composite, feather_alpha, match_colour, preview
+from realfill.imaging.decode import Original
+from realfill.imaging.fit import Fit
+from realfill.imaging.photo import to_photo
+from realfill.scene import scene
 from realfill.seeds import rng
 from tests import files16
 
@@ -26,7 +28,7 @@ def photo(seed: int) -> npt.NDArray[np.uint8]:
     return rng(seed).integers(0, 256, (H, W, 3)).astype(np.uint8)
 
 
-def box_hole() -> masks.Hole:
+def box_hole() -> holes.Hole:
     hole = np.zeros((H, W), np.bool_)
     hole[12:25, 20:33] = True
     return hole
@@ -35,7 +37,7 @@ def box_hole() -> masks.Hole:
 @pytest.mark.parametrize("feather", [0, 1, 5, 12, 100])
 def test_alpha_is_one_in_the_hole_zero_beyond_the_feather_and_falls_between(feather: int) -> None:
     hole = box_hole()
-    alpha, distance = feather_alpha(hole, feather), masks.distance_from_hole(hole)
+    alpha, distance = feather_alpha(hole, feather), holes.distance_from_hole(hole)
     assert alpha.dtype == np.float32
     assert (alpha[hole] == 1).all()
     assert (alpha[distance > feather] == 0).all()
@@ -47,7 +49,7 @@ def test_alpha_is_one_in_the_hole_zero_beyond_the_feather_and_falls_between(feat
 
 
 def test_no_feather_is_the_hole_itself() -> None:
-    hole = masks.random_hole(H, W, rng(3))
+    hole = holes.random_hole(H, W, rng(3))
     assert np.array_equal(feather_alpha(hole, 0), hole.astype(np.float32))
 
 
@@ -68,17 +70,17 @@ def test_known_pixels_are_bit_identical_from_file_to_file(
     pixels, path = noise(mode, depth), tmp_path / f"target{kind}"
     if kind == ".webp":
         source = Original(pixels, mode, None, "WEBP", None, True)  # type: ignore[arg-type]
-        path.write_bytes(images.encode(source, "webp", quality=100, record={}))
+        path.write_bytes(encode.encode(source, "webp", quality=100, record={}))
     else:
         path.write_bytes(files16.tiff(pixels) if kind == ".tif" else files16.png(pixels))
-    target = images.read_original(path)
+    target = decode.read_original(path)
     hole = box_hole()
     hole[2, 3] = hole[-1, -1] = True
     result = composite(target, hole, photo(5), feather=feather)
-    format: images.Format = {".png": "png", ".tif": "tiff", ".webp": "webp"}[kind]  # type: ignore[assignment]
-    (tmp_path / "result").write_bytes(images.encode(result, format, quality=100, record={}))
-    again = images.read_original(tmp_path / "result")
-    far = masks.distance_from_hole(hole) > feather
+    format: encode.Format = {".png": "png", ".tif": "tiff", ".webp": "webp"}[kind]  # type: ignore[assignment]
+    (tmp_path / "result").write_bytes(encode.encode(result, format, quality=100, record={}))
+    again = decode.read_original(tmp_path / "result")
+    far = holes.distance_from_hole(hole) > feather
     assert far.any()
     assert again.pixels.dtype == pixels.dtype and again.mode == mode
     assert np.array_equal(again.pixels[far], pixels[far])
@@ -96,7 +98,7 @@ def test_what_the_file_holds_in_the_hole_does_not_show() -> None:
 
 def test_the_preview_is_the_composite_of_a_plain_file() -> None:
     target = Original(noise(), "RGB", None, "PNG", None, True)
-    shown = preview(images.to_photo(target), box_hole(), photo(5), feather=6)
+    shown = preview(to_photo(target), box_hole(), photo(5), feather=6)
     assert np.array_equal(shown, composite(target, box_hole(), photo(5), feather=6).pixels)
 
 
@@ -110,9 +112,9 @@ def test_the_border_fades_out_before_the_generated_pixels_end() -> None:
     assert (result[~fit.covered()] == 200).all()
     assert (result[hole] == 100).all()
     assert result.min() == 100
-    edge = fit.covered() & (masks.distance_from_hole(~fit.covered()) <= 1)
+    edge = fit.covered() & (holes.distance_from_hole(~fit.covered()) <= 1)
     assert result[edge].min() > 190
-    shown = preview(images.to_photo(target), hole, generated, feather=12, covered=fit.covered())
+    shown = preview(to_photo(target), hole, generated, feather=12, covered=fit.covered())
     assert np.array_equal(shown[:, :, 0], result)
 
 
@@ -121,10 +123,10 @@ def test_the_eight_megapixel_scene_keeps_its_size_and_its_known_pixels(shared: P
     fit = scene.fit_to(loaded, size=512, multiple=8, context=0.5)
     generated = fit.photo_out(255 - fit.photo_in(loaded.target))
     result = composite(loaded.original, loaded.hole, generated, feather=8, covered=fit.covered())
-    (tmp_path / "result.png").write_bytes(images.encode(result, "png", quality=95, record={}))
-    again = images.read_original(tmp_path / "result.png")
+    (tmp_path / "result.png").write_bytes(encode.encode(result, "png", quality=95, record={}))
+    again = decode.read_original(tmp_path / "result.png")
     assert (again.width, again.height) == (3264, 2448)
-    far = masks.distance_from_hole(loaded.hole) > 8
+    far = holes.distance_from_hole(loaded.hole) > 8
     assert np.array_equal(again.pixels[far], loaded.original.pixels[far])
     assert (again.pixels[loaded.hole] != loaded.original.pixels[loaded.hole]).mean() > 0.9
 
@@ -137,7 +139,7 @@ def _scene(shift: npt.NDArray[np.float64], height: int = 90, width: int = 120) -
     return target, np.clip(target + shift, 0, 255).astype(np.uint8)
 
 
-def _hole(name: str, height: int = 90, width: int = 120) -> masks.Hole:
+def _hole(name: str, height: int = 90, width: int = 120) -> holes.Hole:
     hole = np.zeros((height, width), np.bool_)
     if name == "box":
         hole[30:60, 40:85] = True
@@ -154,7 +156,7 @@ def test_a_colour_cast_goes_and_detail_stays(name: str, feather: int) -> None:
     target, other = _scene(np.array([18.0, -12.0, 6.0]))
     hole = _hole(name)
     met = match_colour(target, hole, other, feather=feather)
-    near = masks.distance_from_hole(hole) <= feather
+    near = holes.distance_from_hole(hole) <= feather
     assert np.abs(met[near].astype(int) - target[near]).max() <= 2
     assert np.abs(other[near].astype(int) - target[near]).max() >= 17
 
@@ -201,5 +203,5 @@ def test_colour_match_leaves_known_pixels_bit_for_bit() -> None:
     hole = _hole("corner")
     original = Original(target, "RGB", None, "PNG", None, True)
     made = composite(original, hole, match_colour(target, hole, other, feather=7), feather=7)
-    far = masks.distance_from_hole(hole) > 7
+    far = holes.distance_from_hole(hole) > 7
     assert np.array_equal(made.pixels[far], target[far])

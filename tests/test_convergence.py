@@ -6,14 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from realfill import config, convergence, devices
+from realfill import config
 from realfill.config import Config
-from realfill.convergence import Watch
+from realfill.device import devices
 from realfill.errors import OutOfMemory
 from realfill.events import Event, HeldOut, Notice
-from realfill.pipeline import complete
-from realfill.runs import Run
-from realfill.session import Session
+from realfill.pipeline import validation
+from realfill.pipeline.session import Session
+from realfill.pipeline.stages import complete
+from realfill.pipeline.validation import Watch
+from realfill.runs.run import Run
 
 
 @pytest.fixture
@@ -57,15 +59,15 @@ def test_the_patches_are_references_and_the_same_whenever_they_are_made(
     assert t.tolist() == sorted(set(t.tolist())) and t[0] > 0 and t[-1] < 1000
     assert items.known.all()  # nothing unknown: none of them shows the target
     assert 0.05 < float(items.hole.mean()) < 0.95
-    assert len(items.clean) == convergence.PATCHES
+    assert len(items.clean) == validation.PATCHES
 
 
 def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
-    from realfill import adapters
-    from realfill.memory import Plan
+    from realfill.device.memory_plan import Plan
+    from realfill.models import lora
 
     work = session(settings, toy_scene, tmp_path / "run")
-    adapters.attach(work.backbone, settings.train, seed=0)
+    lora.attach(work.backbone, settings.train, seed=0)
     watch = Watch(work)
     assert watch._loss(Plan(3, 1, 1)) == pytest.approx(watch._loss(Plan(16, 1, 1)), rel=1e-4)
 
@@ -94,7 +96,7 @@ def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
 
 def test_a_long_training_is_not_measured_all_the_time(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
     wanted = config.change(settings, {"train.steps": 2000})
-    assert Watch(session(wanted, toy_scene, tmp_path / "run"))._every == convergence.SELDOM
+    assert Watch(session(wanted, toy_scene, tmp_path / "run"))._every == validation.SELDOM
 
 
 def test_too_little_memory_ends_the_measuring_and_not_the_training(

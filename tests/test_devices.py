@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from realfill import devices
+from realfill.device import devices
 from realfill.errors import OptionError
 
 

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import draft, drafting, drafts, images, masks, matching
-from realfill import scene as scenes
+from realfill.cli import draft_process
 from realfill.config import SelectConfig
+from realfill.geometry import make_draft
+from realfill.geometry.draft import covered
+from realfill.imaging import holes
+from realfill.imaging.photo import read_photo
+from realfill.matching import registry
+from realfill.scene import scene as scenes
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,20 +48,20 @@ def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_
     assert done.stdout.strip() == "[]"
     words = json.loads((tmp_path / "words.json").read_text())
     scene = scenes.load(folder)
-    made = draft.make(scene, matching.load(SelectConfig(matcher="sift")))
-    assert words["vouched"] == drafts.covered(made, scene.hole) > 0.5
+    made = make_draft.make(scene, registry.load(SelectConfig(matcher="sift")))
+    assert words["vouched"] == covered(made, scene.hole) > 0.5
     assert (words["references"], words["reason"]) == ([0], "")
-    whole = images.read_photo(tmp_path / "a-draft.png")
+    whole = read_photo(tmp_path / "a-draft.png")
     assert np.array_equal(whole[~HOLE], scene.target[~HOLE])
     with Image.open(tmp_path / words["shown"]) as picture, Image.open(tmp_path / words["confidence"]) as overlay:
         shown = np.asarray(picture)
         assert shown.shape == (*HOLE.shape, 4) and overlay.size == HOLE.shape[::-1]
     assert shown[HOLE, 3].min() == 255
-    assert shown[masks.distance_from_hole(HOLE) > 4, 3].max() == 0
+    assert shown[holes.distance_from_hole(HOLE) > 4, 3].max() == 0
     assert np.abs(shown[HOLE, :3].astype(int) - whole[HOLE]).mean() < 6  # the same picture, but for its lossy file
 
 
 def test_a_scene_that_cannot_be_used_is_a_sentence(folder: Path, tmp_path: Path) -> None:
-    assert drafting.main([str(tmp_path / "nothing"), str(tmp_path / "out.png")]) == 2
+    assert draft_process.main([str(tmp_path / "nothing"), str(tmp_path / "out.png")]) == 2
     assert json.loads((tmp_path / "words.json").read_text())["error"].endswith(".")
     assert not (tmp_path / "out.png").exists()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import drafts, images
-from realfill.drafts import Draft, Fine, Warped
-from realfill.fit import Fit
-from realfill.images import Photo
-from realfill.masks import Hole
+from realfill.geometry import draft
+from realfill.geometry.draft import Draft, Fine, Warped
+from realfill.imaging.fit import Fit, around
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
 from tests.tiny import world
 
 HEIGHT, WIDTH = 96, 128
@@ -35,8 +35,8 @@ def draft_of(photo: Photo, confidence: float = 1.0) -> Draft:
 
 def test_a_stored_draft_is_read_as_it_was(tmp_path: Path) -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.4)
-    drafts.save(tmp_path / "draft", made)
-    read = drafts.load(tmp_path / "draft")
+    draft.save(tmp_path / "draft", made)
+    read = draft.load(tmp_path / "draft")
     assert read is not None
     assert (read.frame, read.reason, read.seconds) == (made.frame, made.reason, made.seconds)
     np.testing.assert_array_equal(read.photo, made.photo)
@@ -53,39 +53,39 @@ def finer(made: Draft) -> Draft:
 
 def test_the_finer_part_is_stored_and_laid_over_the_hole(tmp_path: Path) -> None:
     made = finer(draft_of(world(HEIGHT, WIDTH)))
-    drafts.save(tmp_path / "draft", made)
-    read = drafts.load(tmp_path / "draft", warped=False)
+    draft.save(tmp_path / "draft", made)
+    read = draft.load(tmp_path / "draft", warped=False)
     assert read is not None and read.fine is not None
     assert (read.fine.left, read.fine.top, read.warped) == (40, 30, ())
-    whole = drafts.full(read)
+    whole = draft.full(read)
     assert (whole[hole()] == 240).all()
     np.testing.assert_array_equal(whole[~hole()], made.photo[~hole()])
 
 
 def test_detail_is_that_of_the_finer_part() -> None:
     made = finer(draft_of(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)))
-    fit = images.around(hole(), size=32, multiple=8, context=0.5)
+    fit = around(hole(), size=32, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    found = drafts.with_detail(generated, made, fit, hole())
+    found = draft.with_detail(generated, made, fit, hole())
     assert (found[hole()] == 230).all()
     assert (found[:10] == 90).all()
 
 
 def test_no_draft_is_none(tmp_path: Path) -> None:
-    assert drafts.load(tmp_path / "draft") is None
+    assert draft.load(tmp_path / "draft") is None
 
 
 def test_a_frame_moves_into_another_to_the_same_point_of_the_target() -> None:
     frame = Fit((10.0, 6.0, 100.0, 80.0), 50, 40, WIDTH, HEIGHT)
     other = Fit((24.5, 20.25, 60.0, 45.0), 32, 24, WIDTH, HEIGHT)
     points = np.array([[0.0, 0.0], [31.0, 23.0], [7.5, 3.25]])
-    through = frame.to_photo(drafts.moved(frame, other).to_photo(points))
+    through = frame.to_photo(draft.moved(frame, other).to_photo(points))
     np.testing.assert_allclose(through, other.to_photo(points), atol=1e-9)
 
 
 def test_render_of_its_own_frame_is_the_draft() -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.6)
-    photo, confidence = drafts.render(made, made.frame)
+    photo, confidence = draft.render(made, made.frame)
     np.testing.assert_array_equal(photo, made.photo)
     np.testing.assert_allclose(confidence, made.confidence, atol=0.5 / 255)
 
@@ -93,8 +93,8 @@ def test_render_of_its_own_frame_is_the_draft() -> None:
 def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
     fit = Fit((-64.0, 0.0, 192.0, 96.0), 48, 24, WIDTH, HEIGHT)
-    _, confidence = drafts.render(made, fit)
-    _, valid = drafts.valid_in(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
+    _, confidence = draft.render(made, fit)
+    _, valid = draft.valid_in(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
     for trust in (confidence, valid):
         assert (trust[:, :16] == 0).all() and (trust[:, 16:] > 0.99).all()
 
@@ -103,35 +103,35 @@ def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
 def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(everywhere: bool) -> None:
     photo = world(HEIGHT, WIDTH)
     made = draft_of(photo, 1.0 if not everywhere else 0.0)
-    fit = images.around(hole(), size=32, multiple=8, context=0.5)
-    enlarged = fit.photo_out(drafts.render(made, fit)[0])
+    fit = around(hole(), size=32, multiple=8, context=0.5)
+    enlarged = fit.photo_out(draft.render(made, fit)[0])
     assert np.abs(enlarged.astype(int) - photo)[hole()].mean() > 4  # the working size has lost something
-    whole = drafts.with_detail(enlarged, made, fit, hole(), everywhere=everywhere)
+    whole = draft.with_detail(enlarged, made, fit, hole(), everywhere=everywhere)
     assert np.abs(whole.astype(int) - photo)[hole()].max() <= 1
 
 
 def test_detail_adds_nothing_where_nothing_vouches_for_it() -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.0)
-    fit = images.around(hole(), size=32, multiple=8, context=0.5)
+    fit = around(hole(), size=32, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     inner = np.zeros_like(hole())
     inner[32:64, 42:88] = True
-    np.testing.assert_array_equal(drafts.with_detail(generated, made, fit, hole())[inner], 90)
+    np.testing.assert_array_equal(draft.with_detail(generated, made, fit, hole())[inner], 90)
 
 
 def test_detail_stays_near_the_hole() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
-    fit = images.around(hole(), size=64, multiple=8, context=0.5)
+    fit = around(hole(), size=64, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    changed = (drafts.with_detail(generated, made, fit, hole()) != 90).any(2)
+    changed = (draft.with_detail(generated, made, fit, hole()) != 90).any(2)
     assert changed.any()
     assert not changed[:10].any()
     assert not changed[:, :20].any()
 
 
 def test_the_overlay_is_green_where_vouched_for_and_amber_where_invented() -> None:
-    for confidence, colour in ((1.0, drafts.VOUCHED), (0.0, drafts.INVENTED)):
-        data = drafts.overlay(draft_of(world(HEIGHT, WIDTH), confidence), hole(), longest=64)
+    for confidence, colour in ((1.0, draft.VOUCHED), (0.0, draft.INVENTED)):
+        data = draft.overlay(draft_of(world(HEIGHT, WIDTH), confidence), hole(), longest=64)
         picture = np.asarray(Image.open(io.BytesIO(data)))
         assert picture.shape == (48, 64, 4)
         np.testing.assert_array_equal(picture[24, 32, :3], colour)
@@ -142,4 +142,4 @@ def test_the_overlay_is_green_where_vouched_for_and_amber_where_invented() -> No
 def test_covered_is_the_share_of_the_hole() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
     made.confidence[30:48] = np.where(hole()[30:48], 0, 1)
-    assert drafts.covered(made, hole()) == pytest.approx(0.5)
+    assert draft.covered(made, hole()) == pytest.approx(0.5)

@@ -9,16 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill import adapters, checkpoints, config, devices, economy, images, sampling, training
-from realfill.backbones import Backbone
+from realfill import config
 from realfill.config import Config, SampleConfig, TrainConfig
-from realfill.economy import Economy
+from realfill.device import devices
+from realfill.device.memory_plan import Plan
 from realfill.errors import OutOfMemory
 from realfill.events import Notice
-from realfill.images import Fit, Photo
-from realfill.memory import Plan
-from realfill.pipeline import complete
-from realfill.scene import Scene
+from realfill.imaging.fit import Fit, around
+from realfill.imaging.photo import Photo
+from realfill.models import lora, out_of_memory
+from realfill.models.backbone import Backbone
+from realfill.models.out_of_memory import Economy
+from realfill.pipeline.stages import complete
+from realfill.sampling import sample
+from realfill.scene.scene import Scene
+from realfill.training import checkpoints, train
 
 pytestmark = pytest.mark.usefixtures("one_lane")  # calls are counted here
 
@@ -29,7 +34,7 @@ LAST = Plan(items=1, seeds=1, pictures=1, parked=True, recompute=True)
 
 
 def fit_of(scene: Scene) -> Fit:
-    return images.around(scene.hole, size=32, multiple=8, context=0.5)
+    return around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def full() -> torch.OutOfMemoryError:
@@ -63,13 +68,13 @@ Trained = tuple[list[float], dict[str, Tensor]]
 
 
 def trained(backbone: Backbone, scene: Scene, folder: Path, within: Economy, settings: TrainConfig = TRAIN) -> Trained:
-    steps = training.train(backbone, scene, fit_of(scene), settings, seed=3, folder=folder, within=within)
+    steps = train.train(backbone, scene, fit_of(scene), settings, seed=3, folder=folder, within=within)
     losses = [step.loss for step in steps]
-    return losses, {name: value.detach().clone() for name, value in adapters.parameters(backbone).items()}
+    return losses, {name: value.detach().clone() for name, value in lora.parameters(backbone).items()}
 
 
 def filled(backbone: Backbone, scene: Scene, within: Economy) -> dict[int, Photo]:
-    found = sampling.sample(
+    found = sample.sample(
         backbone, scene, fit_of(scene), SAMPLE, prompt="a photo of sks", seeds=range(5), within=within
     )
     return {candidate.seed: candidate.photo for candidate in found}
@@ -86,7 +91,7 @@ def alike(one: dict[int, Photo], other: dict[int, Photo]) -> bool:
 def plain(_loaded_tiny: Backbone, toy: Scene, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Losses and adapter of a training for which everything fits."""
     found = trained(_loaded_tiny, toy, tmp_path_factory.mktemp("plain"), Economy(WHOLE))
-    adapters.detach(_loaded_tiny)
+    lora.detach(_loaded_tiny)
     return found
 
 
@@ -141,10 +146,10 @@ def test_a_pool_is_encoded_in_smaller_groups(
 def test_memory_that_runs_out_in_the_backward_pass_counts_no_gradient_twice(
     tiny: Backbone, toy: Scene, tmp_path: Path, plain: Trained
 ) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", within=Economy(WHOLE))
+    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", within=Economy(WHOLE))
     losses = [next(steps).loss]
     # The text encoder's gradients come last: those of the U-Net have been added by then.
-    parameter = next(value for name, value in adapters.parameters(tiny).items() if name.startswith("text_encoder"))
+    parameter = next(value for name, value in lora.parameters(tiny).items() if name.startswith("text_encoder"))
     hook = fails(lambda gradient: gradient, {1})
     parameter.register_hook(hook)  # type: ignore[no-untyped-call]
     losses += [step.loss for step in steps]
@@ -169,7 +174,7 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
             total += tensor.nbytes
             return tensor
 
-        steps = training.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", within=Economy(plan))
+        steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", within=Economy(plan))
         next(steps)  # afterwards the gradient exists, whatever the plan
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             noisy = torch.randn(1, 4, 16, 16)
@@ -184,7 +189,7 @@ def test_the_smallest_plan_failing_is_an_error_with_the_cure_and_keeps_what_was_
     tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     within = Economy(WHOLE)
-    steps = training.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path, within=within)
+    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path, within=within)
     next(steps)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 0))
     with pytest.raises(OutOfMemory, match=r"smallest plan.*fit\.size"):
@@ -285,7 +290,7 @@ def test_other_errors_pass(tiny: Backbone) -> None:
 def test_a_run_says_its_plan_and_what_was_lowered(
     tiny_base: Path, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+    from realfill.models.stable_diffusion import StableDiffusionInpaint
 
     changes = {"base": str(tiny_base), "train.steps": 2, "train.rank": 2, "train.pool": 0, "sample.seeds": "0-4"}
     settings = config.make("mini", {**changes, "sample.steps": 1, "select.matcher": "sift", "guide.draft": False})
@@ -315,12 +320,12 @@ def test_a_run_says_its_plan_and_what_was_lowered(
 
 def test_the_plan_follows_the_memory_that_is_free(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = Config(base=tiny.spec.name, train=TRAIN)
-    assert economy.of(tiny, fit_of(toy), wanted).plan.items == 4
-    assert economy.of(tiny, fit_of(toy), wanted, processes=2).plan.items == 2
+    assert out_of_memory.of(tiny, fit_of(toy), wanted).plan.items == 4
+    assert out_of_memory.of(tiny, fit_of(toy), wanted, processes=2).plan.items == 2
     monkeypatch.setattr(devices, "free", lambda name: 0)
-    assert economy.of(tiny, fit_of(toy), wanted).plan == LAST
+    assert out_of_memory.of(tiny, fit_of(toy), wanted).plan == LAST
     given = Config(base=tiny.spec.name, train=TRAIN.model_copy(update={"micro_batch": 3}))
-    assert economy.of(tiny, fit_of(toy), given).plan.items == 3
+    assert out_of_memory.of(tiny, fit_of(toy), given).plan.items == 3
 
 
 # ── on a GPU ──
@@ -333,7 +338,7 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
     from benchmarks import fullsize
-    from realfill.backbones.stable_diffusion import StableDiffusionInpaint
+    from realfill.models.stable_diffusion import StableDiffusionInpaint
 
     total = torch.cuda.get_device_properties(0).total_memory
     if total < 1.1 * gigabytes * 1e9:
@@ -345,20 +350,20 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
         backbone = StableDiffusionInpaint(pipeline, name="sd2", weights_hash="")
         scene, fit = fullsize.scene(tmp_path / "scene", 512)
         wanted = TrainConfig(steps=2, batch=16, pool=2)
-        chosen = economy.of(backbone, fit, Config(base="sd2", train=wanted)).plan
+        chosen = out_of_memory.of(backbone, fit, Config(base="sd2", train=wanted)).plan
         losses: list[list[float]] = []
         heard: list[str] = []
         for number, plan in enumerate((chosen, Plan(16, 64, 16))):
             torch.cuda.reset_peak_memory_stats()
             within = Economy(plan, heard.append)
             folder = tmp_path / str(number)
-            steps = list(training.train(backbone, scene, fit, wanted, seed=0, folder=folder, within=within))
+            steps = list(train.train(backbone, scene, fit, wanted, seed=0, folder=folder, within=within))
             losses.append([step.loss for step in steps])
             assert torch.cuda.max_memory_allocated() < gigabytes * 1e9
             if number == 0:
                 assert within.plan == chosen, "the estimate was too small"
         assert losses[0] == pytest.approx(losses[1], rel=0.02)  # bf16: pieces round otherwise
-        found = sampling.sample(backbone, scene, fit, SAMPLE, prompt="x", seeds=range(4), within=within)
+        found = sample.sample(backbone, scene, fit, SAMPLE, prompt="x", seeds=range(4), within=within)
         assert len(list(found)) == 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from realfill.epipolar import fundamental
+from realfill.matching.epipolar import fundamental
 
 Points = npt.NDArray[np.float64]
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import config, exporting, masks, scene
+from realfill import config
 from realfill.errors import OptionError, RunError
-from realfill.runs import Run
+from realfill.imaging import holes
+from realfill.runs import export as exporting
+from realfill.runs.run import Run
+from realfill.scene import scene
 
 
 @pytest.fixture
@@ -58,10 +61,10 @@ def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
     fit = exporting.fit_of(run)
     assert fit is not None
     outside = ~fit.covered()
-    near = masks.distance_from_hole(given.hole) <= run.config.export.feather
+    near = holes.distance_from_hole(given.hole) <= run.config.export.feather
     assert (outside & near).any()
     np.testing.assert_array_equal(picture[outside], given.target[outside])
-    edge = ~outside & ~given.hole & (masks.distance_from_hole(outside) <= 1)
+    edge = ~outside & ~given.hole & (holes.distance_from_hole(outside) <= 1)
     assert np.abs(picture[edge].astype(int) - given.target[edge]).max() <= 1 + 255 / 41  # it fades out towards there
     inner = np.abs(picture[given.hole].astype(int) - 200)
     assert inner.max() <= 2
@@ -138,6 +141,6 @@ def test_matching_colours_is_done_where_it_is_asked_for(run: Run) -> None:
     export = run.config.export.model_copy(update={"match_colour": True})
     run.update(run.config.model_copy(update={"export": export}))
     met = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
-    far = masks.distance_from_hole(given.hole) > 40
+    far = holes.distance_from_hole(given.hole) > 40
     assert np.array_equal(met[far], plain[far])
     assert (plain[given.hole] == 200).all() and met[given.hole].mean() < 195  # the target is darker than the grey

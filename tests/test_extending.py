@@ -6,29 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from realfill import encoding, extending, images
 from realfill.errors import SceneError
-from realfill.extending import Extension
-from realfill.formats import Original
+from realfill.imaging import decode, encode
+from realfill.imaging.decode import Original
+from realfill.scene import outpaint
+from realfill.scene.outpaint import Extension
 from tests import files16, profiles
 
 BY = Extension(left=3, top=5, right=0, bottom=2)
 
 
-def noise(mode: str, depth: int) -> images.Pixels:
+def noise(mode: str, depth: int) -> decode.Pixels:
     channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
     kind = np.uint8 if depth == 8 else np.uint16
-    pixels: images.Pixels = np.random.default_rng(depth).integers(0, 2**depth, (12, 17, *channels), kind)
+    pixels: decode.Pixels = np.random.default_rng(depth).integers(0, 2**depth, (12, 17, *channels), kind)
     return pixels
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_what_was_there_comes_back_from_the_file_bit_for_bit(tmp_path: Path, mode: images.Mode, depth: int) -> None:
+def test_what_was_there_comes_back_from_the_file_bit_for_bit(tmp_path: Path, mode: decode.Mode, depth: int) -> None:
     profile = None if mode == "L" else profiles.display_p3()
     original = Original(noise(mode, depth), mode, profile, "TIFF", None, bit_exact=True, orientation=6)
-    (tmp_path / "a.png").write_bytes(encoding.encode_lossless(extending.extend(original, BY)))
-    read = images.read_original(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(encode.encode_lossless(outpaint.extend(original, BY)))
+    read = decode.read_original(tmp_path / "a.png")
     assert (read.mode, read.pixels.dtype, read.icc_profile) == (mode, original.pixels.dtype, profile)
     assert read.bit_exact
     assert (read.height, read.width) == BY.size(12, 17) == (19, 20)
@@ -36,8 +37,8 @@ def test_what_was_there_comes_back_from_the_file_bit_for_bit(tmp_path: Path, mod
 
 
 def test_the_new_part_is_grey_or_transparent(tmp_path: Path) -> None:
-    rgb = extending.extend(Original(noise("RGB", 16), "RGB", None, "PNG", None, bit_exact=True), BY)
-    rgba = extending.extend(Original(noise("RGBA", 8), "RGBA", None, "PNG", None, bit_exact=True), BY)
+    rgb = outpaint.extend(Original(noise("RGB", 16), "RGB", None, "PNG", None, bit_exact=True), BY)
+    rgba = outpaint.extend(Original(noise("RGBA", 8), "RGBA", None, "PNG", None, bit_exact=True), BY)
     new = BY.hole(np.zeros((12, 17), np.bool_))
     assert (rgb.pixels[new] == 32768).all()
     assert (rgba.pixels[new] == 0).all()
@@ -47,22 +48,22 @@ def test_the_new_part_is_grey_or_transparent(tmp_path: Path) -> None:
 def test_a_photo_that_lies_on_its_side_grows_where_it_is_seen(tmp_path: Path, orientation: int) -> None:
     data = files16.png(noise("RGB", 16), files16.orientation_chunk(orientation))
     (tmp_path / "a.png").write_bytes(data)
-    original = images.read_original(tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes(encoding.encode_lossless(extending.extend(original, BY)))
-    grown = images.read_original(tmp_path / "b.png")
+    original = decode.read_original(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(encode.encode_lossless(outpaint.extend(original, BY)))
+    grown = decode.read_original(tmp_path / "b.png")
     assert grown.orientation == 1
     assert np.array_equal(grown.pixels[BY.inside(original.height, original.width)], original.pixels)
 
 
 def test_a_result_is_marked_as_ai_work_and_an_extended_target_is_not() -> None:
     original = Original(noise("RGB", 8), "RGB", None, "PNG", None, bit_exact=True)
-    assert b"trainedAlgorithmicMedia".lower() not in encoding.encode_lossless(original).lower()
-    assert b"trainedAlgorithmicMedia".lower() in encoding.encode(original, "png", quality=90, record={}).lower()
+    assert b"trainedAlgorithmicMedia".lower() not in encode.encode_lossless(original).lower()
+    assert b"trainedAlgorithmicMedia".lower() in encode.encode(original, "png", quality=90, record={}).lower()
 
 
 def test_no_extension_changes_nothing() -> None:
     original = Original(noise("RGB", 8), "RGB", None, "JPEG", None, bit_exact=False)
-    assert extending.extend(original, Extension()) is original
+    assert outpaint.extend(original, Extension()) is original
     assert not Extension()
     assert Extension(bottom=1)
 
@@ -79,7 +80,7 @@ def test_the_hole_of_a_grown_picture_is_the_old_one_and_all_that_is_new() -> Non
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([(1, 1), (4, 3), (3, 4), (16, 9)]))
 def test_a_shape_is_reached_by_growing_one_way_only(height: int, width: int, shape: tuple[int, int]) -> None:
     across, down = shape
-    by = extending.to_ratio(height, width, across=across, down=down)
+    by = outpaint.to_ratio(height, width, across=across, down=down)
     new_height, new_width = by.size(height, width)
     assert min(by.left + by.right, by.top + by.bottom) == 0
     assert abs(by.left - by.right) <= 1
@@ -90,16 +91,16 @@ def test_a_shape_is_reached_by_growing_one_way_only(height: int, width: int, sha
 
 def test_too_much_and_less_than_nothing_are_refused() -> None:
     with pytest.raises(SceneError, match="megapixels"):
-        extending.check(3000, 4000, Extension(left=20_000))
+        outpaint.check(3000, 4000, Extension(left=20_000))
     with pytest.raises(SceneError, match="only grow"):
         Extension(left=-1)
     small = Original(np.zeros((10, 10), np.uint8), "L", None, "PNG", None, bit_exact=True)
     with pytest.raises(SceneError, match="extend it less"):
-        extending.extend(small, Extension(bottom=10_000_000))
+        outpaint.extend(small, Extension(bottom=10_000_000))
 
 
 def test_the_lossless_file_opens_elsewhere(tmp_path: Path) -> None:
     original = Original(noise("RGB", 8), "RGB", profiles.display_p3(), "PNG", None, bit_exact=True)
-    (tmp_path / "a.png").write_bytes(encoding.encode_lossless(original))
+    (tmp_path / "a.png").write_bytes(encode.encode_lossless(original))
     with Image.open(tmp_path / "a.png") as image:
         assert np.array_equal(np.asarray(image), original.pixels)

@@ -4,20 +4,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill import batches, feeding, images, objective
-from realfill.backbones import Backbone
-from realfill.batches import Batch, Views
 from realfill.config import TrainConfig
-from realfill.feeding import Feed, Work
-from realfill.objective import Encoded
-from realfill.scene import Scene
+from realfill.imaging.fit import around
+from realfill.models.backbone import Backbone
+from realfill.scene.scene import Scene
+from realfill.training import batches, loader, loss
+from realfill.training.batches import Batch, Views
+from realfill.training.loader import Feed, Work
+from realfill.training.loss import Encoded
 
 FRESH = TrainConfig(steps=5, batch=4)
 POOL = TrainConfig(steps=40, batch=4, pool=6, mask_dropout=0.4)
 
 
 def views_of(scene: Scene, backbone: Backbone, config: TrainConfig) -> Views:
-    fit = images.around(scene.hole, size=32, multiple=8, context=0.5)
+    fit = around(scene.hole, size=32, multiple=8, context=0.5)
     return batches.prepare(scene, fit, config, cell=backbone.spec.cell)
 
 
@@ -44,7 +45,7 @@ def equal(one: Work, other: Work) -> bool:
 def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, FRESH)
     drawn = {
-        (seed, step, index): feeding.draw_noise(tiny, views, seed=seed, step=step, index=index)
+        (seed, step, index): loader.draw_noise(tiny, views, seed=seed, step=step, index=index)
         for seed, step in ((3, 0), (3, 1), (4, 0))
         for index in range(8)
     }
@@ -53,7 +54,7 @@ def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Sce
     times = torch.cat([t for t, _ in drawn.values()])
     assert len(set(times.tolist())) > 18 and times.min() >= 0 and times.max() < 1000
     assert abs(float(noises.mean())) < 0.05 and abs(float(noises.std()) - 1) < 0.05
-    again = feeding.draw_noise(tiny, views, seed=3, step=1, index=5)
+    again = loader.draw_noise(tiny, views, seed=3, step=1, index=5)
     assert torch.equal(again[0], drawn[3, 1, 5][0]) and torch.equal(again[1], drawn[3, 1, 5][1])
 
 
@@ -83,7 +84,7 @@ def test_a_feed_drawn_ahead_answers_out_of_order(tiny: Backbone, toy: Scene) -> 
 def test_a_pool_item_is_the_item_that_is_drawn(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, POOL)
     for step, work in enumerate(works(tiny, toy, POOL, range(10))):
-        wanted = objective.encode(tiny, batches.draw(views, POOL, seed=3, step=step, indices=range(4)))
+        wanted = loss.encode(tiny, batches.draw(views, POOL, seed=3, step=step, indices=range(4)))
         assert isinstance(work.items, Encoded)
         assert work.items.prompts == wanted.prompts
         for name in ("hole", "known"):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realfill import masks, scene
-from realfill.fit import Fit, around, whole
+from realfill.imaging import holes
+from realfill.imaging.fit import Fit, around, whole
+from realfill.scene import scene
 from realfill.seeds import rng
 
 
@@ -115,7 +116,7 @@ def test_the_hole_is_every_footprint_that_touches_it(fit: Fit, seed: int) -> Non
 @given(st.integers(0, 10_000), st.floats(0.01, 0.3))
 @settings(max_examples=40, deadline=None)
 def test_when_shrinking_what_lies_in_the_hole_reaches_no_known_pixel(seed: int, share: float) -> None:
-    hole = masks.random_hole(70, 90, rng(seed))
+    hole = holes.random_hole(70, 90, rng(seed))
     photo = rng(seed, 1).integers(0, 256, (70, 90, 3)).astype(np.uint8)
     painted = np.where(hole[..., None], np.uint8(255), photo)
     fit = whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
@@ -146,7 +147,7 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     context = data.draw(st.sampled_from([0.0, 0.1, 0.5, 2.0]))
     fit = around(hole, size=128, multiple=8, context=context)
     box_left, box_top, width, height = fit.box
-    x0, y0, x1, y1 = masks.bounding_box(hole)
+    x0, y0, x1, y1 = holes.bounding_box(hole)
     assert box_left <= x0 + 1e-6 and box_top <= y0 + 1e-6
     assert box_left + width >= x1 - 1e-6 and box_top + height >= y1 - 1e-6
     assert not (hole & ~fit.covered()).any()

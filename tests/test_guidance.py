@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from realfill import backbones, batches, config, drafts, exporting, guidance, images, sampling, scene, seeds
-from realfill.backbones import Backbone
-from realfill.batches import Batch
+from realfill import config, seeds
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
-from realfill.drafts import Draft, Warped
 from realfill.events import Event, Notice
-from realfill.fit import Fit
-from realfill.guidance import Guidance, Start
-from realfill.pipeline import complete
-from realfill.runs import Run
-from realfill.scene import Scene
+from realfill.geometry import draft
+from realfill.geometry.draft import Draft, Warped
+from realfill.imaging import fit
+from realfill.imaging.fit import Fit
+from realfill.imaging.photo import Photo, read_photo, save_photo
+from realfill.models import registry
+from realfill.models.backbone import Backbone
+from realfill.pipeline.stages import complete
+from realfill.runs import export
+from realfill.runs.run import Run
+from realfill.sampling import draft_prior, sample
+from realfill.sampling.draft_prior import Guidance, Start
+from realfill.scene import scene
+from realfill.scene.scene import Scene
+from realfill.training import batches
+from realfill.training.batches import Batch
 from tests.tiny import make_wide_scene, world
 
 CELL = 2
@@ -25,11 +33,11 @@ CELL = 2
 
 @pytest.fixture(scope="module")
 def backbone(tiny_base: Path) -> Backbone:
-    return backbones.load(str(tiny_base), device="cpu")
+    return registry.load(str(tiny_base), device="cpu")
 
 
 def fit_of(toy: Scene) -> Fit:
-    return images.around(toy.hole, size=48, multiple=8, context=0.7)
+    return fit.around(toy.hole, size=48, multiple=8, context=0.7)
 
 
 def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
@@ -46,7 +54,7 @@ def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
 
 
 def given_of(toy: Scene, guide: GuideConfig | None = None) -> Guidance:
-    given = guidance.guidance(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
+    given = draft_prior.guidance(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
     assert given is not None
     return given
 
@@ -63,9 +71,9 @@ def test_warm_seeds_are_an_even_share(share: float) -> None:
 
 def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
     reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
-    assert guidance.guidance(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
-    assert guidance.guides(reasoned, toy, fit_of(toy)) == []
-    assert guidance.parted([0, 1, 2], None) == ([0, 1, 2], [])
+    assert draft_prior.guidance(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
+    assert draft_prior.guides(reasoned, toy, fit_of(toy)) == []
+    assert draft_prior.parted([0, 1, 2], None) == ([0, 1, 2], [])
 
 
 # ── training ──
@@ -73,7 +81,7 @@ def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
 
 def drawn(toy: Scene, **changes: float) -> Batch:
     settings = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0, guided=1.0, **changes)
-    guides = guidance.guides(draft_of(toy), toy, fit_of(toy))
+    guides = draft_prior.guides(draft_of(toy), toy, fit_of(toy))
     assert len(guides) == 2  # the draft, and the one reference
     views = batches.prepare(toy, fit_of(toy), settings, cell=CELL, guides=guides)
     return batches.draw(views, settings, seed=0, step=0, indices=range(32))
@@ -82,7 +90,7 @@ def drawn(toy: Scene, **changes: float) -> Batch:
 def test_guided_items_lie_in_the_targets_frame_and_count_only_where_vouched_for(toy: Scene) -> None:
     batch = drawn(toy, crop=1.0, aware=1.0)
     given = given_of(toy)
-    unknown = given.hole & (given.confidence < guidance.VOUCHED)
+    unknown = given.hole & (given.confidence < draft_prior.VOUCHED)
     for hole, weight in zip(batch.hole[:, 0].numpy() > 0, batch.weight[:, 0].numpy() > 0, strict=True):
         assert not weight[unknown].any()
         assert weight[~given.hole].mean() > 0.97  # all known pixels, but for one at the border
@@ -112,9 +120,9 @@ def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
 def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
     given = given_of(toy)
     for known in (False, True):
-        pixels, hole = guidance.shown(dataclasses.replace(given, config=GuideConfig(known=known)))
+        pixels, hole = draft_prior.shown(dataclasses.replace(given, config=GuideConfig(known=known)))
         missing = hole[0, 0].numpy() > 0
-        vouched = given.hole & (given.confidence >= guidance.VOUCHED)
+        vouched = given.hole & (given.confidence >= draft_prior.VOUCHED)
         assert vouched.any()
         assert missing[vouched].any() != known
         assert missing[given.hole & ~vouched].all()
@@ -122,7 +130,7 @@ def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
 
 
 def test_strength_grows_with_doubt(toy: Scene, backbone: Backbone) -> None:
-    start = guidance.start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
+    start = draft_prior.start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
     assert bool((start.strength == 0.25).any())
     assert bool((start.strength == 0.75).any())
     assert (float(start.strength.min()), float(start.strength.max()), start.most) == (0.25, 0.75, 0.75)
@@ -138,10 +146,10 @@ def test_cells_wait_for_their_time() -> None:
     assert dataclasses.replace(start, most=0.0).times(times, 1000).tolist() == [199]
 
 
-def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, images.Photo]:
+def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, Photo]:
     settings = SampleConfig(sampler="ddim", steps=4, batch=2)
     given = given_of(toy, guide)
-    found = sampling.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, given=given)
+    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, given=given)
     return {candidate.seed: candidate.photo for candidate in found}
 
 
@@ -168,18 +176,18 @@ def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbo
     assert np.abs(free - given.photo)[sure].max() > 3
 
 
-def images_min(values: drafts.Confidence) -> drafts.Confidence:
+def images_min(values: draft.Confidence) -> draft.Confidence:
     shifted = [np.roll(values, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     return np.asarray(np.min(shifted, 0), np.float32)
 
 
-def images_max(values: drafts.Confidence) -> drafts.Confidence:
+def images_max(values: draft.Confidence) -> draft.Confidence:
     return 1 - images_min(1 - values)
 
 
 def test_no_strength_returns_the_draft_through_the_autoencoder(toy: Scene, backbone: Backbone) -> None:
     given = given_of(toy, GuideConfig(strength=0.0, guess=0.0))
-    start = guidance.start(given, backbone)
+    start = draft_prior.start(given, backbone)
     pixels = torch.from_numpy(given.photo.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     torch.testing.assert_close(start.clean, backbone.encode(pixels))
     assert start.most == 0
@@ -207,9 +215,9 @@ def test_a_run_puts_the_draft_among_its_candidates(
     assert any(isinstance(event, Notice) and "of the hole by geometry" in event.sentence for event in said)
     assert (run.folder / "confidence.png").exists()
     wide = scene.load(source)
-    exporting.choose(run, seeds.DRAFT)
-    exporting.export_file(run, tmp_path / "draft.png")
-    error = images.read_photo(tmp_path / "draft.png").astype(float) - wide.truth
+    export.choose(run, seeds.DRAFT)
+    export.export_file(run, tmp_path / "draft.png")
+    error = read_photo(tmp_path / "draft.png").astype(float) - wide.truth
     assert np.abs(error[wide.hole]).mean() < 12  # plain inpainting of this texture is off by 30 and more
     assert complete(run.folder).seconds.keys() <= {"export"}  # nothing else is made again
 
@@ -218,7 +226,7 @@ def test_unrelated_references_leave_the_paper(tmp_path: Path, tiny_base: Path, m
     monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
     source = make_wide_scene(tmp_path / "wide")
     for path in (source / "ref").iterdir():
-        images.save_photo(np.ascontiguousarray(world(240, 320)[::-1, ::-1].transpose(1, 0, 2)[..., ::-1]), path)
+        save_photo(np.ascontiguousarray(world(240, 320)[::-1, ::-1].transpose(1, 0, 2)[..., ::-1]), path)
     changes = {
         "base": str(tiny_base), "train.steps": 0, "sample.seeds": (0,), "sample.steps": 2,
         "select.matcher": "sift", "guide.draft": True, "guide.warm": 1.0,

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from realfill import config, hands, queue
+from realfill import config
 from realfill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_INTERRUPTED
-from realfill.hands import Once, Warm
-from realfill.runs import Run
+from realfill.jobs import child_process, queue
+from realfill.jobs.child_process import Once, Warm
+from realfill.runs.run import Run
 
-# What stands in for `realfill.hand`: a real process; what a run's folder is called says what happens.
+# What stands in for `realfill.cli.warm_process`: a real process; what a run's folder is called says what happens.
 HAND = """
     import os, signal, subprocess, sys, time
     from realfill import hands
@@ -111,15 +112,15 @@ def _until_ready(folder: Path) -> None:
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """How a process is asked to stop on Windows; this system starts it in its own way."""
-    monkeypatch.setattr(hands, "WINDOWS", True)
-    monkeypatch.setattr(hands, "apart", lambda: {"start_new_session": True})
+    monkeypatch.setattr(child_process, "WINDOWS", True)
+    monkeypatch.setattr(child_process, "apart", lambda: {"start_new_session": True})
 
 
 def test_a_process_of_its_own_on_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands, "WINDOWS", True)
-    assert hands.apart() == {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
-    monkeypatch.setattr(hands, "WINDOWS", False)
-    assert hands.apart() == {"start_new_session": True}
+    monkeypatch.setattr(child_process, "WINDOWS", True)
+    assert child_process.apart() == {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+    monkeypatch.setattr(child_process, "WINDOWS", False)
+    assert child_process.apart() == {"start_new_session": True}
 
 
 @pytest.mark.parametrize("kind", [Once, Warm])
@@ -132,9 +133,9 @@ def test_both_hands_start_their_process_apart(
         given.append(creationflags)
         raise OSError
 
-    monkeypatch.setattr(hands, "WINDOWS", True)
+    monkeypatch.setattr(child_process, "WINDOWS", True)
     monkeypatch.setattr("subprocess.Popen", start)
-    assert kind(["any"]).work(_folder(tmp_path, "one")) == hands.ENDED
+    assert kind(["any"]).work(_folder(tmp_path, "one")) == child_process.ENDED
     assert set(given) == {0x08000200}
 
 
@@ -176,8 +177,8 @@ def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
 
 def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "one")
-    assert Warm(["/no/such/program"]).work(folder) == hands.ENDED
-    assert Once(["/no/such/program"]).work(folder) == hands.ENDED
+    assert Warm(["/no/such/program"]).work(folder) == child_process.ENDED
+    assert Once(["/no/such/program"]).work(folder) == child_process.ENDED
 
 
 def test_the_worker_goes_on_after_a_crash(

@@ -17,9 +17,10 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from realfill import images
 from realfill.errors import OptionError, SceneError
-from realfill.images import Original, read_original
+from realfill.imaging import encode
+from realfill.imaging.decode import Original, read_original, upright
+from realfill.imaging.photo import blend, insert, read_photo, save_photo, to_photo
 from realfill.seeds import rng
 from tests import files16, profiles
 
@@ -105,8 +106,8 @@ def test_every_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> N
         turned = np.array(ImageOps.exif_transpose(with_orientation(eight, orientation)))
         from_png = back(files16.png(deep, files16.orientation_chunk(orientation)), tmp_path)
         from_tiff = back(files16.tiff(deep, orientation=orientation), tmp_path)
-        assert np.array_equal(from_png.pixels, images.upright(deep, orientation))
-        assert np.array_equal(from_tiff.pixels, images.upright(deep, orientation))
+        assert np.array_equal(from_png.pixels, upright(deep, orientation))
+        assert np.array_equal(from_tiff.pixels, upright(deep, orientation))
         assert np.array_equal(files16_to_eight(from_png.pixels), turned)
 
 
@@ -143,9 +144,9 @@ def test_other_modes_become_grey_or_colour(tmp_path: Path, mode: str, expected: 
     assert read.mode == expected
     assert read.pixels.dtype == np.uint8
     assert read.bit_exact == (mode != "CMYK")
-    assert images.to_photo(read).shape == (48, 64, 3)
+    assert to_photo(read).shape == (48, 64, 3)
     if mode in ("P", "PA"):
-        assert np.array_equal(images.to_photo(read), np.array(image.convert("RGB")))
+        assert np.array_equal(to_photo(read), np.array(image.convert("RGB")))
 
 
 def test_grey_with_alpha_in_sixteen_bits_keeps_its_values(tmp_path: Path) -> None:
@@ -336,11 +337,11 @@ def phone_exif() -> bytes:
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "tiff", "webp"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-def test_place_and_orientation_are_dropped_and_author_kept(tmp_path: Path, suffix: str, format: images.Format) -> None:
+def test_place_and_orientation_are_dropped_and_author_kept(tmp_path: Path, suffix: str, format: encode.Format) -> None:
     Image.fromarray(smooth()).save(tmp_path / f"a{suffix}", exif=phone_exif())
     read = read_original(tmp_path / f"a{suffix}")
     assert read.exif is not None
-    data = images.encode(read, format, quality=90, record={})
+    data = encode.encode(read, format, quality=90, record={})
     assert b"secret place" not in data
     with Image.open(io.BytesIO(data)) as image:
         exif = image.getexif()
@@ -352,9 +353,9 @@ def test_place_and_orientation_are_dropped_and_author_kept(tmp_path: Path, suffi
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "tiff", "webp"])
-def test_the_file_says_it_was_made_with_ai_and_how(format: images.Format) -> None:
+def test_the_file_says_it_was_made_with_ai_and_how(format: encode.Format) -> None:
     record = {"base": "mini", "prompt": 'a <photo> & "more" ünd', "seed": 17}
-    data = images.encode(original("RGB"), format, quality=90, record=record)
+    data = encode.encode(original("RGB"), format, quality=90, record=record)
     with Image.open(io.BytesIO(data)) as image:
         raw = image.tag_v2[700] if format == "tiff" else image.info["xmp"]  # type: ignore[attr-defined]
         packet = raw.decode() if isinstance(raw, bytes) else raw
@@ -366,14 +367,14 @@ def test_the_file_says_it_was_made_with_ai_and_how(format: images.Format) -> Non
 
 def test_a_record_too_long_for_a_file_is_a_defect() -> None:
     with pytest.raises(ValueError, match="60000"):
-        images.encode(original("RGB"), "jpeg", quality=90, record={"long": "x" * 60_001})
+        encode.encode(original("RGB"), "jpeg", quality=90, record={"long": "x" * 60_001})
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damaged_exif_is_left_out(tmp_path: Path) -> None:
     read = back(files16.png(noise(), files16.chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + bytes(30))), tmp_path)
     assert np.array_equal(read.pixels, noise())
-    assert images.encode(read, "tiff", quality=90, record={})
+    assert encode.encode(read, "tiff", quality=90, record={})
 
 
 # ---- colour
@@ -387,29 +388,29 @@ def test_a_profile_is_kept_and_honoured(tmp_path: Path, suffix: str) -> None:
     save(tmp_path / f"a{suffix}", pixels, icc_profile=profiles.display_p3(), **options.get(suffix, {}))
     read = read_original(tmp_path / f"a{suffix}")
     assert read.icc_profile == profiles.display_p3()
-    assert np.abs(images.to_photo(read).astype(int) - (255, 0, 0)).max() <= 6
+    assert np.abs(to_photo(read).astype(int) - (255, 0, 0)).max() <= 6
     red = np.full((16, 16, 3), (255, 0, 0), np.uint8)
     alpha = np.zeros((16, 16), np.float32)
     alpha[:8] = 1
-    result = images.insert(read, red, alpha)
+    result = insert(read, red, alpha)
     assert np.abs(result.pixels[0, 0].astype(int) - (234, 51, 35)).max() <= 1
     assert np.array_equal(result.pixels[8:], read.pixels[8:])
-    again = back(images.encode(result, "png", quality=100, record={}), tmp_path)
+    again = back(encode.encode(result, "png", quality=100, record={}), tmp_path)
     assert again.icc_profile == profiles.display_p3()
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "tiff", "webp"])
-def test_the_profile_is_in_every_export(format: images.Format) -> None:
+def test_the_profile_is_in_every_export(format: encode.Format) -> None:
     source = original("RGB", icc_profile=profiles.display_p3())
-    with Image.open(io.BytesIO(images.encode(source, format, quality=90, record={}))) as image:
+    with Image.open(io.BytesIO(encode.encode(source, format, quality=90, record={}))) as image:
         assert image.info["icc_profile"] == profiles.display_p3()
 
 
 def test_sixteen_bit_p3_keeps_depth_and_space(tmp_path: Path) -> None:
     source = original("RGB", 16, icc_profile=profiles.display_p3())
-    result = images.insert(source, np.full((H, W, 3), (255, 0, 0), np.uint8), np.ones((H, W), np.float32))
+    result = insert(source, np.full((H, W, 3), (255, 0, 0), np.uint8), np.ones((H, W), np.float32))
     assert np.abs(result.pixels[3, 3].astype(int) - np.array((234, 51, 35)) * 257).max() <= 257
-    again = back(images.encode(result, "tiff", quality=100, record={}), tmp_path)
+    again = back(encode.encode(result, "tiff", quality=100, record={}), tmp_path)
     assert np.array_equal(again.pixels, result.pixels) and again.icc_profile == profiles.display_p3()
 
 
@@ -417,11 +418,11 @@ def test_a_grey_profile_is_honoured_both_ways(tmp_path: Path) -> None:
     pixels = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None], 4, 0)
     read = read_original(save(tmp_path / "a.png", pixels, icc_profile=profiles.grey(1.8)))
     assert read.icc_profile
-    photo = images.to_photo(read)
+    photo = to_photo(read)
     assert photo[0, 13, 0] > pixels[0, 13] + 10  # gamma 1.8 shows a middle grey lighter than sRGB does
-    result = images.insert(read, photo, np.ones(pixels.shape, np.float32))
+    result = insert(read, photo, np.ones(pixels.shape, np.float32))
     assert np.abs(result.pixels.astype(int) - pixels).max() <= 3
-    webp = back(images.encode(read, "webp", quality=100, record={}), tmp_path)
+    webp = back(encode.encode(read, "webp", quality=100, record={}), tmp_path)
     assert webp.icc_profile is None and np.array_equal(webp.pixels, photo)
 
 
@@ -438,17 +439,17 @@ def test_a_profile_without_a_way_back_is_settled_when_reading(tmp_path: Path) ->
 def test_a_damaged_or_foreign_profile_is_ignored(tmp_path: Path, icc: bytes) -> None:
     read = read_original(save(tmp_path / "a.png", noise(), icc_profile=icc))
     assert read.icc_profile is None and read.bit_exact
-    assert np.array_equal(images.to_photo(read), noise())
+    assert np.array_equal(to_photo(read), noise())
 
 
 # ---- photos, inserting
 
 
 def test_a_photo_is_eight_bit_colour_without_alpha() -> None:
-    assert np.array_equal(images.to_photo(original("RGBA")), noise("RGBA")[:, :, :3])
-    assert np.array_equal(images.to_photo(original("L"))[:, :, 2], noise("L"))
+    assert np.array_equal(to_photo(original("RGBA")), noise("RGBA")[:, :, :3])
+    assert np.array_equal(to_photo(original("L"))[:, :, 2], noise("L"))
     deep = np.array([[0, 128, 129, 257, 32767, 65406, 65407, 65535]], np.uint16)
-    photo = images.to_photo(original("L", pixels=deep))
+    photo = to_photo(original("L", pixels=deep))
     assert photo[0, :, 0].tolist() == [0, 0, 1, 1, 127, 254, 255, 255]
 
 
@@ -458,7 +459,7 @@ def test_only_values_with_alpha_change(mode: str, depth: int) -> None:
     source = original(mode, depth)
     alpha = np.where(rng(1).random((H, W)) < 0.3, rng(2).random((H, W)), 0).astype(np.float32)
     before = source.pixels.copy()
-    result = images.insert(source, noise(seed=9), alpha)
+    result = insert(source, noise(seed=9), alpha)
     assert np.array_equal(result.pixels[alpha == 0], before[alpha == 0])
     assert result.pixels.dtype == before.dtype
     assert (result.pixels[alpha > 0.5] != before[alpha > 0.5]).mean() > 0.5
@@ -469,24 +470,24 @@ def test_only_values_with_alpha_change(mode: str, depth: int) -> None:
 def test_where_alpha_is_one_the_generated_value_is_taken_and_opaque(depth: int) -> None:
     generated, ones = noise(seed=9), np.ones((H, W), np.float32)
     factor = 1 if depth == 8 else 257
-    assert np.array_equal(images.insert(original("RGB", depth), generated, ones).pixels, generated.astype(int) * factor)
-    rgba = images.insert(original("RGBA", depth), generated, ones).pixels
+    assert np.array_equal(insert(original("RGB", depth), generated, ones).pixels, generated.astype(int) * factor)
+    rgba = insert(original("RGBA", depth), generated, ones).pixels
     assert np.array_equal(rgba[:, :, :3], generated.astype(int) * factor)
     assert (rgba[:, :, 3] == 2**depth - 1).all()
-    grey = images.insert(original("L", depth), np.repeat(noise("L")[..., None], 3, 2), ones).pixels
+    grey = insert(original("L", depth), np.repeat(noise("L")[..., None], 3, 2), ones).pixels
     assert np.array_equal(grey, noise("L").astype(int) * factor)
 
 
 def test_half_alpha_is_the_mean() -> None:
     below, above = np.full((1, 1), 10, np.uint8), np.full((1, 1), 21, np.uint8)
-    assert images.blend(below, above, np.full((1, 1), 0.5, np.float32)).item() == 16
+    assert blend(below, above, np.full((1, 1), 0.5, np.float32)).item() == 16
 
 
 def test_no_alpha_changes_nothing_and_wrong_sizes_are_refused() -> None:
     source = original("RGB")
-    assert images.insert(source, noise(seed=9), np.zeros((H, W), np.float32)).pixels is source.pixels
+    assert insert(source, noise(seed=9), np.zeros((H, W), np.float32)).pixels is source.pixels
     with pytest.raises(ValueError, match="do not fit"):
-        images.insert(source, np.zeros((W, H, 3), np.uint8), np.zeros((H, W), np.float32))
+        insert(source, np.zeros((W, H, 3), np.uint8), np.zeros((H, W), np.float32))
 
 
 # ---- writing
@@ -494,9 +495,9 @@ def test_no_alpha_changes_nothing_and_wrong_sizes_are_refused() -> None:
 
 @pytest.mark.parametrize("mode", SHAPES)
 @pytest.mark.parametrize(("format", "depth"), [("png", 8), ("png", 16), ("tiff", 8), ("tiff", 16), ("webp", 8)])
-def test_lossless_exports_come_back_bit_for_bit(tmp_path: Path, mode: str, format: images.Format, depth: int) -> None:
+def test_lossless_exports_come_back_bit_for_bit(tmp_path: Path, mode: str, format: encode.Format, depth: int) -> None:
     source = original(mode, depth)
-    read = back(images.encode(source, format, quality=100, record={"a": 1}), tmp_path)
+    read = back(encode.encode(source, format, quality=100, record={"a": 1}), tmp_path)
     assert read.bit_exact
     assert read.pixels.dtype == source.pixels.dtype
     if format == "webp" and mode == "L":
@@ -510,7 +511,7 @@ def test_lossless_exports_come_back_bit_for_bit(tmp_path: Path, mode: str, forma
 
 def test_a_tiff_of_many_strips_is_read_by_pillow_and_opencv(tmp_path: Path) -> None:
     tall = rng(1).integers(0, 65536, (1500, 200, 3)).astype(np.uint16)
-    data = images.encode(original("RGB", pixels=tall), "tiff", quality=100, record={})
+    data = encode.encode(original("RGB", pixels=tall), "tiff", quality=100, record={})
     assert np.array_equal(back(data, tmp_path).pixels, tall)  # OpenCV's reader
     with Image.open(io.BytesIO(data)) as image:  # Pillow's, to 8 bits
         assert len(image.tag_v2[273]) > 1  # type: ignore[attr-defined]
@@ -520,34 +521,34 @@ def test_a_tiff_of_many_strips_is_read_by_pillow_and_opencv(tmp_path: Path) -> N
 @pytest.mark.parametrize("mode", SHAPES)
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
-def test_lossy_exports_look_alike(tmp_path: Path, mode: str, depth: int, format: images.Format) -> None:
+def test_lossy_exports_look_alike(tmp_path: Path, mode: str, depth: int, format: encode.Format) -> None:
     pixels: Array = np.dstack([smooth(), np.full((48, 64), 255, np.uint8)])
     pixels = {"L": pixels[:, :, 0], "RGB": pixels[:, :, :3], "RGBA": pixels}[mode]
     if depth == 16:
         pixels = pixels.astype(np.uint16) * np.uint16(257)
-    read = back(images.encode(original(mode, pixels=pixels), format, quality=90, record={}), tmp_path)
+    read = back(encode.encode(original(mode, pixels=pixels), format, quality=90, record={}), tmp_path)
     assert not read.bit_exact
-    expected = images.to_photo(original(mode, pixels=pixels))
-    assert np.abs(images.to_photo(read).astype(int) - expected).mean() < 3
+    expected = to_photo(original(mode, pixels=pixels))
+    assert np.abs(to_photo(read).astype(int) - expected).mean() < 3
 
 
 def test_transparency_is_laid_on_white_in_jpeg(tmp_path: Path) -> None:
     pixels = np.zeros((16, 16, 4), np.uint8)
-    read = back(images.encode(original("RGBA", pixels=pixels), "jpeg", quality=95, record={}), tmp_path)
+    read = back(encode.encode(original("RGBA", pixels=pixels), "jpeg", quality=95, record={}), tmp_path)
     assert read.pixels.min() > 250
 
 
 def test_sides_and_formats_that_do_not_exist_are_refused() -> None:
     wide = original("L", pixels=np.zeros((1, 16_384), np.uint8))
     with pytest.raises(OptionError, match=r"webp cannot hold sides over 16383 pixels; export as png or tiff\."):
-        images.encode(wide, "webp", quality=90, record={})
+        encode.encode(wide, "webp", quality=90, record={})
     with pytest.raises(OptionError, match="no export format 'gif'; use png"):
-        images.encode(wide, "gif", quality=90, record={})  # type: ignore[arg-type]
+        encode.encode(wide, "gif", quality=90, record={})  # type: ignore[arg-type]
 
 
 def test_saved_photos_are_read_again_value_for_value(tmp_path: Path) -> None:
-    images.save_photo(noise(), tmp_path / "a.png")
-    assert np.array_equal(images.read_photo(tmp_path / "a.png"), noise())
+    save_photo(noise(), tmp_path / "a.png")
+    assert np.array_equal(read_photo(tmp_path / "a.png"), noise())
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -576,4 +577,4 @@ def test_a_profile_too_large_for_a_png_becomes_srgb(tmp_path: Path) -> None:
     read = read_original(save(tmp_path / "a.tiff", pixels, icc_profile=icc))
     assert read.icc_profile is None and not read.bit_exact
     assert np.abs(read.pixels.astype(int) - (255, 0, 0)).max() <= 6
-    assert np.array_equal(back(images.encode(read, "png", quality=100, record={}), tmp_path).pixels, read.pixels)
+    assert np.array_equal(back(encode.encode(read, "png", quality=100, record={}), tmp_path).pixels, read.pixels)

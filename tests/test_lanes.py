@@ -11,11 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill import adapters, images, lanes, sampling, training
-from realfill.backbones import Backbone
 from realfill.config import SampleConfig, TrainConfig
-from realfill.images import Fit
-from realfill.scene import Scene
+from realfill.imaging import fit
+from realfill.imaging.fit import Fit
+from realfill.models import lora
+from realfill.models.backbone import Backbone
+from realfill.models.fast import lanes
+from realfill.sampling import sample
+from realfill.scene.scene import Scene
+from realfill.training import train
 
 CPU = torch.device("cpu")
 Cores = Callable[[int], None]
@@ -86,7 +90,7 @@ def test_elsewhere_there_is_one_share(cores: Cores) -> None:
 
 
 def fit_of(scene: Scene) -> Fit:
-    return images.around(scene.hole, size=32, multiple=8, context=0.5)
+    return fit.around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def test_training_in_lanes_is_training_in_one_piece(cores: Cores, tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
@@ -94,10 +98,10 @@ def test_training_in_lanes_is_training_in_one_piece(cores: Cores, tiny: Backbone
     found: list[tuple[list[float], dict[str, Tensor]]] = []
     for threads in (1, 2, 2):
         cores(threads)
-        adapters.detach(tiny)
+        lora.detach(tiny)
         folder = tmp_path / str(len(found))
-        steps = list(training.train(tiny, toy, fit_of(toy), config, seed=3, folder=folder))
-        weights = {name: value.detach().clone() for name, value in adapters.parameters(tiny).items()}
+        steps = list(train.train(tiny, toy, fit_of(toy), config, seed=3, folder=folder))
+        weights = {name: value.detach().clone() for name, value in lora.parameters(tiny).items()}
         found.append(([step.loss for step in steps], weights))
     (plain, whole), (first, side), (again, same) = found
     assert first == pytest.approx(plain, abs=1e-5)
@@ -111,7 +115,7 @@ def test_filling_in_lanes_is_filling_in_one_piece(cores: Cores, tiny: Backbone, 
     found: list[dict[int, Any]] = []
     for threads in (1, 2, 2):
         cores(threads)
-        made = sampling.sample(tiny, toy, fit_of(toy), config, prompt="a photo of sks", seeds=range(5))
+        made = sample.sample(tiny, toy, fit_of(toy), config, prompt="a photo of sks", seeds=range(5))
         found.append({one.seed: one.photo.astype(int) for one in made})
     plain, first, again = found
     assert list(first) == list(plain) == [0, 1, 2, 3, 4]

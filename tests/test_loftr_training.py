@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from realfill.benchmark.store import Store
+from realfill.evaluation.store import Store
 from realfill.matching.loftr import Loftr
 from tools.loftr import architecture, compare, supervision, train
 from tools.loftr.pairs import Pairs, draw

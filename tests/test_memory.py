@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from realfill import config, memory
-from realfill.memory import Plan, Work
+from realfill import config
+from realfill.device import memory_plan
+from realfill.device.memory_plan import Plan, Work
 
 MINI, PAPER = config.PRESETS["mini"], config.PRESETS["paper"]
 WHOLE = Plan(items=16, seeds=64, pictures=16)
@@ -15,7 +16,7 @@ WHOLE = Plan(items=16, seeds=64, pictures=16)
 
 def ladder(plan: Plan, work: Work) -> list[Plan]:
     found = [plan]
-    while smaller := memory.lower(found[-1], work):
+    while smaller := memory_plan.lower(found[-1], work):
         found.append(smaller)
     return found
 
@@ -23,11 +24,11 @@ def ladder(plan: Plan, work: Work) -> list[Plan]:
 @pytest.mark.parametrize("work", ["training", "filling", "coding"])
 @pytest.mark.parametrize("given", [PAPER, MINI])
 def test_every_lower_plan_needs_less_until_there_is_none(work: Work, given: config.Config) -> None:
-    plans, needs = ladder(WHOLE, work), memory.needs(given, width=2)
+    plans, needs = ladder(WHOLE, work), memory_plan.needs(given, width=2)
     sizes = [needs.of(plan, work) for plan in plans]
     assert len(plans) > 4
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(sizes)
-    assert memory.lower(plans[-1], work) is None
+    assert memory_plan.lower(plans[-1], work) is None
 
 
 def test_training_goes_from_pieces_to_the_slow_ways() -> None:
@@ -39,8 +40,8 @@ def test_training_goes_from_pieces_to_the_slow_ways() -> None:
 
 
 def test_more_memory_never_takes_less_at_once() -> None:
-    needs = memory.needs(PAPER, width=2)
-    plans = [memory.choose(free * 1e9, needs, WHOLE) for free in (0.1, 0.5, 1, 2, 4, 8, 12, 16, 20, 80)]
+    needs = memory_plan.needs(PAPER, width=2)
+    plans = [memory_plan.choose(free * 1e9, needs, WHOLE) for free in (0.1, 0.5, 1, 2, 4, 8, 12, 16, 20, 80)]
     assert [plan.items for plan in plans] == sorted(plan.items for plan in plans)
     assert [plan.seeds for plan in plans] == sorted(plan.seeds for plan in plans)
     assert plans[0] == Plan(1, 1, 1, parked=True, recompute=True)
@@ -49,56 +50,56 @@ def test_more_memory_never_takes_less_at_once() -> None:
 
 @pytest.mark.parametrize("gigabytes", [1.0, 4.0, 9.0, 20.0])
 def test_what_is_chosen_fits(gigabytes: float) -> None:
-    needs = memory.needs(PAPER, width=2)
-    plan = memory.choose(gigabytes * 1e9, needs, WHOLE)
+    needs = memory_plan.needs(PAPER, width=2)
+    plan = memory_plan.choose(gigabytes * 1e9, needs, WHOLE)
     for work in ("training", "filling", "coding"):
         assert needs.of(plan, work) < gigabytes * 1e9
 
 
 def test_the_plans_of_the_usual_cards() -> None:
     """Estimates, but theirs: who changes the numbers behind them sees what a person would be told."""
-    plans = [memory.for_card(PAPER, card * 2.0**30) for card in memory.CARDS]
+    plans = [memory_plan.for_card(PAPER, card * 2.0**30) for card in memory_plan.CARDS]
     assert [plan and plan.items for plan in plans] == [4, 8, 8, 16]
     assert not any(plan and plan.recompute for plan in plans)
-    assert memory.on_cards(PAPER) == "Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16."
-    assert memory.on_cards(MINI) == "GPUs of 8 GB and more take all 4 items of a step at once."
+    assert memory_plan.on_cards(PAPER) == "Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16."
+    assert memory_plan.on_cards(MINI) == "GPUs of 8 GB and more take all 4 items of a step at once."
 
 
 def test_a_card_without_room_for_the_weights_is_told_so() -> None:
-    assert memory.for_card(PAPER, 2e9) is None
+    assert memory_plan.for_card(PAPER, 2e9) is None
     large = config.change(PAPER, {"fit.size": 2048})
-    assert "8 GB none" in memory.on_cards(large)
-    assert "too little memory" in memory.told(None, 16)
+    assert "8 GB none" in memory_plan.on_cards(large)
+    assert "too little memory" in memory_plan.told(None, 16)
 
 
 def test_a_number_that_the_person_gave_wins() -> None:
     given = config.change(PAPER, {"train.micro_batch": 5, "sample.batch": 9})
-    most, keep = memory.greatest(given, gpu=True)
+    most, keep = memory_plan.greatest(given, gpu=True)
     assert (most.items, most.seeds) == (5, 9)
-    plan = memory.choose(3e9, memory.needs(given, width=2), most, keep=keep)
+    plan = memory_plan.choose(3e9, memory_plan.needs(given, width=2), most, keep=keep)
     assert (plan.items, plan.seeds) == (5, 9)
     assert plan.recompute
-    alone = memory.lower(plan, "training")  # but where memory runs out indeed, it goes down
+    alone = memory_plan.lower(plan, "training")  # but where memory runs out indeed, it goes down
     assert alone is not None and alone.items == 3
 
 
 def test_larger_pictures_wider_weights_and_more_adapters_need_more() -> None:
-    plain = memory.needs(PAPER, width=2)
-    assert memory.needs(PAPER, width=4).item > plain.item
-    assert memory.needs(config.change(PAPER, {"fit.size": 1024}), width=2).item == pytest.approx(4 * plain.item)
-    assert memory.needs(config.change(PAPER, {"train.layers": "all"}), width=2).item > plain.item
+    plain = memory_plan.needs(PAPER, width=2)
+    assert memory_plan.needs(PAPER, width=4).item > plain.item
+    assert memory_plan.needs(config.change(PAPER, {"fit.size": 1024}), width=2).item == pytest.approx(4 * plain.item)
+    assert memory_plan.needs(config.change(PAPER, {"train.layers": "all"}), width=2).item > plain.item
 
 
 def test_an_unknown_base_is_taken_as_sd2_in_proportion() -> None:
     unknown = config.change(PAPER, {"base": "someone/else"})
-    assert memory.needs(unknown, width=2) == memory.needs(PAPER, width=2)
-    small = memory.needs(unknown, width=2, unet=8_660_000)
-    assert small.weights == pytest.approx(0.01 * memory.needs(PAPER, width=2).weights)
-    assert small.item == pytest.approx(0.1 * memory.needs(PAPER, width=2).item)
+    assert memory_plan.needs(unknown, width=2) == memory_plan.needs(PAPER, width=2)
+    small = memory_plan.needs(unknown, width=2, unet=8_660_000)
+    assert small.weights == pytest.approx(0.01 * memory_plan.needs(PAPER, width=2).weights)
+    assert small.item == pytest.approx(0.1 * memory_plan.needs(PAPER, width=2).item)
 
 
 def test_elsewhere_than_on_a_gpu_there_is_no_other_memory_to_park_in() -> None:
-    plan, keep = memory.greatest(MINI, gpu=False)
+    plan, keep = memory_plan.greatest(MINI, gpu=False)
     assert astuple(plan) == (4, 8, 1, True, False)
     assert keep == ()
 
@@ -114,14 +115,14 @@ def test_elsewhere_than_on_a_gpu_there_is_no_other_memory_to_park_in() -> None:
     ],
 )
 def test_what_was_lowered_is_said(now: Plan, said: str) -> None:
-    assert memory.lowered(WHOLE, now) == f"going on with {said}"
+    assert memory_plan.lowered(WHOLE, now) == f"going on with {said}"
 
 
 def test_a_plan_is_told() -> None:
-    assert memory.told(WHOLE, 16) == "all 16 items of a step at once"
-    assert memory.told(Plan(4, 8, 4), 16) == "4 of a step's 16 items at once"
-    assert memory.told(Plan(1, 8, 1), 1) == "the one item of a step at once"
-    assert "a third longer" in memory.told(Plan(1, 8, 1, recompute=True), 16)
+    assert memory_plan.told(WHOLE, 16) == "all 16 items of a step at once"
+    assert memory_plan.told(Plan(4, 8, 4), 16) == "4 of a step's 16 items at once"
+    assert memory_plan.told(Plan(1, 8, 1), 1) == "the one item of a step at once"
+    assert "a third longer" in memory_plan.told(Plan(1, 8, 1, recompute=True), 16)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell script as a program")
@@ -131,27 +132,27 @@ def test_the_gpu_is_seen_without_torch(tmp_path: Path, monkeypatch: pytest.Monke
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
-    memory.gpu_here.cache_clear()
+    memory_plan.gpu_here.cache_clear()
     try:
-        assert memory.gpu_here() == 12 * 2**30
-        assert "this GPU of 12.9 GB takes 8 of a step's 16 items" in memory.here(PAPER)
+        assert memory_plan.gpu_here() == 12 * 2**30
+        assert "this GPU of 12.9 GB takes 8 of a step's 16 items" in memory_plan.here(PAPER)
         monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
-        memory.gpu_here.cache_clear()
-        assert memory.gpu_here() == 0
-        assert "this computer" in memory.here(MINI)
+        memory_plan.gpu_here.cache_clear()
+        assert memory_plan.gpu_here() == 0
+        assert "this computer" in memory_plan.here(MINI)
     finally:
-        memory.gpu_here.cache_clear()
+        memory_plan.gpu_here.cache_clear()
 
 
 @pytest.mark.slow
 def test_the_estimates_are_what_the_shapes_count() -> None:
     """Who makes a step need more, or much less, meets this: `python -m benchmarks.memory_shapes` counts anew."""
-    from realfill import backbones
+    from realfill.models import registry
 
-    if not backbones.present("mini"):
+    if not registry.present("mini"):
         pytest.skip("the embedded base is not in this checkout")
     from benchmarks import memory_shapes
 
-    planned = memory.needs(config.change(MINI, {"train.layers": "attention"}), width=4)
+    planned = memory_plan.needs(config.change(MINI, {"train.layers": "attention"}), width=4)
     counted = memory_shapes.counter("mini").rows(["attention"])
     assert {name: getattr(planned, name) for name in counted} == pytest.approx(counted, rel=0.25)

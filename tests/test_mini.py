@@ -7,8 +7,8 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from realfill import backbones
-from realfill.backbones import Backbone
+from realfill.models import registry
+from realfill.models.backbone import Backbone
 from tools.mini import adversary, checkpoints, pack
 from tools.mini.data import Pictures, read_photos
 from tools.mini.procedural import dead_leaves
@@ -18,7 +18,7 @@ MINI = Path(__file__).resolve().parents[1] / "assets" / "mini"
 
 @pytest.fixture(scope="module")
 def mini() -> Backbone:
-    return backbones.load("mini", device="cpu")
+    return registry.load("mini", device="cpu")
 
 
 def test_fits_into_28_megabytes() -> None:

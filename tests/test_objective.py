@@ -9,19 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill import adapters, backbones, batches, images
-from realfill.backbones import Backbone
-from realfill.backbones.stable_diffusion import StableDiffusionInpaint
-from realfill.batches import Batch
 from realfill.config import TrainConfig
-from realfill.objective import known_cells, realfill_loss
-from realfill.scene import Scene
+from realfill.imaging.fit import around
+from realfill.models import lora, registry
+from realfill.models.backbone import Backbone
+from realfill.models.stable_diffusion import StableDiffusionInpaint
+from realfill.scene.scene import Scene
+from realfill.training import batches
+from realfill.training.batches import Batch
+from realfill.training.loss import known_cells, realfill_loss
 
 CONFIG = TrainConfig()
 
 
 def batch_of(scene: Scene, count: int = 6) -> Batch:
-    fit = images.around(scene.hole, size=32, multiple=8, context=0.5)
+    fit = around(scene.hole, size=32, multiple=8, context=0.5)
     views = batches.prepare(scene, fit, CONFIG, cell=2)
     return batches.draw(views, CONFIG, seed=1, step=2, indices=range(count))
 
@@ -65,7 +67,7 @@ def by_hand(backbone: StableDiffusionInpaint, batch: Batch, t: Tensor, noise: Te
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 @torch.no_grad()
 def test_the_loss_is_equation_three(toy: Scene, tiny_bases: dict[str, Path], kind: str) -> None:
-    backbone = backbones.load_folder(tiny_bases[kind], dtype=torch.float32)
+    backbone = registry.load_folder(tiny_bases[kind], dtype=torch.float32)
     assert isinstance(backbone, StableDiffusionInpaint)
     batch = batch_of(toy)
     assert any(batch.is_target) and not all(batch.is_target)
@@ -76,11 +78,11 @@ def test_the_loss_is_equation_three(toy: Scene, tiny_bases: dict[str, Path], kin
 
 
 def loss_and_gradient(backbone: Backbone, batch: Batch) -> list[Tensor]:
-    adapters.attach(backbone, CONFIG, seed=4)
+    lora.attach(backbone, CONFIG, seed=4)
     t, noise = noise_for(batch)
     losses = realfill_loss(backbone, batch, t=t, noise=noise)
     torch.autograd.backward(losses.mean())
-    gradients = [parameter.grad for parameter in adapters.parameters(backbone).values()]
+    gradients = [parameter.grad for parameter in lora.parameters(backbone).values()]
     return [losses.detach(), *(g for g in gradients if g is not None)]
 
 

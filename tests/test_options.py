@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from realfill import config, examples, options
+from realfill import config
+from realfill.cli import options
+from realfill.cli.options import Options
 from realfill.errors import OptionError, RunError
-from realfill.options import Options
-from realfill.runs import Run
+from realfill.runs.run import Run
+from realfill.scene import examples
 
 
 def test_what_is_given_and_nothing_else(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from realfill import images, overlap
-from realfill.images import Photo
-from realfill.rootsift import Keypoints
+from realfill.imaging.photo import Photo, read_photo
+from realfill.matching import overlap
+from realfill.matching.rootsift import Keypoints
 from tests.test_epipolar import flat_but_two
 
 
@@ -62,7 +62,7 @@ def test_real_scenes_share_more_than_strangers(shared: Path) -> None:
     if not folder.is_dir():
         pytest.skip("the shared scenes are not on this machine")
     names = ("berlin_cathedral_8mp", "flowerwoman")
-    targets = {name: overlap.points(images.read_photo(folder / name / "target" / "target.png")) for name in names}
-    reference = overlap.points(images.read_photo(next(iter(sorted((folder / names[1] / "ref").iterdir())))))
+    targets = {name: overlap.points(read_photo(folder / name / "target" / "target.png")) for name in names}
+    reference = overlap.points(read_photo(next(iter(sorted((folder / names[1] / "ref").iterdir())))))
     assert not overlap.is_little(overlap.shared(reference, targets[names[1]]))
     assert overlap.is_little(overlap.shared(reference, targets[names[0]]))

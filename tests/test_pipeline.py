@@ -15,13 +15,20 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import backbones, checkpoints, compositing, config, exporting, images, masks, matching, queue, scene
+from realfill import config
 from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
-from realfill.pipeline import Outcome, complete
-from realfill.runs import Run
+from realfill.imaging import composite, decode, holes, photo
+from realfill.jobs import queue
+from realfill.matching import registry as matching
+from realfill.models import registry
+from realfill.pipeline.stages import Outcome, complete
+from realfill.runs import export
+from realfill.runs.run import Run
+from realfill.scene import scene
 from realfill.seeds import DRAFT
+from realfill.training import checkpoints
 from tests.tiny import make_scene
 
 STEPS, SEEDS = 6, (0, 1, 2)
@@ -110,14 +117,14 @@ def test_it_ends_with_a_ranked_set_and_a_result(finished: tuple[Path, Outcome], 
     assert [sum(entry["per_reference"]) for entry in scores["seeds"]] == counts
     assert (outcome.seed, outcome.matches) == (scores["seeds"][0]["seed"], counts[0])
     assert run.fact("base")["name"] == settings.base and len(run.fact("base")["weights_hash"]) == 64
-    assert run.fact("precision") == str(backbones.choose_dtype("cpu")).removeprefix("torch.")
+    assert run.fact("precision") == str(registry.choose_dtype("cpu")).removeprefix("torch.")
     assert run.fact("device") == "cpu"
     json.dumps(outcome.as_json())
 
 
 def test_known_pixels_beyond_the_feather_are_the_targets(finished: tuple[Path, Outcome], source: Path) -> None:
-    given, result = scene.load(source), images.read_original(finished[0] / "result.png")
-    far = masks.distance_from_hole(given.hole) > Run.open(finished[0]).config.export.feather
+    given, result = scene.load(source), decode.read_original(finished[0] / "result.png")
+    far = holes.distance_from_hole(given.hole) > Run.open(finished[0]).config.export.feather
     assert result.pixels.shape == given.original.pixels.shape
     np.testing.assert_array_equal(result.pixels[far], given.original.pixels[far])
     assert not np.array_equal(result.pixels[given.hole], given.original.pixels[given.hole])
@@ -210,11 +217,11 @@ def test_another_feather_exports_anew(done: Path, settings: Config) -> None:
 
 def test_a_chosen_seed_is_exported_and_stays(done: Path, settings: Config) -> None:
     worst = Run.open(done).read("scores")["seeds"][-1]["seed"]
-    exporting.choose(Run.open(done), worst)
+    export.choose(Run.open(done), worst)
     assert complete(done, device="cpu").seed == worst
     assert complete(done, config=config.change(settings, {"export.feather": 1}), device="cpu").seed == worst
     with pytest.raises(OptionError, match="no picture of seed 99"):
-        exporting.choose(Run.open(done), 99)
+        export.choose(Run.open(done), 99)
 
 
 def test_a_picture_is_never_taken_for_anothers(done: Path, settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +329,7 @@ def test_a_full_disk_ends_in_a_sentence_and_goes_on_later(done: Path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(DiskFull, match="free some space"):
-        patch.setattr("realfill.runs.save_photo", full)
+        patch.setattr("realfill.runs.run.save_photo", full)
         complete(done, device="cpu")
     assert Run.open(done).status().state == "failed"
     assert list(complete(done, device="cpu").seconds) == ["sample"]
@@ -359,7 +366,7 @@ def test_scene_variants_fill_the_whole_picture(source: Path, settings: Config, t
     changes = {"variants": True, "train.steps": 1, "sample.seeds": "0"}
     outcome = complete(tmp_path / "new", scene=source_copy, config=config.change(settings, changes), device="cpu")
     assert outcome.result is not None
-    result = images.read_photo(outcome.result)
+    result = photo.read_photo(outcome.result)
     assert result.shape == (90, 120, 3)
     assert np.mean(result == scene.load(source).target) < 0.2
 
@@ -374,8 +381,8 @@ def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Pat
     assert (outcome.seed, run.seeds_done(), run.status().state) == (DRAFT, [DRAFT], "done")
     assert not run.lora.exists() and run.fact("base") is None
     assert [entry["seed"] for entry in run.read("scores")["seeds"]] == [DRAFT]
-    made, given = images.read_original(run.result).pixels, images.read_original(source / "target" / "target.png").pixels
-    far = compositing.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
+    made, given = decode.read_original(run.result).pixels, decode.read_original(source / "target" / "target.png").pixels
+    far = composite.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
     assert np.array_equal(made[far], given[far]) and not np.array_equal(made, given)
     before = _stamps(folder)
     complete(folder)

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from realfill import config, previews, sampling
+from realfill import config
 from realfill.config import Config
 from realfill.errors import OutOfMemory
 from realfill.events import Event, Notice, PreviewReady
-from realfill.pipeline import complete
-from realfill.runs import Run
+from realfill.pipeline import previews
+from realfill.pipeline.stages import complete
+from realfill.runs.run import Run
+from realfill.sampling import sample
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
     def full(*_: object, **__: object) -> None:
         raise OutOfMemory("no room")
 
-    monkeypatch.setattr(sampling, "sample", full)
+    monkeypatch.setattr(sample, "sample", full)
     told: list[Event] = []
     wanted = config.change(settings, {"train.preview_every": 1})
     complete(tmp_path / "run", scene=toy_scene, config=wanted, device="cpu", report=told.append, until="train")
@@ -62,8 +64,8 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
 def test_a_long_training_leaves_a_strip_and_not_a_thousand(
     settings: Config, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from realfill import devices
-    from realfill.session import Session
+    from realfill.device import devices
+    from realfill.pipeline.session import Session
 
     wanted = config.change(settings, {"train.steps": 2000, "train.preview_every": 10})
     run = Run.create(tmp_path / "run", wanted, toy_scene)

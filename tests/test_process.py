@@ -9,9 +9,9 @@ import torch
 from diffusers import PNDMScheduler
 from torch import Tensor
 
-from realfill.backbones.process import DDPM, PREDICTION_TYPES
 from realfill.config import SamplerName
 from realfill.errors import WeightsError
+from realfill.models.scheduler import DDPM, PREDICTION_TYPES
 from tools.mini import architecture
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)

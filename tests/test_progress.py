@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from realfill.cli.progress import Progress
 from realfill.events import Failed, Notice, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
-from realfill.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr("realfill.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("realfill.cli.progress.time.monotonic", lambda: now[0])
     return now
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from realfill import config, queue
+from realfill import config
 from realfill.errors import DiskFull, RunBusy
-from realfill.runs import Run
-from realfill.states import Workplace
+from realfill.jobs import queue
+from realfill.runs.run import Run
+from realfill.runs.status import Workplace
 
 # What stands in for `realfill complete`: a real process that takes the run as the command line does.
 CHILD = """

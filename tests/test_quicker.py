@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor
 
-from realfill.backbones import quicker
+from realfill.models.fast import unet
 
 
 def module(*, bias: bool = True, **changes: Any) -> Any:
@@ -25,7 +25,7 @@ def picture(height: int = 4, width: int = 6) -> Tensor:
 
 def quick(stock: Any) -> Any:
     found = copy.deepcopy(stock)
-    quicker.quicken(found)
+    unet.quicken(found)
     return found
 
 
@@ -47,10 +47,8 @@ def test_under_autocast_sums_of_weights_are_rounded_once() -> None:
     assert found.dtype == torch.bfloat16
     wanted = stock(x)
     assert float((found.float() - wanted).norm() / wanted.norm()) < 0.01
-    exact = quicker._quarters(stock.conv.weight, torch.float32)
-    for (*place, rounded), (*same, full) in zip(
-        quicker._quarters(stock.conv.weight, torch.bfloat16), exact, strict=True
-    ):
+    exact = unet._quarters(stock.conv.weight, torch.float32)
+    for (*place, rounded), (*same, full) in zip(unet._quarters(stock.conv.weight, torch.bfloat16), exact, strict=True):
         assert place == same
         assert torch.equal(rounded, full.bfloat16())
 

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from realfill import config, exporting, ranking
+from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, RunError
-from realfill.pipeline import complete
-from realfill.runs import Run
+from realfill.pipeline import scores
+from realfill.pipeline.stages import complete
+from realfill.runs import export
+from realfill.runs.run import Run
 
 STEPS = 4
 
@@ -48,7 +50,7 @@ def test_a_counted_seed_has_its_points(done: Run) -> None:
         assert [part["size"] for part in kept["references"]] == [[96, 80], [96, 80]]
         for part, count in zip(kept["references"], entry["per_reference"], strict=True):
             points = np.array(part["points"]).reshape(-1, 5)
-            assert len(points) == min(count, ranking.MOST_POINTS)
+            assert len(points) == min(count, scores.MOST_POINTS)
             assert ((points[:, :2] > -1) & (points[:, :2] < 96)).all()
             assert (np.diff(points[:, 4]) <= 0).all()
 
@@ -64,7 +66,7 @@ def test_what_the_crop_holds_beyond_the_photo_counts_nothing(settings: Config, t
         truth.unlink()
     complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", until="sample")
     run = Run.open(tmp_path / "run")
-    fit = exporting.fit_of(run)
+    fit = export.fit_of(run)
     assert fit is not None and fit.beyond().any()
     reference = Image.open(next(iter(sorted((run.scene_folder / "ref").iterdir()))))
     pixels = np.tile(np.asarray(reference.convert("RGB")), (2, 2, 1))[: fit.height, : fit.width]
@@ -120,7 +122,7 @@ def test_an_earlier_checkpoint_fills_in_otherwise(done: Run, settings: Config) -
 def test_pictures_from_before_a_setting_existed_hold(done: Run) -> None:
     made = done.read("seeds/made")
     done.write("seeds/made", {name: made[name] for name in ("sampler", "steps", "guidance", "prompt")})
-    ranking.set_aside_others(done)
+    scores.set_aside_others(done)
     assert done.seeds_done() == [0, 1] and not (done.folder / "earlier").exists()
 
 
@@ -129,6 +131,6 @@ def test_what_is_set_aside_never_meets_the_scores_of_others(done: Run, settings:
     done.update(config.change(settings, {"sample.steps": 1}))
     (done.folder / "earlier" / "1").mkdir(parents=True)
     (done.folder / "scores.json").rename(done.folder / "earlier" / "1" / "scores.json")
-    ranking.set_aside_others(done)
+    scores.set_aside_others(done)
     assert done.seeds_done() == [] and done.read("scores") == {}
     assert len(list((done.folder / "earlier").rglob("*.png"))) == 2

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import config, runs, scene
+from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
-from realfill.runs import Run
-from realfill.states import Workplace
+from realfill.runs.run import SCHEMA, Run, flat, folders, listing, new_folder
+from realfill.runs.status import Workplace
+from realfill.scene import scene
 
 MINI = config.make("mini", {"train.steps": 5})
 PHOTO = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
@@ -33,7 +34,7 @@ def run(toy_scene: Path, tmp_path: Path) -> Run:
 def test_a_run_opens_as_it_was_made(run: Run, toy_scene: Path) -> None:
     opened = Run.open(run.folder)
     assert opened.config == MINI
-    assert opened.fact("schema") == runs.SCHEMA
+    assert opened.fact("schema") == SCHEMA
     assert opened.fact("versions")["numpy"] == np.__version__
     given, stored = scene.load(toy_scene), scene.load(opened.scene_folder)
     np.testing.assert_array_equal(given.target, stored.target)
@@ -79,7 +80,7 @@ def test_no_run_no_scene(tmp_path: Path, run: Run) -> None:
 
 def test_a_newer_schema_is_refused(run: Run) -> None:
     data = json.loads((run.folder / "run.json").read_text())
-    (run.folder / "run.json").write_text(json.dumps({**data, "schema": runs.SCHEMA + 1}))
+    (run.folder / "run.json").write_text(json.dumps({**data, "schema": SCHEMA + 1}))
     with pytest.raises(RunError, match="update RealFill"):
         Run.open(run.folder)
     (run.folder / "run.json").write_text(json.dumps({**data, "config": {"base": 3}}))
@@ -230,7 +231,7 @@ def test_a_run_in_work_is_not_deleted(run: Run) -> None:
         run.delete()
     run.delete()
     assert not run.folder.exists()
-    assert runs.listing(run.folder.parent) == []
+    assert listing(run.folder.parent) == []
 
 
 def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: Path) -> None:
@@ -240,8 +241,8 @@ def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: P
     (folder / "broken").mkdir()
     (folder / "broken" / "run.json").write_text("{")
     (folder / "file").write_text("")
-    assert [found.folder.name for found in runs.listing(folder)] == ["second", "run"]
-    assert runs.listing(folder / "none") == []
+    assert [found.folder.name for found in listing(folder)] == ["second", "run"]
+    assert listing(folder / "none") == []
 
 
 def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,18 +255,18 @@ def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pyt
         return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", refusing)
-    assert runs.folders(run.folder.parent) == [run.folder]
-    assert [found.folder for found in runs.listing(run.folder.parent)] == [run.folder]
+    assert folders(run.folder.parent) == [run.folder]
+    assert [found.folder for found in listing(run.folder.parent)] == [run.folder]
 
 
 def test_new_names_cannot_be_guessed() -> None:
-    names = {runs.new_folder(Path("runs")).name for _ in range(50)}
+    names = {new_folder(Path("runs")).name for _ in range(50)}
     assert len(names) == 50
     assert all(len(name.rsplit("-", 1)[1]) == 32 for name in names)
 
 
 def test_flat_names_are_the_settings_names() -> None:
-    assert set(runs.flat(Config())) == set(config.flat_fields())
+    assert set(flat(Config())) == set(config.flat_fields())
 
 
 KILLED = """

@@ -17,20 +17,22 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
-from realfill import adapters, backbones, images, sampling
-from realfill.backbones import Backbone
-from realfill.batches import sampling_input
 from realfill.config import SampleConfig, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
-from realfill.images import Fit
-from realfill.scene import Scene
+from realfill.imaging.fit import Fit, around, whole
+from realfill.models import registry
+from realfill.models.backbone import Backbone
+from realfill.models.lora import attach, parameters, save_lora
+from realfill.sampling import sample
+from realfill.scene.scene import Scene
+from realfill.training.batches import sampling_input
 
 PROMPT = "a photo of sks"
 KINDS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
 
 
 def fit_of(scene: Scene) -> Fit:
-    fit = images.around(scene.hole, size=48, multiple=8, context=0.7)
+    fit = around(scene.hole, size=48, multiple=8, context=0.7)
     assert fit.width != fit.height
     return fit
 
@@ -42,7 +44,7 @@ def config(sampler: SamplerName = "ddim", **changes: Any) -> SampleConfig:
 def pictures(
     backbone: Backbone, scene: Scene, settings: SampleConfig, seeds: list[int]
 ) -> dict[int, np.ndarray[Any, Any]]:
-    made = sampling.sample(backbone, scene, fit_of(scene), settings, prompt=PROMPT, seeds=seeds)
+    made = sample.sample(backbone, scene, fit_of(scene), settings, prompt=PROMPT, seeds=seeds)
     return {candidate.seed: candidate.photo for candidate in made}
 
 
@@ -65,11 +67,11 @@ def raw(
 
 def adapted(backbone: Backbone, folder: Path) -> Path:
     """Attach an adapter whose weights matter, and save it."""
-    adapters.attach(backbone, TrainConfig(alpha=16.0), seed=1)
+    attach(backbone, TrainConfig(alpha=16.0), seed=1)
     generator = torch.Generator().manual_seed(8)
-    for parameter in adapters.parameters(backbone).values():
+    for parameter in parameters(backbone).values():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
-    adapters.save_lora(backbone, folder)
+    save_lora(backbone, folder)
     return folder
 
 
@@ -93,7 +95,7 @@ def test_our_sampling_is_the_stock_pipelines(
     guidance: float,
     kind: str,
 ) -> None:
-    backbone = backbones.load_folder(tiny_bases[kind], dtype=torch.float32)
+    backbone = registry.load_folder(tiny_bases[kind], dtype=torch.float32)
     fit, seeds = fit_of(toy), [17, 3]
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(toy, fit)
@@ -137,12 +139,12 @@ def test_a_seed_alone_equals_itself_in_a_batch(
 
 def test_candidates_come_in_order_at_working_size(tiny: Backbone, toy: Scene) -> None:
     seeds = [5, 1, 9, 0, 4]
-    made = list(sampling.sample(tiny, toy, fit_of(toy), config(), prompt=PROMPT, seeds=seeds))
+    made = list(sample.sample(tiny, toy, fit_of(toy), config(), prompt=PROMPT, seeds=seeds))
     assert [candidate.seed for candidate in made] == seeds
     for candidate in made:
         assert candidate.photo.shape == (fit_of(toy).height, fit_of(toy).width, 3)
         assert candidate.photo.dtype == np.uint8
-    assert not list(sampling.sample(tiny, toy, fit_of(toy), config(), prompt=PROMPT, seeds=[]))
+    assert not list(sample.sample(tiny, toy, fit_of(toy), config(), prompt=PROMPT, seeds=[]))
 
 
 def test_sampling_reads_no_global_state(tiny: Backbone, toy: Scene) -> None:
@@ -158,7 +160,7 @@ def test_the_condition_matters(tiny: Backbone, toy: Scene) -> None:
     assert not np.array_equal(pictures(tiny, toy, config(guidance=4.0), [3])[3], plain)
     other = dataclasses.replace(toy, target=255 - toy.target)
     assert not np.array_equal(pictures(tiny, other, config(), [3])[3], plain)
-    made = sampling.sample(tiny, toy, fit_of(toy), config(), prompt="a dog", seeds=[3])
+    made = sample.sample(tiny, toy, fit_of(toy), config(), prompt="a dog", seeds=[3])
     assert not np.array_equal(next(made).photo, plain)
 
 
@@ -171,11 +173,11 @@ def test_the_targets_hole_adds_nothing_to_the_result(tiny: Backbone, toy: Scene,
 
 def test_a_blank_canvas_gives_variants(tiny: Backbone, toy: Scene) -> None:
     blank = dataclasses.replace(toy, hole=np.ones_like(toy.hole))
-    fit = images.whole(*blank.hole.shape, size=48, multiple=8)
-    made = list(sampling.sample(tiny, blank, fit, config(), prompt=PROMPT, seeds=[0, 1]))
+    fit = whole(*blank.hole.shape, size=48, multiple=8)
+    made = list(sample.sample(tiny, blank, fit, config(), prompt=PROMPT, seeds=[0, 1]))
     assert not np.array_equal(made[0].photo, made[1].photo)
     other = dataclasses.replace(blank, target=255 - blank.target)
-    again = list(sampling.sample(tiny, other, fit, config(), prompt=PROMPT, seeds=[0]))
+    again = list(sample.sample(tiny, other, fit, config(), prompt=PROMPT, seeds=[0]))
     assert np.array_equal(again[0].photo, made[0].photo)
 
 
@@ -216,17 +218,17 @@ def test_mini_samples_through_the_stock_pipeline_too(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The embedded base on a real scene, from the sampler `mini` uses: what a stranger's pipeline shows."""
-    if not backbones.present("mini"):
+    if not registry.present("mini"):
         pytest.skip("the embedded base is not in this checkout")
-    from realfill import scene as scenes
+    from realfill.scene import scene as scenes
 
     real = scenes.load(shared / "scenes" / "berry_bowl")
-    backbone = backbones.load("mini", device="cpu", dtype=torch.float32)
-    fit = images.around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
+    backbone = registry.load("mini", device="cpu", dtype=torch.float32)
+    fit = around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(real, fit)
     masked = backbone.condition(pixels, hole, [PROMPT]).masked
-    place = backbones.find("mini")
+    place = registry.find("mini")
     assert place is not None
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(place, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
@@ -243,6 +245,6 @@ def test_mini_samples_through_the_stock_pipeline_too(
         generator=[torch.Generator().manual_seed(17)],
         output_type="pt",
     ).images
-    made = sampling.sample(backbone, real, fit, config("ddim", steps=3), prompt=PROMPT, seeds=[17])
+    made = sample.sample(backbone, real, fit, config("ddim", steps=3), prompt=PROMPT, seeds=[17])
     difference = next(made).photo / 255 - theirs[0].permute(1, 2, 0).numpy()
     assert np.abs(difference).max() <= 0.5 / 255 + 1e-4

@@ -13,10 +13,11 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from realfill import images, scene
 from realfill.errors import DiskFull, RunError, SceneError
-from realfill.fit import Fit
-from realfill.scene import Scene
+from realfill.imaging import decode
+from realfill.imaging.fit import Fit
+from realfill.scene import scene
+from realfill.scene.scene import Scene
 from realfill.seeds import rng
 from tests import files16
 
@@ -342,7 +343,7 @@ def turned(folder: Path, orientation: int, *, suffix: str = "png") -> Image.Exif
 
 def stored(pixels: Array, orientation: int) -> Array:
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
-    return images.upright(pixels, inverse)
+    return decode.upright(pixels, inverse)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

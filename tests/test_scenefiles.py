@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import scene, scenefiles
 from realfill.errors import SceneError
+from realfill.scene import archive as scenefiles
+from realfill.scene import scene
 
 
 def picture(shade: int = 90) -> bytes:

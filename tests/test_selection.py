@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from realfill.fit import around
-from realfill.images import Photo, read_photo
-from realfill.masks import Hole
-from realfill.matching.base import Matches
+from realfill.imaging.fit import around
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo, read_photo
+from realfill.matching.matcher import Matches
+from realfill.matching.selection import Score, best_share, doubt, in_hole, is_ranked, rank, score
 from realfill.matching.sift import Sift
-from realfill.selection import Score, best_share, doubt, in_hole, is_ranked, rank, score
 from tests.test_matching import texture
 
 

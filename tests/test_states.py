@@ -9,7 +9,7 @@ import pytest
 from realfill.errors import RunBusy
 from realfill.events import Notice, StageDone
 from realfill.locks import STALE
-from realfill.states import Workplace
+from realfill.runs.status import Workplace
 
 
 def _grow_old(place: Workplace) -> None:

@@ -12,13 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill import adapters, batches, checkpoints, images, objective, training
-from realfill.backbones import Backbone
 from realfill.config import TrainConfig
 from realfill.errors import Diverged, OutOfMemory
 from realfill.events import TrainStep
-from realfill.images import Fit
-from realfill.scene import Scene
+from realfill.imaging import fit
+from realfill.imaging.fit import Fit
+from realfill.models import lora
+from realfill.models.backbone import Backbone
+from realfill.scene.scene import Scene
+from realfill.training import batches, checkpoints, train
+from realfill.training.loss import realfill_loss
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = TrainConfig(
@@ -31,7 +34,7 @@ def with_(**changes: object) -> TrainConfig:
 
 
 def fit_of(scene: Scene) -> Fit:
-    return images.around(scene.hole, size=32, multiple=8, context=0.5)
+    return fit.around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def run(
@@ -39,7 +42,7 @@ def run(
 ) -> list[TrainStep]:
     """Train until a step, stopping as a caller would: between items."""
     seen = []
-    steps = training.train(backbone, scene, fit_of(scene), config, seed=3, folder=folder)
+    steps = train.train(backbone, scene, fit_of(scene), config, seed=3, folder=folder)
     for step in steps:
         seen.append(step)
         if step.step == until:
@@ -49,7 +52,7 @@ def run(
 
 
 def weights(backbone: Backbone) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in adapters.parameters(backbone).items()}
+    return {name: parameter.detach().clone() for name, parameter in lora.parameters(backbone).items()}
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -72,7 +75,7 @@ def whole(
     """Losses and adapter of an uninterrupted training."""
     steps = run(_loaded_tiny, toy, tmp_path_factory.mktemp("whole"))
     kept = weights(_loaded_tiny)
-    adapters.detach(_loaded_tiny)
+    lora.detach(_loaded_tiny)
     return losses(steps), kept
 
 
@@ -121,7 +124,7 @@ def test_a_finished_training_does_nothing_but_restore(
 ) -> None:
     run(tiny, toy, tmp_path)
     before = contents(tmp_path)
-    adapters.detach(tiny)
+    lora.detach(tiny)
     assert run(tiny, toy, tmp_path) == []
     assert equal(weights(tiny), whole[1])
     assert contents(tmp_path) == before
@@ -130,7 +133,7 @@ def test_a_finished_training_does_nothing_but_restore(
 def test_checkpoints_come_every_few_steps_and_the_newest_are_kept(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     seen = []
     config = with_(checkpoint_every=2, keep_checkpoints=2)
-    for _ in training.train(tiny, toy, fit_of(toy), config, seed=3, folder=tmp_path):
+    for _ in train.train(tiny, toy, fit_of(toy), config, seed=3, folder=tmp_path):
         seen.append(checkpoints.steps(tmp_path))
     assert seen == [[], [2], [2], [2, 4], [4, 5]]
 
@@ -138,7 +141,7 @@ def test_checkpoints_come_every_few_steps_and_the_newest_are_kept(tiny: Backbone
 def test_other_seeds_train_otherwise(
     tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
 ) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), CONFIG, seed=4, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), CONFIG, seed=4, folder=tmp_path)
     assert next(steps).loss != whole[0][0]
     steps.close()  # type: ignore[attr-defined]
 
@@ -148,16 +151,16 @@ def test_layers_are_dropped_anew_each_step_also_after_resuming(
 ) -> None:
     seen: list[list[float]] = []
 
-    class Watched(adapters.LayerDropout):
+    class Watched(lora.LayerDropout):
         def draw(self, step: int) -> None:
             super().draw(step)
             seen.append(self.gates.tolist())
 
-    monkeypatch.setattr(adapters, "LayerDropout", Watched)
+    monkeypatch.setattr(lora, "LayerDropout", Watched)
     config = with_(layer_dropout=0.5)
     run(tiny, toy, tmp_path, config, until=2)
     run(tiny, toy, tmp_path, config)
-    direct = adapters.LayerDropout(tiny, rate=0.5, seed=3)
+    direct = lora.LayerDropout(tiny, rate=0.5, seed=3)
     whole, seen[:] = list(seen), []
     for step in range(5):
         direct.draw(step)
@@ -167,9 +170,9 @@ def test_layers_are_dropped_anew_each_step_also_after_resuming(
 
 
 def test_the_gradients_norm_is_limited(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), with_(clip_norm=1e-3), seed=3, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), with_(clip_norm=1e-3), seed=3, folder=tmp_path)
     next(steps)
-    gradients = [p.grad.flatten() for p in adapters.parameters(tiny).values() if p.grad is not None]
+    gradients = [p.grad.flatten() for p in lora.parameters(tiny).values() if p.grad is not None]
     assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-2)
     steps.close()  # type: ignore[attr-defined]
 
@@ -180,7 +183,7 @@ def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, t
     run(tiny, toy, tmp_path, with_(steps=2, layer_dropout=1.0))
     hooks = [module._forward_hooks for network in tiny.trainable().values() for module in network.modules()]
     assert not any(hooks)
-    adapters.detach(tiny)
+    lora.detach(tiny)
     after = tiny.trainable()["unet"].state_dict()
     assert set(after) == names
     assert all(torch.equal(after[name], before[name]) for name in names)
@@ -192,7 +195,7 @@ def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, t
 def test_a_loss_that_is_not_finite_stops_and_writes_nothing(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     bias = tiny.trainable()["unet"].get_parameter("conv_out.bias")
     good = bias.detach().clone()
-    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
     try:
         for _ in range(3):
             next(steps)
@@ -209,10 +212,10 @@ def test_a_loss_that_is_not_finite_stops_and_writes_nothing(tiny: Backbone, toy:
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_adapter(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=1), seed=3, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), with_(checkpoint_every=1), seed=3, folder=tmp_path)
     next(steps)
     kept, before = weights(tiny), contents(tmp_path)
-    parameter = next(iter(adapters.parameters(tiny).values()))
+    parameter = next(iter(lora.parameters(tiny).values()))
     parameter.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     with pytest.raises(Diverged):
         next(steps)
@@ -226,7 +229,7 @@ def short_of_memory(most: int) -> Callable[..., Tensor]:
     def loss(backbone: Backbone, batch: batches.Batch, *, t: Tensor, noise: Tensor) -> Tensor:
         if len(batch.prompts) > most:
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
-        return objective.realfill_loss(backbone, batch, t=t, noise=noise)
+        return realfill_loss(backbone, batch, t=t, noise=noise)
 
     return loss
 
@@ -240,7 +243,7 @@ def test_out_of_memory_computes_the_same_in_smaller_pieces(
     whole: tuple[list[float], dict[str, Tensor]],
     most: int,
 ) -> None:
-    monkeypatch.setattr(training, "realfill_loss", short_of_memory(most))
+    monkeypatch.setattr(train, "realfill_loss", short_of_memory(most))
     steps = run(tiny, toy, tmp_path)
     assert losses(steps) == pytest.approx(whole[0], abs=1e-5)
 
@@ -248,10 +251,10 @@ def test_out_of_memory_computes_the_same_in_smaller_pieces(
 def test_one_item_too_many_says_so_and_keeps_what_was_learnt(
     tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), CONFIG, seed=3, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), CONFIG, seed=3, folder=tmp_path)
     for _ in range(2):
         next(steps)
-    monkeypatch.setattr(training, "realfill_loss", short_of_memory(0))
+    monkeypatch.setattr(train, "realfill_loss", short_of_memory(0))
     with pytest.raises(OutOfMemory, match="memory"):
         next(steps)
     assert checkpoints.steps(tmp_path) == [2]
@@ -266,10 +269,10 @@ def test_pieces_equal_the_whole_batch(
 
 
 def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
-    steps = training.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
+    steps = train.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
     for _ in range(3):
         next(steps)
-    parameter = next(iter(adapters.parameters(tiny).values()))
+    parameter = next(iter(lora.parameters(tiny).values()))
 
     def interrupt(_: Tensor) -> None:
         raise KeyboardInterrupt
@@ -335,7 +338,7 @@ def test_the_loss_goes_down(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
 
     def error() -> float:
         with torch.no_grad():
-            return float(objective.realfill_loss(tiny, batch, t=t, noise=noise).mean())
+            return float(realfill_loss(tiny, batch, t=t, noise=noise).mean())
 
     before = error()
     steps = run(tiny, toy, tmp_path, config)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realfill import adapters, config, pipeline, warm
-from realfill.backbones import Backbone
+from realfill import config
 from realfill.config import Config
-from realfill.runs import Run
+from realfill.models import cache, lora
+from realfill.models.backbone import Backbone
+from realfill.pipeline import stages
+from realfill.runs.run import Run
 
 FEW = {
     "train.steps": 2,
@@ -29,28 +31,28 @@ def quick(tiny_base: Path) -> Config:
 def _loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Records every adapter that is read from a file."""
     seen: list[Path] = []
-    real = adapters.load_lora
+    real = lora.load_lora
 
     def load(backbone: Backbone, folder: Path, settings: config.TrainConfig) -> None:
         seen.append(folder)
         real(backbone, folder, settings)
 
-    monkeypatch.setattr(adapters, "load_lora", load)
+    monkeypatch.setattr(lora, "load_lora", load)
     return seen
 
 
 def test_the_base_stays_until_another_is_asked_for_or_its_files_change(tiny_bases: dict[str, Path]) -> None:
     one, other = str(tiny_bases["epsilon"]), str(tiny_bases["sample"])
-    assert warm.base(one, "cpu") is not warm.base(one, "cpu")
-    with warm.kept():
-        first = warm.base(one, "cpu")
-        assert warm.base(one, "cpu") is first
-        second = warm.base(other, "cpu")
+    assert cache.base(one, "cpu") is not cache.base(one, "cpu")
+    with cache.kept():
+        first = cache.base(one, "cpu")
+        assert cache.base(one, "cpu") is first
+        second = cache.base(other, "cpu")
         assert second.spec.name == other
         weights = next(Path(other).rglob("unet/*.safetensors"))
         os.utime(weights, (1, 1))
-        assert warm.base(other, "cpu") is not second
-    assert warm.base(one, "cpu") is not first
+        assert cache.base(other, "cpu") is not second
+    assert cache.base(one, "cpu") is not first
 
 
 def test_more_seeds_of_a_warm_run_are_those_of_a_cold_one(
@@ -58,16 +60,16 @@ def test_more_seeds_of_a_warm_run_are_those_of_a_cold_one(
 ) -> None:
     read = _loads(monkeypatch)
     more = config.change(quick, {"sample.seeds": "0-1"})
-    with warm.kept():
+    with cache.kept():
         for settings in (quick, more):
-            pipeline.complete(tmp_path / "warm", scene=toy_scene, config=settings, device="cpu")
+            stages.complete(tmp_path / "warm", scene=toy_scene, config=settings, device="cpu")
         assert read == []  # training left it on the base
-        pipeline.complete(tmp_path / "other", scene=toy_scene, config=config.change(quick, {"seed": 9}), device="cpu")
+        stages.complete(tmp_path / "other", scene=toy_scene, config=config.change(quick, {"seed": 9}), device="cpu")
         last = config.change(quick, {"sample.seeds": "0-2"})
-        pipeline.complete(tmp_path / "warm", config=last, device="cpu")
+        stages.complete(tmp_path / "warm", config=last, device="cpu")
         assert read == [tmp_path / "warm" / "lora"]  # the other run's was there
     for settings in (quick, last):
-        pipeline.complete(tmp_path / "cold", scene=toy_scene, config=settings, device="cpu")
+        stages.complete(tmp_path / "cold", scene=toy_scene, config=settings, device="cpu")
     one, two = Run.open(tmp_path / "warm"), Run.open(tmp_path / "cold")
     for seed in (0, 1, 2):
         np.testing.assert_array_equal(one.read_seed(seed), two.read_seed(seed))
@@ -77,22 +79,22 @@ def test_an_adapter_counts_as_there_only_while_nobody_touched_it(
     quick: Config, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = _loads(monkeypatch)
-    with warm.kept():
-        base = warm.base(str(tiny_base), "cpu")
-        adapters.attach(base, quick.train, seed=1)
-        adapters.save_lora(base, tmp_path)
-        warm.adapted(base, tmp_path, quick.train)
-        warm.adapt(base, tmp_path, quick.train)
+    with cache.kept():
+        base = cache.base(str(tiny_base), "cpu")
+        lora.attach(base, quick.train, seed=1)
+        lora.save_lora(base, tmp_path)
+        cache.adapted(base, tmp_path, quick.train)
+        cache.adapt(base, tmp_path, quick.train)
         assert read == []
-        adapters.attach(base, quick.train, seed=2)  # another run's training
-        warm.adapt(base, tmp_path, quick.train)
+        lora.attach(base, quick.train, seed=2)  # another run's training
+        cache.adapt(base, tmp_path, quick.train)
         assert len(read) == 1
-        warm.adapt(base, tmp_path, quick.train)
+        cache.adapt(base, tmp_path, quick.train)
         assert len(read) == 1
-        warm.forget_adapter()
-        warm.adapt(base, tmp_path, quick.train)
+        cache.forget_adapter()
+        cache.adapt(base, tmp_path, quick.train)
         assert len(read) == 2
         for file in tmp_path.iterdir():
             os.utime(file, (1, 1))
-        warm.adapt(base, tmp_path, quick.train)
+        cache.adapt(base, tmp_path, quick.train)
         assert len(read) == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from realfill import words
+from realfill import humanize
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from realfill import words
     ],
 )
 def test_duration(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert humanize.duration(seconds) == said
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 bytes"), (2e6, "2 MB"), (8.54e9, "8.5 GB"), (5e15, "5000.0 TB")])
 def test_size(count: float, said: str) -> None:
-    assert words.size(count) == said
+    assert humanize.size(count) == said

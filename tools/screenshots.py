@@ -19,7 +19,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from realfill import examples
+from realfill.scene import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 200_000

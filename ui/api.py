@@ -10,10 +10,11 @@ from typing import Any, Literal, Protocol, get_args
 
 import gradio as gr
 
-from realfill import config, exporting, queue
+from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
-from realfill.exporting import Format
+from realfill.jobs import queue
+from realfill.runs.export import Format, choose
 from ui import pictures, speak, uploads
 from ui.jobs import Inputs, Jobs
 from ui.pictures import Export, What
@@ -118,7 +119,7 @@ class Api:
         if what not in get_args(What) or kind not in get_args(Format):
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
         if seed is not None and not run.is_example:
-            exporting.choose(run, int(seed))
+            choose(run, int(seed))
         width = kept.feather if feather is None else int(feather)
         look = Export(width, kind, kept.quality, match_colour=kept.match_colour)
         return {"path": pictures.packed(run, what, look, seed), "meta": {"_type": "gradio.FileData"}}

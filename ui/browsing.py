@@ -6,9 +6,9 @@ from typing import Any, Literal, cast
 import gradio as gr
 from gradio.components import Component
 
-from realfill import exporting
 from realfill.errors import RealFillError
-from realfill.runs import Run
+from realfill.runs.export import choose
+from realfill.runs.run import Run
 from ui import pictures, seeing
 from ui.grid import cells
 from ui.jobs import Jobs
@@ -50,7 +50,7 @@ class Browsing:
         run, seed = self._jobs.view(given[self._run_id]), int(event._data["seed"])
         if run.is_example:
             return {**self.shown(run, self._tab.export_of(given), seed), self._picked: (run.folder.name, seed)}
-        exporting.choose(run, seed)
+        choose(run, seed)
         return self.shown(run, self._tab.export_of(given))
 
     @spoken

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from realfill import files, memory, words
+from realfill import files, humanize
 from realfill.config import Config
+from realfill.device import memory_plan
 from realfill.errors import RealFillError
 
 NAME = ".costs.json"
@@ -37,14 +38,14 @@ def sentence(runs_dir: Path, config: Config) -> str:
     known, train, sample = _read(runs_dir), config.train, config.sample
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
-        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {memory.here(config)}"
+        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {memory_plan.here(config)}"
     each = float(step["seconds"])
-    parts = [f"Training about {words.duration(train.steps * each)} ({train.steps} steps at {each:.2g} s)"]
+    parts = [f"Training about {humanize.duration(train.steps * each)} ({train.steps} steps at {each:.2g} s)"]
     if seed:
-        parts.append(f"{len(sample.seeds)} seeds about {words.duration(len(sample.seeds) * float(seed['seconds']))}")
+        parts.append(f"{len(sample.seeds)} seeds about {humanize.duration(len(sample.seeds) * float(seed['seconds']))}")
     if step.get("memory"):
-        parts.append(f"{words.size(step['memory'])} of memory")
-    return f"{', '.join(parts)}. {memory.here(config)}"
+        parts.append(f"{humanize.size(step['memory'])} of memory")
+    return f"{', '.join(parts)}. {memory_plan.here(config)}"
 
 
 def _key(config: Config, kind: str) -> str:

@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realfill import files, memory, queue, runs, scene
+from realfill import files
 from realfill.config import Config
+from realfill.device import memory_plan
 from realfill.errors import RunError
-from realfill.hands import apart
-from realfill.masks import Hole
-from realfill.runs import Run
-from realfill.states import LIVE
+from realfill.imaging.holes import Hole
+from realfill.jobs import queue
+from realfill.jobs.child_process import apart
+from realfill.runs import run as runs
+from realfill.runs.run import Run
+from realfill.runs.status import LIVE
+from realfill.scene import scene
 from ui import visitors
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
@@ -179,4 +183,4 @@ def default_base() -> str:
     """
     if platform.system() == "Darwin":
         return "sd2" if platform.machine() == "arm64" else "mini"
-    return "sd2" if memory.gpu_here() >= ROOM_FOR_SD2 else "mini"
+    return "sd2" if memory_plan.gpu_here() >= ROOM_FOR_SD2 else "mini"

@@ -16,8 +16,8 @@ from gradio.components import Component
 
 from realfill import config
 from realfill.errors import RealFillError, RunBusy, RunError, SceneError
-from realfill.runs import Run
-from realfill.states import LIVE
+from realfill.runs.run import Run
+from realfill.runs.status import LIVE
 from ui import api, costs, rail
 from ui.browsing import Browsing
 from ui.canvas import service

@@ -17,14 +17,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realfill import compositing, exporting, files, images, masks, seeds
-from realfill import scene as scenes
+from realfill import files, seeds
 from realfill.errors import OptionError, RunBusy, RunError
-from realfill.exporting import SUFFIXES, Format
-from realfill.images import Fit, Photo
-from realfill.masks import Hole
-from realfill.runs import Run
-from realfill.scene import Scene
+from realfill.imaging import composite, holes
+from realfill.imaging.fit import Fit
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo, to_photo
+from realfill.runs import export
+from realfill.runs.export import SUFFIXES, Format
+from realfill.runs.run import Run
+from realfill.scene import scene as scenes
+from realfill.scene.scene import Scene
 from ui import uploads
 from ui.thumbs import url
 
@@ -66,7 +69,7 @@ class Ground:
         rows, columns = window or (slice(0, generated.shape[0]), slice(0, generated.shape[1]))
         near = (_wider(rows, look.feather + 2), _wider(columns, look.feather + 2))  # the blend looks so far
         target, hole, covered = self.target[self.part][near], self.hole[self.part][near], self.covered[self.part][near]
-        picture = compositing.preview(target, hole, generated[near], feather=look.feather, covered=covered)
+        picture = composite.preview(target, hole, generated[near], feather=look.feather, covered=covered)
         top, left = rows.start - near[0].start, columns.start - near[1].start
         return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
@@ -134,11 +137,11 @@ def exported(run: Run, wanted: Export, seed: int | None = None) -> str:
         RunError: nothing is sampled yet.
         OptionError: there is no such seed, or the format cannot hold a picture of this size.
     """
-    seed = exporting.choice(run)[0] if seed is None else seed
+    seed = export.choice(run)[0] if seed is None else seed
     if seed not in run.seeds_done():
         raise OptionError(f"There is no picture of seed {seed} here.")
     _keep(run, wanted)
-    data = exporting.render(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
+    data = export.render(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
     if wanted.kind == "png" and not run.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
@@ -156,11 +159,11 @@ def packed(run: Run, what: What, wanted: Export, seed: int | None = None) -> str
     if what == "picture":
         return exported(run, wanted, seed)
     if what == "settings":
-        return uploads.offer(exporting.settings(run), run.folder.name, f"{_name(run)}-settings.json")
+        return uploads.offer(export.settings(run), run.folder.name, f"{_name(run)}-settings.json")
     if what == "adapter":
-        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: exporting.lora(run, into))
+        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: export.lora(run, into))
     if what == "project":
-        return _zipped(run, f"{_name(run)}-project.zip", lambda into: exporting.project(run, into))
+        return _zipped(run, f"{_name(run)}-project.zip", lambda into: export.project(run, into))
     if what != "starred":
         raise OptionError(f"'{what}' cannot be exported.")
     starred = [seed for seed in run.starred if seed in run.seeds_done()]
@@ -169,7 +172,7 @@ def packed(run: Run, what: What, wanted: Export, seed: int | None = None) -> str
     _keep(run, wanted)
     scene = _scene(run.scene_folder, run.config.variants)
     return _zipped(
-        run, f"{_name(run)}-starred.zip", lambda into: exporting.pictures(run, scene, starred, wanted.kind, into)
+        run, f"{_name(run)}-starred.zip", lambda into: export.pictures(run, scene, starred, wanted.kind, into)
     )
 
 
@@ -179,7 +182,7 @@ def ground_of(run: Run) -> Ground:
     Raises:
         OptionError: the run has not begun, so it has none.
     """
-    fit = exporting.fit_of(run)
+    fit = export.fit_of(run)
     if fit is None:
         raise OptionError("This run has not begun yet; wait for its first seed.")
     return _ground(run.scene_folder, run.config.variants, fit)
@@ -226,14 +229,14 @@ def _scene(folder: Path, variants: bool) -> Scene:
 @functools.lru_cache(maxsize=2)
 def _ground(folder: Path, variants: bool, fit: Fit) -> Ground:
     scene = _scene(folder, variants)
-    target = images.to_photo(scene.original)
+    target = to_photo(scene.original)
     covered = fit.covered()
-    left, top, right, bottom = masks.bounding_box(scene.hole | covered)
+    left, top, right, bottom = holes.bounding_box(scene.hole | covered)
     height, width = scene.hole.shape
     edges = np.clip([top - WIDEST, bottom + WIDEST, left - WIDEST, right + WIDEST], 0, [height, height, width, width])
     part = (slice(int(edges[0]), int(edges[1])), slice(int(edges[2]), int(edges[3])))
     inside = scene.hole[part]
-    border = np.argwhere(inside & (masks.distance_from_hole(~inside) <= 1))
+    border = np.argwhere(inside & (holes.distance_from_hole(~inside) <= 1))
     return Ground(target, scene.hole, fit, covered, part, border)
 
 
@@ -253,7 +256,7 @@ def _generated(folder: Path, seed: int, stamp: int) -> Photo:
     run = Run.open(folder)
     ground = ground_of(run)
     scene = _scene(run.scene_folder, run.config.variants)
-    return np.ascontiguousarray(exporting.enlarged(run, scene, seed, ground.fit)[ground.part])
+    return np.ascontiguousarray(export.enlarged(run, scene, seed, ground.fit)[ground.part])
 
 
 @functools.lru_cache(maxsize=2)  # one at 12 megapixels has 36 MB: the one shown and the one before
@@ -261,7 +264,7 @@ def _matched(folder: Path, seed: int, stamp: int, feather: int) -> Photo:
     ground = ground_of(Run.open(folder))
     target, hole, covered = ground.target[ground.part], ground.hole[ground.part], ground.covered[ground.part]
     generated = _generated(folder, seed, stamp)
-    return compositing.match_colour(target, hole, generated, feather=feather, covered=covered)
+    return composite.match_colour(target, hole, generated, feather=feather, covered=covered)
 
 
 def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:

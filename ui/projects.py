@@ -12,9 +12,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from realfill import files, runs
+from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
-from realfill.states import State, Workplace
+from realfill.runs import run as runs
+from realfill.runs.status import State, Workplace
 from ui import jobs
 from ui.jobs import Jobs
 from ui.thumbs import Thumbs

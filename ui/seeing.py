@@ -5,8 +5,8 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError
-from realfill.images import Fit
-from realfill.runs import Run
+from realfill.imaging.fit import Fit
+from realfill.runs.run import Run
 from ui import pictures, uploads
 from ui.grid import cells
 from ui.pictures import Export

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realfill import files, images
+from realfill import files
 from realfill.errors import SceneError
-from realfill.images import Photo
+from realfill.imaging.photo import Photo, read_photo
 
 PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
 THUMB = 384  # longest side in pixels of a grid's pictures
@@ -92,7 +92,7 @@ def thumbnail(path: Path, longest: int = THUMB) -> str:
     thumb = folder() / "thumbs" / f"{name}.webp"
     if not thumb.exists():
         thumb.parent.mkdir(exist_ok=True)
-        save_webp(preview(images.read_photo(path), longest), thumb)
+        save_webp(preview(read_photo(path), longest), thumb)
     return str(thumb)
 
 

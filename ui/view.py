@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from realfill import events, queue
+from realfill import events
 from realfill.events import Event, Stage
-from realfill.runs import Run
-from realfill.states import LIVE, Status
-from realfill.words import duration
-from realfill.words import size as bytes_said
+from realfill.humanize import duration
+from realfill.humanize import size as bytes_said
+from realfill.jobs import queue
+from realfill.runs.run import Run
+from realfill.runs.status import LIVE, Status
 from ui import plot, speak
 from ui.grid import cells
 from ui.grid.cells import Cell

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.geometry import mesh, models, transfer, warps
-from realfill.geometry.models import Matrix, Plane
-from realfill.geometry.points import Pairs, Points, compare
-from realfill.geometry.sweep import Rig
-from realfill.geometry.transfer import Transferred
-from realfill.masks import Hole, distance_from_hole
-from realfill.rootsift import Keypoints
+from realfill.geometry import homography, mesh_warp, reconstruction, warping
+from realfill.geometry.correspondences import Pairs, Points, compare
+from realfill.geometry.homography import Matrix, Plane
+from realfill.geometry.plane_sweep import Rig
+from realfill.geometry.reconstruction import Transferred
+from realfill.imaging.holes import Hole, distance_from_hole
+from realfill.matching.rootsift import Keypoints
 
 AGREE = 0.008  # of the longer side, between two references' opinions on one point; with parallax it is 0.02-0.1
 NEAR = 0.06  # of the longer side: matches so near to the hole speak for what is in it
@@ -33,7 +33,7 @@ class Way:
 
     reference: int
     kind: str  # "plane", "sheet", "transferred" or "depth"
-    map: warps.Map
+    map: warping.Map
     support: Points  # (K, 2) of the frame: known points that the map explains
     placed: Points  # (L, 2) of the frame: points in the hole that the map explains, placed there by two references
 
@@ -82,7 +82,9 @@ def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pai
     evidence = [_evidence(found, hole) for found in pairs]
     moved = {}
     for (one, other), shared in between.items():
-        found = transfer.transfer(shared, (pairs[one], pairs[other]), (target, references[one], references[other]))
+        found = reconstruction.transfer(
+            shared, (pairs[one], pairs[other]), (target, references[one], references[other])
+        )
         if found is not None:
             moved[one, other] = found
     extra = _placed(moved, hole, len(references))
@@ -122,8 +124,8 @@ def _between(between: Mapping[tuple[int, int], Pairs], one: int, other: int) -> 
 
 
 def _evidence(pairs: Pairs, hole: Hole) -> _Evidence:
-    found = models.planes(pairs)
-    agree = transfer.epipolar(pairs)
+    found = homography.planes(pairs)
+    agree = reconstruction.epipolar(pairs)
     for plane in found:
         agree |= plane.inliers
     near = _near(pairs.first, hole)
@@ -149,8 +151,8 @@ def _agree(
     if not evidence[one].planes or not evidence[other].planes:
         return False
     shared = _between(between, one, other)
-    first = models.apply(models.inverse(evidence[one].planes[0].matrix), shared.first)
-    second = models.apply(models.inverse(evidence[other].planes[0].matrix), shared.second)
+    first = homography.apply(homography.inverse(evidence[one].planes[0].matrix), shared.first)
+    second = homography.apply(homography.inverse(evidence[other].planes[0].matrix), shared.second)
     apart = np.linalg.norm(first - second, axis=1)[within(first, hole) | within(second, hole)]
     return len(apart) >= 8 and float(np.median(apart)) < AGREE * max(hole.shape)
 
@@ -159,10 +161,10 @@ def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) 
     height, width = hole.shape
     own, found = evidence.pairs, []
     for plane in evidence.planes[:OWN_PLANES]:
-        found.append(way_of(index, "plane", warps.of_matrix(plane.matrix, height, width), own, hole))
+        found.append(way_of(index, "plane", warping.of_matrix(plane.matrix, height, width), own, hole))
     if evidence.planes:
         weight = np.ones(len(own))
-        bent = mesh.fit(evidence.planes[0].matrix, own.first, own.second, weight, shape=(height, width))
+        bent = mesh_warp.fit(evidence.planes[0].matrix, own.first, own.second, weight, shape=(height, width))
         found.append(way_of(index, "sheet", bent, own, hole))
     if sum(len(one.pairs) for one in extra) < 8:
         return found
@@ -171,7 +173,7 @@ def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) 
         own = own.join(one.pairs)
     base = _base(own, hole)
     if base is not None:
-        bent = mesh.fit(base, own.first, own.second, weight, shape=(height, width))
+        bent = mesh_warp.fit(base, own.first, own.second, weight, shape=(height, width))
         found.append(way_of(index, "transferred", bent, own, hole))
     return found
 
@@ -179,18 +181,18 @@ def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) 
 def _base(own: Pairs, hole: Hole) -> Matrix | None:
     """The plane that explains most of what is in the hole and next to it."""
     around = own[within(own.first, hole) | _near(own.first, hole)]
-    if len(around) < models.LEAST:
+    if len(around) < homography.LEAST:
         around = own
     matrix, inliers = cv2.findHomography(around.first, around.second, cv2.USAC_MAGSAC, 8.0, None, 5000, 0.9999)
-    if matrix is None or not models.sane(np.asarray(matrix), around.first[inliers.ravel() > 0]):
+    if matrix is None or not homography.sane(np.asarray(matrix), around.first[inliers.ravel() > 0]):
         return None
     return np.asarray(matrix, np.float64)
 
 
-def way_of(index: int, kind: str, way: warps.Map, pairs: Pairs, hole: Hole) -> Way:
+def way_of(index: int, kind: str, way: warping.Map, pairs: Pairs, hole: Hole) -> Way:
     """A way with the pairs that it explains as its support."""
     at = way[tuple(_pixels(pairs.first, (way.shape[0], way.shape[1])).T[::-1])]
-    explained = np.linalg.norm(at - pairs.second, axis=1) < models.TOLERANCE
+    explained = np.linalg.norm(at - pairs.second, axis=1) < homography.TOLERANCE
     placed = within(pairs.first, hole)
     return Way(index, kind, way, pairs.first[explained & ~placed], pairs.first[explained & placed])
 

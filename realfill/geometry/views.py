@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from realfill.fit import Fit, within
-from realfill.images import Photo
+from realfill.imaging.fit import Fit, within
+from realfill.imaging.photo import Photo
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import torch
 from kornia.feature import ALIKED
 
 from realfill.errors import WeightsError
-from realfill.images import Photo
+from realfill.imaging.photo import Photo
 from realfill.matching import weights
-from realfill.matching.base import FeatureMatcher, Matches
-from realfill.matching.tensors import memory_of, to_tensor
+from realfill.matching.inference import memory_of, to_tensor
+from realfill.matching.matcher import FeatureMatcher, Matches
 
 KEYPOINTS = 4096  # strongest ones kept
 DETECTION = 0.2  # least score of a keypoint, as published

@@ -13,12 +13,12 @@ import torch
 from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
-from realfill import devices
+from realfill.device import devices
 from realfill.errors import WeightsError
-from realfill.images import Photo
+from realfill.imaging.photo import Photo
 from realfill.matching import weights
-from realfill.matching.base import FeatureMatcher, Matches
-from realfill.matching.tensors import memory_of, to_tensor
+from realfill.matching.inference import memory_of, to_tensor
+from realfill.matching.matcher import FeatureMatcher, Matches
 
 HALF_PIXEL = 0.5  # the weights put pixel centres at x + 0.5, we at x
 PAIRED_CELLS = 2**26  # entries of the coarse similarity tables computed at once, 256 MB each

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from realfill.images import Photo
-from realfill.matching.base import FeatureMatcher, Matches, nearest_two
-from realfill.rootsift import Keypoints, detect
+from realfill.imaging.photo import Photo
+from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
+from realfill.matching.rootsift import Keypoints, detect
 
 KEYPOINTS = 4096  # strongest ones kept; bounds the comparison of two photos to 64 MB and about 0.1 s
 RATIO = 0.75  # nearest over second nearest distance; at 0.85 even noise finds dozens of matches

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from realfill.benchmark.cases import Case, find
-from realfill.benchmark.plan import Plan, Scoring
 from realfill.config import Config, make
+from realfill.evaluation.dataset import Case, find
+from realfill.evaluation.plan import Plan, Scoring
 from tests.tiny import make_scene
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from realfill.benchmark import analysis, markdown, markup, results
-from realfill.benchmark.metrics.base import COLUMNS
-from realfill.benchmark.store import Store
-from realfill.images import save_photo
+from realfill.evaluation import results, tables
+from realfill.evaluation.metrics.base import COLUMNS
+from realfill.evaluation.report import markdown, markup
+from realfill.evaluation.store import Store
+from realfill.imaging.photo import save_photo
 from tests.benchmark.conftest import photo
 
 
@@ -33,8 +34,8 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def _row(store: Store, method: str) -> analysis.Row:
-    return next(row for row in analysis.table_1(store, analysis.frame(store)) if row.method == method)
+def _row(store: Store, method: str) -> tables.Row:
+    return next(row for row in tables.table_1(store, tables.frame(store)) if row.method == method)
 
 
 def test_table_1_is_the_mean_over_seeds_and_then_over_scenes(store: Store) -> None:
@@ -47,8 +48,8 @@ def test_table_1_is_the_mean_over_seeds_and_then_over_scenes(store: Store) -> No
 
 def test_what_was_not_measured_is_none_and_never_zero(store: Store) -> None:
     assert _row(store, "realfill").values["lpips"] is None
-    data = analysis.frame(store)
-    assert analysis.columns(data) == ["psnr", "dreamsim"]
+    data = tables.frame(store)
+    assert tables.columns(data) == ["psnr", "dreamsim"]
     assert results.number(None, "lpips") == "–"
 
 
@@ -61,13 +62,13 @@ def test_a_scene_without_result_is_counted_and_not_averaged(store: Store) -> Non
 
 
 def test_table_2_drops_the_seeds_with_fewest_matches(store: Store) -> None:
-    table = analysis.table_2(analysis.frame(store), "realfill", "sift", [0.0, 0.25, 0.5, 0.75, 0.9])
+    table = tables.table_2(tables.frame(store), "realfill", "sift", [0.0, 0.25, 0.5, 0.75, 0.9])
     psnr = {rate: row["psnr"] for rate, row in table.items()}
     assert psnr == pytest.approx({0.0: 18.5, 0.25: (14 + 22) / 2, 0.5: (15 + 21) / 2, 0.75: (16 + 20) / 2, 0.9: 18})
 
 
 def test_rank_correlation_by_hand(store: Store) -> None:
-    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    ranks = tables.rank_correlation(tables.frame(store), "realfill", "sift")
     # Scene a: the same order, 1. Scene b: ranks of PSNR 1 3 2 4 against 4 2 3 1: 1 - 6 (9 + 1 + 1 + 9) / 60 = -1.
     assert ranks.scenes["a"]["psnr"] == pytest.approx(1) and ranks.scenes["b"]["psnr"] == pytest.approx(-1)
     assert ranks.mean["psnr"] == pytest.approx(0) and ranks.pooled["psnr"] == pytest.approx(0)
@@ -79,19 +80,19 @@ def test_rank_correlation_by_hand(store: Store) -> None:
 def test_rank_correlation_with_ties(store: Store) -> None:
     """Ranks of 1 2 2 4 are 1, 2.5, 2.5, 4: ρ = cov / (σ σ) = 4.5 / √(4.5 · 5)."""
     _fill(store, "realfill", "a", [10, 12, 14, 16], [1, 2, 2, 4])
-    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    ranks = tables.rank_correlation(tables.frame(store), "realfill", "sift")
     assert ranks.scenes["a"]["psnr"] == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
     _fill(store, "realfill", "a", [10, 12, 14, 16], [3, 3, 3, 3])
-    ranks = analysis.rank_correlation(analysis.frame(store), "realfill", "sift")
+    ranks = tables.rank_correlation(tables.frame(store), "realfill", "sift")
     assert ranks.scenes["a"]["psnr"] is None  # all equal: there is no order
 
 
 def test_sharpness_ranks_by_how_near_the_truth_it_is(store: Store) -> None:
     """Shares 0.2, 0.9, 1.4 and 3 are 0.8, 0.1, 0.4 and 2 away: with 2, 4, 3 and 1 matches the orders agree."""
     _fill(store, "realfill", "a", [10, 12, 14, 16], [2, 4, 3, 1])
-    data = analysis.frame(store)
+    data = tables.frame(store)
     data.loc[(data["method"] == "realfill") & (data["scene"] == "a"), "sharpness"] = [0.2, 0.9, 1.4, 3.0]
-    assert analysis.rank_correlation(data, "realfill", "sift").scenes["a"]["sharpness"] == pytest.approx(1)
+    assert tables.rank_correlation(data, "realfill", "sift").scenes["a"]["sharpness"] == pytest.approx(1)
     assert markup.best("sharpness", [0.2, None, 0.9, 1.4]) == 0.9
 
 
@@ -99,7 +100,7 @@ def test_references_are_compared_over_the_same_scenes(store: Store) -> None:
     for scene, counts in {"a": (1, 2, 3), "b": (1, 2)}.items():
         for count in counts:
             _fill(store, f"realfill@{count}refs", scene, [10.0 * count], [1])
-    (found,) = analysis.references(analysis.frame(store))
+    (found,) = tables.references(tables.frame(store))
     assert (found.method, found.scenes) == ("realfill", ("a",))
     assert {count: values["psnr"] for count, values in found.counts.items()} == {1: 10, 2: 20, 3: 30}
 
@@ -148,7 +149,7 @@ def test_markdown(store: Store) -> None:
 
 
 def test_the_papers_numbers_stand_apart() -> None:
-    from realfill.benchmark import published
+    from realfill.evaluation import published
 
     assert [row.method for row in published.TABLE_1 if row.values["psnr"] > 15] == ["GeoComplete"]
     assert published.TABLE_2[0.0].values == next(r for r in published.TABLE_1 if r.method == "RealFill").values

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from realfill.benchmark.cases import find, truth_of, with_references
 from realfill.errors import OptionError, SceneError
+from realfill.evaluation.dataset import find, truth_of, with_references
 
 
 def test_scenes_with_truth_in_natural_order(root: Path) -> None:

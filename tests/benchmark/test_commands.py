@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from realfill.__main__ import main
-from realfill.benchmark.store import Store
-from realfill.images import save_photo
+from realfill.evaluation.store import Store
+from realfill.imaging.photo import save_photo
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
@@ -77,8 +77,8 @@ def test_prompts_are_for_these_scenes(root: Path, tmp_path: Path, capsys: pytest
 
 def test_every_example_scene_has_a_prompt() -> None:
     """Short enough for CLIP's 77 tokens: about four and a half letters each."""
-    from realfill import examples
-    from realfill.benchmark.filling import prompt_of
+    from realfill.evaluation.generate import prompt_of
+    from realfill.scene import examples
 
     for example in examples.examples():
         text = prompt_of(example.folder)

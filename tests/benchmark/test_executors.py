@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from realfill.benchmark.executors import Executor, Processes, Serial, choose
+from realfill.distributed.executors import Executor, Processes, Serial, choose
 from realfill.errors import StageError
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill.benchmark import methods
-from realfill.benchmark.cases import Case
-from realfill.benchmark.methods import NoResult, Setup
 from realfill.config import Config
 from realfill.errors import OptionError, WeightsError
-from realfill.images import Photo
-from realfill.pipeline import complete
-from realfill.runs import Run
-from realfill.scene import Scene
+from realfill.evaluation.dataset import Case
+from realfill.evaluation.methods import registry
+from realfill.evaluation.methods.base import NoResult, Setup
+from realfill.imaging.photo import Photo
+from realfill.pipeline.stages import complete
+from realfill.runs.run import Run
+from realfill.scene.scene import Scene
 from tests.benchmark.pipelines import paint_by_example, text_to_image
 from tests.tiny import world
 
@@ -24,7 +24,7 @@ def _setup(case: Case, work: Path, config: Config, **more: str) -> Setup:
 
 
 def _photos(name: str, setup: Setup, scene: Scene, seeds: tuple[int, ...]) -> list[Photo]:
-    found = list(methods.find(name).entry.make(setup)(scene, seeds))
+    found = list(registry.find(name).entry.make(setup)(scene, seeds))
     assert [one.seed for one in found] == list(seeds)
     assert all(one.photo.shape == scene.target.shape and one.photo.dtype == np.uint8 for one in found)
     return [one.photo for one in found]
@@ -87,9 +87,9 @@ def test_realfill_is_what_the_pipeline_makes(case: Case, quick: Config, tmp_path
     photos = _photos("realfill", setup, scene, (1, 2))
     complete(tmp_path / "run", scene=case.folder, config=quick, device="cpu", until="sample")
     run = Run.open(tmp_path / "run")
-    from realfill import exporting
+    from realfill.runs import export
 
-    fit = exporting.fit_of(run)
+    fit = export.fit_of(run)
     assert fit is not None
     for seed, photo in zip((1, 2), photos, strict=True):
         inside = scene.hole & fit.covered()
@@ -119,7 +119,7 @@ def test_a_written_prompt_decides_the_picture(case: Case, quick: Config, tmp_pat
 def test_paint_by_example_takes_one_reference_a_seed(case: Case, quick: Config, tmp_path: Path) -> None:
     import dataclasses
 
-    from realfill.benchmark.methods.prompted import drawn
+    from realfill.evaluation.methods.prompted import drawn
 
     assert {drawn(seed, 3) for seed in range(20)} == {0, 1, 2}
     scene = case.scene()
@@ -162,7 +162,7 @@ def test_dreambooths_training_lowers_its_loss(case: Case, quick: Config, tmp_pat
     from safetensors.torch import load_file
 
     from realfill import config
-    from realfill.benchmark.methods import dreambooth, prompted
+    from realfill.evaluation.methods import dreambooth, prompted
     from realfill.events import Event, TrainStep
 
     base = str(text_to_image(tmp_path / "base", tiny_base))
@@ -195,12 +195,12 @@ def test_dreambooths_training_lowers_its_loss(case: Case, quick: Config, tmp_pat
 
 
 def test_names() -> None:
-    assert methods.expand(()) == list(methods.DEFAULT)
-    assert methods.expand(["dreambooth", "telea"]) == ["dreambooth@0.6", "dreambooth@0.8", "dreambooth@1", "telea"]
-    assert methods.expand(["realfill"], (1, 3)) == ["realfill", "realfill@1refs", "realfill@3refs"]
-    assert methods.expand(["telea", "untrained", "stitch"], (2,)) == ["telea", "untrained", "stitch", "stitch@2refs"]
-    found = methods.find("dreambooth@0.8@2refs")
+    assert registry.expand(()) == list(registry.DEFAULT)
+    assert registry.expand(["dreambooth", "telea"]) == ["dreambooth@0.6", "dreambooth@0.8", "dreambooth@1", "telea"]
+    assert registry.expand(["realfill"], (1, 3)) == ["realfill", "realfill@1refs", "realfill@3refs"]
+    assert registry.expand(["telea", "untrained", "stitch"], (2,)) == ["telea", "untrained", "stitch", "stitch@2refs"]
+    found = registry.find("dreambooth@0.8@2refs")
     assert (found.entry.title, found.references) == ("DreamBooth, strength 0.8, 2 references", 2)
     for wrong in ("dalle", "telea@0.5", "realfill@9refs", "dreambooth@0", "RealFill"):
         with pytest.raises(OptionError):
-            methods.find(wrong)
+            registry.find(wrong)

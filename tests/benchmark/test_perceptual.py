@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from realfill.benchmark.metrics.base import Picture
-from realfill.benchmark.metrics.perceptual import Lpips, box_of, lpips_network
 from realfill.errors import WeightsError
+from realfill.evaluation.metrics.base import Picture
+from realfill.evaluation.metrics.perceptual import Lpips, box_of, lpips_network
 from tests.benchmark.conftest import photo
 
 TORCHVISION = "torchvision has no build for this torch here; LPIPS and DreamSim need it (requirements-bench.txt)"
@@ -99,9 +99,9 @@ def test_another_file_is_no_alexnet(tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason=TORCHVISION)
 def test_dreamsim_of_the_published_weights() -> None:
     pytest.importorskip("dreamsim", reason="dreamsim is in requirements-bench.txt")
-    from realfill.benchmark import metrics
+    from realfill.evaluation.metrics import registry
 
-    loaded = {metric.name: metric for metric in metrics.load().metrics}
+    loaded = {metric.name: metric for metric in registry.load().metrics}
     if "dreamsim" not in loaded:
         pytest.skip("DreamSim's weights are not on this machine")
     truth, hole = Picture(photo(1), "t"), np.ones((40, 56), np.bool_)

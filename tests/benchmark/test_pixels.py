@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from realfill.benchmark.metrics.base import Picture
 from realfill.errors import RunError
+from realfill.evaluation.metrics.base import Picture
 from tests.benchmark.conftest import photo
 
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
-from realfill.benchmark.metrics.pixels import MOST, Psnr, Sharpness, Ssim
+from realfill.evaluation.metrics.pixels import MOST, Psnr, Sharpness, Ssim
 
 Grey = npt.NDArray[np.float64]
 

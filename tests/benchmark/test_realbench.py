@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from realfill.benchmark import realbench
-from realfill.benchmark.cases import find
 from realfill.errors import OptionError
+from realfill.evaluation import realbench
+from realfill.evaluation.dataset import find
 
 
 def _zip(path: Path, root: Path, prefix: str = "realfill_data_release_full/RealBench/") -> Path:

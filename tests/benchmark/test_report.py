@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from realfill.benchmark import plots, report, results, thumbnails
-from realfill.benchmark.cases import Case, find
-from realfill.benchmark.plots import Axes
-from realfill.benchmark.store import Store
-from realfill.images import read_photo
+from realfill.evaluation import results
+from realfill.evaluation.dataset import Case, find
+from realfill.evaluation.report import plots, thumbnails
+from realfill.evaluation.report.page import write
+from realfill.evaluation.report.plots import Axes
+from realfill.evaluation.store import Store
+from realfill.imaging.photo import read_photo
 
 
 class _Sources(HTMLParser):
@@ -52,7 +54,7 @@ def _scored(store: Store, root: Path) -> list[Case]:
 def test_the_page_is_whole_and_its_pictures_are_there(root: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "bench")
     cases = _scored(store, root)
-    path = report.write(store, results.collect(store), cases)
+    path = write(store, results.collect(store), cases)
     text = path.read_text(encoding="utf-8")
     page = _Sources()
     page.feed(text)
@@ -70,7 +72,7 @@ def test_the_page_is_whole_and_its_pictures_are_there(root: Path, tmp_path: Path
 def test_an_empty_benchmark_has_a_page_too(tmp_path: Path) -> None:
     store = Store(tmp_path)
     page = _Sources()
-    page.feed(report.write(store, results.collect(store), []).read_text(encoding="utf-8"))
+    page.feed(write(store, results.collect(store), []).read_text(encoding="utf-8"))
     assert page.open == [] and page.sources == []
 
 

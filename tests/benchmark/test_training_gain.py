@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realfill import config, examples
-from realfill.benchmark import filling
-from realfill.benchmark.cases import Case, truth_of
-from realfill.benchmark.metrics.base import Picture, read
-from realfill.benchmark.plan import Plan, Scoring
-from realfill.benchmark.store import Store
+from realfill import config
+from realfill.evaluation import generate
+from realfill.evaluation.dataset import Case, truth_of
+from realfill.evaluation.metrics.base import Picture, read
+from realfill.evaluation.plan import Plan, Scoring
+from realfill.evaluation.store import Store
 from realfill.events import Event
-from realfill.examples import Example
+from realfill.scene import examples
+from realfill.scene.examples import Example
 
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
 ALL = examples.examples()
@@ -29,7 +30,7 @@ def _silent(event: Event) -> None: ...
 
 def _psnr(store: Store, method: str, case: Case) -> list[float]:
     """Of the seeds that began from noise: those from the draft look alike, trained or not."""
-    from realfill.benchmark.metrics.pixels import Psnr
+    from realfill.evaluation.metrics.pixels import Psnr
 
     drafted = store.made(method, case.name)["from_draft"]
     scene = case.scene()
@@ -47,7 +48,7 @@ def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> 
     folder = Path(os.environ.get("REALFILL_EXAMPLE_BENCH") or tmp_path)
     wanted = config.make("mini", {"base": "mini", "select.matcher": "sift"})
     plan = Plan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)), live=False)
-    assert [one.trouble for one in filling.fill(plan, case, _silent)] == ["", ""]
+    assert [one.trouble for one in generate.fill(plan, case, _silent)] == ["", ""]
     store = Store(folder)
     made = [store.made(method, case.name) for method in plan.methods]
     assert made[0]["base"]["weights_hash"] == made[1]["base"]["weights_hash"]

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from realfill.geometry import sweep, trust
-from realfill.geometry.points import Pairs
-from realfill.geometry.sweep import Rig
+from realfill.geometry import confidence, plane_sweep
+from realfill.geometry.correspondences import Pairs
+from realfill.geometry.plane_sweep import Rig
 from tests.geometry.test_transfer import CAMERAS, seen
 from tests.geometry.worlds import box, painted
 
@@ -26,7 +26,7 @@ def points(count: int = 60) -> tuple[Pairs, Pairs]:
 def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
     first, second = points()
     for made in (rig(), rig().flattened({0: first, 1: second})):
-        xy, mu = sweep.depths(made, {0: first, 1: second})
+        xy, mu = plane_sweep.depths(made, {0: first, 1: second})
         assert len(mu) == 120
         assert np.allclose(mu[:60], mu[60:])  # both references say the same depth
         for index, pairs in ((0, first), (1, second)):
@@ -39,13 +39,13 @@ def test_wrong_pairs_have_no_depth() -> None:
     first, _ = points()
     off = Pairs.of(first.first, first.second + np.array([0.0, 25.0]))
     only = Rig(rig().target, {0: rig().references[0]})
-    assert len(sweep.depths(only, {0: off})[1]) < 6
+    assert len(plane_sweep.depths(only, {0: off})[1]) < 6
 
 
 def test_a_smaller_map_is_the_same_map() -> None:
     made = rig().flattened(dict(enumerate(points())))
-    large = sweep.maps(made, np.full((120, 160), 0.01, np.float32))[0]
-    small = sweep.maps(made, np.full((60, 80), 0.01, np.float32), 0.5)[0]
+    large = plane_sweep.maps(made, np.full((120, 160), 0.01, np.float32))[0]
+    small = plane_sweep.maps(made, np.full((60, 80), 0.01, np.float32), 0.5)[0]
     middle = large.reshape(60, 2, 80, 2, 2).mean((1, 3))
     assert np.abs((small + 0.5) / 0.5 - 0.5 - middle).max() < 0.02
 
@@ -65,13 +65,13 @@ def test_a_sweep_finds_the_depth_of_what_only_the_references_show() -> None:
     for number, shift in enumerate((2, -2, 4)):
         cameras[number][0, 3] = shift
     made = Rig(flat, cameras)
-    judge = trust.judge(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
+    judge = confidence.judge(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
     far_xy = np.stack(np.meshgrid(np.arange(8, 248, 12), np.arange(4, 50, 8)), 2).reshape(-1, 2)
     near_xy = np.stack(np.meshgrid([114, 156], [80, 90, 100, 110, 120]), 2).reshape(-1, 2)  # at its sides alone
     sign = float(np.sign(made.ways()[0][1][0]))
     mu = sign * np.append(np.ones(len(far_xy)), np.full(len(near_xy), 3.0))
     photos = {number: view(shift) for number, shift in enumerate((2, -2, 4))}
-    field = sweep.sweep(made, judge, photos, np.concatenate([far_xy, near_xy]).astype(float), mu)
+    field = plane_sweep.sweep(made, judge, photos, np.concatenate([far_xy, near_xy]).astype(float), mu)
     assert field is not None
     far, near = field[5:50, 20:230], field[85:115, 120:150]
     assert abs(float(np.median(far)) * sign - 1) < 0.15
@@ -82,7 +82,7 @@ def test_structure_has_neither_light_nor_colour() -> None:
     photo = painted(1, 192, 256)
     dark = np.clip(photo.astype(float) * 0.5 + 10, 0, 255).astype(np.uint8)
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    plain = sweep.structure(photo).astype(int)
-    assert np.abs(sweep.structure(dark).astype(int) - plain).mean() < 4
-    assert np.abs(sweep.structure(np.asarray(grey, np.uint8)).astype(int) - plain).mean() < 1
-    assert np.abs(sweep.structure(painted(2, 192, 256)).astype(int) - plain).mean() > 12
+    plain = plane_sweep.structure(photo).astype(int)
+    assert np.abs(plane_sweep.structure(dark).astype(int) - plain).mean() < 4
+    assert np.abs(plane_sweep.structure(np.asarray(grey, np.uint8)).astype(int) - plain).mean() < 1
+    assert np.abs(plane_sweep.structure(painted(2, 192, 256)).astype(int) - plain).mean() > 12

@@ -5,10 +5,10 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import seeds
-from realfill.formats import Original
-from realfill.images import Photo
-from realfill.masks import Hole
-from realfill.scene import Scene
+from realfill.imaging.decode import Original
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.scene.scene import Scene
 
 Matrix = npt.NDArray[np.float64]
 

@@ -18,9 +18,10 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from realfill import config, runs, scene
+from realfill import config
 from realfill.config import Config
-from realfill.runs import Run
+from realfill.runs.run import Run, new_folder
+from realfill.scene import scene
 from ui import uploads
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +72,7 @@ def quick() -> Config:
 @pytest.fixture
 def run(tmp_path: Path, toy_scene: Path, quick: Config) -> Run:
     """A new run of the toy scene that nobody works on."""
-    return Run.create(runs.new_folder(tmp_path / "runs"), quick, toy_scene)
+    return Run.create(new_folder(tmp_path / "runs"), quick, toy_scene)
 
 
 @pytest.fixture

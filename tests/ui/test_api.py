@@ -10,8 +10,10 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from realfill import compositing, images, queue, scene
-from realfill.runs import Run
+from realfill.imaging import composite, photo
+from realfill.jobs import queue
+from realfill.runs.run import Run
+from realfill.scene import scene
 from tests.ui.conftest import ROOT, Server
 from ui import api
 from ui.api import Api
@@ -40,8 +42,8 @@ def test_the_example_of_the_documentation(
     assert run.name == "My scene"
     assert run.chosen == names["seeds"][0]["seed"]
     loaded = scene.load(toy_scene)
-    made, target = images.read_photo(Path(names["picture"])), images.read_photo(toy_scene / "target" / "target.png")
-    far = compositing.feather_alpha(loaded.hole, run.config.export.feather) == 0
+    made, target = photo.read_photo(Path(names["picture"])), photo.read_photo(toy_scene / "target" / "target.png")
+    far = composite.feather_alpha(loaded.hole, run.config.export.feather) == 0
     np.testing.assert_array_equal(made[far], target[far])
 
 

@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import compositing, exporting, files, images, masks, scene
+from realfill import files
+from realfill.imaging import composite, holes, photo
 from realfill.locks import Lock
-from realfill.runs import Run
+from realfill.runs import export
+from realfill.runs.run import Run
+from realfill.scene import scene
 from realfill.seeds import DRAFT
 from ui import pictures, seeing
 from ui.grid import cells
@@ -91,7 +94,7 @@ def test_the_best_seed_is_open_until_a_person_picks_one(page: Page, sampled: Run
     updates = page.attach(sampled.folder.name)
     assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 8
     assert Run.open(sampled.folder).chosen is None
-    exporting.choose(sampled, 3)
+    export.choose(sampled, 3)
     updates = page.attach(sampled.folder.name)
     assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 3
 
@@ -240,8 +243,8 @@ def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
     path = exported(page, sampled, feather=feather, match_colour=match)
     assert path.name.endswith("-seed3.png")
     loaded = scene.load(toy_scene)
-    far = compositing.feather_alpha(loaded.hole, feather) == 0
-    made, target = images.read_photo(path), images.read_photo(toy_scene / "target" / "target.png")
+    far = composite.feather_alpha(loaded.hole, feather) == 0
+    made, target = photo.read_photo(path), photo.read_photo(toy_scene / "target" / "target.png")
     assert np.array_equal(made[far], target[far])
     assert (made[loaded.hole] == 60).all() != match  # seed 3 is a picture of 60s
 
@@ -252,8 +255,8 @@ def test_the_export_is_what_the_page_shows(sampled: Run, feather: int, match: bo
     look, ground = Export(feather, match_colour=match), pictures.ground_of(sampled)
     shown = ground.target.copy()
     shown[ground.part] = ground.filled(sampled, 8, look)
-    assert (masks.distance_from_hole(ground.hole)[~ground.covered].min() < feather) == (feather > 3)  # beyond the crop
-    assert np.array_equal(images.read_photo(Path(pictures.exported(sampled, look, 8))), shown)
+    assert (holes.distance_from_hole(ground.hole)[~ground.covered].min() < feather) == (feather > 3)  # beyond the crop
+    assert np.array_equal(photo.read_photo(Path(pictures.exported(sampled, look, 8))), shown)
 
 
 def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:
@@ -263,11 +266,11 @@ def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, s
     assert fresh.result.read_bytes() == path.read_bytes()
     assert (fresh.config.export.feather, fresh.config.export.match_colour) == (5, True)
     assert fresh.read("result")["seed"] == 3
-    assert exporting.record(fresh, 3)["config"]["export"]["feather"] == 5
+    assert export.record(fresh, 3)["config"]["export"]["feather"] == 5
 
 
 @pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
-def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: exporting.Format, format: str) -> None:
+def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: export.Format, format: str) -> None:
     with Image.open(exported(page, sampled, kind=kind)) as image:
         assert (image.format, image.size) == (format, (120, 90))
 
@@ -309,6 +312,6 @@ def test_when_a_run_ends_the_best_seed_is_opened_unless_one_was_picked(page: Pag
     updates = page.tick(sampled.folder.name, seen)
     assert updates[page.browse.viewer]["seed"] == 8
     assert "not measured yet" in updates[page.train.cost]
-    exporting.choose(sampled, 3)
+    export.choose(sampled, 3)
     assert page.browse.viewer not in page.tick(sampled.folder.name, seen)
     assert set(updates) <= set(page.shown)

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from realfill import compositing, images, scene
 from realfill.events import TrainStep
-from realfill.masks import Hole
-from realfill.runs import Run
+from realfill.imaging import composite, decode
+from realfill.imaging.holes import Hole
+from realfill.runs.run import Run
+from realfill.scene import scene
 from tests.tiny import world
 from tests.ui import canvas
 from tests.ui.conftest import Server, needs_chromium
@@ -112,9 +113,9 @@ def plotted(page: Page) -> int:
 
 def check_export(saved: Path, target: Path, hole: Hole) -> None:
     """The file equals the target outside the feather and not in the hole."""
-    made, before = images.read_original(saved).pixels, images.read_original(target).pixels
+    made, before = decode.read_original(saved).pixels, decode.read_original(target).pixels
     assert made.shape == before.shape
-    far = compositing.feather_alpha(hole, FEATHER) == 0
+    far = composite.feather_alpha(hole, FEATHER) == 0
     assert far.any() and np.array_equal(made[far], before[far])
     assert not np.array_equal(made[hole], before[hole])
 
@@ -543,7 +544,7 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
 
 
 def test_an_example_is_one_click(page: Page, server: Server) -> None:
-    examples = pytest.importorskip("realfill.examples").examples()
+    examples = pytest.importorskip("realfill.scene.examples").examples()
     if not examples:
         pytest.skip("the example scenes are not beside this checkout")
     canvas.begin(page, server.url)

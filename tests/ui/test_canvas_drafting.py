@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from realfill import scene
 from realfill.errors import SceneError
+from realfill.scene import scene
 from tests.ui.test_canvas_service import brought
 from ui import uploads
 from ui.canvas import drafting as module

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import images, scene
 from realfill.errors import SceneError
-from realfill.extending import Extension
+from realfill.imaging import decode
+from realfill.scene import scene
+from realfill.scene.outpaint import Extension
 from ui.canvas import given as scenes
 from ui.canvas import strokes
 
@@ -56,7 +57,7 @@ def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dic
     inputs, _ = scenes.inputs(scenes.read(value | {"extend": [10, 0, 20, 5]}))
     assert Path(value["target"]).read_bytes() == before
     assert inputs.target.name == "target.png"
-    old, new = images.read_original(Path(value["target"])), images.read_original(inputs.target)
+    old, new = decode.read_original(Path(value["target"])), decode.read_original(inputs.target)
     assert (new.height, new.width) == (old.height + 5, old.width + 30)
     assert np.array_equal(new.pixels[: old.height, 10 : 10 + old.width], old.pixels)
     made = scene.assemble(tmp_path / "scene", inputs.references, inputs.target, inputs.mask)
@@ -90,7 +91,7 @@ def test_a_loaded_mask_counts_at_its_own_size(folder: Path, toy_scene: Path, val
 def test_a_mask_saved_with_the_extension_is_understood(folder: Path, tmp_path: Path, value: dict[str, Any]) -> None:
     found = scenes.read(value | {"extend": [4, 6, 2, 0]})
     assert found.target is not None
-    original = images.read_original(found.target)
+    original = decode.read_original(found.target)
     Image.fromarray(scenes.whole_hole(found, original).astype(np.uint8) * 255).save(tmp_path / "mask.png")
     inner, _ = scenes.mask_of(tmp_path / "mask.png", original, found.extension)
     assert np.array_equal(inner, strokes.decode(value["strokes"]))

@@ -13,7 +13,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from realfill import examples, images, scene
+from realfill.imaging import photo as images
+from realfill.scene import examples, scene
 from ui import limits, uploads
 from ui.canvas import given as scenes
 from ui.canvas import service, strokes

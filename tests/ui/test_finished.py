@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import images, runs, scene
 from realfill.errors import RunError
+from realfill.imaging import decode
 from realfill.locks import Lock
-from realfill.runs import Run
+from realfill.runs import run
+from realfill.runs.run import Run
+from realfill.scene import scene
 from ui import jobs, visitors
 from ui.jobs import Jobs
 from ui.layout import Page
@@ -68,7 +70,7 @@ def test_it_is_seen_compared_and_exported_without_a_trace(page: Page) -> None:
     path = Path(page.browsing.export(later)[page.browse.download].value["path"])
     assert path.name == "The-barn-seed3.png"
     shown = page.jobs.view(ID)
-    truth, hole = images.read_original(next(shown.scene_folder.glob("target/target.*"))), scene.load(shown.scene_folder)
+    truth, hole = decode.read_original(next(shown.scene_folder.glob("target/target.*"))), scene.load(shown.scene_folder)
     with Image.open(path) as image:
         made = np.asarray(image)
     assert np.array_equal(made.shape, truth.pixels.shape) and not np.array_equal(
@@ -104,7 +106,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
     page.browsing.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
     assert mine.starred == [3] and page.jobs.view(ID).starred == []
     again = handlers.act("", event(what="own", id=ID, name=""))
-    assert again[page.run_id] == mine.folder.name and len(runs.folders(page.jobs.runs_dir)) == 1
+    assert again[page.run_id] == mine.folder.name and len(run.folders(page.jobs.runs_dir)) == 1
 
 
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypa
 
 # ── the ones that come with the program ──
 
-HERE = runs.folders(jobs.EXAMPLES)
+HERE = run.folders(jobs.EXAMPLES)
 
 
 @pytest.mark.parametrize("place", HERE, ids=lambda place: place.name)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from realfill import hands
-from realfill.runs import Run
+from realfill.jobs import child_process
+from realfill.runs.run import Run
 from ui import visitors
 from ui.jobs import Jobs
 
@@ -40,7 +40,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
 def test_the_worker_outlives_the_pages_terminal(
     run: Run, started: list[Started], monkeypatch: pytest.MonkeyPatch, windows: bool, given: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(hands, "WINDOWS", windows)
+    monkeypatch.setattr(child_process, "WINDOWS", windows)
     here = Jobs(run.folder.parent)
     here.ensure_worker()
     here.ensure_worker()

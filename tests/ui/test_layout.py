@@ -9,12 +9,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from realfill import config, runs, scene
+from realfill import config
 from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.locks import Lock
-from realfill.runs import Run
+from realfill.runs.run import Run, listing
+from realfill.scene import scene
 from ui import costs, layout, speak
 from ui.canvas import strokes
 from ui.jobs import Jobs
@@ -93,7 +94,7 @@ def test_what_is_missing_or_forged_is_a_sentence_and_leaves_no_run(
 ) -> None:
     with pytest.raises(gr.Error, match=sentence):
         page.start(given(page, folder, toy_scene, **changes))
-    assert runs.listing(page.jobs.runs_dir) == []
+    assert listing(page.jobs.runs_dir) == []
     assert [item for item in page.jobs.runs_dir.iterdir() if item.name != ".worker.lock"] == []
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from realfill import runs
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
-from realfill.runs import Run
+from realfill.runs.run import Run, listing, new_folder
 from ui import projects as module
 from ui.jobs import Jobs
 from ui.projects import Projects
@@ -40,7 +39,7 @@ def test_a_project_is_listed_with_what_the_rail_shows(projects: Projects, run: R
 
 def test_newest_first_and_broken_ones_left_out(projects: Projects, run: Run, toy_scene: Path, quick: Config) -> None:
     later = Run.create(run.folder.parent / "0-by-hand", quick, toy_scene)
-    broken = runs.new_folder(run.folder.parent)
+    broken = new_folder(run.folder.parent)
     broken.mkdir()
     (broken / "run.json").write_text("{")
     assert [one.id for one in projects.listing()] == [later.folder.name, run.folder.name]
@@ -103,7 +102,7 @@ def test_delete_and_undo(projects: Projects, run: Run) -> None:
     name = run.name
     assert projects.delete(run.folder.name) == name
     assert projects.listing() == [] and not run.folder.exists()
-    assert runs.listing(run.folder.parent) == []
+    assert listing(run.folder.parent) == []
     projects.restore(run.folder.name)
     assert [one.id for one in projects.listing()] == [run.folder.name]
     assert sorted(path.name for path in run.folder.iterdir() if path.name not in ("lock", "stop")) == before

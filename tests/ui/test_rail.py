@@ -12,9 +12,8 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from realfill import runs
 from realfill.config import Config
-from realfill.runs import Run
+from realfill.runs.run import Run, listing, new_folder
 from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
 from ui import rail
@@ -93,9 +92,9 @@ def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, 
 @pytest.fixture
 def three(small: Server, toy_scene: Path, quick: Config) -> Iterator[list[Run]]:
     """Three projects on the small server, newest first, and no others."""
-    for old in runs.listing(small.runs_dir):
+    for old in listing(small.runs_dir):
         old.delete()
-    made = [Run.create(runs.new_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
+    made = [Run.create(new_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
     for run, name in zip(made, ("Barn", "Kitchen", "Pier"), strict=True):
         run.label(name=name)
     yield made

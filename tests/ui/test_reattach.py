@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 
 from realfill.events import TrainStep
-from realfill.runs import Run
+from realfill.runs.run import Run
 from tests.ui.conftest import Server, chromium, needs_chromium, serving
 
 STEPS = 60

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from realfill import config, runs, scene
+from realfill import config
 from realfill.events import StageStarted, TrainStep
-from realfill.runs import Run
+from realfill.runs.run import Run, new_folder
+from realfill.scene import scene
 from tests.tiny import world
 from tests.ui import canvas
 from tests.ui.conftest import Server, needs_chromium
@@ -44,7 +45,7 @@ def project(server: Server, folder: Path, name: str, count: int) -> Run:
         Image.fromarray(picture[8 * index :][:120, 12 * index :][:, :160]).save(folder / "ref" / f"{index}.png")
     Image.fromarray(picture[30:150, 40:200]).save(folder / "target" / "target.png")
     Image.fromarray(hole).save(folder / "target" / "mask.png")
-    run = Run.create(runs.new_folder(server.runs_dir), config.make("mini", {}), folder)
+    run = Run.create(new_folder(server.runs_dir), config.make("mini", {}), folder)
     run.label(name=name)
     return run
 

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from realfill import scenefiles
+from realfill.scene import archive
 from tests.ui.conftest import Server, serving
 from ui import door, limits, uploads
 from ui import server as wrapper
@@ -374,7 +374,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
     booked = list[tuple[str, int]]()
     monkeypatch.setattr(limits.Ledger, "admit", lambda self, visitor, size: booked.append((visitor, size)))
     client = TestClient(wrapper.build(page, "127.0.0.1", 7860), base_url=OWN)
-    scenefiles.pack(toy_scene, folder / "toy.zip")
+    archive.pack(toy_scene, folder / "toy.zip")
 
     def ask(question: str, about: dict[str, Any]) -> Any:
         asked = {"fn_name": question, "component_id": bench._id, "session_hash": "a", "data": about}
@@ -382,7 +382,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
 
     assert ask("keep_scene", {"scene": {}})["draft"]
     assert ask("open_zip", {"path": str(folder / "toy.zip")})["target"]
-    size = scenefiles.size(folder / "toy.zip")
+    size = archive.size(folder / "toy.zip")
     assert booked == [("testclient", uploads.BLOCK), ("testclient", size)]
 
 

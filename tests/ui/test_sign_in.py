@@ -15,7 +15,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from realfill.runs import Run
+from realfill.runs.run import Run
 from tests.ui.conftest import Server, serving
 from ui import visitors
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realfill import images
 from realfill.errors import SceneError
+from realfill.imaging import photo
 from ui import thumbs as module
 from ui import uploads
 from ui.thumbs import BROKEN, Thumbs, url
@@ -27,7 +27,7 @@ def place(address: str) -> Path:
 
 
 def test_a_picture_comes_small_from_the_private_folder(folder: Path, tmp_path: Path) -> None:
-    images.save_photo(np.zeros((600, 900, 3), np.uint8), tmp_path / "a b.png")
+    photo.save_photo(np.zeros((600, 900, 3), np.uint8), tmp_path / "a b.png")
     found = place(made(Thumbs(), tmp_path / "a b.png"))
     assert found.is_relative_to(folder)
     with Image.open(found) as small:
@@ -36,9 +36,9 @@ def test_a_picture_comes_small_from_the_private_folder(folder: Path, tmp_path: P
 
 def test_a_changed_picture_has_another_address(folder: Path, tmp_path: Path) -> None:
     thumbs, path = Thumbs(), tmp_path / "a.png"
-    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+    photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
     before = made(thumbs, path)
-    images.save_photo(np.full((8, 8, 3), 200, np.uint8), path)
+    photo.save_photo(np.full((8, 8, 3), 200, np.uint8), path)
     after = made(thumbs, path)
     assert after != before
     assert np.asarray(Image.open(place(after))).mean() > 190
@@ -46,7 +46,7 @@ def test_a_changed_picture_has_another_address(folder: Path, tmp_path: Path) -> 
 
 def test_one_that_was_swept_away_is_made_again(folder: Path, tmp_path: Path) -> None:
     thumbs, path = Thumbs(), tmp_path / "a.png"
-    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+    photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
     place(made(thumbs, path)).unlink()
     assert place(made(thumbs, path)).exists()
 
@@ -63,7 +63,7 @@ def test_one_that_the_disk_refused_is_tried_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool
 ) -> None:
     thumbs, path, tried = Thumbs(), tmp_path / "a.png", list[Path]()
-    images.save_photo(np.zeros((8, 8, 3), np.uint8), path)
+    photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
 
     def refused(path: Path, longest: int) -> str:
         tried.append(path)
@@ -88,7 +88,7 @@ def test_one_that_is_no_picture_is_not_tried_again(
 ) -> None:
     monkeypatch.setattr(module, "AGAIN", 0.0)
     thumbs, path = Thumbs(), tmp_path / "broken.png"
-    images.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
+    photo.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
     path.write_bytes(path.read_bytes()[:-900])
     assert made(thumbs, path) == BROKEN
     monkeypatch.setattr(uploads, "thumbnail", None)

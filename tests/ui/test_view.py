@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realfill import config, images
+from realfill import config
 from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
-from realfill.runs import Run
+from realfill.imaging import photo
+from realfill.runs.run import Run
 from ui import view
 from ui.thumbs import Thumbs
 from ui.view import Kept, Story, Watch
@@ -187,7 +188,7 @@ def test_the_strip_shows_previews_by_step(run: Run, folder: Path) -> None:
     assert "every 5 steps" in Watch(run, Thumbs()).look().previews()
     (run.folder / "previews").mkdir()
     for number in (10, 5):
-        images.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
+        photo.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
     watch = Watch(run, Thumbs())
     until = time.monotonic() + 20
     while (look := watch.look()).news and time.monotonic() < until:

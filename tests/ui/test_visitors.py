@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from realfill.errors import RunError
-from realfill.runs import Run
+from realfill.runs.run import Run
 from tests.ui.conftest import Server, serving
 from ui import jobs, visitors
 from ui.jobs import Jobs

@@ -18,13 +18,17 @@ import pandas as pd
 from kornia.feature import LoFTR
 from safetensors.torch import load_file
 
-from realfill import config, images, matching, scene, selection
-from realfill.benchmark import analysis
-from realfill.benchmark.store import Store
-from realfill.images import Photo
-from realfill.matching import Matcher
+from realfill import config
+from realfill.evaluation import tables
+from realfill.evaluation.store import Store
+from realfill.imaging import photo
+from realfill.imaging.fit import around
+from realfill.imaging.photo import Photo
+from realfill.matching import registry, selection
 from realfill.matching.loftr import Loftr
-from realfill.scene import Scene
+from realfill.matching.matcher import Matcher
+from realfill.scene import scene
+from realfill.scene.scene import Scene
 from tools.loftr import architecture
 
 OURS = "small"
@@ -41,7 +45,7 @@ def small(folder: Path, *, size: int, threshold: float = 0.2) -> Matcher:
 def count(matcher: Matcher, one: Scene, references: Sequence[Photo], pictures: Sequence[Photo]) -> list[list[int]]:
     """Matches in the hole of each completed target with each reference, as `realfill bench` counts them."""
     settings = config.Config()
-    fit = images.around(one.hole, size=settings.select.size, multiple=8, context=settings.fit.context)
+    fit = around(one.hole, size=settings.select.size, multiple=8, context=settings.fit.context)
     candidates = ((index, fit.photo_in(picture)) for index, picture in enumerate(pictures))
     scores = selection.score(matcher, references, candidates, fit.hole_in(one.hole))
     return [list(score.per_reference) for score in scores]
@@ -54,7 +58,7 @@ def count_scene(matcher: Matcher, store: Store, folder: Path, others: Sequence[P
     for method in store.methods():
         made = store.seeds(method, folder.name)
         if len(made) > 1 and len(seeds.get(method, ())) < len(made):
-            pictures = [images.read_photo(store.picture(method, folder.name, seed)) for seed in made]
+            pictures = [photo.read_photo(store.picture(method, folder.name, seed)) for seed in made]
             totals = [sum(found) for found in count(matcher, one, one.references, pictures)]
             seeds[method] = {str(seed): total for seed, total in zip(made, totals, strict=True)}
     for name, photos in (("own", one.references), ("other", others)):
@@ -64,17 +68,17 @@ def count_scene(matcher: Matcher, store: Store, folder: Path, others: Sequence[P
 
 def table(store: Store, counts: dict[str, Counts]) -> str:
     """Mean rank correlations by method and matcher, and what unrelated photos give, as Markdown."""
-    data = analysis.frame(store)
+    data = tables.frame(store)
     for name, scenes in counts.items():
         found = [
             scenes.get(row.scene, {}).get("seeds", {}).get(row.method, {}).get(str(row.seed))
             for row in data.itertuples()
         ]
-        data[analysis.MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
+        data[tables.MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
     lines = ["| seeds | matcher | scenes | ρ PSNR | ρ SSIM |", "|---|---|---|---|---|"]
-    for title, part in {"all": data, "from noise": analysis.from_noise(data)}.items():
-        for method, name in itertools.product(analysis.varied(part), counts):
-            ranks = analysis.rank_correlation(part, method, name)
+    for title, part in {"all": data, "from noise": tables.from_noise(data)}.items():
+        for method, name in itertools.product(tables.varied(part), counts):
+            ranks = tables.rank_correlation(part, method, name)
             values = " | ".join("–" if v is None else f"{v:.2f}" for v in (ranks.mean["psnr"], ranks.mean["ssim"]))
             lines.append(f"| {method}, {title} | {name} | {len(ranks.scenes)} | {values} |")
     lines += ["", "| matcher | own references, median | other photos, mean | most | mean as share |", f"|{'---|' * 5}"]
@@ -89,13 +93,13 @@ def main() -> None:
     args = _arguments()
     store, select = Store(args.store), config.Config().select
     known: dict[str, Counts] = json.loads(args.out.read_text()) if args.out.exists() else {}
-    others = [images.read_photo(path) for path in scene.pictures(args.photos)[: args.others]]
+    others = [photo.read_photo(path) for path in scene.pictures(args.photos)[: args.others]]
     for name in args.matchers.split(","):
         kind, _, file = name.partition("=")
         if kind == OURS:
             matcher = small(Path(file), size=select.size)
         else:
-            matcher = matching.load(select.model_copy(update={"matcher": kind, "weights": file}))
+            matcher = registry.load(select.model_copy(update={"matcher": kind, "weights": file}))
         done = known.setdefault(kind, {})
         for folder in sorted(args.scenes.iterdir()):
             count_scene(matcher, store, folder, others, done.setdefault(folder.name, {}))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from realfill import masks
+from realfill.imaging.holes import Hole, random_hole
 from tools.mini.procedural import dead_leaves
 
 PHOTO_PROMPT = "a photo"
@@ -112,10 +112,10 @@ class Pictures:
         )
 
 
-def _hole(size: int, rng: np.random.Generator) -> masks.Hole:
+def _hole(size: int, rng: np.random.Generator) -> Hole:
     kind = rng.random()
     if kind < 0.45:
-        return masks.random_hole(size, size, rng)
+        return random_hole(size, size, rng)
     hole = np.zeros((size, size), np.bool_)
     if kind < 0.75:  # one large box, the usual request
         h, w = (int(size * rng.uniform(0.25, 0.8)) for _ in range(2))

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realfill import examples, matching, scene
 from realfill.config import SelectConfig
-from realfill.examples import Example
-from realfill.scene import Scene
+from realfill.matching import registry
+from realfill.scene import examples, scene
+from realfill.scene.examples import Example
+from realfill.scene.scene import Scene
 
 CELL, GAP, MOST = (250, 188), 6, 400_000  # pixels of one photo, between photos; bytes of the sheet
 GROUND = "#c9ccd1"  # not white: that is what the holes are
@@ -53,7 +54,7 @@ vignette and their film style after rendering (`tools/scenes/recipe.py`). `poste
 
 def matches(of: Scene) -> list[int]:
     """Matches between the known part of the target and each reference."""
-    matcher = matching.load(SelectConfig(matcher="sift"))
+    matcher = registry.load(SelectConfig(matcher="sift"))
     counts = []
     for found in matcher.match(of.references, [of.target])[0]:
         x, y = np.round(found.target_xy).astype(int).T

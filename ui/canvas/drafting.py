@@ -1,4 +1,4 @@
-"""Instant drafts for the workbench: each is made by a process of its own (`realfill.drafting`), one at a time.
+"""Instant drafts for the workbench: each is made by a process of its own (`realfill.cli.draft_process`), one at a time.
 
 Nothing waits here: the browser asks again and again, and whoever asks moves the line on. A draft that nobody asks
 for any more is given up, and so is one whose tab wants another.
@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realfill import files, scene
+from realfill import files
 from realfill.errors import RealFillError, SceneError
+from realfill.scene import scene
 from ui import jobs, limits, uploads, visitors
 from ui.canvas import given as scenes
 from ui.canvas.given import Given
 
-COMMAND = (sys.executable, "-m", "realfill.drafting")  # the scene's folder and the file to make come last
+COMMAND = (sys.executable, "-m", "realfill.cli.draft_process")  # the scene's folder and the file to make come last
 LONGEST = 180.0  # seconds that one draft may take
 FORGOTTEN = 20.0  # seconds without a question after which a draft is given up
 MOST_LIVE = 12  # drafts of all tabs that wait or are made

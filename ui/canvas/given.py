@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from realfill import encoding, extending, files, images, scene
+from realfill import files
 from realfill.errors import SceneError
-from realfill.extending import Extension
-from realfill.images import Original
-from realfill.masks import Hole
+from realfill.imaging import decode, encode
+from realfill.imaging.decode import Original
+from realfill.imaging.holes import Hole
+from realfill.scene import outpaint, scene
+from realfill.scene.outpaint import Extension
 from ui import limits, uploads
 from ui.canvas import strokes
 from ui.jobs import Inputs
@@ -91,7 +93,7 @@ def inputs(given: Given) -> tuple[Inputs, bool]:
         raise SceneError("There is no reference yet; add one to five photos of the same place.")
     if given.target is None:
         raise SceneError("There is no target yet; add the photo to complete.")
-    original = images.read_original(given.target)
+    original = decode.read_original(given.target)
     hole = None if given.variants else whole_hole(given, original)
     target = _extended(given.target, original, given.extension)
     return Inputs(given.references, target, hole, given.name), given.variants
@@ -103,7 +105,7 @@ def whole_hole(given: Given, original: Original) -> Hole:
     Raises:
         SceneError: nothing is marked, or it was painted on another photo.
     """
-    extending.check(original.height, original.width, given.extension)
+    outpaint.check(original.height, original.width, given.extension)
     if given.mask is not None:
         inner = mask_of(given.mask, original, given.extension)[0]
     elif given.strokes is not None:
@@ -124,9 +126,9 @@ def mask_of(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str
         SceneError: the file is not a picture that can be used.
     """
     if by:
-        drawn = images.read_original(mask)
+        drawn = decode.read_original(mask)
         if (drawn.height, drawn.width) == by.size(target.height, target.width):
-            hole, notices = scene.hole_of(mask, extending.extend(target, by))
+            hole, notices = scene.hole_of(mask, outpaint.extend(target, by))
             return hole[by.inside(target.height, target.width)], notices
     return scene.hole_of(mask, target)
 
@@ -138,7 +140,7 @@ def _extended(target: Path, original: Original, by: Extension) -> Path:
     key = f"{target} {state.st_mtime_ns} {state.st_size} {by}"
     path = uploads.place("extended", key) / f"{target.stem}.png"
     if not path.exists():
-        data = encoding.encode_lossless(extending.extend(original, by))
+        data = encode.encode_lossless(outpaint.extend(original, by))
         limits.admit(len(data))
         files.write_bytes(path, data)
     return path

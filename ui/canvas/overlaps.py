@@ -5,8 +5,9 @@ import hashlib
 import threading
 from pathlib import Path
 
-from realfill import images, overlap
-from realfill.rootsift import Keypoints
+from realfill.imaging import photo
+from realfill.matching import overlap
+from realfill.matching.rootsift import Keypoints
 
 REMEMBERED = 64  # photos whose points are kept: 1.5 MB each at most
 
@@ -40,7 +41,7 @@ class Overlaps:
         return overlap.is_little(count)
 
     def _look(self, content: str) -> Keypoints:
-        return overlap.points(images.read_photo(self._held[content]))
+        return overlap.points(photo.read_photo(self._held[content]))
 
 
 def _content(path: Path) -> str:

@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from realfill import examples, files, images, scene, scenefiles
+from realfill import files
 from realfill.errors import RealFillError, SceneError
-from realfill.images import Original
+from realfill.imaging import decode
+from realfill.imaging.decode import Original
+from realfill.scene import archive as scenefiles
+from realfill.scene import examples, scene
 from ui import limits, uploads
 from ui.canvas import given as scenes
 from ui.canvas import strokes
@@ -87,7 +90,7 @@ def take_target(asked: Any) -> Answer:
     With `preview` the picture is our own rendering, for a browser that shows the file otherwise than we read it.
     """
     path = _file(asked, "path")
-    original = images.read_original(path)
+    original = decode.read_original(path)
     answer = {**_target(path, original), "strokes": _transparent(original)}
     return {**answer, "picture": uploads.thumbnail(path, SHOWN)} if _part(asked, "preview") is True else answer
 
@@ -98,7 +101,7 @@ def take_mask(asked: Any) -> Answer:
     path, target = _file(asked, "path"), found.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
-    original, drawn = images.read_original(target), images.read_original(path)
+    original, drawn = decode.read_original(target), decode.read_original(path)
     hole, notices = scenes.mask_of(path, original, found.extension)
     if not hole.any():
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
@@ -112,7 +115,7 @@ def give_mask(asked: Any) -> Answer:
     found = scenes.read(_part(asked, "scene"))
     if found.target is None:
         raise SceneError("There is no target yet; add the photo first.")
-    hole = scenes.whole_hole(found, images.read_original(found.target))
+    hole = scenes.whole_hole(found, decode.read_original(found.target))
     file = io.BytesIO()
     Image.fromarray(hole.astype(np.uint8) * 255).save(file, "PNG")
     return _download(file.getvalue(), f"{found.target.stem}-mask.png")
@@ -210,7 +213,7 @@ def opened(folder: Path, name: str = "") -> Answer:
 
 def shown(found: Given) -> Answer:
     """A scene with all that the browser needs to show it."""
-    target = None if found.target is None else _target(found.target, images.read_original(found.target))
+    target = None if found.target is None else _target(found.target, decode.read_original(found.target))
     return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
 
 
@@ -229,7 +232,7 @@ def _of_folder(folder: Path, name: str) -> Answer:
     """A scene folder inside the private folder, and what it is called."""
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
-    original, mask = images.read_original(by_stem["target"]), by_stem.get("mask")
+    original, mask = decode.read_original(by_stem["target"]), by_stem.get("mask")
     found = Given(references=tuple(references), target=by_stem["target"], name=scenes.called(name))
     notices: list[str] = []
     if mask is None:
@@ -253,7 +256,7 @@ def _target(path: Path, original: Original) -> Answer:
 def _transparent(original: Original) -> Answer | None:
     if original.mode != "RGBA":
         return None
-    hole = np.asarray(images.to_eight_bits(original.pixels)[:, :, 3] < 250)
+    hole = np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)
     return strokes.encode(strokes.reduced(hole)) if hole.any() and not hole.all() else None
 
 

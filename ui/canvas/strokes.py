@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.errors import SceneError
-from realfill.masks import Hole
+from realfill.imaging.holes import Hole
 
 LONGEST = 2048  # pixels of the painted mask's longest side; the canvas paints at this size and it is enlarged
 CHARACTERS = 8_000_000  # a mask of nothing but noise stays below

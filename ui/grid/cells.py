@@ -4,8 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from realfill import exporting, seeds
-from realfill.runs import Run
+from realfill import seeds
+from realfill.runs import export
+from realfill.runs.run import Run
 from ui.thumbs import Thumbs
 
 
@@ -74,4 +75,4 @@ def named(seed: int) -> str:
 
 def current(run: Run) -> int | None:
     """The seed that would be exported and is shown in full; None where there is none yet."""
-    return exporting.choice(run)[0] if run.seeds_done() else None
+    return export.choice(run)[0] if run.seeds_done() else None

@@ -16,7 +16,7 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill.errors import RunError
-from realfill.states import LIVE
+from realfill.runs.status import LIVE
 from ui import visitors
 from ui.jobs import Jobs
 from ui.projects import Projects

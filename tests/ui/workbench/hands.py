@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from playwright.sync_api import Locator, Page, expect
 
-from realfill import scene
-from realfill.masks import Hole
-from realfill.scene import Scene
+from realfill.imaging.holes import Hole
+from realfill.scene import scene
+from realfill.scene.scene import Scene
 
 WIDTH, HEIGHT = 1200, 800  # of the target
 NEAR = 3  # target pixels that a hand's stroke may be off: the screen shows it at about 0.8

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from realfill import scene
+from realfill.scene import scene
 from ui import uploads
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from realfill import images
+from realfill.imaging import decode
 from tests.ui import canvas
 from tests.ui.workbench.hands import HEIGHT, WIDTH, Bench, alike, drop, rectangle, sent
 
@@ -25,7 +25,7 @@ def test_outpainting_extends_and_strokes_stay(ready: Page, bench: Bench, photos:
     assert alike(inner, rectangle(400, 300, 600, 500))
     assert made.hole[:80].all()
     assert made.hole[:, :120].all()
-    known = images.read_original(photos / "target.jpg").pixels
+    known = decode.read_original(photos / "target.jpg").pixels
     assert np.array_equal(made.original.pixels[80:, 120:], known)
     canvas.paint(ready, (50, 600, 150, 700))  # painting goes on in the photo's own place
     assert alike(sent(ready, bench).hole[80:, 120:], rectangle(400, 300, 600, 500) | rectangle(50, 600, 150, 700))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from realfill.masks import bounding_box
+from realfill.imaging.holes import bounding_box
 from tests.ui import canvas
 from tests.ui.workbench.hands import WIDTH, Bench, alike, rectangle, sent
 

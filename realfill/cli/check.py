@@ -1,0 +1,153 @@
+"""`realfill check`: what will work on this machine, and what to do about the rest."""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from realfill import config as settings
+from realfill.config import MatcherName, SelectConfig
+from realfill.device import devices, memory_plan
+from realfill.errors import RealFillError
+from realfill.humanize import size
+from realfill.runs import run
+from realfill.scene import examples
+
+LEAST_FREE = 2e9  # bytes on the disk of the runs: a run with 64 seeds at 512 pixels takes about 0.1 GB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is as it should be, and a sentence."""
+
+    name: str
+    good: bool
+    sentence: str
+
+
+def findings(runs_dir: Path) -> Iterator[Finding]:
+    """Looks at everything, one thing after another; a broken installation is a finding, not an error."""
+    yield _python()
+    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("torch", _build),
+        ("device", _device),
+        ("base", _bases),
+        ("memory", _memory),
+        ("matcher", _matchers),
+    ]
+    for name, look in looks:
+        try:
+            yield from look()
+        except (ImportError, OSError, RealFillError) as error:
+            mend = f"install again with: {sys.executable} -m pip install -r requirements.txt"
+            yield Finding(name, False, f"{error}; {mend}")
+    yield _disk(runs_dir)
+    names = [example.name for example in examples.examples()]
+    yield Finding(
+        "examples", bool(names), f"Try: realfill complete --example {names[0]}" if names else "None installed."
+    )
+
+
+def mini_works(found: list[Finding]) -> bool:
+    """Whether a picture can be completed here, if only with the embedded base."""
+    good = {finding.name: finding.good for finding in found}
+    return all(good.get(name, False) for name in ("device", "base mini"))
+
+
+def _python() -> Finding:
+    packages = ", ".join(f"{name} {version}" for name, version in run.versions().items())
+    missing = [name for name in run.PACKAGES if name not in run.versions()]
+    sentence = f"{platform.python_version()} on {platform.system()} {platform.machine()}; {packages}."
+    if missing:
+        sentence += f" Missing: {', '.join(missing)}; {sys.executable} -m pip install -r requirements.txt"
+    return Finding("python", not missing, sentence)
+
+
+def _build() -> Iterator[Finding]:
+    import torch
+
+    built = torch.version.cuda or torch.version.hip
+    driver = _nvidia()
+    if built is None and driver is not None:
+        index = "cu130" if driver >= 13 else "cu126"
+        command = (
+            f"{sys.executable} -m pip install --force-reinstall --no-deps torch=={torch.__version__.partition('+')[0]} "
+            f"--index-url https://download.pytorch.org/whl/{index}"
+        )
+        yield Finding(
+            "torch", False, f"An NVIDIA GPU is here but torch is a build for the CPU; mend it with: {command}"
+        )
+    else:
+        yield Finding("torch", True, f"{torch.__version__}, built for {f'CUDA {built}' if built else 'the CPU'}.")
+
+
+def _nvidia() -> int | None:
+    """The CUDA generation that the NVIDIA driver supports, or None where there is no working driver."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        found = subprocess.run([program], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = re.search(r"CUDA Version:\s*(\d+)", found.stdout)
+    if found.returncode != 0:
+        return None
+    return int(version[1]) if version else 12
+
+
+def _device() -> Iterator[Finding]:
+    from realfill.models import registry
+
+    device = devices.describe(devices.choose())
+    base = devices.default_base(device.name)
+    memory = f"{size(device.free)} of {size(device.total)} free"
+    precision = str(registry.choose_dtype(device.name)).removeprefix("torch.")
+    sentence = f"{device.name} ({device.title}), {memory}; computes in {precision}; the default base is {base}."
+    yield Finding("device", True, sentence)
+
+
+def _bases() -> Iterator[Finding]:
+    from realfill.models import registry
+
+    for name, base in registry.BASES.items():
+        if registry.present(name):
+            yield Finding(f"base {name}", True, f"Ready ({base.size} px).")
+        else:
+            how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
+            by_hand = f"by hand: hf download {base.source} --local-dir FOLDER, then --base FOLDER"
+            missing = "Missing; install the project again." if name == "mini" else f"{how}; {by_hand}."
+            yield Finding(f"base {name}", False, missing)
+
+
+def _memory() -> Iterator[Finding]:
+    """Which memory plan each base would take here now, and on GPUs of the usual sizes."""
+    from realfill.models import backbone, registry
+
+    name = devices.choose()
+    free = devices.free(name)
+    width = backbone.stored_dtype(name, registry.choose_dtype(name)).itemsize
+    for base in registry.BASES:
+        config = settings.PRESETS["mini" if base == "mini" else "paper"]
+        plan = memory_plan.before(config, free, width=width, gpu=name.startswith("cuda"))
+        here = f"{name} {'takes' if plan else 'has'} {memory_plan.told(plan, config.train.batch)}"
+        yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {memory_plan.on_cards(config)}")
+
+
+def _matchers() -> Iterator[Finding]:
+    from realfill.matching.registry import available
+
+    for name in get_args(MatcherName):
+        found, sentence = available(SelectConfig(matcher=name))
+        yield Finding(f"matcher {name}", found == name, sentence or "Ready.")
+
+
+def _disk(runs_dir: Path) -> Finding:
+    place = next(folder for folder in [runs_dir.resolve(), *runs_dir.resolve().parents] if folder.exists())
+    free = shutil.disk_usage(place).free
+    return Finding("disk", free >= LEAST_FREE, f"{size(free)} free for runs in {runs_dir}.")

@@ -1,0 +1,242 @@
+"""The command line. torch is imported by the commands that need it, so that --help and refusals are quick."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from realfill import config as settings
+from realfill.cli import bench
+from realfill.cli.options import Options, run_folder, scene_of, with_options
+from realfill.cli.progress import Progress, put
+from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
+from realfill.events import Stage
+from realfill.humanize import duration
+from realfill.jobs import queue
+from realfill.runs.run import Run
+
+app = typer.Typer(
+    help="Fill the missing part of a photo with what was really there, from one to five other photos of the place.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SceneArgument = Annotated[Path | None, typer.Argument(help="A folder ref/* + target/{target,mask}.*", metavar="SCENE")]
+RunArgument = Annotated[Path, typer.Argument(help="The run's folder.", metavar="DIR")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="The run's folder. [default: runs/SCENE]", metavar="DIR")]
+ExampleOption = Annotated[str | None, typer.Option(help="One of the example scenes, by name.", metavar="NAME")]
+JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
+
+
+@app.command()
+@with_options
+def complete(
+    scene: SceneArgument = None,
+    *,
+    run: RunOption = None,
+    example: ExampleOption = None,
+    queued: Annotated[bool, typer.Option("--queued", hidden=True)] = False,
+    options: Options,
+) -> None:
+    """Do everything: train, sample, select, export. The same command again goes on where it ended."""
+    source = scene_of(scene, example)
+    folder = run_folder(run, source)
+    if not queued:
+        _work(folder, source, options, "export")
+        return
+    waiting = Run.open(folder)
+    with queue.claimed(waiting) as mine:  # a run may have been taken out of the queue meanwhile
+        if mine:
+            _work(waiting, None, options, "export")
+
+
+@app.command()
+@with_options
+def train(
+    scene: SceneArgument = None, *, run: RunOption = None, example: ExampleOption = None, options: Options
+) -> None:
+    """Fine-tune on the scene's photos, and no more. Also under `accelerate launch -m realfill train …`."""
+    source = scene_of(scene, example)
+    _work(run_folder(run, source), source, options, "train")
+
+
+@app.command()
+@with_options
+def sample(run: RunArgument, *, options: Options) -> None:
+    """Make the pictures of all seeds that have none yet."""
+    _work(run, None, options, "sample")
+
+
+@app.command()
+@with_options
+def select(run: RunArgument, *, options: Options) -> None:
+    """Rank the pictures by their matches with the references."""
+    _work(run, None, options, "select")
+
+
+@app.command()
+@with_options
+def export(
+    run: RunArgument,
+    *,
+    seed: Annotated[int | None, typer.Option(help="The seed to export. [default: most matches]")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .png, .jpg, .tif or .webp file.")] = None,
+    options: Options,
+) -> None:
+    """Blend the best picture, or a chosen one, into the target at its own size."""
+    from realfill.runs.export import check_name, choose
+
+    if out is not None:
+        check_name(out)
+    opened = Run.open(run)
+    if seed is not None:
+        choose(opened, seed)
+    _work(opened.folder, None, options, "export", out=out)
+
+
+@app.command()
+def draft(
+    scene: SceneArgument = None,
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .png, .jpg, .tif or .webp file.")],
+    example: ExampleOption = None,
+    matcher: Annotated[
+        str, typer.Option(help="loftr or aliked find more points than sift alone, and take longer.")
+    ] = "sift",
+    matcher_weights: Annotated[Path | None, typer.Option(help="A file with the matcher's weights.")] = None,
+    confidence: Annotated[
+        Path | None, typer.Option(help="A .png for the confidence map: white = the references vouch for it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill the hole from the references by geometry alone, in seconds and without a model."""
+    from realfill.geometry import make_draft
+    from realfill.runs.export import check_name
+
+    source = scene_of(scene, example)
+    if source is None:
+        raise OptionError("Give a scene folder or --example NAME.")
+    check_name(out)
+    weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
+    chosen = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
+    found = make_draft.write(source, out, chosen, confidence=confidence)
+    if as_json:
+        put({"result": str(out), **found})
+    else:
+        says = found["reason"] or f"the references vouch for {found['vouched']:.0%} of the hole"
+        typer.echo(f"{out}  {says}  {duration(found['seconds'])}")
+
+
+@app.command()
+def bases(as_json: JsonOption = False) -> None:
+    """List the pretrained models by name, and which of them are on this machine."""
+    from realfill.models import registry
+
+    rows = [
+        {
+            "name": name,
+            "family": base.family,
+            "size": base.size,
+            "licence": base.licence,
+            "source": base.source,
+            "present": registry.present(name),
+        }
+        for name, base in registry.BASES.items()
+    ]
+    if as_json:
+        put({"bases": rows})
+        return
+    table = [["name", "family", "size", "licence", "from", ""]]
+    table += [
+        [*(str(row[key]) for key in list(row)[:5]), "present" if row["present"] else "not here yet"] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@app.command("settings")
+def list_settings(as_json: JsonOption = False) -> None:
+    """List what --set can change, with the defaults of the paper."""
+    fields = settings.flat_fields().items()
+    rows = {name: {"default": field.default, "help": field.description} for name, field in fields}
+    if as_json:
+        put({"settings": rows})
+        return
+    for name, row in rows.items():
+        default = "0-63" if name == "sample.seeds" else row["default"]
+        typer.echo(f"{name} = {default}\n    {row['help']}")
+
+
+@app.command()
+def check(
+    as_json: JsonOption = False,
+    runs_dir: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+) -> None:
+    """Say what will work on this machine, and what to do about the rest."""
+    from realfill.cli import check as checks
+
+    found = []
+    for finding in checks.findings(runs_dir):
+        found.append(finding)
+        if not as_json:
+            typer.echo(f"{'ok  ' if finding.good else 'note'}  {finding.name}: {finding.sentence}")
+    works = checks.mini_works(found)
+    if as_json:
+        put({"works": works, "findings": [vars(finding) for finding in found]})
+    raise typer.Exit(EXIT_DONE if works else EXIT_INPUT)
+
+
+@app.command()
+def worker(
+    runs_dir: Annotated[Path, typer.Argument(help="The folder of runs to serve.", metavar="RUNS_DIR")],
+    idle: Annotated[float, typer.Option(min=0, help="End after so many seconds without work; 0: never.")] = 0.0,
+) -> None:
+    """Take queued runs, one after another; the page starts it."""
+    if not runs_dir.is_dir():
+        raise OptionError(f"There is no folder {runs_dir}.")
+    server = queue.Worker(runs_dir, idle=idle)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.stop())
+    server.work(lambda sentence: typer.echo(sentence, err=True))
+
+
+bench.register(app)
+
+
+def _quiet() -> None:
+    """Keeps libraries from filling the terminal with bars and hints; ours is the only progress there."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def _work(run: Run | Path, source: Path | None, options: Options, until: Stage, *, out: Path | None = None) -> None:
+    """Runs the pipeline up to a stage and says what came of it."""
+    if isinstance(run, Path) and source is None and not (run / "run.json").exists() and not (run / "scene").is_dir():
+        Run.open(run)  # refuses in a sentence, before torch is imported
+    config = options.config(run if isinstance(run, Path) else run.folder)
+    from realfill.pipeline import stages
+    from realfill.runs.export import export_file
+
+    _quiet()
+    show = Progress()
+    outcome = stages.complete(run, scene=source, config=config, report=show, device=options.device, until=until)
+    result = outcome.result
+    if out is not None:
+        export_file(Run.open(outcome.run), out)
+        result = out
+    if options.json:
+        put({**outcome.as_json(), "result": None if result is None else str(result)})
+    elif until == "export" and result is not None:
+        matches = "" if outcome.matches is None else f", {outcome.matches} matches ({outcome.matcher})"
+        typer.echo(f"{result}  seed {outcome.seed}{matches}, {duration(sum(outcome.seconds.values()))}")
+    else:
+        typer.echo(str(outcome.run))

@@ -1,0 +1,247 @@
+"""Memory plans: how much is computed at once. Chosen from the free memory before the start, lowered where it runs out.
+
+A plan changes no number beyond rounding: a batch in pieces has the same gradient, and a seed the same picture.
+The sizes below are estimates: bytes counted over the networks' shapes without a device (every tensor that is kept for
+the backward pass, and the most that live at once; `benchmarks/memory_shapes.py`), not measured on a GPU yet.
+"""
+
+import functools
+import importlib.metadata
+import math
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from realfill.config import Config
+from realfill.humanize import size
+
+Work = Literal["training", "filling", "coding"]  # coding: what the autoencoder does
+CARDS = (8, 12, 16, 24)  # GB as cards are sold, which means 2³⁰ bytes: the sizes that are stated
+DRIVER = 0.8e9  # bytes that CUDA takes before anything is allocated, an estimate
+SPARE = 0.3e9  # bytes left for workspaces of convolutions on a GPU, an estimate
+USABLE = 0.92  # share of what is free that is planned with: the allocator's pieces never fit without gaps
+MOST_SEEDS, MOST_SEEDS_ELSEWHERE, MOST_PICTURES = 64, 8, 16
+_FIXED = 0.2e9  # of a full-size base: the text encoder's activations and gradients of two prompts, the optimiser
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed at once and where the autoencoder lies."""
+
+    items: int  # training items; the batch of a step stays what it is
+    seeds: int  # seeds that are denoised
+    pictures: int  # pictures that the autoencoder encodes or decodes
+    parked: bool = False  # the autoencoder lies in the computer's memory between uses; True where that is the device's
+    recompute: bool = False  # the backward pass computes the activations again (gradient checkpointing), a third more
+
+
+def lower(plan: Plan, work: Work, *, keep: Collection[str] = ()) -> Plan | None:
+    """The next smaller plan for a kind of work; None: there is none.
+
+    Args:
+        keep: fields of the plan that stay, because a person gave them.
+    """
+    if work == "coding":
+        return replace(plan, pictures=_half(plan.pictures)) if plan.pictures > 1 else None
+    if work == "filling" and plan.seeds > 1 and "seeds" not in keep:
+        return replace(plan, seeds=_half(plan.seeds))
+    if work == "training" and plan.items > 1 and "items" not in keep:
+        items = _half(plan.items)
+        return replace(plan, items=items, pictures=min(plan.pictures, items))
+    if not plan.parked:
+        return replace(plan, parked=True, pictures=1)
+    return replace(plan, recompute=True) if work == "training" and not plan.recompute else None
+
+
+def _half(count: int) -> int:
+    return math.ceil(count / 2)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that a base takes at one working size, beside weights that are on the device already."""
+
+    weights: float
+    autoencoder: float  # its share of the weights
+    fixed: float  # of a training step, however few items
+    item: float  # a training item, forward and backward
+    item_again: float  # the same with recompute
+    seed: float
+    encode: float  # a picture
+    decode: float
+
+    def of(self, plan: Plan, work: Work) -> float:
+        """The most bytes that a kind of work has at once under a plan."""
+        freed = self.autoencoder if plan.parked else 0.0
+        if work == "coding":
+            return plan.pictures * self.decode
+        if work == "filling":
+            return plan.seeds * self.seed - freed
+        items = plan.items * (self.item_again if plan.recompute else self.item)
+        return max(self.fixed + items - freed, plan.pictures * self.encode)
+
+
+def choose(free: float, needs: Needs, most: Plan, *, keep: Collection[str] = ()) -> Plan:
+    """The greatest plan up to `most` whose needs fit into `free` bytes, or else the smallest one."""
+    works: tuple[Work, ...] = ("training", "filling", "coding")
+    plan = most
+    for work in works:
+        while needs.of(plan, work) > USABLE * free - SPARE and (smaller := lower(plan, work, keep=keep)):
+            plan = smaller
+    return plan
+
+
+def greatest(config: Config, *, gpu: bool, batch: int = 0) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that no want of memory lowers, and the fields of it that the person gave.
+
+    Args:
+        gpu: CUDA, with memory of its own. Elsewhere pictures are coded one by one: several gain nothing there.
+        batch: items of a step that this process computes; 0: all.
+    """
+    train, sample = config.train, config.sample
+    most_seeds = min(MOST_SEEDS if gpu else MOST_SEEDS_ELSEWHERE, len(sample.seeds))
+    plan = Plan(
+        items=min(train.micro_batch or train.batch, batch or train.batch),
+        seeds=sample.batch or most_seeds,
+        pictures=MOST_PICTURES if gpu else 1,
+        parked=not gpu,
+    )
+    given = {"items": train.micro_batch, "seeds": sample.batch}
+    return plan, tuple(name for name, value in given.items() if value)
+
+
+# ── what a base needs ──
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Counted for one item at `size` x `size` pixels with adapters on attention, weights of `width` bytes."""
+
+    size: int
+    width: int
+    unet: float  # parameters
+    others: float  # parameters of autoencoder and text encoder
+    autoencoder: float
+    fixed: float
+    bytes: tuple[float, float, float, float, float]  # item, item_again, seed, encode, decode
+    every_layer: tuple[float, float]  # times what item and item_again take with adapters on all layers
+
+
+_COUNTED: Mapping[str, _Counted] = {
+    "sd2": _Counted(512, 2, 866e6, 424e6, 84e6, _FIXED, (0.79e9, 0.195e9, 0.069e9, 0.337e9, 0.403e9), (1.25, 1.3)),
+    "mini": _Counted(256, 4, 10.7e6, 1.8e6, 1.4e6, 5e6, (54e6, 20e6, 10.5e6, 17.6e6, 38e6), (1.25, 1.4)),
+}
+
+
+def needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> Needs:
+    """What the base of a config needs. One that is not counted is taken as `sd2`, in proportion to its U-Net.
+
+    Args:
+        width: bytes of a weight: 2 in bf16, 4 in fp32.
+        pixels: of the working size; 0: as the config has it.
+        unet: parameters of a U-Net that was loaded; 0: not known.
+    """
+    known = _COUNTED.get(config.base, _COUNTED["sd2"])
+    share = unet / known.unet if unet and config.base not in _COUNTED else 1.0
+    area = (pixels or (config.fit.size or known.size) ** 2) / known.size**2
+    # Parameters grow with the square of a network's width, activations with the width itself.
+    wider = max(1.0, width / known.width)
+    item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in known.bytes)
+    layers, layers_again = known.every_layer if config.train.layers == "all" else (1.0, 1.0)
+    return Needs(
+        weights=(known.unet + known.others) * share * width,
+        autoencoder=known.autoencoder * share * width,
+        fixed=known.fixed * share * wider,
+        item=item * layers * wider,
+        item_again=item_again * layers_again * wider,
+        seed=seed * wider,
+        encode=encode * wider,
+        decode=decode * wider,
+    )
+
+
+def before(config: Config, free: float, *, width: int, gpu: bool) -> Plan | None:
+    """The plan that a run would take with `free` bytes before its base is loaded; None: it would not fit at all."""
+    wanted = needs(config, width=width)
+    most, keep = greatest(config, gpu=gpu)
+    left = free - wanted.weights
+    plan = choose(left, wanted, most, keep=keep)
+    return plan if wanted.of(plan, "training") <= left else None
+
+
+def for_card(config: Config, total: float, *, width: int = 2) -> Plan | None:
+    """The plan on a GPU with `total` bytes where nothing else runs; weights in bf16 unless `width` is 4."""
+    return before(config, total - DRIVER, width=width, gpu=True)
+
+
+# ── as people read it ──
+
+
+def told(plan: Plan | None, batch: int) -> str:
+    """`all 16 items of a step at once`, `4 of a step's 16 items at once`: what training does under a plan."""
+    if plan is None:
+        return "too little memory for the base"
+    parts = [f"all {batch} items of a step" if plan.items >= batch else f"{plan.items} of a step's {batch} items"]
+    if batch == 1:
+        parts = ["the one item of a step"]
+    parts[0] += " at once"
+    if plan.recompute:
+        parts.append("activations computed twice to save memory, which takes a third longer")
+    return ", ".join(parts)
+
+
+def lowered(before: Plan, now: Plan) -> str:
+    """`going on with 2 instead of 4 training items at once`: what is smaller in a plan than in the one before."""
+    parts = []
+    if now.items < before.items:
+        parts.append(f"{now.items} instead of {before.items} training items at once")
+    if now.seeds < before.seeds:
+        parts.append(f"{now.seeds} instead of {before.seeds} seeds at once")
+    if now.parked > before.parked:
+        parts.append("the autoencoder in the computer's memory while it rests")
+    elif now.pictures < before.pictures and now.items == before.items:
+        parts.append(f"{now.pictures} instead of {before.pictures} pictures at once in the autoencoder")
+    if now.recompute > before.recompute:
+        parts.append("activations computed twice, which takes a third longer")
+    return f"going on with {' and '.join(parts)}"
+
+
+def on_cards(config: Config) -> str:
+    """`Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16.`"""
+    plans = {card: for_card(config, card * 2.0**30) for card in CARDS}
+    if plans[CARDS[0]] == plans[CARDS[-1]]:
+        return f"GPUs of {CARDS[0]} GB and more take {told(plans[CARDS[0]], config.train.batch)}."
+    each = ", ".join(f"{card} GB {_brief(plan)}" for card, plan in plans.items())
+    return f"Of a step's {config.train.batch} items GPUs take at once: {each}."
+
+
+def _brief(plan: Plan | None) -> str:
+    if plan is None:
+        return "none"
+    return f"{plan.items} (activations computed twice)" if plan.recompute else str(plan.items)
+
+
+def here(config: Config) -> str:
+    """What training would do on this machine by the memory of its GPU, or free in the computer; for the page."""
+    total = gpu_here()
+    if total:
+        plan, place = for_card(config, total), f"this GPU of {size(total)}"
+    else:
+        import psutil  # type: ignore[import-untyped, unused-ignore]
+
+        plan, place = before(config, psutil.virtual_memory().available, width=4, gpu=False), "this computer"
+    return f"By estimate {place} {'takes' if plan else 'has'} {told(plan, config.train.batch)}."
+
+
+@functools.cache
+def gpu_here() -> float:
+    """Bytes of the largest NVIDIA GPU of this machine that torch is built for; 0: none. torch is not asked."""
+    try:
+        if importlib.metadata.version("torch").endswith("+cpu"):
+            return 0.0
+        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+    except (OSError, subprocess.SubprocessError, importlib.metadata.PackageNotFoundError):
+        return 0.0
+    return max((int(size) * 2.0**20 for size in found if size.isdecimal()), default=0.0)

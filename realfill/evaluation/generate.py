@@ -1,0 +1,138 @@
+"""Making the pictures of one scene: what is missing and nothing else, so that a benchmark resumes seed by seed."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from realfill.config import Config
+from realfill.errors import Interrupted, OptionError, RealFillError, SceneError
+from realfill.evaluation import dataset
+from realfill.evaluation.dataset import Case
+from realfill.evaluation.methods import registry
+from realfill.evaluation.methods.base import NoResult, Setup
+from realfill.evaluation.methods.registry import Variant
+from realfill.evaluation.plan import Plan
+from realfill.evaluation.store import Store
+from realfill.events import Notice, Report
+from realfill.imaging import composite
+from realfill.pipeline.session import closed
+from realfill.runs import run
+from realfill.scene import scene as scenes
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """What came of one method on one scene."""
+
+    method: str
+    scene: str
+    made: int  # pictures that are new
+    trouble: str  # "" or the sentence why some are missing
+
+
+def fill(plan: Plan, case: Case, report: Report) -> list[Filled]:
+    """Makes every missing picture of a scene; a method that fails is written down and does not stop the others.
+
+    Raises:
+        Interrupted: stopped on purpose; the same call goes on.
+        OptionError: the folder holds pictures that were made with other settings.
+    """
+    return [_fill(plan, registry.find(name), case, report) for name in plan.methods]
+
+
+def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
+    store, name = Store(plan.out), variant.name
+    setup = _setup(plan, variant, case, report)
+    made = _agreed(store, variant, case, setup)
+    seeds = plan.config.sample.seeds if variant.entry.random else plan.config.sample.seeds[:1]
+    there = set(store.seeds(name, case.name))
+    missing = [seed for seed in dict.fromkeys(seeds) if seed not in there]
+    if not missing or made.get("no_result"):
+        return Filled(name, case.name, 0, str(made.get("no_result", "")))
+    report(Notice(f"{case.name}: {variant.entry.title}, {len(missing)} of {len(seeds)} pictures to make."))
+    count, trouble = 0, ""
+    began, worked = time.monotonic(), time.process_time()
+    try:
+        for _ in _pictures(plan, variant, case, setup, missing):
+            count += 1
+        made.pop("trouble", None)
+    except Interrupted:
+        raise
+    except RealFillError as error:
+        trouble = str(error)
+        made["no_result" if isinstance(error, NoResult) else "trouble"] = trouble
+        report(Notice(f"{case.name}: {variant.entry.title}: {trouble}"))
+    finally:
+        made |= setup.facts
+        made["seconds"] = round(float(made.get("seconds", 0)) + time.monotonic() - began, 3)
+        made["cpu_seconds"] = round(float(made.get("cpu_seconds", 0)) + time.process_time() - worked, 3)
+        store.write_made(name, case.name, made)
+    return Filled(name, case.name, count, trouble)
+
+
+def _pictures(plan: Plan, variant: Variant, case: Case, setup: Setup, missing: list[int]) -> Iterator[int]:
+    """Writes the pictures and yields their seeds; all keep the target's known pixels but for the feather."""
+    if setup.folder != case.folder and variant.references is not None:
+        try:
+            case = dataset.with_references(case, variant.references, setup.folder.parent)
+        except SceneError as error:
+            raise NoResult(str(error)) from error
+    store, scene, feather = Store(plan.out), Case(case.name, setup.folder).scene(), plan.config.export.feather
+    candidates = variant.entry.make(setup)(scene, missing)
+    with closed(candidates):
+        for one in candidates:
+            photo = composite.preview(scene.target, scene.hole, one.photo, feather=feather)
+            store.write(variant.name, case.name, one.seed, photo)
+            yield one.seed
+
+
+def _setup(plan: Plan, variant: Variant, case: Case, report: Report) -> Setup:
+    store, folder, fewer = Store(plan.out), case.folder, ""
+    if variant.references not in (None, len(scenes.pictures(folder / "ref"))):  # all of them: no second training
+        folder = plan.out / "runs" / f"scenes@{variant.references}refs" / case.name
+        fewer = f"@{variant.references}refs"
+    return Setup(
+        folder=folder,
+        work=store.work(f"{variant.entry.name}{fewer}", case.name),  # dreambooth's strengths share one training
+        config=plan.config,
+        device=plan.device,
+        prompt=plan.prompts.get(case.name) or prompt_of(case.folder),
+        text_base=plan.text_base,
+        example_base=plan.example_base,
+        report=report,
+    )
+
+
+def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[str, Any]:
+    """What made.json says, with today's settings; pictures of two settings must not stand in one table."""
+    settings = json.loads(json.dumps(variant.entry.settings(setup), default=str))
+    settings["feather"] = setup.config.export.feather
+    made = store.made(variant.name, case.name)
+    before: Mapping[str, Any] | None = made.get("settings")
+    if before is not None and store.seeds(variant.name, case.name):
+        first = json.loads(json.dumps(run.flat(Config()), default=str))  # a setting that is newer than the pictures
+        for name in settings:
+            if settings.get(name) != before.get(name, first.get(name)):
+                raise OptionError(
+                    f"{store.folder} holds pictures of {variant.name} made with {name} = {before.get(name)}, not "
+                    f"{settings.get(name)}; give another folder with -o, or leave that setting out."
+                )
+    if before != settings:
+        made.pop("no_result", None)
+    return {**made, "settings": settings, "title": variant.entry.title, "device": setup.device}
+
+
+def prompt_of(folder: Path) -> str:
+    """What a scene's own prompt.txt says, on one line; empty where there is none.
+
+    Raises:
+        OptionError: it is no UTF-8 text.
+    """
+    file = folder / "prompt.txt"
+    try:
+        return " ".join(file.read_text(encoding="utf-8").split()) if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{file} cannot be read; save it as UTF-8 text.") from error

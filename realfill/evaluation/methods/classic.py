@@ -1,0 +1,62 @@
+"""Methods without a learned prior: OpenCV's inpainting, and the draft by geometry."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from realfill.evaluation.methods.base import Method, Setup, at_target
+from realfill.imaging.fit import within
+from realfill.sampling.sample import Candidate
+from realfill.scene.scene import Scene
+
+LONGEST = 768  # pixels; inpainting by diffusion is slow, and as smooth at this size as at the photo's own
+RADIUS = 5.0
+
+
+class Inpaint:
+    """OpenCV's inpainting at no more than 768 pixels, Telea's or by Navier and Stokes' equations."""
+
+    def __init__(self, kind: Literal["telea", "ns"]) -> None:
+        self._kind = cv2.INPAINT_TELEA if kind == "telea" else cv2.INPAINT_NS
+
+    def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """See `Method.__call__`."""
+        fit = within(*scene.hole.shape, longest=LONGEST)
+        hole = fit.hole_in(scene.hole).astype(np.uint8)
+        working = np.asarray(cv2.inpaint(fit.photo_in(scene.target), hole, RADIUS, self._kind), np.uint8)
+        photo = at_target(scene, fit, working)
+        yield from (Candidate(seed, photo) for seed in seeds)
+
+
+class Draft:
+    """The geometric draft; where it held back it is plain inpainting, and says so."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """See `Method.__call__`."""
+        from realfill.geometry import make_draft
+        from realfill.matching import registry
+
+        select = self._setup.config.select
+        present = registry.available(select)[0]  # nothing is downloaded for a draft
+        matcher = registry.load(select.model_copy(update={"matcher": present}), self._setup.device)
+        made = make_draft.make(scene, matcher)
+        if made.reason:
+            self._setup.say(made.reason)
+        self._setup.facts["held_back"] = made.reason
+        photo = at_target(scene, made.frame, made.photo)
+        yield from (Candidate(seed, photo) for seed in seeds)
+
+
+def telea(setup: Setup) -> Method:
+    """Telea's method."""
+    return Inpaint("telea")
+
+
+def navier_stokes(setup: Setup) -> Method:
+    """By Navier and Stokes' equations."""
+    return Inpaint("ns")

@@ -1,0 +1,146 @@
+"""What every metric is, and the columns of the paper's tables."""
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from realfill import files
+from realfill.errors import RunError
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo, read_photo
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo (H, W, 3) and the hash of its file, by which it is known again."""
+
+    photo: Photo
+    digest: str
+
+
+def read(path: Path) -> Picture:
+    """A picture file.
+
+    Raises:
+        SceneError: it cannot be read.
+    """
+    return Picture(read_photo(path), digest(path))
+
+
+def digest(*paths: Path) -> str:
+    """A hash over the bytes of files, 32 hex digits."""
+    sums = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        sums.update(path.read_bytes())
+    return sums.hexdigest()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the tables: what it is called, which way is better, and how exactly it is measured."""
+
+    name: str
+    title: str
+    better: Literal["higher", "lower", "near 1"]
+    digits: int
+    protocol: str
+
+    @property
+    def heading(self) -> str:
+        """The title with the way that is better."""
+        return f"{self.title} {'↑' if self.better == 'higher' else '↓' if self.better == 'lower' else '→ 1'}"
+
+    def merit(self, value: float) -> float:
+        """A number that is larger where the picture is better."""
+        return value if self.better == "higher" else -value if self.better == "lower" else -abs(value - 1)
+
+
+COLUMNS: Mapping[str, Column] = {
+    column.name: column
+    for column in (
+        Column("psnr", "PSNR", "higher", 2, "over the hole's pixels, three channels, in dB; at most 100"),
+        Column("ssim", "SSIM", "higher", 3, "11 px Gaussian windows (deviation 1.5), those centred in the hole"),
+        Column("sharpness", "Sharpness", "near 1", 2, "gradient energy in the hole, as a share of the truth's"),
+        Column("lpips", "LPIPS box", "lower", 3, "AlexNet v0.1, the bounding box of the hole, known pixels included"),
+        Column("lpips_masked", "LPIPS masked", "lower", 3, "AlexNet v0.1, the whole frame with everything known black"),
+        Column("dreamsim", "DreamSim", "lower", 3, "ensemble, whole picture at 224 × 224"),
+        Column("dino", "DINO", "higher", 3, "cosine of ViT-S/16's class token, whole picture at 224 × 224"),
+        Column("clip", "CLIP", "higher", 3, "cosine of ViT-B/32's image embedding, whole picture at 224 × 224"),
+    )
+}
+
+
+class Metric(Protocol):
+    """Compares pictures with the truth."""
+
+    name: str  # of its column
+    identity: str  # protocol, library and weights; values of another identity cannot be compared
+
+    def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
+        """One value a picture; all are (H, W, 3), the hole (H, W)."""
+        ...
+
+
+class Memory:
+    """Embeddings by metric and picture, so that none is computed twice; kept in a file between calls."""
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, Vector] = {}
+        self._path: Path | None = None
+        self._changed = False
+
+    def open(self, path: Path) -> None:
+        """Takes what the file holds, and forgets everything else. A damaged file counts as empty."""
+        self._vectors, self._path, self._changed = {}, path, False
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                self._vectors = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return
+
+    def get(self, identity: str, picture: Picture) -> Vector | None:
+        """The embedding of a picture, if it is known."""
+        return self._vectors.get(f"{identity} {picture.digest}")
+
+    def put(self, identity: str, picture: Picture, vector: Vector) -> None:
+        """Keeps the embedding of a picture."""
+        self._vectors[f"{identity} {picture.digest}"] = vector
+        self._changed = True
+
+    def close(self) -> None:
+        """Writes the file if anything is new.
+
+        Raises:
+            DiskFull, RunError: it cannot be written.
+        """
+        if self._path is None or not self._changed:
+            return
+        draft = files.temporary(self._path)
+        with files.refusals(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with draft.open("xb") as file:
+                    np.savez(file, **self._vectors)  # type: ignore[arg-type, unused-ignore]
+                draft.replace(self._path)
+            finally:
+                draft.unlink(missing_ok=True)
+        self._changed = False
+
+
+def same_size(truth: Picture, pictures: Sequence[Picture]) -> None:
+    """Refuses pictures of another size than the truth.
+
+    Raises:
+        RunError: so.
+    """
+    for picture in pictures:
+        if picture.photo.shape != truth.photo.shape:
+            raise RunError(f"A picture is {picture.photo.shape} and the truth {truth.photo.shape}; score equal sizes.")

@@ -1,0 +1,105 @@
+"""LPIPS inside the hole by two protocols, and DreamSim on the whole picture, by their authors' packages.
+
+The paper says "only inside the filled region". Its scale is that of the hole's bounding box (`lpips`); scores of
+the whole frame with everything known painted black (`lpips_masked`) are about half as large.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realfill.errors import WeightsError
+from realfill.evaluation.metrics.base import Picture, same_size
+from realfill.evaluation.metrics.embeddings import Network
+from realfill.imaging.holes import Hole, bounding_box
+from realfill.imaging.photo import Photo
+
+LEAST = 64  # pixels; AlexNet's layers leave nothing of a smaller box
+ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, LPIPS's trunk
+DREAMSIM_FILES = (
+    "dino_vitb16_pretrain.pth",
+    "open_clip_vitb16_pretrain.pth.tar",
+    "clip_vitb16_pretrain.pth.tar",
+    "ensemble_lora",
+)
+
+
+class Lpips:
+    """Perceptual distance; `box`: of the hole's bounding box, `masked`: of the frame with known pixels black."""
+
+    def __init__(self, network: Any, protocol: Literal["box", "masked"], identity: str, device: str = "cpu") -> None:
+        self.name = "lpips" if protocol == "box" else "lpips_masked"
+        self.identity = f"{identity}, {protocol}"
+        self._network, self._box, self._device = network, protocol == "box", device
+
+    def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
+        """See `Metric.measure`."""
+        same_size(truth, pictures)
+        wanted = self._input(truth.photo, hole)
+        with torch.no_grad():
+            return [float(self._network(self._input(one.photo, hole), wanted)) for one in pictures]
+
+    def _input(self, photo: Photo, hole: Hole) -> Tensor:
+        """(1, 3, h, w) in [-1, 1]."""
+        seen = photo[box_of(hole)] if self._box else np.where(hole[..., None], photo, np.uint8(0))
+        values = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None]
+        return (values.float() / 127.5 - 1).to(self._device)
+
+
+def box_of(hole: Hole) -> tuple[slice, slice]:
+    """Rows and columns of the hole's bounding box, grown to 64 pixels where the photo has them."""
+    left, top, right, bottom = bounding_box(hole)
+    return _grown(top, bottom, hole.shape[0]), _grown(left, right, hole.shape[1])
+
+
+def _grown(start: int, stop: int, limit: int) -> slice:
+    more = max(0, min(LEAST, limit) - (stop - start))
+    start = min(max(0, start - more // 2), limit - (stop - start) - more)
+    return slice(start, max(stop, start + min(LEAST, limit)))
+
+
+def lpips_network(trunk: Path, device: str) -> Any:
+    """LPIPS on AlexNet: linear layers from the package, the trunk from torchvision's file; no download.
+
+    Raises:
+        WeightsError: the file does not hold AlexNet.
+    """
+    import lpips
+
+    try:
+        state = torch.load(trunk, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for a file of another kind; all mean the same here
+        raise WeightsError(f"{trunk} is not a file of weights that can be read safely; fetch it again.") from error
+    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    own = {name.split(".", 1)[1]: value for name, value in network.net.state_dict().items()}  # slice2.3.weight
+    given = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in given.items()}:
+        raise WeightsError(f"{trunk} does not hold torchvision's AlexNet; fetch {ALEXNET} again.")
+    for name, value in network.net.state_dict().items():
+        value.copy_(given[name.split(".", 1)[1]])
+    return network.eval().requires_grad_(False).to(device)
+
+
+def dreamsim(folder: Path, device: str) -> Network:
+    """DreamSim's ensemble embedding (B photos → (B, D)) from a folder with its published files; no download."""
+    from dreamsim import dreamsim as load
+    from PIL import Image
+
+    hub = torch.hub.get_dir()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints
+            model, process = load(pretrained=True, device=device, cache_dir=str(folder))
+    finally:
+        torch.hub.set_dir(hub)  # the package moves torch's folder to its own
+
+    def embed(photos: Sequence[Photo]) -> Tensor:
+        vectors: Tensor = model.embed(torch.cat([process(Image.fromarray(photo)) for photo in photos]).to(device))
+        return vectors
+
+    return embed

@@ -1,0 +1,174 @@
+"""Laid references into one picture: an offset to the hole's border, a choice of source a pixel, bands blended."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.geometry import smoothing
+from realfill.imaging.holes import Hole, bounding_box, distance_from_hole
+from realfill.imaging.photo import Photo
+
+Weight = npt.NDArray[np.float32]  # (h, w), 0..1
+Labels = npt.NDArray[np.int8]  # (h, w), a source in each pixel of the hole, -1: none
+Colours = npt.NDArray[np.float32]  # (h, w, 3), grey levels, may exceed 0..255
+
+BAND = 6  # pixels of known border that the offset looks at
+MOST_OFFSET = 40.0  # grey levels
+LEVELS = 5  # of the pyramid; seams are blended over up to 2^5 pixels in the lowest band
+SEAMS = 384  # longest side at which seams are cut
+ALIKE = 0.4  # mean difference of two sources that show the same, as a share of the contrast
+CLOSE = 0.3  # so much more trust takes a pixel from a better reference; patchwork costs sharpness
+ROOM = 0.04  # of the longer side: how far a seam may run beside the edge of what is taken
+
+
+def to_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: Weight) -> Colours:
+    """The laid reference (h, w, 3) with a smooth offset that meets the known pixels along the hole's border.
+
+    Looks at known pixels next to the hole only, and there at those where the reference is `believed` (h, w): where
+    it shows something else, its colours must not be bent.
+    """
+    distance = distance_from_hole(hole)
+    border = ((distance > 0) & (distance <= BAND) & (valid > 0)).astype(np.float32)
+    soft = [cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.5) for photo in (target, laid)]
+    apart = np.clip(soft[0] - soft[1], -MOST_OFFSET, MOST_OFFSET)
+    weight = border * believed**2 * (distance > 2)
+    result = laid.astype(np.float32)
+    if weight.sum() >= 20:
+        left, top, right, bottom = bounding_box(distance <= BAND)  # nothing beyond is looked at
+        part = slice(top, bottom), slice(left, right)
+        result[part] += smoothing.spread(apart[part], weight[part], reach=3.0)
+    return result
+
+
+def choose(pictures: Sequence[Colours], trust: Sequence[Weight], hole: Hole, least: float) -> Labels:
+    """Per pixel (h, w) the number of the source to take, best first; -1 where none has a trust of `least`.
+
+    A source takes what the ones before it leave. Where it shows the same as they do, it also takes what it is
+    trusted for much more, and the seam is cut nearby where they look alike (graph cut, Kwatra et al. 2003); where it
+    shows something else, a patchwork would be wrong in any case.
+    """
+    height, width = hole.shape
+    scale = min(1.0, SEAMS / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    missing = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    label = np.full(size[::-1], -1, np.int8)
+    held, shown = np.zeros(size[::-1], np.float32), np.zeros((size[1], size[0], 3), np.float32)
+    for number, (full, one) in enumerate(zip(pictures, trust, strict=True)):
+        picture = np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA), np.float32)
+        own = np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32) * missing
+        takes = _cut(shown, held, picture, own, least)
+        label[takes], held[takes], shown[takes] = number, own[takes], picture[takes]
+    large = cv2.resize(label.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(np.int8)
+    for number, one in enumerate(trust):  # at full size a source may end a pixel earlier
+        large[(large == number) & (one <= 0)] = -1
+    return np.asarray(large)
+
+
+def _cut(shown: Colours, held: Weight, picture: Colours, own: Weight, least: float) -> Hole:
+    """Where a new source takes the place of what is shown."""
+    there, new = held >= least, own >= least
+    takes = np.asarray(new & ~there)
+    both = new & there
+    if not both.any() or np.abs(shown - picture).mean(2)[both].mean() > ALIKE * _contrast(shown[both]):
+        return takes
+    better = both & (own > held + CLOSE)
+    takes |= better
+    side = 2 * round(ROOM * max(both.shape)) + 1
+    near = cv2.dilate(takes.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    open_ = both & near & ~better
+    rest = there & ~better & ~open_
+    if not open_.any() or not takes.any() or not rest.any():
+        return takes
+    first, second = (np.where(mask, 255, 0).astype(np.uint8) for mask in (rest | open_, takes | open_))
+    finder: Any = cv2.detail.GraphCutSeamFinder("COST_COLOR")  # OpenCV's stubs know of no arrays here
+    chosen = finder.find([shown, picture], [(0, 0), (0, 0)], [first, second])[1]
+    return np.asarray((takes | open_) & ((chosen.get() if isinstance(chosen, cv2.UMat) else chosen) > 0))
+
+
+def _contrast(colours: Colours) -> float:
+    return float(np.abs(colours - colours.mean(0)).mean())
+
+
+def without_islands(label: Labels, hole: Hole, trust: Sequence[Weight], *, seed: float, least: float) -> Labels:
+    """The labels (h, w) without connected patches that are small or nowhere well trusted.
+
+    A patch is measured against the connected part of the hole that it lies in: a mask may have many parts.
+
+    Args:
+        seed: trust that a patch must have in a twentieth of it.
+        least: share of its part of the hole that a patch must have.
+    """
+    own = np.zeros(hole.shape, np.float32)
+    for number, one in enumerate(trust):
+        own = np.where(label == number, one, own)
+    taken = hole & (label >= 0)
+    _, part, parts, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8), connectivity=4)
+    count, patch, patches, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=4)
+    part_of = np.zeros(count, np.intp)
+    part_of[patch[taken]] = part[taken]
+    area, room = patches[:, cv2.CC_STAT_AREA], parts[part_of, cv2.CC_STAT_AREA]
+    trusted = np.bincount(patch[taken & (own >= seed)], minlength=count)
+    given_up = (area < least * room) | (trusted < area / 20)
+    return np.asarray(np.where(taken & given_up[patch], -1, label), np.int8)
+
+
+def blend(pictures: Sequence[Colours], valid: Sequence[Weight], label: Labels, hole: Hole, target: Photo) -> Photo:
+    """Sources put together by `label` (h, w), band by band (Burt and Adelson 1983); known pixels are the target's.
+
+    Args:
+        pictures: (h, w, 3) each, one for each number in `label`.
+        valid: (h, w) each, over 0 where the picture shows something.
+        label: 0 or more in the whole hole.
+    """
+    hard = target.astype(np.float32)
+    for number, picture in enumerate(pictures):
+        chosen = hole & (label == number)
+        hard[chosen] = picture[chosen]
+    used = [number for number in range(len(pictures)) if (hole & (label == number)).any()]
+    if len(used) < 2:
+        return _known(hard, hole, target)
+    grown = _nearest_label(label, hole)
+    bands: list[Colours] = []
+    for number in used:
+        whole = np.where(valid[number][:, :, None] > 0, pictures[number], hard)
+        part = _bands(whole, (grown == number).astype(np.float32))
+        bands = [one + other for one, other in zip(bands, part, strict=True)] if bands else part
+    return _known(_collapse(bands), hole, target)
+
+
+def _nearest_label(label: Labels, hole: Hole) -> Labels:
+    """Labels of the hole carried outwards to all pixels."""
+    kind = cv2.DIST_LABEL_PIXEL
+    _, nearest = cv2.distanceTransformWithLabels(
+        np.where(hole, 0, 255).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=kind
+    )
+    table = np.zeros(int(nearest.max()) + 1, np.int8)
+    table[nearest[hole]] = label[hole]
+    return np.asarray(np.where(hole, label, table[nearest]), np.int8)
+
+
+def _bands(picture: Colours, mask: Weight) -> list[Colours]:
+    """Laplacian pyramid of a picture, each band weighted by the mask of its size."""
+    bands = []
+    for _ in range(LEVELS):
+        smaller = cv2.pyrDown(picture)
+        size = picture.shape[1], picture.shape[0]
+        bands.append((picture - cv2.pyrUp(smaller, dstsize=size)) * mask[:, :, None])
+        picture, mask = smaller, cv2.pyrDown(mask)
+    bands.append(picture * mask[:, :, None])
+    return bands
+
+
+def _collapse(bands: list[Colours]) -> Colours:
+    picture = bands[-1]
+    for band in bands[-2::-1]:
+        picture = band + cv2.pyrUp(picture, dstsize=(band.shape[1], band.shape[0]))
+    return np.asarray(picture, np.float32)
+
+
+def _known(picture: Colours, hole: Hole, target: Photo) -> Photo:
+    whole = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+    return np.asarray(np.where(hole[:, :, None], whole, target), np.uint8)

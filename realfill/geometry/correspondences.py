@@ -1,0 +1,100 @@
+"""Points that match between target and references, as many as can be had: SIFT at working size.
+
+The ranking's SIFT counts evidence in soft candidates; this one locates it in photos: twice the points, and
+masked by the hole, so that no paint makes a corner.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.matching.rootsift import Keypoints, detect
+
+Points = npt.NDArray[np.float64]  # (K, 2), x and y, pixel centres at whole numbers
+
+KEYPOINTS = 6000  # strongest ones kept in each picture
+CONTRAST = 0.01  # a quarter of OpenCV's default: soft photos and shaded walls keep points
+RATIO = 0.8  # Lowe's; models are robust to what slips through
+MARGIN = 3  # pixels between a keypoint and the hole
+_ROWS = 2048  # of the table of similarities that are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """K points of one picture and what they are in another, (K, 2) in working pixels each, and their keypoints."""
+
+    first: Points
+    second: Points
+    first_index: npt.NDArray[np.intp]  # (K,) number of the keypoint; -1 where a point is nobody's keypoint
+    second_index: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Pairs":
+        return Pairs(self.first[chosen], self.second[chosen], self.first_index[chosen], self.second_index[chosen])
+
+    def turned(self) -> "Pairs":
+        """The same, the other picture first."""
+        return Pairs(self.second, self.first, self.second_index, self.first_index)
+
+    @classmethod
+    def of(cls, first: npt.ArrayLike, second: npt.ArrayLike) -> "Pairs":
+        """Pairs that come from elsewhere and have no keypoints."""
+        one, other = np.asarray(first, np.float64).reshape(-1, 2), np.asarray(second, np.float64).reshape(-1, 2)
+        none = np.full(len(one), -1, np.intp)
+        return cls(one, other, none, none)
+
+    def join(self, more: "Pairs") -> "Pairs":
+        """These and more."""
+        return Pairs(
+            np.concatenate([self.first, more.first]),
+            np.concatenate([self.second, more.second]),
+            np.concatenate([self.first_index, more.first_index]),
+            np.concatenate([self.second_index, more.second_index]),
+        )
+
+
+def features(photo: Photo, hole: Hole | None = None) -> Keypoints:
+    """SIFT keypoints (Lowe 2004) with RootSIFT descriptors; none in `hole` (h, w) or within MARGIN of it."""
+    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST, enable_precise_upscale=True)
+    allowed = None
+    if hole is not None:
+        allowed = np.where(hole, 0, 255).astype(np.uint8)
+        allowed = cv2.erode(allowed, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8), borderValue=255)
+    return detect(sift, photo, allowed)
+
+
+def compare(first: Keypoints, second: Keypoints) -> Pairs:
+    """Mutual nearest neighbours that pass the ratio test, without repeated points."""
+    if not len(first.xy) or len(second.xy) < 2:
+        return Pairs.of([], [])
+    best, near, far = _nearest(first.descriptors, second.descriptors)
+    most = np.full(len(second.xy), -np.inf, np.float32)
+    np.maximum.at(most, best, near)  # the best of those that chose it; a rival that chose another is rarely closer
+    close, next_close = np.sqrt(np.maximum(2 - 2 * near, 0)), np.sqrt(np.maximum(2 - 2 * far, 0))
+    rows = np.flatnonzero((near >= most[best]) & (close < RATIO * next_close))
+    both = np.concatenate([first.xy[rows], second.xy[best[rows]]], 1).astype(np.float64)
+    if len(rows):  # a keypoint with two orientations is one point
+        once = np.sort(np.unique(np.rint(both * 2), axis=0, return_index=True)[1])
+        rows, both = rows[once], both[once]
+    return Pairs(both[:, :2], both[:, 2:], rows, best[rows])
+
+
+def _nearest(
+    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Per row of `first`: its nearest of `second` and the cosines of the nearest and the second nearest."""
+    best, near, far = [], [], []
+    for start in range(0, len(first), _ROWS):
+        cosine = first[start : start + _ROWS] @ second.T
+        rows, index = np.arange(len(cosine)), cosine.argmax(1)
+        best.append(index)
+        near.append(cosine[rows, index])
+        cosine[rows, index] = -np.inf
+        far.append(cosine.max(1))
+    return np.concatenate(best), np.concatenate(near), np.concatenate(far)

@@ -1,0 +1,184 @@
+"""The draft in a run folder, and what the export takes from it. How it is made: draft.py.
+
+draft/draft.json   frame, reason, which references
+draft/fine.png     the hole at the target's own size, where references know more than photo.png
+draft/photo.png    draft/confidence.png    draft/0.png, draft/0-valid.png, …   warped references, best first
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from realfill import files
+from realfill.imaging.fit import Fit, within
+from realfill.imaging.holes import Hole, bounding_box
+from realfill.imaging.photo import Photo, read_photo, save_photo
+
+Confidence = npt.NDArray[np.float32]  # (h, w), 0..1
+
+
+@dataclass(frozen=True, eq=False)
+class Warped:
+    """One reference in the target's frame."""
+
+    reference: int  # its index in the scene
+    photo: Photo  # (h, w, 3), in the target's colours
+    valid: Confidence  # 0: the reference does not show this pixel; else how far the alignment is trusted there
+
+
+@dataclass(frozen=True, eq=False)
+class Fine:
+    """The hole's bounding box at the target's own size, with more of the references' detail than the frame holds."""
+
+    left: int
+    top: int
+    photo: Photo  # (h, w, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The hole filled by geometry, and what vouches for it."""
+
+    frame: Fit  # where photo and confidence lie in the target
+    photo: Photo  # (h, w, 3): known pixels as in the target; in the hole the references, or plain inpainting
+    confidence: Confidence  # 1 in known pixels; in the hole how far references vouch for it, 0 = guess
+    warped: tuple[Warped, ...]  # best reference first
+    reason: str  # "" or why the references were left out; then confidence is 0 in the whole hole
+    seconds: float
+    fine: Fine | None = None
+
+
+def moved(frame: Fit, fit: Fit) -> Fit:
+    """The Fit that takes a picture lying in `frame` to `fit`, both of one target; half-pixel correct."""
+    across, down = frame.width / frame.box[2], frame.height / frame.box[3]
+    left, top = (fit.box[0] - frame.box[0]) * across, (fit.box[1] - frame.box[1]) * down
+    box = (left, top, fit.box[2] * across, fit.box[3] * down)
+    return Fit(box, fit.width, fit.height, photo_width=frame.width, photo_height=frame.height)
+
+
+def render(draft: Draft, fit: Fit) -> tuple[Photo, Confidence]:
+    """Photo (fit.height, fit.width, 3) and confidence (fit.height, fit.width) of a draft in another frame.
+
+    Where `fit` reaches beyond the draft's frame its edge goes on, and nothing vouches for it.
+    """
+    inner = moved(draft.frame, fit)
+    return inner.photo_in(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.beyond()
+
+
+def valid_in(draft: Draft, one: Warped, fit: Fit) -> tuple[Photo, Confidence]:
+    """A warped reference and its validity in another frame, as `render`."""
+    inner = moved(draft.frame, fit)
+    return inner.photo_in(one.photo), _scalar_in(inner, one.valid) * ~fit.beyond()
+
+
+def save(folder: Path, draft: Draft) -> None:
+    """Stores a draft as a whole folder; confidences are kept to 1/255."""
+    with files.new_folder(folder) as new, files.refusals(folder):
+        save_photo(draft.photo, new / "photo.png")
+        save_photo(grey(draft.confidence), new / "confidence.png")
+        for place, one in enumerate(draft.warped):
+            save_photo(one.photo, new / f"{place}.png")
+            save_photo(grey(one.valid), new / f"{place}-valid.png")
+        frame = {name: getattr(draft.frame, name) for name in ("box", "width", "height", "photo_width", "photo_height")}
+        references = [one.reference for one in draft.warped]
+        data = {"frame": frame, "reason": draft.reason, "seconds": draft.seconds, "references": references}
+        if draft.fine is not None:
+            save_photo(draft.fine.photo, new / "fine.png")
+            data["fine"] = [draft.fine.left, draft.fine.top]
+        files.write_json(new / "draft.json", data)
+
+
+def load(folder: Path, *, warped: bool = True) -> Draft | None:
+    """What `save` stored, on request without the warped references; None where there is none."""
+    data = files.read_json(folder / "draft.json")
+    if data is None:
+        return None
+    references = [
+        Warped(reference, read_photo(folder / f"{place}.png"), _read_scalar(folder / f"{place}-valid.png"))
+        for place, reference in enumerate(data["references"] if warped else [])
+    ]
+    frame = Fit(**{**data["frame"], "box": tuple(data["frame"]["box"])})
+    photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
+    left, top = data.get("fine", (0, 0))
+    fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
+    return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]), fine)
+
+
+def full(draft: Draft) -> Photo:
+    """The draft at the target's own size (H, W, 3)."""
+    return _finer(draft.frame.photo_out(draft.photo), draft.fine, 0, 0)
+
+
+def _finer(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
+    """A part of the draft at the target's own size, its corner at (left, top), with what is known of it more finely."""
+    if fine is None:
+        return photo
+    height, width = fine.photo.shape[:2]
+    result, x, y = photo.copy(), fine.left - left, fine.top - top
+    result[y : y + height, x : x + width] = fine.photo
+    return result
+
+
+def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywhere: bool = False) -> Photo:
+    """A generated picture (H, W, 3) at the target's size with the draft's detail that the working size lost.
+
+    What the draft shows at its own scale, less what is left of it at the working size, is added as far as the
+    references vouch for it (`everywhere`: in the whole hole, for the draft itself). Outside the hole's
+    surroundings nothing changes.
+    """
+    left, top, right, bottom = bounding_box(hole)
+    margin = max(16, round(4 / fit.scale))  # a wide feather blends known pixels, where detail need not be added
+    x0, y0 = max(0, left - margin), max(0, top - margin)
+    x1, y1 = min(hole.shape[1], right + margin), min(hole.shape[0], bottom + margin)
+    native = Fit((x0, y0, x1 - x0, y1 - y0), x1 - x0, y1 - y0, hole.shape[1], hole.shape[0])
+    fine, trust = render(draft, native)
+    fine = _finer(fine, draft.fine, x0, y0)
+    working = render(draft, fit)[0]
+    coarse = moved(fit, native).photo_in(working)
+    weight = np.ones_like(trust) if everywhere else trust
+    window = generated[y0:y1, x0:x1].astype(np.float32)
+    added = window + weight[..., None] * (fine.astype(np.float32) - coarse)
+    result = generated.copy()
+    result[y0:y1, x0:x1] = np.rint(np.clip(added, 0, 255))
+    return result
+
+
+def overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
+    """The confidence map as a PNG: green where references vouch for the fill, amber where it is invented.
+
+    Covers the whole target, its longest side at `longest` pixels; transparent outside the hole.
+    """
+    fit = within(*hole.shape, longest=longest)
+    trust = render(draft, fit)[1][..., None]
+    colour = trust * np.array(VOUCHED, np.float32) + (1 - trust) * np.array(INVENTED, np.float32)
+    alpha = np.where(fit.hole_in(hole), 150, 0)[..., None]
+    picture = io.BytesIO()
+    Image.fromarray(np.concatenate([np.rint(colour), alpha], 2).astype(np.uint8)).save(picture, "PNG")
+    return picture.getvalue()
+
+
+VOUCHED, INVENTED = (46, 160, 67), (219, 154, 4)
+
+
+def covered(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
+    """Share of the hole (H, W) that references vouch for with at least that confidence."""
+    inside = draft.frame.hole_in(hole)
+    return float((draft.confidence[inside] >= least).mean()) if inside.any() else 0.0
+
+
+def _scalar_in(fit: Fit, values: Confidence) -> Confidence:
+    return (fit.photo_in(grey(values))[:, :, 0] / 255).astype(np.float32)
+
+
+def grey(values: Confidence) -> Photo:
+    """Confidences (h, w) as a grey picture (h, w, 3)."""
+    levels = np.rint(np.asarray(values, np.float32) * 255).astype(np.uint8)
+    return np.repeat(levels[:, :, None], 3, 2)
+
+
+def _read_scalar(path: Path) -> Confidence:
+    return (read_photo(path)[:, :, 0] / 255).astype(np.float32)

@@ -1,0 +1,44 @@
+"""Maps of the frame into a reference, and the reference's picture laid into the frame by one."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill.geometry.homography import Matrix
+from realfill.imaging.photo import Photo
+
+Map = npt.NDArray[np.float32]  # (h, w, 2): x, y in the reference for each pixel of the frame; nan: nowhere
+Weight = npt.NDArray[np.float32]  # (h, w), 0..1
+
+
+def of_matrix(matrix: Matrix, height: int, width: int) -> Map:
+    """The map of a homography; nan beyond its horizon."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in matrix / matrix[2, 2])
+    w = np.where(w > 1e-6, w, np.nan)
+    return np.stack([u / w, v / w], 2).astype(np.float32)
+
+
+def lay(photo: Photo, way: Map) -> tuple[Photo, Weight]:
+    """The reference's working picture in the frame, and 1 where it has a pixel, 0 where it has none."""
+    height, width = photo.shape[:2]
+    there = np.nan_to_num(way, nan=-10.0)
+    laid = cv2.remap(photo, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    x, y = there[:, :, 0], there[:, :, 1]
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    return np.asarray(laid, np.uint8), inside.astype(np.float32)
+
+
+def shrunk(way: Map, size: tuple[int, int], factor: float) -> Map:
+    """A map between pictures that are both `factor` (below 1) times as large; the frame's then has `size` (h, w)."""
+    small = cv2.resize(way, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray((small + np.float32(0.5)) * np.float32(factor) - np.float32(0.5), np.float32)
+
+
+def moved(way: Map, shift: Map) -> Map:
+    """The map that looks up `way` where a shift (h, w, 2), in pixels of the frame and kept in it, takes a pixel."""
+    height, width = way.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    inside_x, inside_y = np.clip(x + shift[:, :, 0], 0, width - 1), np.clip(y + shift[:, :, 1], 0, height - 1)
+    found = cv2.remap(way, inside_x, inside_y, cv2.INTER_LINEAR)
+    return np.asarray(found, np.float32)

@@ -1,0 +1,132 @@
+"""Photos and originals: reading, colours for the model's eyes, and writing generated pixels back.
+
+A Photo is what models see: (H, W, 3) uint8 sRGB. An Original is what a person gave: the file's own code
+values. Generated pixels enter an Original by `insert`, which leaves every other value as it was.
+This module is the door to `formats` (in), `encoding` (out) and `fit` (working size).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from realfill import files
+from realfill.imaging import icc
+from realfill.imaging.decode import Mode, Original, Pixels, read_original, to_eight_bits, upright
+from realfill.imaging.encode import Format, encode, encode_png
+from realfill.imaging.fit import Fit, around, whole
+from realfill.imaging.holes import Hole
+
+__all__ = [
+    "Alpha",
+    "Fit",
+    "Format",
+    "Mode",
+    "Original",
+    "Photo",
+    "Pixels",
+    "around",
+    "blend",
+    "encode",
+    "insert",
+    "nearest_known",
+    "read_original",
+    "read_photo",
+    "save_photo",
+    "to_eight_bits",
+    "to_photo",
+    "upright",
+    "whole",
+]
+
+Photo = npt.NDArray[np.uint8]  # (H, W, 3), sRGB, upright
+Alpha = npt.NDArray[np.float32]  # (H, W), 0 keeps, 1 replaces
+
+
+def to_photo(original: Original) -> Photo:
+    """An original as (H, W, 3) uint8 sRGB: 16 bits rounded to 8, the profile honoured, alpha dropped."""
+    colours = to_eight_bits(original.pixels)
+    if original.mode == "RGBA":
+        colours = colours[:, :, :3]
+    image = Image.fromarray(np.ascontiguousarray(colours))
+    return np.array(icc.to_srgb(image, original.icc_profile))
+
+
+def read_photo(path: Path) -> Photo:
+    """A picture file as (H, W, 3) uint8 sRGB, upright.
+
+    Raises:
+        SceneError: as `read_original`.
+    """
+    return to_photo(read_original(path))
+
+
+def insert(original: Original, generated: Photo, alpha: Alpha) -> Original:
+    """`original` with `generated` laid over it; values where alpha is 0 stay bit for bit (§3.4).
+
+    Args:
+        original: (H, W) pixels in any mode, depth and space.
+        generated: (H, W, 3) uint8 sRGB; turned into the original's space, mode and depth.
+        alpha: (H, W) float32 in 0..1; where it is 1 the generated value is taken as it is. A transparent
+            original becomes opaque to the same degree.
+    """
+    size = (original.height, original.width)
+    if generated.shape != (*size, 3) or alpha.shape != size:
+        raise ValueError(f"generated {generated.shape} and alpha {alpha.shape} do not fit a picture of {size}")
+    changed = alpha > 0
+    if not changed.any():
+        return original
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    pixels = original.pixels.copy()
+    pixels[part] = blend(original.pixels[part], _into_space(generated[part], original), alpha[part])
+    return replace(original, pixels=pixels)
+
+
+def blend(below: Pixels, above: Pixels, alpha: Alpha) -> Pixels:
+    """`above` over `below`, both (h, w) or (h, w, C) of one depth, rounded; where alpha is 0 `below` is kept."""
+    weight = alpha.astype(np.float64)[(...,) + (None,) * (below.ndim - 2)]
+    mixed = np.rint(below * (1 - weight) + above * weight).astype(below.dtype)
+    kept: Pixels = np.where(weight > 0, mixed, below)
+    return kept
+
+
+def nearest_known(photo: Photo, hole: Hole) -> Photo:
+    """The photo (H, W, 3) with each missing pixel in the colour of a nearest known one; grey where nothing is known.
+
+    So what a file holds in the hole adds nothing: the result is a function of the known pixels.
+    """
+    if hole.all():
+        return np.full_like(photo, 127)
+    _, labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    known = ~hole
+    colours[labels[known]] = photo[known]
+    return np.asarray(np.where(known[:, :, None], photo, colours[labels]), np.uint8)
+
+
+def save_photo(photo: Photo, path: Path) -> None:
+    """Writes a (H, W, 3) or (H, W) uint8 photo as PNG, atomically.
+
+    Raises:
+        DiskFull, RunError: as `files.write_bytes`.
+    """
+    files.write_bytes(path, encode_png(photo))
+
+
+def _into_space(photo: Photo, original: Original) -> Pixels:
+    """(h, w, 3) sRGB as opaque values in the mode, space and depth of `original`."""
+    image = Image.fromarray(np.ascontiguousarray(photo))
+    mode = "L" if original.mode == "L" else "RGB"
+    values = np.array(icc.from_srgb(image, original.icc_profile, mode))
+    if original.mode == "RGBA":
+        opaque = np.full((*values.shape[:2], 1), 255, np.uint8)
+        values = np.concatenate([values, opaque], axis=2)
+    if original.pixels.dtype == np.uint16:
+        return values.astype(np.uint16) * np.uint16(257)
+    return values

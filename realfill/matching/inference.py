@@ -1,0 +1,35 @@
+"""What the matchers with a network share: photos as tensors, and a sentence when memory runs out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from realfill.device import devices
+from realfill.errors import OutOfMemory
+from realfill.imaging.photo import Photo
+
+
+def to_tensor(photo: Photo, device: str) -> torch.Tensor:
+    """A photo (H, W, 3) or a grey picture (H, W), uint8 → (1, C, H, W) float32, 0..1, on the device."""
+    pixels = photo if photo.ndim == 3 else photo[..., None]
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+@contextmanager
+def memory_of(device: str) -> Iterator[None]:
+    """Inference without gradients; a device that is too small becomes a sentence.
+
+    Raises:
+        OutOfMemory: from inside the block.
+    """
+    try:
+        with torch.inference_mode():
+            yield
+    except RuntimeError as error:
+        if not devices.is_full(error):
+            raise
+        raise OutOfMemory(
+            f"The device {device} has too little memory for matching; lower select.size or take the matcher sift."
+        ) from error

@@ -1,0 +1,112 @@
+"""What every matcher is, and what all of them share: working size, features once per photo, the way back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from realfill.imaging.fit import Fit
+from realfill.imaging.photo import Photo
+
+Points = npt.NDArray[np.float32]
+Features = TypeVar("Features")
+
+
+@dataclass(frozen=True)
+class Matches:
+    """K pairs of points that show the same thing; K may be 0.
+
+    Points are (x, y) in pixels of the photos that were given, pixel centres at whole numbers.
+    """
+
+    reference_xy: Points  # (K, 2) float32
+    target_xy: Points  # (K, 2) float32
+    confidence: Points  # (K,) float32, 0..1, more is better; comparable within one matcher only
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    @classmethod
+    def none(cls) -> "Matches":
+        """No match."""
+        return cls(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+
+
+class Matcher(Protocol):
+    """Finds matches between references and targets."""
+
+    name: str
+
+    def stream(self, references: Sequence[Photo], targets: Iterable[Photo]) -> Iterator[list[Matches]]:
+        """For each target in turn, its matches with every reference; references are looked at once."""
+        ...
+
+    def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:
+        """All at once: `result[target][reference]`."""
+        ...
+
+
+class FeatureMatcher(ABC, Generic[Features]):
+    """A matcher that computes features of each photo once and then compares them pair by pair."""
+
+    name: str
+    size: int  # longest side in pixels of what is matched; smaller photos are enlarged to it
+    multiple: int = 8  # sides are rounded to multiples of it
+
+    @abstractmethod
+    def extract(self, working: Photo) -> Features:
+        """Features of a photo at working size."""
+
+    @abstractmethod
+    def pair(self, references: Sequence[Features], target: Features) -> list[Matches]:
+        """Matches of one target with each reference, in working pixels."""
+
+    def stream(self, references: Sequence[Photo], targets: Iterable[Photo]) -> Iterator[list[Matches]]:
+        """For each target in turn, its matches with every reference; features of a photo are computed once."""
+        fits = [self.fit(photo) for photo in references]
+        features = [self.extract(fit.photo_in(photo)) for fit, photo in zip(fits, references, strict=True)]
+        for photo in targets:
+            fit = self.fit(photo)
+            pairs = self.pair(features, self.extract(fit.photo_in(photo))) if features else []
+            yield [in_photos(found, own, fit) for found, own in zip(pairs, fits, strict=True)]
+
+    def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:
+        """All at once: `result[target][reference]`."""
+        return list(self.stream(references, targets))
+
+    def fit(self, photo: Photo) -> Fit:
+        """How a photo comes to working size; its aspect changes by half of `multiple` at most."""
+        height, width = photo.shape[:2]
+        scale: float = self.size / max(height, width)
+
+        def side(pixels: int) -> int:
+            return max(1, round(pixels * scale / self.multiple)) * self.multiple
+
+        box = (0.0, 0.0, float(width), float(height))
+        return Fit(box=box, width=side(width), height=side(height), photo_width=width, photo_height=height)
+
+
+def in_photos(found: Matches, reference: Fit, target: Fit) -> Matches:
+    """Matches in working pixels → the same in the photos' own pixels."""
+    return Matches(
+        np.asarray(reference.to_photo(found.reference_xy), np.float32),
+        np.asarray(target.to_photo(found.target_xy), np.float32),
+        found.confidence,
+    )
+
+
+def nearest_two(similarity: Points) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], Points, Points]:
+    """Nearest neighbours in a similarity table (T, R), R ≥ 2, targets in rows, references in columns.
+
+    Returns, per target: its nearest reference; whether it is that reference's nearest target as well; the
+    similarity to the nearest and to the second nearest reference. The table is overwritten.
+    """
+    rows = np.arange(len(similarity))
+    best = similarity.argmax(1)
+    mutual = similarity.argmax(0)[best] == rows
+    first = similarity[rows, best]
+    similarity[rows, best] = -np.inf
+    return best, mutual, first, similarity.max(1)

@@ -1,0 +1,1 @@
+"""Bases and the code that drives them: backbones, LoRA, diffusion schedulers."""

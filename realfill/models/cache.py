@@ -1,0 +1,113 @@
+"""What a process keeps loaded from one run to the next: the base, and the adapter that is on it.
+
+Nothing is kept unless the process says so (`with kept():`), which the worker's process does; a command
+typed by a person ends after one run.
+"""
+
+import contextlib
+import gc
+from collections.abc import Hashable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realfill.config import TrainConfig
+from realfill.models import lora, registry
+from realfill.models.backbone import Backbone
+
+
+class Kept:
+    """At most one base, and which run's adapter it carries."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._base: Backbone | None = None
+        self._adapter: tuple[Hashable, Any] = (None, None)  # whose, and one of its tensors as the proof
+
+    def base(self, name: str, device: str) -> Backbone:
+        """The base, loaded only where another one is here, or its files have changed since."""
+        key = (name, device, registry.state(name))
+        if self._base is None or key != self._key:
+            self._base, self._adapter = None, (None, None)  # two at once may not fit
+            free_memory()
+            self._base, self._key = registry.load(name, device=device), key
+        return self._base
+
+    def carries(self, backbone: Backbone, adapter: Hashable) -> bool:
+        """Whether `backbone` carries just this adapter: the one noted, and not replaced since."""
+        name, proof = self._adapter
+        return backbone is self._base and name == adapter and proof is not None and proof is _proof(backbone)
+
+    def note(self, backbone: Backbone, adapter: Hashable) -> None:
+        """Remembers whose adapter is on the base."""
+        self._adapter = (adapter, _proof(backbone))
+
+    def forget_adapter(self) -> None:
+        """No run's adapter is taken for granted any more."""
+        self._adapter = (None, None)
+
+
+_KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Inside the block, bases and adapters stay loaded from one run to the next."""
+    token = _KEPT.set(Kept())
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def base(name: str, device: str) -> Backbone:
+    """A base on a device.
+
+    Raises:
+        OptionError, WeightsError: as `backbones.load`.
+    """
+    here = _KEPT.get()
+    return registry.load(name, device=device) if here is None else here.base(name, device)
+
+
+def adapt(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
+    """Puts the adapter in `folder` on the backbone, unless it is there already.
+
+    Raises:
+        WeightsError: as `adapters.load_lora`.
+    """
+    here = _KEPT.get()
+    if here is None or not here.carries(backbone, _adapter(folder, config)):
+        lora.load_lora(backbone, folder, config)
+        adapted(backbone, folder, config)
+
+
+def adapted(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
+    """Notes that the backbone carries the adapter in `folder`, having just been trained."""
+    if (here := _KEPT.get()) is not None:
+        here.note(backbone, _adapter(folder, config))
+
+
+def forget_adapter() -> None:
+    """Says that the adapter's values are about to be changed: the next run loads its own."""
+    if (here := _KEPT.get()) is not None:
+        here.forget_adapter()
+
+
+def free_memory() -> None:
+    """Gives memory that nothing uses back to the device, for other processes."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call, unused-ignore]
+        torch.cuda.empty_cache()
+
+
+def _adapter(folder: Path, config: TrainConfig) -> Hashable:
+    """An adapter's identity: where it lies, the state of its files and the settings that shape it."""
+    files = sorted((item.name, item.stat().st_mtime_ns, item.stat().st_size) for item in folder.iterdir())
+    return str(folder.resolve()), tuple(files), config.model_dump_json()
+
+
+def _proof(backbone: Backbone) -> Any:
+    return next(iter(lora.parameters(backbone).values()), None)

@@ -1,0 +1,213 @@
+"""LoRA on the U-Net and the text encoder: attach, drop whole layers, parameter groups, save and load (§3.4, §4.2).
+
+Layer dropout is the paper's "LoRA layers": a 0/1 tensor multiplies the output of each layer's adapter. It
+is neither `lora_dropout`, which drops single features, nor disabling adapters, which would leave
+parameters without a gradient.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils import recurse_remove_peft_layers
+from peft import LoraConfig, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from realfill import seeds
+from realfill.config import TrainConfig
+from realfill.errors import WeightsError
+from realfill.models.backbone import Backbone
+from realfill.models.fast.lora import product, summed
+
+ADAPTER = "default"
+_ATTENTION = {
+    "unet": ["to_q", "to_k", "to_v", "to_out.0"],
+    "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"],
+}
+# Where a small base must learn a scene, attention alone is too little: its first levels have none.
+_ALL = {
+    "unet": [
+        *_ATTENTION["unet"],
+        "proj_in",
+        "proj_out",
+        "ff.net.0.proj",
+        "ff.net.2",
+        "conv1",
+        "conv2",
+        "conv_shortcut",
+    ],
+    "text_encoder": [*_ATTENTION["text_encoder"], "fc1", "fc2"],
+}
+
+
+def attach(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
+    """Put fresh adapters on the backbone's networks; a fresh adapter changes nothing (B is zero).
+
+    The initial values depend on `seed` alone. Adapter weights are float32 whatever the base computes in.
+    """
+    detach(backbone)
+    targets = _ALL if config.layers == "all" else _ATTENTION
+    for index, (name, network) in enumerate(backbone.trainable().items()):
+        lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=targets[name], init_lora_weights=True)
+        network.add_adapter(lora)  # type: ignore[operator]
+        generator = torch.Generator().manual_seed(seeds.key(seed, seeds.Stream.INIT, index))
+        for layer in lora_layers(network):
+            down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+            fan_in = down[0].numel()
+            values = (torch.rand(down.shape, generator=generator) * 2 - 1) / fan_in**0.5
+            down.data = values.to(backbone.device)  # peft's own initial range, from our own generator
+            up.data = torch.zeros(up.shape, device=backbone.device)
+            layer.gate = 1.0
+            layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
+
+
+def detach(backbone: Backbone) -> None:
+    """Remove adapters, if there are any; the base is as it was loaded."""
+    for network in backbone.trainable().values():
+        if getattr(network, "peft_config", None):
+            recurse_remove_peft_layers(network)
+            del network.peft_config
+            network._hf_peft_config_loaded = False  # type: ignore[assignment]
+
+
+def lora_layers(network: nn.Module) -> Iterator[Any]:
+    """The network's layers that carry an adapter, in the order of its modules."""
+    for module in network.modules():
+        if isinstance(module, LoraLayer) and ADAPTER in module.lora_A:
+            yield module
+
+
+def parameters(backbone: Backbone) -> dict[str, Tensor]:
+    """The trainable tensors by name, e.g. `unet.down_blocks.….lora_A.default.weight`."""
+    return {
+        f"{prefix}.{name}": parameter
+        for prefix, network in backbone.trainable().items()
+        for name, parameter in network.named_parameters()
+        if "lora_" in name
+    }
+
+
+def groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, Any]]:
+    """Optimiser parameter groups: each network at its own learning rate."""
+    rates = {"unet": config.learning_rate_unet, "text_encoder": config.learning_rate_text}
+    return [
+        {"params": [p for n, p in parameters(backbone).items() if n.startswith(f"{name}.")], "lr": rates[name]}
+        for name in backbone.trainable()
+    ]
+
+
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    """What PEFT's layer computes, times its gate, in fewer passes over the activation."""
+    return product(x, layer.base_layer, *_factors(layer))
+
+
+def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
+    """A, B and what their product is multiplied by just now."""
+    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER] * layer.gate
+
+
+def _layers(backbone: Backbone) -> list[Any]:
+    """The layers of all networks that carry an adapter."""
+    return [layer for network in backbone.trainable().values() for layer in lora_layers(network)]
+
+
+class LayerDropout:
+    """Switches adapters off by layer: `draw(step)` sets one 0/1 gate a layer, `close` switches all of them on."""
+
+    def __init__(self, backbone: Backbone, *, rate: float, seed: int) -> None:
+        self._rate, self._seed = rate, seed
+        self._layers = _layers(backbone)
+
+    @property
+    def gates(self) -> Tensor:
+        """(layers,) of 0 and 1. They live in the processor's memory: reading them waits for no device."""
+        return torch.tensor([layer.gate for layer in self._layers])
+
+    def draw(self, step: int) -> None:
+        """The gates of a step, from (seed, step, layer): zero with probability `rate`."""
+        draws = seeds.rng(self._seed, seeds.Stream.LAYERS, step).random(len(self._layers))
+        self.set([float(draw >= self._rate) for draw in draws])
+
+    def set(self, gates: Sequence[float]) -> None:
+        """Gives every layer its gate."""
+        for layer, gate in zip(self._layers, gates, strict=True):
+            layer.gate = gate
+
+    def close(self) -> None:
+        """Every adapter is on again."""
+        self.set([1.0] * len(self._layers))
+
+
+@contextlib.contextmanager
+def all_on(backbone: Backbone) -> Iterator[None]:
+    """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
+    layers = _layers(backbone)
+    gates = [layer.gate for layer in layers]
+    for layer in layers:
+        layer.gate = 1.0
+    try:
+        yield
+    finally:
+        for layer, gate in zip(layers, gates, strict=True):
+            layer.gate = gate
+
+
+@contextlib.contextmanager
+def merged(backbone: Backbone) -> Iterator[None]:
+    """Inside the block every adapted layer is one product with W + s·BA, which is what it computes anyway.
+
+    For many calls with the same adapter and without gradients: sampling. The base's own tensors are put aside and
+    come back as they were, bit by bit. In half precision the sum is rounded once, after it was formed in float32.
+    """
+    with contextlib.ExitStack() as undo:
+        for layer in _layers(backbone):
+            weight = layer.base_layer.weight
+            undo.callback(setattr, weight, "data", weight.data)
+            undo.callback(setattr, layer, "forward", layer.forward)
+            weight.data = summed(layer.base_layer, *_factors(layer))
+            layer.forward = layer.base_layer.forward
+        yield
+
+
+def save_lora(backbone: Backbone, folder: Path) -> None:
+    """Write the adapter in diffusers' format, with rank and alpha: a stock pipeline's `load_lora_weights` takes it."""
+    layers: dict[str, Any] = {}
+    for name, network in backbone.trainable().items():
+        state = {
+            key: value.detach().float().cpu()
+            for key, value in get_peft_model_state_dict(network, save_embedding_layers=False).items()
+        }
+        layers[f"{name}_lora_layers"] = state  # PEFT's own names, which current and older loaders both read
+        metadata = network.peft_config[ADAPTER].to_dict()  # type: ignore[index, union-attr]
+        metadata["base_model_name_or_path"] = None  # a path on this machine is nobody else's business
+        layers[f"{name}_lora_adapter_metadata"] = metadata
+    folder.mkdir(parents=True, exist_ok=True)
+    backbone.pipeline_class().save_lora_weights(folder, **layers)
+
+
+def load_lora(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
+    """Attach the adapter that `save_lora` wrote.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it fits another base or other settings.
+    """
+    file = folder / "pytorch_lora_weights.safetensors"
+    if not file.exists():
+        raise WeightsError(f"There is no adapter in {folder}; train first.")
+    try:
+        saved = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"The adapter {file} is damaged; delete its folder and train again.") from error
+    attach(backbone, config, seed=0)
+    ours = {name.replace(f".{ADAPTER}.weight", ".weight"): tensor for name, tensor in parameters(backbone).items()}
+    if {key: tensor.shape for key, tensor in ours.items()} != {key: tensor.shape for key, tensor in saved.items()}:
+        detach(backbone)
+        raise WeightsError(f"The adapter in {folder} does not fit base '{backbone.spec.name}' and the run's settings.")
+    for key, tensor in ours.items():
+        tensor.data.copy_(saved[key])

@@ -1,0 +1,184 @@
+"""Bases by name, and the one place that loads them."""
+
+import hashlib
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realfill.errors import OptionError, WeightsError
+from realfill.models.backbone import Backbone, Condition, Spec, blanked, stored_dtype
+
+__all__ = [
+    "BASES",
+    "Backbone",
+    "Base",
+    "Condition",
+    "Spec",
+    "blanked",
+    "choose_dtype",
+    "find",
+    "load",
+    "load_folder",
+    "present",
+    "state",
+    "stored_dtype",
+]
+
+_ROOT = Path(__file__).resolve().parents[2]
+# What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.
+_HUB_FILES: Mapping[str, Any] = {
+    "allow_patterns": ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"],
+    "ignore_patterns": ["*.fp16.*", "safety_checker/*", "feature_extractor/*"],
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base that has a name of its own."""
+
+    family: str
+    size: int  # pixels
+    gigabytes: float  # to download
+    licence: str
+    source: str  # a folder of the project or a hub id
+
+
+BASES: Mapping[str, Base] = {
+    "mini": Base("stable_diffusion", 256, 0.03, "Apache-2.0", "assets/mini"),
+    "sd2": Base(
+        "stable_diffusion", 512, 5.2, "CreativeML Open RAIL++-M", "sd2-community/stable-diffusion-2-inpainting"
+    ),
+}
+
+
+def find(base: str) -> Path | None:
+    """The folder or file that holds a base on this machine, or None; asks no network.
+
+    Raises:
+        OptionError: `base` is neither a known name, an existing path nor a hub id.
+    """
+    path = Path(base).expanduser()
+    if base not in BASES and path.exists():  # a folder that happens to be called mini is not meant
+        return path
+    source = BASES[base].source if base in BASES else base
+    if (_ROOT / source / "model_index.json").exists():
+        return _ROOT / source
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.startswith("assets/"):
+        if base in BASES:
+            return None
+        raise OptionError(
+            f"There is no base '{base}'; give {', '.join(BASES)}, a diffusers folder, a .safetensors file "
+            "or a hub id like owner/name."
+        )
+    from huggingface_hub import snapshot_download  # seconds of import that mini never needs
+
+    try:
+        folder = Path(snapshot_download(source, local_files_only=True, **_HUB_FILES))
+    except (OSError, ValueError):
+        return None
+    # An interrupted download leaves a snapshot that lacks its last files.
+    parts = ("unet", "vae", "text_encoder")
+    return folder if all(list((folder / part).glob("*.safetensors")) for part in parts) else None
+
+
+def present(base: str) -> bool:
+    """Whether `load` would work without a download."""
+    return find(base) is not None
+
+
+def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbone:
+    """The backbone for a base, downloaded where it must be.
+
+    Args:
+        dtype: what products are computed in; None leaves it to the device.
+
+    Raises:
+        OptionError: there is no such base.
+        WeightsError: it cannot be downloaded or is damaged; the sentence says what to do.
+    """
+    place = find(base) or _download(base)
+    dtype = dtype or choose_dtype(device)
+    loader = _file_loader() if place.is_file() else _folder_loader()
+    if place.is_file() and place.suffix != ".safetensors":
+        raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
+    backbone: Backbone = loader(place, name=base, device=device, dtype=dtype, weights_hash=_hash(place, _state(place)))
+    return backbone
+
+
+def state(base: str) -> Hashable:
+    """Names, sizes and times of a base's weight files: equal as long as nobody touches them; None: not here."""
+    place = find(base)
+    return None if place is None else _state(place)
+
+
+def load_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
+    """A base straight from a diffusers folder."""
+    return load(str(folder), device=device, dtype=dtype)
+
+
+def choose_dtype(device: str) -> torch.dtype:
+    """bf16 where the device has arithmetic for it, else float32 (bf16 is slower on other CPUs, unreliable on MPS)."""
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    bf16 = device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def _download(base: str) -> Path:
+    source = BASES[base].source if base in BASES else base
+    if source.startswith("assets/"):
+        raise WeightsError(f"The embedded base '{base}' is missing from {_ROOT / source}; install the project again.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, **_HUB_FILES))
+    except hub_troubles() as error:
+        raise WeightsError(
+            f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
+            f"({type(error).__name__}). Fetch it on a machine with network (hf download {source} --local-dir FOLDER) "
+            "and give --base FOLDER, or use --base mini, which works now."
+        ) from error
+
+
+def hub_troubles() -> tuple[type[Exception], ...]:
+    """What fetching from the hub may raise; a lost connection comes as an error of the hub's own HTTP library."""
+    from httpx2 import HTTPError
+
+    return OSError, ValueError, RuntimeError, HTTPError
+
+
+def _folder_loader() -> Callable[..., Any]:
+    from realfill.models import stable_diffusion  # diffusers takes seconds to import
+
+    return stable_diffusion.load_folder
+
+
+def _file_loader() -> Callable[..., Any]:
+    from realfill.models import stable_diffusion
+
+    return stable_diffusion.load_file
+
+
+def _weight_files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
+
+
+def _state(place: Path) -> Hashable:
+    looks = [(file, file.stat()) for file in _weight_files(place)]
+    return tuple((str(file), look.st_size, look.st_mtime_ns) for file, look in looks)
+
+
+@cache
+def _hash(place: Path, state: Hashable) -> str:
+    """sha256 over the names and contents of the weight files, so that a run knows what made it."""
+    digest = hashlib.sha256()
+    for file in _weight_files(place):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

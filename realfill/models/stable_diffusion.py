@@ -1,0 +1,234 @@
+"""Stable Diffusion inpainting models (1.5, 2, and our mini): 9-channel U-Net, one CLIP text encoder."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import StableDiffusionInpaintPipeline
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from realfill.device.memory_plan import Plan
+from realfill.errors import WeightsError
+from realfill.models.backbone import Condition, Spec, blanked, stored_dtype
+from realfill.models.fast.unet import quicken
+from realfill.models.scheduler import DDPM
+
+
+class StableDiffusionInpaint:
+    """Drives the parts of a stock `StableDiffusionInpaintPipeline`."""
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionInpaintPipeline,
+        *,
+        name: str,
+        weights_hash: str,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """`dtype`: what products are computed in, where it is not the weights' own (autocast)."""
+        channels = pipeline.unet.config.in_channels
+        latent_channels = pipeline.vae.config.latent_channels
+        if channels != 2 * latent_channels + 1:
+            raise WeightsError(
+                f"Base '{name}' is not an inpainting model (its U-Net takes {channels} channels, not "
+                f"{2 * latent_channels + 1}). Take an inpainting checkpoint."
+            )
+        self.vae, self.unet = pipeline.vae, pipeline.unet
+        self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
+        for part in (self.vae, self.unet, self.text_encoder):
+            part.requires_grad_(False).eval()
+        self._stored = self.unet.dtype  # asking walks through the whole network
+        self.device, self.dtype = self.unet.device, dtype or self._stored
+        # Channels last is what convolutions are quickest in on processors and on CUDA; latents and pixels outside
+        # stay in the usual order.
+        self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
+        for convolutional in (self.vae, self.unet):
+            convolutional.to(memory_format=self._layout)
+            if self.device.type == "cpu":
+                quicken(convolutional)
+        self._plan: Plan | None = None
+        self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
+        self.process = DDPM(pipeline.scheduler.config)
+        cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.spec = Spec(
+            name=name,
+            family="stable_diffusion",
+            size=int(self.unet.config.sample_size) * cell,
+            multiple=cell * 2 ** (len(self.unet.config.block_out_channels) - 1),
+            cell=cell,
+            latent_channels=latent_channels,
+            weights_hash=weights_hash,
+        )
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """See `Backbone.encode`. The result is float32, whatever it is computed in."""
+        try:
+            pixels = pixels.to(self.device, self._stored, memory_format=self._layout)
+            pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
+            vae = self._autoencoder()
+            with self._precision():
+                latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
+            return latents.contiguous() * float(self.vae.config.scaling_factor)
+        finally:
+            self._park()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `Backbone.decode`."""
+        latents = latents.to(self.device, self._stored, memory_format=self._layout) / self.vae.config.scaling_factor
+        try:
+            with self._precision():
+                pixels: Tensor = self._autoencoder().decode(latents).sample.float().clamp(-1, 1)
+            return pixels.contiguous()
+        finally:
+            self._park()
+
+    def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
+        """See `Backbone.condition`."""
+        return Condition(self.words(prompts), self.cells(hole), self.encode(blanked(pixels, hole)))
+
+    def words(self, prompts: Sequence[str]) -> Tensor:
+        """See `Backbone.words`; each distinct prompt goes through the text encoder once."""
+        distinct = sorted(set(prompts))
+        with self._tokenizing:
+            tokens = self.tokenizer(
+                distinct,
+                padding="max_length",
+                max_length=self.tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            )
+        with self._precision():
+            hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
+
+    def cells(self, hole: Tensor) -> Tensor:
+        """See `Backbone.cells`. The hole is shrunk by nearest, as the stock pipeline does."""
+        height, width = (side // self.spec.cell for side in hole.shape[-2:])
+        return F.interpolate(hole.to(self.device), (height, width), mode="nearest")
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
+        inputs = torch.cat([noisy, condition.hole, condition.masked], 1)
+        inputs = inputs.to(self.dtype, memory_format=self._layout)
+        with self._precision():
+            output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
+        return output.float().contiguous()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Autocast, where products are computed in another precision than weights are stored in."""
+        return nullcontext() if self.dtype == self._stored else torch.autocast(self.device.type, self.dtype)
+
+    def trainable(self) -> dict[str, nn.Module]:
+        """U-Net and text encoder (§3.4)."""
+        return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def pipeline_class(self) -> Any:
+        """The stock pipeline."""
+        return StableDiffusionInpaintPipeline
+
+    def follow(self, plan: Plan | None) -> None:
+        """See `Backbone.follow`."""
+        self._plan = plan
+        if plan is not None and plan.recompute:
+            self.unet.enable_gradient_checkpointing()
+        else:
+            self.unet.disable_gradient_checkpointing()
+        self._park()  # the way back waits until it is used: when memory has run out it might fail
+
+    def _autoencoder(self) -> Any:
+        """The autoencoder, on the device."""
+        if any(weight.device != self.device for weight in self.vae.parameters()):  # all: memory may have run out midway
+            self.vae.to(self.device)
+        return self.vae
+
+    def _park(self) -> None:
+        """Moves the autoencoder off the device, where the plan says so; using it brings it back."""
+        if self._plan is not None and self._plan.parked:
+            self.vae.to("cpu")
+
+
+def load_folder(
+    folder: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
+) -> StableDiffusionInpaint:
+    """From a stock diffusers folder; safetensors only.
+
+    Raises:
+        WeightsError: the folder is incomplete, damaged or another kind of model.
+    """
+    try:
+        # Every part is named: transformers 5 would read text encoder weights as stored, fp16 on a CPU.
+        pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+            folder,
+            dtype=stored_dtype(device, dtype),
+            safety_checker=None,
+            feature_extractor=None,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {_first_line(error)}") from error
+    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
+
+
+def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str) -> StableDiffusionInpaint:
+    """From a single .safetensors checkpoint in the original layout; its configs come from the hub or its cache.
+
+    Raises:
+        WeightsError: the file is damaged, another kind of model, or its configs cannot be had.
+    """
+    source = _configs_for(file)
+    try:
+        pipeline = StableDiffusionInpaintPipeline.from_single_file(
+            str(file), config=source, torch_dtype=stored_dtype(device, dtype), safety_checker=None
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise WeightsError(
+            f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} Its configs are those "
+            f"of {source}; without network, give that model's folder (hf download {source} --local-dir FOLDER) instead."
+        ) from error
+    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
+
+
+def _driver(
+    pipeline: StableDiffusionInpaintPipeline, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
+) -> StableDiffusionInpaint:
+    pipeline = pipeline.to(device, stored_dtype(device, dtype))
+    return StableDiffusionInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
+
+
+# Width of the text that the U-Net attends to → where the configs are. Named by us, because what diffusers
+# would take for Stable Diffusion 2 was deleted from the hub.
+_CONFIGS = {
+    768: "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    1024: "sd2-community/stable-diffusion-2-inpainting",
+}
+_WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+def _configs_for(file: Path) -> str:
+    """The hub id whose configs fit a single-file checkpoint, told by its header alone."""
+    try:
+        with safe_open(str(file), framework="pt") as tensors:
+            width = tensors.get_slice(_WIDTH_KEY).get_shape()[1] if _WIDTH_KEY in tensors.keys() else 0  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{file.name} is damaged or no safetensors file: {_first_line(error)} Fetch it again."
+        ) from error
+    if width not in _CONFIGS:
+        raise WeightsError(
+            f"{file.name} is not a Stable Diffusion 1.5 or 2 checkpoint in the original layout; "
+            "give such a file, or a diffusers folder."
+        )
+    return _CONFIGS[width]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0][:300].rstrip(".") if text else type(error).__name__) + "."

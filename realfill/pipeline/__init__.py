@@ -1,0 +1,8 @@
+"""The whole method: scene → fit → backbone → train → sample → select → export.
+
+from realfill.pipeline import complete
+"""
+
+from realfill.pipeline.stages import Outcome, complete
+
+__all__ = ["Outcome", "complete"]

@@ -1,0 +1,88 @@
+"""The loss on held-out patches while training goes on, and a sentence when it has stopped falling.
+
+One to five photos leave none to spare, so held out means less here than elsewhere: crops, holes, times and noise come
+from a random stream that training never draws from, and stay the same for the whole run; but training sees the same
+places in other crops. The loss tells when more steps change little, not how well the scene is learnt. It is only
+said: training goes on to its end. A run that is continued begins to compare anew.
+"""
+
+import functools
+
+from realfill.device.memory_plan import Plan
+from realfill.errors import OutOfMemory
+from realfill.events import HeldOut
+from realfill.pipeline.session import Session
+
+PATCHES = 8
+OFTEN, SELDOM = 10, 50  # measurements in a training, at least; steps between them, at most
+
+
+class Watch:
+    """Measures every few steps, where `train.patience` asks for it."""
+
+    def __init__(self, work: Session) -> None:
+        self._work, wanted = work, work.run.config.train
+        self._patience = wanted.patience if work.processes.main else 0
+        self._every = max(1, min(SELDOM, wanted.steps // OFTEN))
+        self._best, self._step, self._misses = float("inf"), 0, 0
+
+    def after(self, step: int) -> None:
+        """To be called after each step; measures where it is time. Want of memory ends the measuring only."""
+        if not self._patience or step % self._every:
+            return
+        try:
+            loss = self._work.economy.run(self._work.backbone, "training", self._loss)
+        except OutOfMemory:
+            self._patience = 0
+            self._work.say("There is too little memory for held-out patches beside the training.")
+            return
+        self._work.report(HeldOut(step, loss))
+        self._compare(step, loss)
+
+    def _compare(self, step: int, loss: float) -> None:
+        if loss < self._best:
+            self._best, self._step, self._misses = loss, step, 0
+            return
+        self._misses += 1
+        if self._misses == self._patience:  # once, until it falls again
+            self._work.say(
+                f"The loss on held-out patches has not fallen since step {self._step}; stopping now loses little."
+            )
+
+    def _loss(self, plan: Plan) -> float:
+        """The mean over all patches, every layer's adapter on."""
+        import torch
+
+        from realfill.models import lora
+        from realfill.training.loss import realfill_loss
+
+        backbone, (items, t, noise) = self._work.backbone, self._patches
+        with torch.no_grad(), lora.all_on(backbone):
+            pieces = [slice(start, start + plan.items) for start in range(0, PATCHES, plan.items)]
+            losses = [
+                realfill_loss(backbone, items.part(piece.start, piece.stop), t=t[piece], noise=noise[piece])
+                for piece in pieces
+            ]
+        return float(torch.cat(losses).mean())
+
+    @functools.cached_property
+    def _patches(self):  # type: ignore[no-untyped-def]  # its types would import torch
+        """The items as the U-Net takes them, their times, spread evenly, and their noise."""
+        import torch
+
+        from realfill import seeds
+        from realfill.training import batches
+        from realfill.training.loss import encode
+
+        work, run = self._work, self._work.run
+        backbone, seed = work.backbone, run.config.seed
+        wanted = run.config.train.model_copy(update={"mask_dropout": 0.0, "guided": 0.0})
+        views = batches.only_references(batches.prepare(work.scene, work.fit, wanted, cell=backbone.spec.cell))
+        keys = [(seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
+        picks = [batches.Pick(wanted.prompt, None, seeds.rng(*key)) for key in keys]
+        items = encode(backbone, batches.drawn(views, wanted, picks))
+        t = torch.linspace(0, backbone.process.train_steps, 2 * PATCHES + 1)[1::2].long()
+        noise = [
+            torch.randn(items.clean.shape[1:], generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys
+        ]
+        return items, t.to(backbone.device), torch.stack(noise).to(backbone.device)

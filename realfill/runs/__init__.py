@@ -1,0 +1,1 @@
+"""The run folder: what was asked, what exists, what leaves it."""

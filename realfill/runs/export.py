@@ -1,0 +1,167 @@
+"""What leaves a run: pictures at the target's own size with the record of how they were made, adapter, project."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from realfill import files, seeds
+from realfill.geometry.draft import load, with_detail
+from realfill.imaging import composite, decode, encode, photo
+from realfill.imaging.fit import Fit
+from realfill.scene import scene as scenes
+from realfill.errors import OptionError, RunError
+from realfill.runs.run import Run
+from realfill.scene.scene import Scene
+
+Format = Literal["png", "jpeg", "tiff", "webp"]
+FORMATS: Mapping[str, Format] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
+SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}
+_NOT_PACKED = ("lock", "log.txt", "stop")
+_MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
+
+
+def choice(run: Run) -> tuple[int, int | None]:
+    """The seed to export and its matches: the one a person chose, else the first of the ranking.
+
+    Raises:
+        RunError: nothing is sampled yet.
+    """
+    matches, done = _matches(run), run.seeds_done()
+    ranked = [seed for seed in [run.chosen, *matches, *done] if seed in done]
+    if not ranked:
+        raise RunError(f"The run in {run.folder} has no pictures yet; run: realfill sample {run.folder}")
+    return ranked[0], matches.get(ranked[0])
+
+
+def choose(run: Run, seed: int | None) -> None:
+    """Remembers which seed is to be exported; None: the one with most matches.
+
+    Raises:
+        OptionError: the run has no picture of that seed.
+    """
+    if seed is not None and seed not in run.seeds_done():
+        known = ", ".join(map(str, run.seeds_done())) or "none"
+        raise OptionError(f"The run in {run.folder} has no picture of seed {seed}; there are {known}.")
+    run.label(seed=seed)
+
+
+def record(run: Run, seed: int) -> dict[str, Any]:
+    """All that made a seed's picture: settings, base with weight hash, versions. JSON data."""
+    return {"seed": seed, "matches": _matches(run).get(seed), **{name: run.fact(name) for name in _MADE_BY}}
+
+
+def fit_of(run: Run) -> Fit | None:
+    """How the run's target became the working size, once that is known."""
+    known = run.fact("fit")
+    return None if known is None else Fit(**{**known, "box": tuple(known["box"])})
+
+
+def render(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
+    """The target with a seed's picture blended into its hole, encoded; known pixels beyond the feather unchanged."""
+    picture = composed(run, scene, seed)
+    return encode.encode(picture, file_format, quality=run.config.export.quality, record=record(run, seed))
+
+
+def composed(run: Run, scene: Scene, seed: int) -> decode.Original:
+    """What `render` encodes: the target in its own values with a seed's picture blended into its hole."""
+    fit, wanted = fit_of(run), run.config.export
+    if fit is None:
+        raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
+    generated, covered = enlarged(run, scene, seed, fit), fit.covered()  # a wide feather may reach beyond the fit
+    if wanted.match_colour:
+        generated = composite.match_colour(
+            scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
+        )
+    return composite.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
+
+
+def enlarged(run: Run, scene: Scene, seed: int, fit: Fit) -> photo.Photo:
+    """A seed's picture at the target's own size (H, W, 3), black beyond the fit.
+
+    What geometry vouches for gets the references' own detail, which the working size had no room for.
+    """
+    generated = fit.photo_out(run.read_seed(seed))
+    draft = load(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
+    if draft is None or draft.reason:
+        return generated
+    return with_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)
+
+
+def settings(run: Run) -> bytes:
+    """All settings of the run with base and versions, as readable JSON."""
+    facts = {name: run.fact(name) for name in ("created", *_MADE_BY, "adapter_steps")}
+    return json.dumps({"name": run.name, **facts}, indent=1, ensure_ascii=False).encode()
+
+
+def pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:
+    """A zip with the composite of each seed and the run's settings."""
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for seed in seeds:
+            archive.writestr(
+                f"{run.seed_path(seed).stem}{SUFFIXES[file_format]}", render(run, scene, seed, file_format)
+            )
+        archive.writestr("settings.json", settings(run))
+
+
+def lora(run: Run, into: BinaryIO) -> None:
+    """A zip with the adapter, as stock pipelines load it, and the settings that made it.
+
+    Raises:
+        RunError: training has not finished yet.
+    """
+    if not run.lora.is_dir():
+        raise RunError("There is no adapter yet; it is there when training has finished.")
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(run.lora.rglob("*")):
+            archive.write(path, path.relative_to(run.lora).as_posix())
+        archive.writestr("settings.json", settings(run))
+
+
+def project(run: Run, into: BinaryIO) -> None:
+    """A zip of the whole run: unpacked among other runs it opens and goes on.
+
+    Left out are logs and locks, and links, which may lead anywhere.
+    """
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(run.folder.rglob("*")):
+            inside = path.relative_to(run.folder)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if path.is_file() and not path.is_symlink() and not hidden and str(inside) not in _NOT_PACKED:
+                archive.write(path, inside.as_posix())
+
+
+def export_file(run: Run, path: Path) -> int:
+    """Writes the chosen picture to a file whose name says the format; returns the seed.
+
+    Raises:
+        OptionError: the name ends in none of the formats' endings.
+    """
+    check_name(path)
+    seed, _ = choice(run)
+    scene = scenes.load(run.scene_folder, variants=run.config.variants)
+    files.write_bytes(path, render(run, scene, seed, FORMATS[path.suffix.lower()]))
+    return seed
+
+
+def check_name(path: Path) -> None:
+    """Refuses a file name that says no known format.
+
+    Raises:
+        OptionError: so.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OptionError(f"'{path.name}' does not say a format; end it in {', '.join(FORMATS)}.")
+
+
+def _matches(run: Run) -> dict[int, int]:
+    """Matches by seed, best first."""
+    return {entry["seed"]: entry["matches"] for entry in run.read("scores").get("seeds", [])}

@@ -1,0 +1,121 @@
+"""A folder that is worked on: who works on it, what it is doing, what happened, and how to ask for a stop.
+
+events.jsonl       what happened, append only; a torn last line is tolerated
+state.json, lock   queued · running · stopped · failed · done; interrupted is derived from a dead heartbeat
+stop               there while a stop is asked for
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from realfill import files
+from realfill.errors import RunBusy, RunError
+from realfill.events import Event, from_json, to_json
+from realfill.locks import Lock, STALE
+
+State = Literal["queued", "running", "stopped", "failed", "done", "interrupted"]
+LIVE: tuple[State, ...] = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run is doing, and one sentence about it (may be empty)."""
+
+    state: State
+    sentence: str
+    since: float  # when it came into this state, in seconds since 1970
+    ticket: int = 0  # its place among queued runs; 0: never queued
+    attempts: int = 0  # how often a worker's process died over it
+
+
+class Workplace:
+    """The living part of a run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = Lock(folder / "lock")
+
+    @property
+    def locked(self) -> bool:
+        """Whether this very object holds the lock."""
+        return self._lock.held
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes this process the only one that works here; may be nested on the same object.
+
+        Raises:
+            RunBusy: another process works here.
+        """
+        if self._lock.held:
+            yield
+            return
+        if not self._lock.acquire():
+            raise RunBusy(f"Another process is working on {self.folder}; wait for it or stop it first.")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def append(self, event: Event) -> None:
+        """Adds an event to events.jsonl."""
+        files.append_line(self.folder / "events.jsonl", json.dumps(to_json(event), ensure_ascii=False))
+
+    def events(self, offset: int = 0) -> tuple[list[Event], int]:
+        """Events from byte `offset` on, and the offset for the next call; torn or unknown lines are passed over."""
+        lines, offset = files.read_lines(self.folder / "events.jsonl", offset)
+        events: list[Event] = []
+        for line in lines:
+            with contextlib.suppress(ValueError, AttributeError):  # what a killed writer left of a line
+                events.append(from_json(json.loads(line)))
+        return events, offset
+
+    def status(self) -> Status:
+        """What the run is doing. A run whose process died comes out as `interrupted`."""
+        data = files.read_json(self.folder / "state.json") or {}
+        state, sentence = str(data.get("state")), str(data.get("sentence", ""))
+        if state not in get_args(State):
+            state, sentence = "stopped", "Not started yet."
+        elif state == "running" and abs(self._lock.age()) > STALE and self._abandoned():  # below 0: the clock went back
+            state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
+        since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
+        return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
+
+    def enter(self, state: State, sentence: str = "", **numbers: int) -> None:
+        """Writes the state; `ticket` and `attempts` stay as they are unless given."""
+        old = files.read_json(self.folder / "state.json") or {}
+        kept = {name: old[name] for name in ("ticket", "attempts") if name in old}
+        news: dict[str, Any] = {"state": state, "sentence": sentence, "since": round(time.time(), 3)}
+        files.write_json(self.folder / "state.json", {**news, "pid": os.getpid(), **kept, **numbers})
+
+    def request_stop(self) -> None:
+        """Asks whoever works here to stop after the current item; a waiting run leaves the queue at once."""
+        files.write_bytes(self.folder / "stop", b"")
+        with contextlib.suppress(RunBusy), self.lock():
+            state = self.status().state
+            if state == "queued":
+                self.enter("stopped", "Taken out of the queue.")
+            elif state == "running":  # nobody holds the lock: the process has died
+                self.enter("stopped", "Stopped; starting again goes on from there.")
+
+    def stop_requested(self) -> bool:
+        """Whether a stop was asked for since the work was last asked for."""
+        return (self.folder / "stop").exists()
+
+    def forget(self, *names: str) -> None:
+        """Removes files of the folder by name, those that are there."""
+        for name in names:
+            with files.refusals(self.folder / name):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _abandoned(self) -> bool:
+        try:
+            return self._lock.free()
+        except RunError:  # a read-only folder: nobody can work on it
+            return True

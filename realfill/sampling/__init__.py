@@ -1,0 +1,1 @@
+"""Filling the hole, one generator a seed (§3.4)."""

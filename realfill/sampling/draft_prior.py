@@ -1,0 +1,117 @@
+"""What the references' geometry adds to the learned fill (docs/geometry.md); all of it is off in `paper`.
+
+The draft says what lies in the hole and how far references vouch for it. From it come: pictures in the target's
+frame to train on (`guides`), starts for seeds, so that vouched-for cells begin from the noised draft instead of pure
+noise (`Start`), and a bound on what the model may change there (`held`). Where geometry is not consistent the draft
+vouches for nothing, and everything here falls back to the paper.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realfill.config import GuideConfig
+from realfill.geometry.draft import Confidence, Draft, render, valid_in
+from realfill.imaging.fit import Fit
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo
+from realfill.models.backbone import Backbone
+from realfill.scene.scene import Scene
+from realfill.seeds import is_warm
+from realfill.training import batches
+from realfill.training.batches import Guide
+
+VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """The draft at the working size, and what is to be made of it."""
+
+    photo: Photo  # (H, W, 3)
+    confidence: Confidence  # (H, W), 1 in known pixels
+    hole: Hole  # (H, W): the target's
+    config: GuideConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where seeds begin that start from the draft."""
+
+    clean: Tensor  # (1, c, h, w) latents of the draft
+    strength: Tensor  # (1, 1, h, w) in 0..1: share of the diffusion time at which a cell begins to be denoised
+    most: float  # the largest strength: nothing needs to be computed before
+
+    def times(self, times: Tensor, train_steps: int) -> Tensor:
+        """The solver's times (T,) without those before which every cell is still the draft; one at least."""
+        needed = times[times / train_steps <= self.most]
+        return needed if len(needed) else times[-1:]
+
+    def hold(self, latents: Tensor, noised: Tensor, share: float) -> Tensor:
+        """Cells whose time has not come, at `share` of the diffusion time, as the noised draft."""
+        return torch.where(self.strength < share, noised, latents)
+
+
+def guidance(draft: Draft | None, scene: Scene, fit: Fit, config: GuideConfig) -> Guidance | None:
+    """The draft as sampling uses it; None where geometry says nothing."""
+    if draft is None or draft.reason:
+        return None
+    photo, confidence = render(draft, fit)
+    return Guidance(photo, confidence, fit.hole_in(scene.hole), config)
+
+
+def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
+    """Pictures in the target's frame for training: the draft, then each warped reference.
+
+    What a reference does not show, and what nothing vouches for, is unknown there: hidden, without loss.
+    """
+    if draft is None or draft.reason:
+        return []
+    finest = min(2.0, draft.frame.scale / fit.scale)
+    size = max(1.0, finest)
+    frame = Fit(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
+    hole = frame.hole_in(scene.hole)
+    pictures = [render(draft, frame), *(valid_in(draft, one, frame) for one in draft.warped)]
+    return [Guide(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02]
+
+
+def shown(given: Guidance) -> tuple[Tensor, Tensor]:
+    """What a warm seed's condition sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
+
+    With `guide.known`, vouched-for pixels of the draft count as known.
+    """
+    vouched = given.confidence >= VOUCHED
+    return batches.shown(given.photo, given.hole & ~vouched if given.config.known else given.hole)
+
+
+def start(given: Guidance, backbone: Backbone) -> Start:
+    """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
+    low, high = given.config.strength, given.config.guess
+    pixels, inside = batches.shown(given.photo, given.hole, blank=False)
+    doubt = inside * torch.from_numpy(1 - given.confidence)
+    # A cell is vouched for as its worst pixel is.
+    doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))
+    strength = torch.where(inside > 0, low + (high - low) * doubt, low)
+    return Start(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
+
+
+def held(photo: Photo, given: Guidance) -> Photo:
+    """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`guide.bound`)."""
+    if given.config.bound == 0:
+        return photo
+    trust = cv2.blur(given.confidence, (3, 3))
+    ramp = np.clip((trust - 0.25) / 0.5, 0, 1)
+    weight = (given.config.bound * ramp * ramp * (3 - 2 * ramp))[..., None]
+    blended: Photo = np.rint(weight * given.photo + (1 - weight) * photo).astype(np.uint8)
+    return blended
+
+
+def parted(seeds: Sequence[int], given: Guidance | None) -> tuple[list[int], list[int]]:
+    """Seeds that start from pure noise, and those that start from the draft."""
+    warm = [seed for seed in seeds if given is not None and is_warm(seed, given.config.warm)]
+    return [seed for seed in seeds if seed not in warm], warm

@@ -1,0 +1,167 @@
+"""Filling the hole (§3.4): one generator for each seed, so that seed 17 is the same picture in any batch."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from realfill.config import Config, SampleConfig
+from realfill.device.memory_plan import Plan
+from realfill.imaging.fit import Fit
+from realfill.imaging.photo import Photo
+from realfill.models import lora, out_of_memory
+from realfill.models.backbone import Backbone, Condition
+from realfill.models.fast import lanes
+from realfill.models.out_of_memory import Economy
+from realfill.sampling import draft_prior
+from realfill.sampling.draft_prior import Guidance, Start
+from realfill.scene.scene import Scene
+from realfill.training.batches import sampling_input
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A seed and what it makes of the working-size target: (H, W, 3), not yet composited."""
+
+    seed: int
+    photo: Photo
+
+
+def sample(
+    backbone: Backbone,
+    scene: Scene,
+    fit: Fit,
+    config: SampleConfig,
+    *,
+    prompt: str,
+    seeds: Sequence[int],
+    given: Guidance | None = None,
+    within: Economy | None = None,
+) -> Iterator[Candidate]:
+    """Generate the target at working size for each seed; in batches, yielded one by one.
+
+    The condition is encoded once a scene (its masked image by the posterior's mode).
+
+    Args:
+        given: the draft at working size; a share `given.config.warm` of the seeds start from it, after the others.
+        within: the memory plan; None chooses one from the memory that is free.
+
+    Raises:
+        OutOfMemory: the smallest memory plan is still too much for the device.
+    """
+    within = within or out_of_memory.of(backbone, fit, Config(base=backbone.spec.name, sample=config))
+    backbone.follow(within.plan)
+    maker = _Maker(backbone, config, within)
+    cold, warm = draft_prior.parted(seeds, given)
+    if cold:
+        yield from maker.generate(maker.task(sampling_input(scene, fit), prompt), cold)
+    if warm and given is not None:
+        task = dataclasses.replace(
+            maker.task(draft_prior.shown(given), prompt),
+            start=within.run(backbone, "coding", lambda _: draft_prior.start(given, backbone)),
+        )
+        for candidate in maker.generate(task, warm):
+            yield dataclasses.replace(candidate, photo=draft_prior.held(candidate.photo, given))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What all seeds of a kind share."""
+
+    condition: Condition
+    blank: Condition | None  # for classifier-free guidance
+    start: Start | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """What all seeds of a call share."""
+
+    backbone: Backbone
+    config: SampleConfig
+    within: Economy
+
+    @torch.no_grad()
+    def task(self, seen: tuple[Tensor, Tensor], prompt: str) -> _Task:
+        """The target as it is shown, (pixels, hole), encoded with its words."""
+        pixels, hole = (part.to(self.backbone.device) for part in seen)
+
+        def condition(words: str) -> Condition:
+            return self.within.run(self.backbone, "coding", lambda _: self.backbone.condition(pixels, hole, [words]))
+
+        return _Task(condition(prompt), condition("") if self.config.guidance != 1.0 else None)
+
+    def generate(self, task: _Task, seeds: Sequence[int]) -> Iterator[Candidate]:
+        """Candidates of one kind, in the order of their seeds, as many at once as the memory plan says."""
+        while seeds:
+            latents = self._latents(task, seeds)
+            group, seeds = seeds[: len(latents)], seeds[len(latents) :]
+            yield from map(Candidate, group, self._photos(latents))
+
+    def _latents(self, task: _Task, seeds: Sequence[int]) -> Tensor:
+        """Denoised latents (B, c, h, w) of the first few seeds."""
+
+        def denoise(plan: Plan) -> Tensor:
+            group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
+            with lora.merged(self.backbone):
+                made = lanes.over(
+                    self.backbone.device,
+                    len(group),
+                    lambda start, stop: _denoise(self.backbone, self.config, task, group[start:stop]),
+                )
+                return torch.cat(made)
+
+        return self.within.run(self.backbone, "filling", denoise)
+
+    def _photos(self, latents: Tensor) -> Iterator[Photo]:
+        """The pictures (H, W, 3) of latents (B, c, h, w)."""
+        while len(latents):
+            pictures = self._decoded(latents)
+            latents = latents[len(pictures) :]
+            yield from map(to_photo, pictures)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W) of the first few latents."""
+        return self.within.run(self.backbone, "coding", lambda plan: self.backbone.decode(latents[: plan.pictures]))
+
+
+def to_photo(pixels: Tensor) -> Photo:
+    """Pixels (3, H, W) in [-1, 1] as (H, W, 3) of 8 bits."""
+    photo: Photo = np.rint((pixels.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
+    return photo
+
+
+@torch.no_grad()
+def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Sequence[int]) -> Tensor:
+    """Latents (B, c, h, w) of a group of seeds, by the solver's steps from pure noise or from the noised draft."""
+    condition, blank, start = task.condition, task.blank, task.start
+    solver = backbone.process.solver(config.sampler, config.steps)
+    generators = [torch.Generator().manual_seed(seed) for seed in group]
+    shape = (len(group), *condition.masked.shape[1:])
+    noise: Tensor = randn_tensor(shape, generator=generators, device=backbone.device)
+    latents, times = noise * solver.init_noise_sigma, solver.timesteps
+    if start is not None:
+        times = start.times(times, backbone.process.train_steps)
+        latents = start.hold(latents, _noised(backbone, start, noise, times[0]), 1.0)
+    takes_generator = {"generator": generators} if config.sampler != "dpm++" else {}
+    for t in times:
+        if start is not None:
+            share = float(t) / backbone.process.train_steps
+            latents = start.hold(latents, _noised(backbone, start, noise, t), share)
+        noisy = solver.scale_model_input(latents, t)
+        prediction = backbone.predict(noisy, t, condition.repeat(len(group)))
+        if blank is not None:
+            without = backbone.predict(noisy, t, blank.repeat(len(group)))
+            prediction = without + config.guidance * (prediction - without)
+        latents = solver.step(prediction, t, latents, **takes_generator).prev_sample
+    filled: Tensor = latents
+    return filled
+
+
+def _noised(backbone: Backbone, start: Start, noise: Tensor, t: Tensor) -> Tensor:
+    """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
+    return backbone.process.corrupt(start.clean, noise, t.reshape(1))[0]

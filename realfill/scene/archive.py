@@ -1,0 +1,176 @@
+"""A scene as one file: a zip of a scene folder, written and read. What comes in is untrusted.
+
+Names in an archive only say which file plays which part; where a file goes is decided here, so no name leads
+out of the folder. Everything that has no part in a scene is passed over: other folders, sidecars, dotfiles.
+"""
+
+import contextlib
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from realfill import files
+from realfill.errors import SceneError
+from realfill.imaging.decode import MEGABYTES
+from realfill.scene import scene
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it: zipfile refuses such an archive by a RuntimeError
+    LZMAError = zlib.error  # type: ignore[assignment, misc]
+
+MOST_NAMES = 2000  # entries of an archive that are looked at
+MOST_BYTES = 2 * MEGABYTES * 2**20  # of all files of a scene together, unpacked
+PARTS = ("target", "mask", "gt")
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".bmp", ".jpe", ".jfif", ".hif"}
+)
+_BLOCK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+def members(names: Sequence[str]) -> dict[str, str]:
+    """Which of many file names make one scene, and the place of each: "trip/ref/IMG_2.JPG" → "ref/00.jpg".
+
+    References come in natural order. Backslashes count as slashes; a leading folder is allowed.
+
+    Raises:
+        SceneError: there is no scene among them, or more than one.
+    """
+    paths = {name: PurePosixPath(name.replace("\\", "/")) for name in names[:MOST_NAMES]}
+    parts = {name: path for name, path in paths.items() if _counts(path)}
+    roots = sorted({str(path.parent.parent) for path in parts.values() if _is(path, "target", "target")})
+    if not roots:
+        raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
+    if len(roots) > 1:
+        raise SceneError(f"There are {len(roots)} scenes in there ({roots[0]}, {roots[1]}…); open one of them.")
+    inside = {name: path for name, path in parts.items() if str(path.parent.parent) == roots[0]}
+    found: dict[str, str] = {}
+    for part in PARTS:
+        one = [name for name, path in inside.items() if _is(path, "target", part)]
+        if len(one) > 1:
+            raise SceneError(f"target/ has {len(one)} files for {part}; keep one of them.")
+        found |= {name: f"target/{part}{inside[name].suffix.lower()}" for name in one}
+    references = [name for name, path in inside.items() if path.parent.name.lower() == "ref"]
+    references.sort(key=lambda name: scene.natural(inside[name].name))
+    if len(references) > scene.MOST_REFERENCES:
+        raise SceneError(
+            f"The scene has {len(references)} reference photos and the most are {scene.MOST_REFERENCES}; "
+            "keep those that show best what is missing."
+        )
+    return found | {name: f"ref/{at:02d}{inside[name].suffix.lower()}" for at, name in enumerate(references)}
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Writes the zip of a scene folder, with one folder of the archive's name in it; replaces `archive` as a whole.
+
+    Raises:
+        SceneError: `folder` is not a scene.
+        DiskFull, RunError: `archive` cannot be written.
+    """
+    held = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    draft = files.temporary(archive)
+    try:
+        with files.refusals(archive):
+            with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as packed:  # pictures are compressed already
+                for name, place in members(list(held)).items():
+                    packed.write(held[name], f"{archive.stem}/{place}")
+            draft.replace(archive)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def size(archive: Path) -> int:
+    """Bytes of the scene in a zip file once it is unpacked, as the file says; where that is a lie, less is unpacked.
+
+    Raises:
+        SceneError: as `unpack`, as far as the list of files tells.
+    """
+    with _opened(archive) as packed:
+        entries = _entries(packed)
+        found = sum(entries[name].file_size for name in members(list(entries)))
+    if found > MOST_BYTES:
+        raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
+    return found
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks the scene in a zip file as the scene folder `folder`, whole or not at all. No picture is decoded.
+
+    Raises:
+        SceneError: the file is no zip, is damaged or locked, holds no scene or two, or is too large unpacked.
+        DiskFull, RunError: the folder cannot be written.
+    """
+    with _opened(archive) as packed, files.new_folder(folder) as draft:
+        entries, left = _entries(packed), MOST_BYTES
+        for name, place in members(list(entries)).items():
+            target = draft / place
+            target.parent.mkdir(exist_ok=True)
+            with packed.open(entries[name]) as source, files.refusals(folder):
+                left -= _copy(source, target, min(left, MEGABYTES * 2**20), name)
+
+
+def gather(given: Sequence[tuple[str, Path]], folder: Path) -> None:
+    """As `unpack`, from files and the names they had in their folder.
+
+    Raises:
+        SceneError: there is no scene among them, or more than one.
+        DiskFull, RunError: the folder cannot be written.
+    """
+    held = dict(given)
+    places = members(list(held))
+    with files.new_folder(folder) as draft, files.refusals(folder):
+        for name, place in places.items():
+            (draft / place).parent.mkdir(exist_ok=True)
+            shutil.copyfile(held[name], draft / place)
+
+
+def _counts(path: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in SUFFIXES and path.parent.name.lower() in ("ref", "target")
+
+
+def _is(path: PurePosixPath, parent: str, stem: str) -> bool:
+    return path.parent.name.lower() == parent and path.stem.casefold() == stem
+
+
+def _entries(packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {entry.filename: entry for entry in packed.infolist() if _is_plain(entry)}
+
+
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    return not entry.is_dir() and kind in (0, stat.S_IFREG)  # no links
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            if len(packed.infolist()) > MOST_NAMES:
+                raise SceneError(f"{archive.name} holds over {MOST_NAMES} files; pack only the scene's folder.")
+            if any(entry.flag_bits & 1 for entry in packed.infolist()):
+                raise SceneError(f"{archive.name} is locked with a password; pack it again without one.")
+            yield packed
+    except (*_DAMAGE, OSError) as error:
+        name = archive.name
+        raise SceneError(f"{name} is not a zip file that can be read; pack the scene's folder again.") from error
+
+
+def _copy(source: IO[bytes], target: Path, limit: int, name: str) -> int:
+    """Copies at most `limit` bytes, whatever the archive says of its size; the number copied."""
+    done = 0
+    with target.open("xb") as file:
+        while block := source.read(_BLOCK):
+            done += len(block)
+            if done > limit:
+                raise SceneError(f"{PurePosixPath(name).name} is too large unpacked; save its photo smaller first.")
+            file.write(block)
+    return done

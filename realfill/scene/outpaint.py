@@ -1,0 +1,83 @@
+"""Outpainting: a target with room around it. What was there keeps its values; what is new is all hole.
+
+The paper outpaints by the same means as it inpaints (§4): the target is placed on a larger canvas and the
+canvas is the hole. Nothing is resized.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from realfill.errors import SceneError
+from realfill.imaging.decode import MEGAPIXELS, Original, Pixels
+from realfill.imaging.holes import Hole
+
+
+@dataclass(frozen=True)
+class Extension:
+    """How many pixels a picture grows on each side; all at least 0."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.left, self.top, self.right, self.bottom) < 0:
+            raise SceneError("A photo can only grow; give each side 0 pixels or more.")
+
+    def __bool__(self) -> bool:
+        return any((self.left, self.top, self.right, self.bottom))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture that has grown."""
+        return height + self.top + self.bottom, width + self.left + self.right
+
+    def inside(self, height: int, width: int) -> tuple[slice, slice]:
+        """Where the old (height, width) picture lies in the grown one."""
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    def hole(self, inner: Hole) -> Hole:
+        """The hole of the grown picture: `inner` (H, W) in its place, True all around."""
+        grown = np.ones(self.size(*inner.shape), np.bool_)
+        grown[self.inside(*inner.shape)] = inner
+        return grown
+
+
+def to_ratio(height: int, width: int, *, across: int, down: int) -> Extension:
+    """The least extension, even on both sides, after which width : height is across : down to half a pixel."""
+    wider = max(0, round(height * across / down) - width)
+    higher = max(0, round(width * down / across) - height) if wider == 0 else 0
+    return Extension(wider // 2, higher // 2, wider - wider // 2, higher - higher // 2)
+
+
+def check(height: int, width: int, by: Extension) -> None:
+    """Refuses what would not be read again.
+
+    Raises:
+        SceneError: the grown picture has more than `formats.MEGAPIXELS` million pixels.
+    """
+    grown_height, grown_width = by.size(height, width)
+    if grown_height * grown_width > MEGAPIXELS * 1_000_000:
+        raise SceneError(
+            f"Extended to {grown_width}×{grown_height} the photo has {grown_height * grown_width / 1e6:.0f} megapixels "
+            f"and the most accepted is {MEGAPIXELS}; extend it less."
+        )
+
+
+def extend(original: Original, by: Extension) -> Original:
+    """`original` with room around it; every value that was there is there, bit for bit.
+
+    The new part is transparent where the mode has transparency, else middle grey.
+
+    Raises:
+        SceneError: as `check`.
+    """
+    check(original.height, original.width, by)
+    if not by:
+        return original
+    size = by.size(original.height, original.width)
+    middle = 0 if original.mode == "RGBA" else (int(np.iinfo(original.pixels.dtype).max) + 1) // 2
+    grown: Pixels = np.full((*size, *original.pixels.shape[2:]), middle, original.pixels.dtype)
+    grown[by.inside(original.height, original.width)] = original.pixels
+    return replace(original, pixels=grown, orientation=1)

@@ -1,0 +1,278 @@
+"""Scenes: the one door through which photos and masks come in. Every input rule is here, checked once.
+
+A scene folder has the layout of all public RealFill scenes: `ref/*` (1-5 photos) and `target/target.*`,
+`target/mask.*` (white = fill) and, for benchmarks, `target/gt.*`. Outside this module a mask is a `hole`.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realfill import files
+from realfill.errors import SceneError
+from realfill.imaging import decode
+from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original
+from realfill.imaging.fit import Fit, around
+from realfill.imaging.holes import Hole
+from realfill.imaging.photo import Photo, nearest_known, read_photo, save_photo, to_photo
+
+MOST_REFERENCES = 5
+ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told
+# Files that cameras, viewers and systems leave beside photos. Names that begin with a dot are ignored too.
+SIDECARS = frozenset(
+    {".json", ".xmp", ".txt", ".md", ".aae", ".thm", ".csv", ".yaml", ".yml", ".ini", ".db", ".log", ".xml"}
+)
+_HALF = 128  # a grey level from here on is fill
+_FLAT = 24  # a brush's colour varies less than this
+_PURE = 0.9  # share of black and white pixels that makes a picture a mask
+
+MaskInput = Path | npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A valid scene: 1-5 references, a target and its hole, all upright."""
+
+    references: tuple[Photo, ...]
+    target: Photo  # (H, W, 3); in the hole it holds the nearest known colours, never what the file holds there
+    hole: Hole  # (H, W), True = missing
+    original: Original  # the target as its file holds it, for the export
+    name: str
+    notices: tuple[str, ...]  # sentences for the person
+    truth: Photo | None = None  # (H, W, 3), the complete picture, where the scene has one
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    references: tuple[Path, ...]
+    target: Path
+    mask: MaskInput | None
+    truth: Path | None
+
+
+def load(folder: Path, *, variants: bool = False) -> Scene:
+    """Reads and checks a scene folder; with `variants` the hole is everything and no mask is needed (§5.2).
+
+    Raises:
+        SceneError: what is wrong with which file and what to do, in one sentence.
+    """
+    return _read(_find(folder), folder.resolve().name, variants=variants)[0]
+
+
+def store(folder: Path, source: Path, *, variants: bool = False) -> Scene:
+    """Copies the inputs of scene folder `source` to `folder`, normalised, and returns the scene.
+
+    Photos keep their bytes and are named ref/00.jpg, …; the mask becomes target/mask.png, upright, 0 or 255,
+    at the target's size. A folder that exists is replaced; at no moment is there half a scene.
+
+    Raises:
+        SceneError: as `load`.
+        DiskFull, RunError: the folder cannot be written.
+    """
+    return _store(folder, _find(source), source.resolve().name, variants=variants)
+
+
+def assemble(
+    folder: Path, references: Sequence[Path], target: Path, mask: MaskInput | None, *, variants: bool = False
+) -> Scene:
+    """As `store`, from single files. `mask` is a file or an array (H, W[, C]), bool or 0-255, white = fill.
+
+    With no mask the target's transparent part is the hole. References keep the order given.
+
+    Raises:
+        SceneError: as `load`.
+        DiskFull, RunError: the folder cannot be written.
+    """
+    inputs = _Inputs(tuple(references), target, mask, None)
+    return _store(folder, inputs, target.stem, variants=variants)
+
+
+def fit_to(scene: Scene, *, size: int, multiple: int, context: float) -> Fit:
+    """The crop of the target that a base works on: the hole with context, at an area of about size²."""
+    return around(scene.hole, size=size, multiple=multiple, context=context)
+
+
+def enlarge(fit: Fit) -> float:
+    """How many times longer the filled part's sides are in the target than where it is generated."""
+    return 1.0 / fit.scale
+
+
+def enlargement_notice(fit: Fit) -> str | None:
+    """A sentence where the hole is enlarged over 1.5 times, to be said before training."""
+    factor = enlarge(fit)
+    if factor <= ENLARGED:
+        return None
+    return (
+        f"The hole is filled at {fit.width}×{fit.height} pixels and enlarged {factor:.1f} times for this target, "
+        "so it will look softer than its surroundings; a base with a larger size, a smaller fit.context or a "
+        "smaller mask keeps more detail."
+    )
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The files of a folder that should be pictures, in natural order (2 before 10); no dotfiles or sidecars."""
+    found = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def hole_of(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
+    """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
+
+    Raises:
+        SceneError: the mask's file is not a picture that can be used.
+    """
+    name = mask.name if isinstance(mask, Path) else "The mask"
+    return _at_size(_painted(mask, target), (target.height, target.width), name)
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """The key that sorts file names as people count: 2 before 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
+
+
+def _is_sidecar(path: Path) -> bool:
+    return path.name.startswith(".") or path.suffix.lower() in SIDECARS
+
+
+def _find(folder: Path) -> _Inputs:
+    if not (folder / "target").is_dir():
+        raise SceneError(f"{folder} is not a scene; a scene is a folder with ref/ and target/ in it.")
+    references = pictures(folder / "ref") if (folder / "ref").is_dir() else []
+    target = _one(folder, "target")
+    if target is None:
+        raise SceneError(f"{folder.name}/target has no target picture; name it target.png, .jpg or another format.")
+    return _Inputs(tuple(references), target, _one(folder, "mask"), _one(folder, "gt"))
+
+
+def _one(folder: Path, stem: str) -> Path | None:
+    found = [path for path in pictures(folder / "target") if path.stem.casefold() == stem]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise SceneError(f"{folder.name}/target has {names}; keep one of them.")
+    return found[0] if found else None
+
+
+def _read(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[str]]:
+    """The scene, and the references' file endings by what they hold."""
+    _check_count(inputs.references)
+    original = decode.read_original(inputs.target)
+    hole, notices = _hole(inputs, original, variants=variants)
+    if not original.bit_exact:
+        notices.append(
+            f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
+            "known pixels as they were decoded, in a newly encoded file."
+        )
+    originals = [decode.read_original(path) for path in inputs.references]
+    photo = to_photo(original)
+    truth = None if inputs.truth is None else read_photo(inputs.truth)
+    if truth is not None and truth.shape != photo.shape:
+        notices.append(f"gt has another size than {inputs.target.name} and is left out; save both at one size.")
+        truth = None
+    references = tuple(to_photo(reference) for reference in originals)
+    # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
+    target = nearest_known(photo, hole)
+    scene = Scene(references, target, hole, original, name, tuple(notices), truth)
+    return scene, [SUFFIXES[reference.format] for reference in originals]
+
+
+def _check_count(references: Sequence[Path]) -> None:
+    if not references:
+        raise SceneError(f"The scene has no reference photo; put 1 to {MOST_REFERENCES} into ref/ ({ACCEPTED_NAMES}).")
+    if len(references) > MOST_REFERENCES:
+        raise SceneError(
+            f"The scene has {len(references)} reference photos and the most are {MOST_REFERENCES}; "
+            f"keep those that show best what is missing, without {references[-1].name} for instance."
+        )
+
+
+def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene:
+    scene, suffixes = _read(inputs, name, variants=variants)
+    with files.new_folder(folder) as draft, files.refusals(folder):
+        for part in ("ref", "target"):
+            (draft / part).mkdir()
+        for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
+            shutil.copyfile(path, draft / "ref" / f"{index:02d}{suffix}")
+        shutil.copyfile(inputs.target, draft / "target" / f"target{SUFFIXES[scene.original.format]}")
+        if inputs.truth is not None and scene.truth is not None:
+            shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
+        save_photo(scene.hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
+    return scene
+
+
+def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
+    size = (original.height, original.width)
+    if variants:
+        return np.ones(size, np.bool_), []
+    mask, target = inputs.mask, inputs.target.name
+    if mask is None:
+        name, hole = f"{target}'s transparent part", _from_transparency(original, target)
+        notices: list[str] = []
+    else:
+        name = mask.name if isinstance(mask, Path) else "The mask"
+        hole, notices = hole_of(mask, original)
+    if not hole.any():
+        raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
+    if hole.all():
+        raise SceneError(
+            f"{name} marks all of {target}; leave some of it known, or ask for scene variants (--variants)."
+        )
+    return hole, notices
+
+
+def _from_transparency(original: Original, target: str) -> Hole:
+    if original.mode != "RGBA":
+        raise SceneError(f"There is no mask for {target}; add target/mask.png with the missing part in white.")
+    return np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)  # a half-erased edge has lost its colour
+
+
+def _painted(mask: MaskInput, target: Original) -> Hole:
+    """The mask at its own size, upright as the target is."""
+    if not isinstance(mask, Path):
+        return np.asarray(mask, np.bool_) if mask.dtype == np.bool_ else _fill(np.asarray(mask, np.uint8))
+    original = decode.read_original(mask)
+    hole = _fill(decode.to_eight_bits(original.pixels))
+    turned = (target.width, target.height)  # what the target's size is in its file, when it lies on its side
+    if target.orientation >= 5 and hole.shape == turned and hole.shape != turned[::-1]:
+        return decode.upright(hole, target.orientation)
+    return hole
+
+
+def _fill(values: npt.NDArray[np.uint8]) -> Hole:
+    """Which pixels (H, W[, 3 or 4]) uint8 of a mask mean "fill".
+
+    Bright, as a rule. Where the alpha channel varies it may carry the mask: strokes of one colour on a
+    transparent layer are fill whatever their colour, and in a picture that is no mask the erased part is.
+    """
+    if values.ndim == 2:
+        return np.asarray(values >= _HALF)
+    white = np.asarray(values[:, :, :3].max(axis=2) >= _HALF, np.bool_)
+    if values.shape[2] == 3 or int(values[:, :, 3].min()) == int(values[:, :, 3].max()):
+        return white
+    opaque = np.asarray(values[:, :, 3] >= _HALF, np.bool_)
+    seen = values[values[:, :, 3] == values[:, :, 3].max()][:, :3]  # without soft edges
+    if (np.percentile(seen, 95, axis=0) - np.percentile(seen, 5, axis=0)).max() < _FLAT:
+        return opaque
+    pure = (seen.max(axis=1) < _FLAT) | (seen.min(axis=1) > 255 - _FLAT)
+    return white & opaque if pure.mean() >= _PURE else ~opaque
+
+
+def _at_size(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, list[str]]:
+    """A mask's hole at the target's (H, W): any touch when it shrinks, half when it grows."""
+    if hole.shape == size:
+        return hole, []
+    (height, width), (mask_height, mask_width) = size, hole.shape
+    notice = f"{name} is {mask_width}×{mask_height} and was scaled to the target's {width}×{height}."
+    if abs(np.log((mask_width / mask_height) / (width / height))) > np.log(1.02):
+        notice = f"{notice[:-1]}, although its shape differs; check the hole."
+    shrinks = mask_height > height or mask_width > width
+    share = cv2.resize(
+        hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return np.asarray(share > 1e-4 if shrinks else share >= 0.5, np.bool_), [notice]

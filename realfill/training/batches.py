@@ -1,0 +1,300 @@
+"""Training batches: which photo, which crop, which hole, which prompt (§3.4, §4.2).
+
+Everything a batch holds is a pure function of (seed, step, index): drawing step 812 again gives the same
+sixteen items, whether one process draws them or eight, and whether the run was interrupted before.
+
+The paper leaves crop and size policy open. Here: every item is a crop of the working size's aspect, at a
+scale drawn log-uniformly between the whole photo and the scale at which the target's hole is filled
+(times `crop`), so that the adapter sees the scene as sampling will ask for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from realfill import seeds
+from realfill.config import TrainConfig
+from realfill.imaging.fit import Fit
+from realfill.imaging.holes import Hole, random_hole
+from realfill.imaging.photo import Photo
+from realfill.scene.scene import Scene
+
+LEAST_KNOWN = 0.1  # share of latent cells that a crop of the target must know
+_TRIES = 50
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One draw, on the CPU."""
+
+    pixels: Tensor  # (B, 3, H, W) float32 in [-1, 1]; the target's hole is filled with a smooth guess
+    hole: Tensor  # (B, 1, H, W) of 0 and 1: what the network does not see; m, for the target m ∪ M
+    weight: Tensor  # (B, 1, H, W) of 0 and 1: where the loss counts; 1 − M for the target, else 1
+    prompts: tuple[str, ...]
+    is_target: tuple[bool, ...]
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Items start to stop, for computing a batch in pieces."""
+        piece = slice(start, stop)
+        pixels, hole, weight = self.pixels[piece], self.hole[piece], self.weight[piece]
+        return Batch(pixels, hole, weight, self.prompts[piece], self.is_target[piece])
+
+
+@dataclass(frozen=True)
+class View:
+    """A photo prepared for drawing crops from: where they may lie, and how large they are."""
+
+    photo: Photo
+    hole: Hole  # all False for a reference
+    is_target: bool
+    box: tuple[float, float, float, float]  # left, top, width, height that crops lie in
+    smallest: float  # smallest crop, as a share of the largest that fits the box
+    wanted: Hole | None = None  # what the target's hole hides, in a picture that lies in the target's frame
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A picture of the scene in the target's frame: a warped reference, or the draft (docs/geometry.md)."""
+
+    photo: Photo  # (h, w, 3), the fit's box at any resolution
+    unknown: Hole  # (h, w): what the picture does not vouch for; hidden, and no loss there
+    wanted: Hole  # (h, w): the target's hole
+
+
+@dataclass(frozen=True)
+class Views:
+    """All photos of a scene, the size (height, width) that crops are resized to, and pixels per latent cell."""
+
+    views: tuple[View, ...]  # the references first
+    height: int
+    width: int
+    cell: int
+    guides: tuple[View, ...] = ()
+
+
+def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int, guides: Sequence[Guide] = ()) -> Views:
+    """Views of the references and, unless nothing of it is known, of the target.
+
+    The target's hole is overwritten before anything can see it: what the file holds there adds nothing.
+
+    Args:
+        cell: pixels per latent cell of the base (`spec.cell`).
+        guides: drawn for a share `config.guided` of the items.
+    """
+    shown = min(1.0, max(fit.box[2] / fit.photo_width, fit.box[3] / fit.photo_height))
+    views = [
+        View(
+            photo=photo,
+            hole=np.zeros(photo.shape[:2], np.bool_),
+            is_target=False,
+            box=(0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])),
+            smallest=config.crop * shown,
+        )
+        for photo in scene.references
+    ]
+    if not scene.hole.all():
+        filled = fill_from_known(scene.target, scene.hole)
+        views.append(View(filled, scene.hole, is_target=True, box=_inside(fit), smallest=config.crop))
+    shrunk = tuple(_shrunk(view, fit) for view in views)
+    return Views(shrunk, fit.height, fit.width, cell, tuple(_guide_view(guide, fit, config) for guide in guides))
+
+
+def _guide_view(guide: Guide, fit: Fit, config: TrainConfig) -> View:
+    height, width = guide.photo.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    photo = fill_from_known(guide.photo, guide.unknown)
+    return _shrunk(View(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What an item of a step is, before anything of it is drawn."""
+
+    prompt: str
+    number: int | None  # its number in the pool; None: it is the step's own
+    rng: np.random.Generator  # draws its picture and its hole
+
+
+def only_references(views: Views) -> Views:
+    """The same without the target and without pictures in its frame."""
+    return Views(tuple(view for view in views.views if not view.is_target), views.height, views.width, views.cell)
+
+
+def pick(config: TrainConfig, *, seed: int, step: int, index: int) -> Pick:
+    """The item `index` of a step's batch.
+
+    With `config.pool` pictures and holes come from a fixed set of that many, each a pure function of its
+    number, so that none need be drawn and encoded twice; which one, and the prompt, stay the step's.
+    """
+    own = seeds.rng(seed, seeds.Stream.BATCH, step, index)
+    prompt = "" if own.random() < config.prompt_dropout else config.prompt
+    if not config.pool:
+        return Pick(prompt, None, own)
+    number = int(own.integers(config.pool))
+    return Pick(prompt, number, seeds.rng(seed, seeds.Stream.POOL, number))
+
+
+def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Sequence[int]) -> Batch:
+    """The items `indices` of a step's batch; every item with its own photo, crop, hole and prompt.
+
+    Args:
+        seed: the run's seed.
+        step: counted from 0.
+        indices: positions in the batch; a process of several draws only its own.
+    """
+    return drawn(views, config, [pick(config, seed=seed, step=step, index=index) for index in indices])
+
+
+def drawn(views: Views, config: TrainConfig, picks: Sequence[Pick]) -> Batch:
+    """The items that were picked; each pick can be drawn once."""
+    items = [_item(views, config, one.rng) for one in picks]
+    pixels = np.stack([item[0] for item in items]).astype(np.float32) / 127.5 - 1
+    return Batch(
+        pixels=torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()),
+        hole=_planes([item[1] for item in items]),
+        weight=_planes([item[2] for item in items]),
+        prompts=tuple(one.prompt for one in picks),
+        is_target=tuple(item[3] for item in items),
+    )
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    return Batch(
+        pixels=torch.cat([part.pixels for part in parts]),
+        hole=torch.cat([part.hole for part in parts]),
+        weight=torch.cat([part.weight for part in parts]),
+        prompts=tuple(prompt for part in parts for prompt in part.prompts),
+        is_target=tuple(one for part in parts for one in part.is_target),
+    )
+
+
+def sampling_input(scene: Scene, fit: Fit) -> tuple[Tensor, Tensor]:
+    """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
+    # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
+    return shown(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))
+
+
+def shown(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor, Tensor]:
+    """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], 0 in its hole if `blank`, and its hole (1, 1, H, W)."""
+    pixels = photo.astype(np.float32) / 127.5 - 1
+    if blank:
+        pixels[hole] = 0
+    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), _planes([hole])
+
+
+def fill_from_known(photo: Photo, hole: Hole) -> Photo:
+    """The photo (H, W, 3) with its hole filled by ever wider averages of the known pixels around it.
+
+    A smooth guess, so that the autoencoder sees no edge where the hole begins. Depends on known pixels only.
+    """
+    if not hole.any():
+        return photo
+    known = (~hole).astype(np.float32)
+    if not known.any():
+        return np.full_like(photo, 128)
+    levels = [(photo.astype(np.float32) * known[..., None], known)]
+    while max(levels[-1][1].shape) > 1:
+        colour, weight = levels[-1]
+        size = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
+        levels.append((_resized(colour, size), _resized(weight, size)))
+    guess = _divide(*levels[-1])
+    for colour, weight in reversed(levels[:-1]):
+        wider = cv2.resize(guess, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
+        trust = np.minimum(weight, 1)[..., None]
+        guess = trust * _divide(colour, weight) + (1 - trust) * wider
+    return np.where(hole[..., None], np.clip(np.rint(guess), 0, 255), photo).astype(np.uint8)
+
+
+def _resized(values: Floats, size: tuple[int, int]) -> Floats:
+    """Averages over areas; size is (width, height)."""
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _divide(colour: Floats, weight: Floats) -> Floats:
+    """Mean colour (h, w, 3) of what is known; black where nothing is."""
+    return np.asarray(colour / np.maximum(weight, 1e-6)[..., None], np.float32)
+
+
+def _planes(holes: Sequence[Hole]) -> Tensor:
+    return torch.from_numpy(np.stack(holes)[:, None].astype(np.float32))
+
+
+def _inside(fit: Fit) -> tuple[float, float, float, float]:
+    """The part of the fit's box that lies in the photo."""
+    left, top, width, height = fit.box
+    right, bottom = min(left + width, fit.photo_width), min(top + height, fit.photo_height)
+    left, top = max(0.0, left), max(0.0, top)
+    return left, top, right - left, bottom - top
+
+
+def _largest(box: tuple[float, float, float, float], fit_height: int, fit_width: int) -> tuple[float, float]:
+    """Width and height of the largest crop of the working aspect that fits a box."""
+    scale = min(box[2] / fit_width, box[3] / fit_height)
+    return fit_width * scale, fit_height * scale
+
+
+def _shrunk(view: View, fit: Fit) -> View:
+    """The view at no more pixels than its smallest crop needs, so that crops of large photos are quick."""
+    crop_width = _largest(view.box, fit.height, fit.width)[0] * view.smallest
+    scale = min(1.0, fit.width / crop_width)
+    if scale > 0.8:
+        return view
+    height, width = (max(1, round(side * scale)) for side in view.photo.shape[:2])
+    photo = cv2.resize(view.photo, (width, height), interpolation=cv2.INTER_AREA)
+    hole = _resized(view.hole.astype(np.float32), (width, height)) > 0
+    sx, sy = width / view.photo.shape[1], height / view.photo.shape[0]
+    left, top, box_width, box_height = view.box
+    box = (left * sx, top * sy, box_width * sx, box_height * sy)
+    wanted = None if view.wanted is None else _resized(view.wanted.astype(np.float32), (width, height)) > 0
+    return View(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
+
+
+def _item(views: Views, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
+    """Pixels, hole, weight and whether it is the target, of one training item."""
+    if views.guides and rng.random() < config.guided:
+        view = views.guides[int(rng.integers(len(views.guides)))]
+    else:
+        view = views.views[int(rng.integers(len(views.views)))]
+    crop, unknown = _crop(view, views, rng)
+    for _ in range(_TRIES):
+        if known_share(unknown, cell=views.cell) >= LEAST_KNOWN:
+            break
+        crop, unknown = _crop(view, views, rng)
+    else:  # nothing is known around this hole, almost a blank canvas: a reference teaches in its place
+        view = views.views[int(rng.integers(len(views.views) - 1))]
+        crop, unknown = _crop(view, views, rng)
+    if view.wanted is not None and rng.random() < config.aware:
+        m = crop.hole_in(view.wanted)
+    else:
+        m = random_hole(views.height, views.width, rng)
+    if rng.random() < config.mask_dropout:
+        m = np.ones_like(m)
+    return crop.photo_in(view.photo), m | unknown, ~unknown, view.is_target
+
+
+def known_share(unknown: Hole, *, cell: int) -> float:
+    """Share of the latent cells that no unknown pixel (H, W) touches, as the loss counts them."""
+    height, width = unknown.shape
+    touched = unknown.reshape(height // cell, cell, width // cell, cell).any((1, 3))
+    return float(1 - touched.mean())
+
+
+def _crop(view: View, views: Views, rng: np.random.Generator) -> tuple[Fit, Hole]:
+    """A random crop of the view and its unknown pixels (H, W)."""
+    width, height = _largest(view.box, views.height, views.width)
+    share = float(np.exp(rng.uniform(np.log(view.smallest), 0.0)))
+    width, height = width * share, height * share
+    left = view.box[0] + rng.uniform(0, max(0.0, view.box[2] - width))
+    top = view.box[1] + rng.uniform(0, max(0.0, view.box[3] - height))
+    photo_height, photo_width = view.photo.shape[:2]
+    fit = Fit((left, top, width, height), views.width, views.height, photo_width, photo_height)
+    in_frame = view.is_target or view.wanted is not None
+    unknown = fit.hole_in(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
+    return fit, unknown

@@ -1,0 +1,56 @@
+"""The training objective (§3.4, Eq. 3)."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from realfill.models.backbone import Backbone, Condition, blanked
+from realfill.training.batches import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Training items as the U-Net takes them, on its device; nothing here depends on the step."""
+
+    clean: Tensor  # (B, c, h, w) latents of the picture
+    masked: Tensor  # (B, c, h, w) latents of the picture with its hole blanked
+    hole: Tensor  # (B, 1, h, w) of 0 and 1: what the network does not see
+    known: Tensor  # (B, 1, h, w) of 0 and 1: where the loss counts
+    prompts: tuple[str, ...]
+
+    def part(self, start: int, stop: int) -> "Encoded":
+        """Items start to stop, for computing a batch in pieces."""
+        piece = slice(start, stop)
+        return Encoded(self.clean[piece], self.masked[piece], self.hole[piece], self.known[piece], self.prompts[piece])
+
+
+def encode(backbone: Backbone, batch: Batch) -> Encoded:
+    """A batch as the U-Net takes it."""
+    pixels, hole, weight = (part.to(backbone.device) for part in (batch.pixels, batch.hole, batch.weight))
+    masked = backbone.encode(blanked(pixels, hole))
+    known = known_cells(weight, cell=backbone.spec.cell)
+    return Encoded(backbone.encode(pixels), masked, backbone.cells(hole), known, batch.prompts)
+
+
+def realfill_loss(backbone: Backbone, batch: Batch | Encoded, *, t: Tensor, noise: Tensor) -> Tensor:
+    """Eq. 3 per item, (B,): ‖ε_θ(x_t, t, p, m, (1−m)⊙x) − ε‖², for the target only where M_tgt = 0.
+
+    The regression target is the base's own (ε, v or x). Each item is the mean over its own known cells, so
+    a target with a large hole counts as much as a reference. Differentiable in the adapter.
+
+    Args:
+        t: (B,) int64 diffusion times.
+        noise: (B, c, h, w) standard normal.
+    """
+    seen = batch if isinstance(batch, Encoded) else encode(backbone, batch)
+    noisy, target = backbone.process.corrupt(seen.clean, noise, t)
+    condition = Condition(words=backbone.words(seen.prompts), hole=seen.hole, masked=seen.masked)
+    prediction = backbone.predict(noisy, t, condition)
+    error = seen.known * (prediction - target) ** 2
+    return error.sum((1, 2, 3)) / (seen.known.sum((1, 2, 3)) * error.shape[1])
+
+
+def known_cells(weight: Tensor, *, cell: int) -> Tensor:
+    """(B, 1, H, W) of 0 and 1 → (B, 1, h, w): a cell that any unknown pixel touches counts nothing."""
+    return 1 - F.max_pool2d(1 - weight, cell)
