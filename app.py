@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from realfill.errors import EXIT_INPUT, InputError, OptionError
-from ui import uploads
-from ui.door import is_loopback, read_users
+from ui.access import uploads
+from ui.access.hosts import is_loopback, read_users
 
 PORT = 7860
 HOUR = 3600.0  # seconds
@@ -76,8 +76,8 @@ def serve(listener: socket.socket, given: argparse.Namespace, runs_dir: Path) ->
     import uvicorn
 
     from ui import server
-    from ui.jobs import Jobs, default_base
-    from ui.layout import Page
+    from ui.page import Page
+    from ui.runs.jobs import Jobs, default_base
 
     uploads.sweep()
     host, port = given.host, given.port

@@ -23,7 +23,7 @@ from realfill.geometry import draft
 from realfill.runs.run import Run
 from realfill.scene import examples, scene
 from realfill.scene.examples import Example
-from ui import speak
+from ui import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "projects"
@@ -125,7 +125,7 @@ def _events(run: Run, path: Path) -> None:
     lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     for line in lines:
         if "sentence" in line:
-            line["sentence"] = speak.without_folders(line["sentence"])
+            line["sentence"] = errors.without_folders(line["sentence"])
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 

@@ -15,11 +15,13 @@ from realfill.config import Config
 from realfill.errors import OptionError, SceneError
 from realfill.jobs import queue
 from realfill.runs.export import Format, choose
-from ui import pictures, speak, uploads
-from ui.jobs import Inputs, Jobs
-from ui.pictures import Export, What
-from ui.speak import spoken
-from ui.view import Story
+from ui import errors
+from ui.access import uploads
+from ui.errors import spoken
+from ui.runs import pictures
+from ui.runs.jobs import Inputs, Jobs
+from ui.runs.pictures import Export, What
+from ui.runs.watch import Story
 
 BASES = ("mini", "sd2")
 MOST = 5  # references
@@ -78,7 +80,7 @@ class Api:
             "project": project,
             "name": run.name,
             "state": state.state,
-            "sentence": speak.without_folders(state.sentence),
+            "sentence": errors.without_folders(state.sentence),
             "stage": story.stage,
             "done": story.done,
             "total": story.total,

@@ -17,9 +17,10 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui import door, limits, theme, uploads, visitors
-from ui.door import Door, host_name, is_address
-from ui.limits import Ledger, Limits, Refused
+from ui import theme
+from ui.access import hosts, quotas, uploads, visitors
+from ui.access.hosts import Door, host_name, is_address
+from ui.access.quotas import Ledger, Limits, Refused
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
 TRIES, MINUTE = 10, 60.0  # wrong passwords of one address, and in which time
@@ -128,7 +129,7 @@ def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None
         auth=_signer(users) if users else None,
         allowed_paths=[],
         show_error=False,
-        max_file_size=limits.MAX_FILE,
+        max_file_size=quotas.MAX_FILE,
         ssr_mode=False,
         run_history=False,
         footer_links=[],
@@ -139,7 +140,7 @@ def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), door.at(host, users))
+    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), hosts.at(host, users))
 
 
 def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
@@ -158,4 +159,4 @@ async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    await limits.answer(send, refusal.status, refusal.sentence)
+    await quotas.answer(send, refusal.status, refusal.sentence)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui import grid, plot, rail
+from ui.grid import component
+from ui.plot import component as plot
+from ui.rail import component as rail
 
 _GRAYS = gr.themes.Color(
     name="graphite",
@@ -35,7 +37,7 @@ _BLUES = gr.themes.Color(
     c950="#152849",
 )
 
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + rail.CSS + grid.CSS + plot.CSS
+CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + rail.CSS + component.CSS + plot.CSS
 
 # A photo dropped beside an upload field would make the browser leave the page.
 # 1 2 3 go to the tabs, Ctrl+Enter starts; not while somebody writes.

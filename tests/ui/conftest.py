@@ -22,7 +22,7 @@ from realfill import config
 from realfill.config import Config
 from realfill.runs.run import Run, new_folder
 from realfill.scene import scene
-from ui import uploads
+from ui.access import uploads
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -11,10 +11,12 @@ import gradio as gr
 import uvicorn
 from gradio.components import Component
 
-from ui import api, door, rail, server, uploads
-from ui.jobs import Jobs
-from ui.projects import Projects
-from ui.speak import spoken
+from ui import api, server
+from ui.access import hosts, uploads
+from ui.errors import spoken
+from ui.rail import component
+from ui.runs.jobs import Jobs
+from ui.runs.projects import Projects
 
 ADDRESS = "(id) => history.replaceState(null, '', id ? '?project=' + id : '?')"
 
@@ -27,7 +29,7 @@ class SmallPage:
         self.projects = Projects(jobs)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         with gr.Blocks(title="Small") as self.blocks:
-            self.rail = rail.build()
+            self.rail = component.build()
             self.run_id: Component = gr.Textbox(visible="hidden", elem_id="run-id")
             self.shown = gr.Markdown("nothing", elem_id="shown")
             self.photo = gr.File(type="filepath", elem_id="photo")
@@ -40,7 +42,7 @@ class SmallPage:
             broken.click(self.fail, None, self.shown, **quiet)
             loaded = self.blocks.load(self.load, None, self.opened, **quiet)
             loaded.success(**self.address)
-            rail.wire(self.rail, self)
+            component.wire(self.rail, self)
             api.publish(self)
 
     @spoken
@@ -78,7 +80,7 @@ def main() -> None:
     port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     uploads.choose_folder(runs_dir)
     page = SmallPage(Jobs(runs_dir, runs_dir.parent / "examples"), base)
-    users = door.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
+    users = hosts.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
     app = server.build(page.blocks, "127.0.0.1", port, users)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
 

@@ -17,7 +17,7 @@ from realfill.scene import scene
 from tests.ui.conftest import ROOT, Server
 from ui import api
 from ui.api import Api
-from ui.jobs import Jobs
+from ui.runs.jobs import Jobs
 
 FEW = {"train.steps": 2, "train.batch": 1, "sample.seeds": "0-1", "sample.steps": 2, "select.matcher": "sift"}
 

@@ -22,12 +22,11 @@ from realfill.runs import export
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
-from ui import pictures, seeing
-from ui.grid import cells
-from ui.jobs import Jobs
-from ui.layout import Page
-from ui.pictures import Export
-from ui.thumbs import Thumbs
+from ui.page import Page
+from ui.runs import cells, pictures, seed_view
+from ui.runs.jobs import Jobs
+from ui.runs.pictures import Export
+from ui.runs.thumbnails import Thumbs
 
 
 @pytest.fixture
@@ -147,7 +146,7 @@ def kept_points(run: Run, seed: int, counts: list[int]) -> None:
 
 def test_the_lines_of_a_seed_are_shares_of_both_pictures(sampled: Run) -> None:
     kept_points(sampled, 8, [30, 10])
-    value = seeing.value(sampled, 8, Export(8))
+    value = seed_view.value(sampled, 8, Export(8))
     width, height = value["crop"]["w"], value["crop"]["h"]
     assert [len(ref["lines"]) for ref in value["refs"]] == [30, 10]
     assert value["refs"][0]["lines"][0] == pytest.approx([10 / 96, 8 / 80, 4 / width, 2 / height], abs=1e-4)
@@ -155,11 +154,11 @@ def test_the_lines_of_a_seed_are_shares_of_both_pictures(sampled: Run) -> None:
 
 
 def test_points_of_another_count_are_not_shown(sampled: Run) -> None:
-    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
     kept_points(sampled, 8, [31, 10])
-    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
     sampled.matches_path(8).write_text("{")
-    assert seeing.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
 
 
 def test_the_outline_is_the_holes_border(sampled: Run) -> None:
@@ -174,9 +173,9 @@ def test_the_outline_is_the_holes_border(sampled: Run) -> None:
 
 
 def test_a_confidence_map_becomes_an_overlay(sampled: Run) -> None:
-    assert seeing.value(sampled, 8, Export(8))["frames"]["whole"]["over"] is None
+    assert seed_view.value(sampled, 8, Export(8))["frames"]["whole"]["over"] is None
     Image.new("RGBA", (12, 9), (0, 200, 80, 120)).save(sampled.folder / "confidence.png")
-    frames = seeing.value(sampled, 8, Export(8))["frames"]
+    frames = seed_view.value(sampled, 8, Export(8))["frames"]
     assert picture(frames["whole"]["over"]).shape == (90, 120, 4)
     assert picture(frames["close"]["over"]).shape[:2] == (frames["close"]["h"], frames["close"]["w"])
 

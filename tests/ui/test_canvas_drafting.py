@@ -13,10 +13,10 @@ import pytest
 from realfill.errors import SceneError
 from realfill.scene import scene
 from tests.ui.test_canvas_service import brought
-from ui import uploads
-from ui.canvas import drafting as module
-from ui.canvas.drafting import Answer, Drafting
-from ui.canvas.given import Given
+from ui.access import uploads
+from ui.workbench import drafts
+from ui.workbench.drafts import Answer, Drafting
+from ui.workbench.payload import Given
 
 SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
 QUICK = [
@@ -78,7 +78,7 @@ def test_a_draft_is_made_and_remembered(given: Given) -> None:
 
 
 def test_only_the_latest_are_kept(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 1)
+    monkeypatch.setattr(drafts, "REMEMBERED", 1)
     line = Drafting(QUICK)
     answers = []
     for name in ("one", "two"):
@@ -110,7 +110,7 @@ def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafti
 def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Given) -> None:
     first = slow.begin(given, "a")["draft"]
     process = child(slow, first)
-    slow._works[first].asked -= module.FORGOTTEN
+    slow._works[first].asked -= drafts.FORGOTTEN
     second = slow.begin(given, "b")["draft"]
     assert not process.is_running()
     assert slow._works[second].process is not None
@@ -119,7 +119,7 @@ def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Given) -> None:
 def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     token = slow.begin(given, "a")["draft"]
     process = child(slow, token)
-    monkeypatch.setattr(module, "LONGEST", 0.0)
+    monkeypatch.setattr(drafts, "LONGEST", 0.0)
     slow.begin(replace(given, references=given.references[:1]), "b")
     assert not process.is_running()
 
@@ -156,7 +156,7 @@ def test_one_visitor_of_a_space_gets_two_drafts_at_once(
 
 
 def test_the_line_has_an_end(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_LIVE", 2)
+    monkeypatch.setattr(drafts, "MOST_LIVE", 2)
     for tab in "ab":
         slow.begin(given, tab)
     with pytest.raises(SceneError, match="Many drafts"):
@@ -172,5 +172,5 @@ def test_the_line_has_an_end(slow: Drafting, given: Given, monkeypatch: pytest.M
     ],
 )
 def test_the_sentence_counts_as_people_do(vouched: float, references: list[int], said: str) -> None:
-    assert module.sentence("", vouched, references) == said
-    assert module.sentence("It held back.", vouched, references) == "It held back."
+    assert drafts.sentence("", vouched, references) == said
+    assert drafts.sentence("It held back.", vouched, references) == "It held back."

@@ -10,8 +10,7 @@ from realfill.errors import SceneError
 from realfill.imaging import decode
 from realfill.scene import scene
 from realfill.scene.outpaint import Extension
-from ui.canvas import given as scenes
-from ui.canvas import strokes
+from ui.workbench import mask_rle, payload
 
 
 def brought(folder: Path, path: Path) -> str:
@@ -28,7 +27,7 @@ def value(folder: Path, toy_scene: Path) -> dict[str, Any]:
     return {
         "references": [brought(folder, path) for path in sorted((toy_scene / "ref").iterdir())],
         "target": brought(folder, toy_scene / "target" / "target.png"),
-        "strokes": strokes.encode(hole),
+        "strokes": mask_rle.encode(hole),
         "extend": [0, 0, 0, 0],
         "mask": None,
         "variants": False,
@@ -37,7 +36,7 @@ def value(folder: Path, toy_scene: Path) -> dict[str, Any]:
 
 
 def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) -> None:
-    inputs, variants = scenes.inputs(scenes.read(value))
+    inputs, variants = payload.inputs(payload.read(value))
     assert not variants
     assert [str(path) for path in inputs.references] == value["references"]
     assert str(inputs.target) == value["target"]
@@ -47,14 +46,14 @@ def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) ->
 
 def test_there_and_back_it_is_the_same_scene(value: dict[str, Any]) -> None:
     value |= {"extend": [1, 2, 3, 4], "mask": value["target"], "variants": True, "name": "Toy"}
-    again = scenes.read(value).wire()
+    again = payload.read(value).wire()
     assert again == {name: value[name] for name in again}
-    assert scenes.read(None).wire() == scenes.read("").wire() == scenes.read({}).wire()
+    assert payload.read(None).wire() == payload.read("").wire() == payload.read({}).wire()
 
 
 def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dict[str, Any], tmp_path: Path) -> None:
     before = Path(value["target"]).read_bytes()
-    inputs, _ = scenes.inputs(scenes.read(value | {"extend": [10, 0, 20, 5]}))
+    inputs, _ = payload.inputs(payload.read(value | {"extend": [10, 0, 20, 5]}))
     assert Path(value["target"]).read_bytes() == before
     assert inputs.target.name == "target.png"
     old, new = decode.read_original(Path(value["target"])), decode.read_original(inputs.target)
@@ -64,12 +63,12 @@ def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dic
     assert made.hole[:, :10].all()
     assert made.hole[:, -20:].all()
     assert made.hole[-5:].all()
-    assert np.array_equal(made.hole[: old.height, 10 : 10 + old.width], strokes.decode(value["strokes"]))
-    assert scenes.inputs(scenes.read(value | {"extend": [10, 0, 20, 5]}))[0].target == inputs.target
+    assert np.array_equal(made.hole[: old.height, 10 : 10 + old.width], mask_rle.decode(value["strokes"]))
+    assert payload.inputs(payload.read(value | {"extend": [10, 0, 20, 5]}))[0].target == inputs.target
 
 
 def test_outpainting_alone_needs_no_painting(value: dict[str, Any]) -> None:
-    inputs, _ = scenes.inputs(scenes.read(value | {"extend": [0, 8, 0, 0], "strokes": None}))
+    inputs, _ = payload.inputs(payload.read(value | {"extend": [0, 8, 0, 0], "strokes": None}))
     assert isinstance(inputs.mask, np.ndarray)
     assert inputs.mask[:8].all()
     assert not inputs.mask[8:].any()
@@ -82,23 +81,23 @@ def test_a_loaded_mask_counts_at_its_own_size(folder: Path, toy_scene: Path, val
     Image.fromarray(np.zeros((3000, 4000, 3), np.uint8)).save(toy_scene / "target" / "target.png")
     Image.fromarray(hole).save(toy_scene / "target" / "mask.png")
     target, mask = (brought(folder, toy_scene / "target" / f"{name}.png") for name in ("target", "mask"))
-    shown = strokes.encode(strokes.reduced(hole))
-    inputs, _ = scenes.inputs(scenes.read(value | {"target": target, "mask": mask, "strokes": shown}))
+    shown = mask_rle.encode(mask_rle.reduced(hole))
+    inputs, _ = payload.inputs(payload.read(value | {"target": target, "mask": mask, "strokes": shown}))
     assert isinstance(inputs.mask, np.ndarray)
     assert np.array_equal(inputs.mask, hole)
 
 
 def test_a_mask_saved_with_the_extension_is_understood(folder: Path, tmp_path: Path, value: dict[str, Any]) -> None:
-    found = scenes.read(value | {"extend": [4, 6, 2, 0]})
+    found = payload.read(value | {"extend": [4, 6, 2, 0]})
     assert found.target is not None
     original = decode.read_original(found.target)
-    Image.fromarray(scenes.whole_hole(found, original).astype(np.uint8) * 255).save(tmp_path / "mask.png")
-    inner, _ = scenes.mask_of(tmp_path / "mask.png", original, found.extension)
-    assert np.array_equal(inner, strokes.decode(value["strokes"]))
+    Image.fromarray(payload.whole_hole(found, original).astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    inner, _ = payload.mask_of(tmp_path / "mask.png", original, found.extension)
+    assert np.array_equal(inner, mask_rle.decode(value["strokes"]))
 
 
 def test_variants_need_no_mask(value: dict[str, Any]) -> None:
-    inputs, variants = scenes.inputs(scenes.read(value | {"variants": True, "strokes": None}))
+    inputs, variants = payload.inputs(payload.read(value | {"variants": True, "strokes": None}))
     assert variants
     assert inputs.mask is None
 
@@ -127,31 +126,31 @@ def test_variants_need_no_mask(value: dict[str, Any]) -> None:
         ({"extend": "all"}, "20000 pixels"),
         ({"extend": [20_000] * 4}, "megapixels"),
         ({"strokes": {"height": 4, "width": 4, "runs": "AAQ="}}, "reload the page"),
-        ({"strokes": strokes.encode(np.ones((300, 20), np.bool_))}, "another photo"),
+        ({"strokes": mask_rle.encode(np.ones((300, 20), np.bool_))}, "another photo"),
     ],
 )
 def test_what_is_missing_or_forged_is_a_sentence(value: dict[str, Any], change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SceneError, match=sentence):
-        scenes.inputs(scenes.read(value | change))
+        payload.inputs(payload.read(value | change))
 
 
 @pytest.mark.parametrize("forged", [3, "x", [1], ["references"]])
 def test_what_is_no_scene_is_refused(forged: object) -> None:
     with pytest.raises(SceneError, match="reload the page"):
-        scenes.read(forged)
+        payload.read(forged)
 
 
 def test_lost_files_are_left_out(value: dict[str, Any]) -> None:
     Path(value["references"][0]).unlink()
-    found, lost = scenes.without_lost(value)
+    found, lost = payload.without_lost(value)
     assert lost
     assert [str(path) for path in found.references] == value["references"][1:]
     assert found.strokes is not None
     Path(value["target"]).unlink()
-    found, lost = scenes.without_lost(value | {"extend": [1, 1, 1, 1]})
+    found, lost = payload.without_lost(value | {"extend": [1, 1, 1, 1]})
     assert lost
     assert (found.target, found.strokes, found.extension) == (None, None, Extension())
 
 
 def test_nothing_lost_is_said_so(value: dict[str, Any]) -> None:
-    assert scenes.without_lost(value)[1] is False
+    assert payload.without_lost(value)[1] is False

@@ -15,16 +15,15 @@ from PIL import Image
 
 from realfill.imaging import photo as images
 from realfill.scene import examples, scene
-from ui import limits, uploads
-from ui.canvas import given as scenes
-from ui.canvas import service, strokes
-from ui.canvas.service import Answer, Question
-from ui.limits import Ledger, Quota, Refused
+from ui.access import quotas, uploads
+from ui.access.quotas import Ledger, Quota, Refused
+from ui.workbench import endpoints, mask_rle, payload
+from ui.workbench.endpoints import Answer, Question
 
 
 @pytest.fixture
 def ask(folder: Path) -> dict[str, Question]:
-    return {question.__name__: question for question in service.questions()}
+    return {question.__name__: question for question in endpoints.questions()}
 
 
 def brought(path: Path) -> str:
@@ -38,13 +37,13 @@ def value(toy_scene: Path) -> dict[str, Any]:
     return {
         "references": [brought(path) for path in sorted((toy_scene / "ref").iterdir())],
         "target": brought(toy_scene / "target" / "target.png"),
-        "strokes": strokes.encode(scene.load(toy_scene).hole),
+        "strokes": mask_rle.encode(scene.load(toy_scene).hole),
         "extend": [0, 0, 0, 0],
     }
 
 
 def hole_in(answer: Answer) -> Any:
-    return strokes.decode(json.loads(json.dumps(answer["strokes"])))
+    return mask_rle.decode(json.loads(json.dumps(answer["strokes"])))
 
 
 def test_a_reference_gets_a_thumbnail(ask: dict[str, Question], toy_scene: Path) -> None:
@@ -153,31 +152,31 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
 
 def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
     given = value(toy_scene)
-    assert scenes.read(given).name == ""  # own photos: whoever starts takes the name of the target's file
+    assert payload.read(given).name == ""  # own photos: whoever starts takes the name of the target's file
     saved = ask["give_scene"]({"scene": given | {"name": "  A day\n at the sea  "}})
     assert saved["name"] == "A day at the sea.zip"
     trip = tmp_path / "Trip.zip"
     shutil.copyfile(saved["file"], trip)
     opened = ask["open_zip"]({"path": brought(trip)})
     assert opened["name"] == "Trip"
-    assert scenes.read(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
-    assert scenes.read({"name": "x" * 99}).name == "x" * 60
-    assert scenes.read({"name": ["x"]}).name == ""
+    assert payload.read(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
+    assert payload.read({"name": "x" * 99}).name == "x" * 60
+    assert payload.read({"name": ["x"]}).name == ""
 
 
 def test_one_copy_of_a_folder_serves_many_looks(folder: Path, toy_scene: Path) -> None:
-    first = service.opened(toy_scene, "Toy")
-    assert service.opened(toy_scene, "Toy") == first
+    first = endpoints.opened(toy_scene, "Toy")
+    assert endpoints.opened(toy_scene, "Toy") == first
     assert len(list((uploads.folder() / "opened").glob("*/*"))) == 1
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(toy_scene / "target" / "target.png")
-    assert service.opened(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
+    assert endpoints.opened(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
 
 
 def test_a_scene_folder_is_copied_and_shown(ask: dict[str, Question], toy_scene: Path) -> None:
-    answer = service.opened(toy_scene)
+    answer = endpoints.opened(toy_scene)
     assert all(Path(photo["path"]).is_relative_to(uploads.folder()) for photo in answer["references"])
     (toy_scene / "target" / "mask.png").unlink()
-    assert service.opened(toy_scene)["strokes"] is None
+    assert endpoints.opened(toy_scene)["strokes"] is None
 
 
 def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path) -> None:
@@ -198,9 +197,9 @@ def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path)
 def ledger(folder: Path) -> Iterator[Ledger]:
     """The account of a visitor named "one" in a small ledger."""
     made = Ledger(folder, Quota(visitor=4 * uploads.BLOCK, spare=0))
-    token = limits._ACCOUNT.set((made, "one"))
+    token = quotas._ACCOUNT.set((made, "one"))
     yield made
-    limits._ACCOUNT.reset(token)
+    quotas._ACCOUNT.reset(token)
 
 
 def zipped(path: Path, files: Mapping[str, bytes]) -> str:
@@ -258,7 +257,7 @@ def test_what_is_made_counts_in_the_day_of_who_asked(
     ledger.admit("one", 4 * uploads.BLOCK - 20)
     if asked == "extended":
         with pytest.raises(Refused, match="come back tomorrow"):
-            scenes.inputs(scenes.read(given | {"extend": [6, 0, 0, 0]}))
+            payload.inputs(payload.read(given | {"extend": [6, 0, 0, 0]}))
     else:
         assert "come back tomorrow" in ask[asked]({"scene": given, "tab": "a"})["error"]
 
@@ -268,7 +267,7 @@ def test_the_newest_scenes_of_a_visitor_stay(
 ) -> None:
     monkeypatch.setattr(uploads, "MOST_DRAFTS", 2)
     for visitor in ("one", "another"):
-        limits._ACCOUNT.set((ledger, visitor))
+        quotas._ACCOUNT.set((ledger, visitor))
         for _ in range(3):
             ask["keep_scene"]({"scene": {}})
     assert len(list((uploads.folder() / "drafts").iterdir())) == 4

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from realfill.errors import SceneError
-from ui.canvas import strokes
+from ui.workbench import mask_rle
 
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 def test_a_hole_comes_back_as_it_was(hole: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    assert np.array_equal(strokes.decode(strokes.encode(hole)), hole)
+    assert np.array_equal(mask_rle.decode(mask_rle.encode(hole)), hole)
 
 
 @pytest.mark.parametrize("value", [False, True])
 def test_long_runs_come_back(value: bool) -> None:
     hole = np.full((2048, 2048), value)
     hole[1000, 300:500] = not value
-    packed = strokes.encode(hole)
+    packed = mask_rle.encode(hole)
     assert len(packed["runs"]) < 40
-    assert np.array_equal(strokes.decode(packed), hole)
+    assert np.array_equal(mask_rle.decode(packed), hole)
 
 
 def wire(height: Any, width: Any, data: bytes) -> dict[str, Any]:
@@ -37,33 +37,33 @@ def wire(height: Any, width: Any, data: bytes) -> dict[str, Any]:
         wire(0, 2, b"\x00"), wire(-2, -2, b"\x04"), wire(2049, 1, b"\x81\x10"), wire(2.0, 2, b"\x04"),
         wire(True, 4, b"\x04"), wire("2", 2, b"\x04"), wire(2, 2, b"\x04") | {"runs": "!!!"},
         wire(2, 2, b"\x04") | {"runs": None}, wire(2, 2, b"\x04") | {"runs": "é"},
-        wire(2, 2, b"\x04") | {"runs": "A" * (strokes.CHARACTERS + 4)},
+        wire(2, 2, b"\x04") | {"runs": "A" * (mask_rle.CHARACTERS + 4)},
     ],
 )  # fmt: skip
 def test_what_the_canvas_does_not_send_is_refused(given: Any) -> None:
     with pytest.raises(SceneError, match="reload the page"):
-        strokes.decode(given)
+        mask_rle.decode(given)
 
 
 def test_enlarging_keeps_the_place() -> None:
     small = np.zeros((30, 40), np.bool_)
     small[10:20, 5:15] = True
-    large = strokes.enlarged(small, 120, 160)
+    large = mask_rle.enlarged(small, 120, 160)
     rows, columns = np.flatnonzero(large.any(1)), np.flatnonzero(large.any(0))
     assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (40, 80, 20, 60)
-    assert strokes.enlarged(small, 30, 40) is small
+    assert mask_rle.enlarged(small, 30, 40) is small
 
 
 def test_a_mask_of_another_photo_is_refused() -> None:
     with pytest.raises(SceneError, match="another photo"):
-        strokes.enlarged(np.ones((30, 40), np.bool_), 160, 120)
+        mask_rle.enlarged(np.ones((30, 40), np.bool_), 160, 120)
 
 
 def test_reducing_keeps_thin_lines_and_the_place() -> None:
     hole = np.zeros((3000, 4096), np.bool_)
     hole[1000:1001, 200:3000] = True
-    small = strokes.reduced(hole)
+    small = mask_rle.reduced(hole)
     assert small.shape == (1500, 2048)
     assert small[500, 100:1500].all()
     assert small.sum() == 1400
-    assert strokes.reduced(small) is small
+    assert mask_rle.reduced(small) is small

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from realfill import config
 from realfill.device import memory_plan
-from ui import costs
+from ui.runs import costs
 
 MINI = config.make("mini", {"train.steps": 150, "sample.seeds": "0-9"})
 

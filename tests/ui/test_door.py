@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from realfill.errors import OptionError
-from ui import door
+from ui.access import hosts
 
 
 def test_one_user_or_a_file_of_them(tmp_path: Path) -> None:
-    assert door.read_users("ann:long enough:yes") == {"ann": "long enough:yes"}
+    assert hosts.read_users("ann:long enough:yes") == {"ann": "long enough:yes"}
     file = tmp_path / "users"
     file.write_text("ann:correct horse\n\nbob:battery staple\n")
-    assert door.read_users(str(file)) == {"ann": "correct horse", "bob": "battery staple"}
+    assert hosts.read_users(str(file)) == {"ann": "correct horse", "bob": "battery staple"}
 
 
 @pytest.mark.parametrize(
@@ -18,25 +18,25 @@ def test_one_user_or_a_file_of_them(tmp_path: Path) -> None:
 )
 def test_what_is_no_user_is_a_sentence(text: str, words: str) -> None:
     with pytest.raises(OptionError, match=words):
-        door.read_users(text)
+        hosts.read_users(text)
 
 
 def test_an_empty_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "users").write_text("\n")
     with pytest.raises(OptionError, match="empty"):
-        door.read_users(str(tmp_path / "users"))
+        hosts.read_users(str(tmp_path / "users"))
 
 
 @pytest.mark.parametrize(
     ("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("box", False)]
 )
 def test_loopback(host: str, local: bool) -> None:
-    assert door.is_loopback(host) is local
+    assert hosts.is_loopback(host) is local
 
 
 def test_a_space_answers_to_its_own_name_and_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     monkeypatch.setenv("SPACE_HOST", "me-realfill.hf.space")
-    found = door.at("0.0.0.0")
+    found = hosts.at("0.0.0.0")
     assert set(found.hosts) == {"me-realfill.hf.space", "localhost", "127.0.0.1", "::1"}
     assert not found.any_address

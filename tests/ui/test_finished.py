@@ -17,10 +17,11 @@ from realfill.locks import Lock
 from realfill.runs import run
 from realfill.runs.run import Run
 from realfill.scene import scene
-from ui import jobs, visitors
-from ui.jobs import Jobs
-from ui.layout import Page
-from ui.rail import Handlers
+from ui.access import visitors
+from ui.page import Page
+from ui.rail.component import Handlers
+from ui.runs import jobs
+from ui.runs.jobs import Jobs
 
 ID = "example-barn"
 PRESSED = ("rename", "delete", "duplicate")

@@ -7,8 +7,8 @@ import pytest
 
 from realfill.jobs import child_process
 from realfill.runs.run import Run
-from ui import visitors
-from ui.jobs import Jobs
+from ui.access import visitors
+from ui.runs.jobs import Jobs
 
 ID = "a" * 24
 

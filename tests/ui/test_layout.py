@@ -16,10 +16,12 @@ from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.locks import Lock
 from realfill.runs.run import Run, listing
 from realfill.scene import scene
-from ui import costs, layout, speak
-from ui.canvas import strokes
-from ui.jobs import Jobs
-from ui.layout import Page
+from ui import errors
+from ui import page as layout
+from ui.page import Page
+from ui.runs import costs
+from ui.runs.jobs import Jobs
+from ui.workbench import mask_rle
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> Non
     value = page.restore(run.folder.name)
     assert value["project"] == run.folder.name
     assert (len(value["offer"]["references"]), value["offer"]["name"]) == (2, "Kitchen")
-    assert np.array_equal(strokes.decode(value["offer"]["strokes"]), scene.load(run.scene_folder).hole)
+    assert np.array_equal(mask_rle.decode(value["offer"]["strokes"]), scene.load(run.scene_folder).hole)
     for nothing in ("", "../..", "nothing"):
         assert page.restore(nothing) == gr.skip()
 
@@ -320,7 +322,7 @@ def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: P
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:
-    @speak.spoken
+    @errors.spoken
     def broken() -> None:
         raise ZeroDivisionError("/secret/path")
 
@@ -340,4 +342,4 @@ def test_a_defect_is_a_sentence_and_no_traceback() -> None:
     ],
 )
 def test_sentences_lose_the_servers_folders(sentence: str, shown: str) -> None:
-    assert speak.without_folders(sentence) == shown
+    assert errors.without_folders(sentence) == shown

@@ -11,8 +11,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from ui import limits
-from ui.limits import Ledger, Limits, Quota, Refused
+from ui.access import quotas
+from ui.access.quotas import Ledger, Limits, Quota, Refused
 
 ADDRESSES = ["http://evil.example/a.png", "https://169.254.169.254/", "HTTP://x/", " http://x/", "file:///etc/passwd"]
 
@@ -46,8 +46,8 @@ def test_reads_and_small_writes_pass(client: TestClient) -> None:
 
 @pytest.mark.parametrize("path", ["/gradio_api/upload", "/upload", "/gradio_api/queue/join", "/login"])
 def test_too_large_a_body_is_not_read(client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setattr(limits, "MAX_BODY", 10)
-    monkeypatch.setattr(limits, "MAX_CALL", 10)
+    monkeypatch.setattr(quotas, "MAX_BODY", 10)
+    monkeypatch.setattr(quotas, "MAX_CALL", 10)
     assert client.post(path, content=b"x" * 10).text == "10"
     assert client.post(path, content=b"x" * 11).status_code == 413
     assert client.post(path, headers={"content-length": "-5"}, content=b"x").status_code == 413
@@ -65,11 +65,11 @@ def test_an_upload_says_how_long_it_is(client: TestClient) -> None:
 @pytest.mark.parametrize("data", [b"x", b"\r\n--mar", b"x--mark\n"])
 def test_files_of_one_upload_are_counted(tmp_path: Path, data: bytes) -> None:
     client = TestClient(Limits(_echo, Ledger(tmp_path, Quota(spare=0)), lambda scope: "someone"))
-    body, headers = _parts(limits.MAX_FILES, data)
+    body, headers = _parts(quotas.MAX_FILES, data)
     assert client.post("/gradio_api/upload", content=body, headers=headers).status_code == 200
-    body, headers = _parts(limits.MAX_FILES + 1, data)
+    body, headers = _parts(quotas.MAX_FILES + 1, data)
     refused = client.post("/gradio_api/upload", content=body, headers=headers)
-    assert (refused.status_code, refused.text) == (413, f"At most {limits.MAX_FILES} files at once.")
+    assert (refused.status_code, refused.text) == (413, f"At most {quotas.MAX_FILES} files at once.")
 
 
 def test_marks_torn_between_two_pieces_are_counted() -> None:
@@ -87,9 +87,9 @@ def test_marks_torn_between_two_pieces_are_counted() -> None:
         async def receive(waiting: list[bytes] = pieces) -> dict[str, object]:
             return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
-        meter = limits._Meter(receive, ignore, mark=b"\r\n--mark")
+        meter = quotas._Meter(receive, ignore, mark=b"\r\n--mark")
 
-        async def read(meter: limits._Meter = meter, count: int = len(pieces)) -> None:
+        async def read(meter: quotas._Meter = meter, count: int = len(pieces)) -> None:
             for _ in range(count):
                 await meter.receive()
 
@@ -105,7 +105,7 @@ def test_a_visitor_has_a_quota_for_a_day(tmp_path: Path, monkeypatch: pytest.Mon
         ledger.admit("one", 60)
     assert refused.value.status == 413
     ledger.admit("another", 60)
-    now = limits.DAY + 1
+    now = quotas.DAY + 1
     ledger.admit("one", 60)
 
 
@@ -132,8 +132,8 @@ def test_a_folder_that_vanishes_meanwhile_is_no_crash(tmp_path: Path, vanishing:
 
 def test_what_an_answer_writes_counts_for_who_asked(tmp_path: Path) -> None:
     async def unpack(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.to_thread(limits.admit, 2000)  # as gradio calls functions: in a thread
-        await PlainTextResponse(limits.visitor())(scope, receive, send)
+        await asyncio.to_thread(quotas.admit, 2000)  # as gradio calls functions: in a thread
+        await PlainTextResponse(quotas.visitor())(scope, receive, send)
 
     def who(scope: MutableMapping[str, Any]) -> str:
         return str(scope["query_string"].decode())
@@ -150,8 +150,8 @@ def test_what_an_answer_writes_counts_for_who_asked(tmp_path: Path) -> None:
 
 
 def test_outside_of_a_request_nothing_is_booked() -> None:
-    limits.admit(2**62)
-    assert limits.visitor() == ""
+    quotas.admit(2**62)
+    assert quotas.visitor() == ""
 
 
 def test_the_quota_is_said_in_a_sentence(client: TestClient) -> None:

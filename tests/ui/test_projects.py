@@ -10,9 +10,9 @@ import pytest
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
 from realfill.runs.run import Run, listing, new_folder
-from ui import projects as module
-from ui.jobs import Jobs
-from ui.projects import Projects
+from ui.runs import projects as module
+from ui.runs.jobs import Jobs
+from ui.runs.projects import Projects
 
 
 @pytest.fixture

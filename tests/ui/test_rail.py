@@ -16,9 +16,9 @@ from realfill.config import Config
 from realfill.runs.run import Run, listing, new_folder
 from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
-from ui import rail
-from ui.jobs import Jobs
-from ui.rail import Handlers
+from ui.rail import component
+from ui.rail.component import Handlers
+from ui.runs.jobs import Jobs
 
 
 @pytest.fixture
@@ -206,10 +206,10 @@ def test_a_name_is_text_and_never_markup(view: Page, three: list[Run]) -> None:
 @pytest.mark.browser
 def test_a_quiet_page_asks_for_nothing(view: Page, three: list[Run]) -> None:
     expect(view.locator(".rf-rail-list img[src]")).to_have_count(3)
-    view.wait_for_timeout(int(rail.SECONDS * 1000) + 500)
+    view.wait_for_timeout(int(component.SECONDS * 1000) + 500)
     asked: list[str] = []
     view.on("request", lambda request: asked.append(request.url))
-    view.wait_for_timeout(int(rail.SECONDS * 1000) * 2)
+    view.wait_for_timeout(int(component.SECONDS * 1000) * 2)
     assert [url for url in asked if "heartbeat" not in url] == []
 
 

@@ -21,17 +21,17 @@ from starlette.types import Receive, Scope, Send
 
 from realfill.scene import archive
 from tests.ui.conftest import Server, serving
-from ui import door, limits, uploads
 from ui import server as wrapper
-from ui.canvas.workbench import workbench
+from ui.access import hosts, quotas, uploads
 from ui.server import Guard
+from ui.workbench.component import workbench
 
 OWN = "http://127.0.0.1:7860"
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[TestClient]:
-    yield TestClient(Guard(PlainTextResponse("yes"), door.at("127.0.0.1")), base_url=OWN)
+    yield TestClient(Guard(PlainTextResponse("yes"), hosts.at("127.0.0.1")), base_url=OWN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "LOCALHOST", "[::1]:7860", "127.0.0.1"])
@@ -93,7 +93,7 @@ def test_every_answer_says_how_it_may_be_used(guarded: TestClient) -> None:
 
 
 def test_guessing_passwords_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    client, now = TestClient(Guard(PlainTextResponse("no"), door.at("127.0.0.1")), base_url=OWN), 100.0
+    client, now = TestClient(Guard(PlainTextResponse("no"), hosts.at("127.0.0.1")), base_url=OWN), 100.0
     monkeypatch.setattr("ui.server.time.monotonic", lambda: now)
     codes = [client.post("/login", content=b"").status_code for _ in range(wrapper.TRIES + 2)]
     assert codes == [200] * wrapper.TRIES + [429, 429]
@@ -106,12 +106,12 @@ def test_a_defect_is_a_sentence() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError("/secret/path")
 
-    answer = TestClient(Guard(broken, door.at("127.0.0.1")), base_url=OWN).get("/")
+    answer = TestClient(Guard(broken, hosts.at("127.0.0.1")), base_url=OWN).get("/")
     assert (answer.status_code, "secret" in answer.text, "defect" in answer.text) == (500, False, True)
 
 
 def test_a_server_for_the_network_answers_to_addresses_but_not_to_foreign_names() -> None:
-    client = TestClient(Guard(PlainTextResponse("yes"), door.at("0.0.0.0", {"ann": "secretsecret"})))
+    client = TestClient(Guard(PlainTextResponse("yes"), hosts.at("0.0.0.0", {"ann": "secretsecret"})))
     for host in ("192.168.1.5:7860", "[fe80::1]:7860", "localhost:7860", socket.gethostname()):
         assert client.get("/", headers={"host": host}).status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
@@ -120,7 +120,7 @@ def test_a_server_for_the_network_answers_to_addresses_but_not_to_foreign_names(
 def test_a_space_sets_a_cookie_and_may_be_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     monkeypatch.setenv("SPACE_HOST", "me-realfill.hf.space")
-    client = TestClient(Guard(PlainTextResponse("yes"), door.at("0.0.0.0")), base_url="https://me-realfill.hf.space")
+    client = TestClient(Guard(PlainTextResponse("yes"), hosts.at("0.0.0.0")), base_url="https://me-realfill.hf.space")
     first = client.get("/")
     assert "https://huggingface.co" in first.headers["content-security-policy"]
     cookie = first.headers["set-cookie"]
@@ -310,14 +310,14 @@ def test_a_refused_upload_leaves_nothing_behind(small: Server) -> None:
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     before = used(small)
     for _ in range(5):
-        many = part * (limits.MAX_FILES + 1) + b"--x--\r\n"
+        many = part * (quotas.MAX_FILES + 1) + b"--x--\r\n"
         status, answer = ask(small, "POST", "/gradio_api/upload", headers=kind, body=many)
-        assert (status, answer) == (413, f"At most {limits.MAX_FILES} files at once.".encode())
+        assert (status, answer) == (413, f"At most {quotas.MAX_FILES} files at once.".encode())
     assert used(small) == before
 
 
 def test_too_large_a_body_is_refused_before_it_is_sent(small: Server) -> None:
-    for path, most in (("/gradio_api/upload", limits.MAX_BODY), ("/gradio_api/queue/join", limits.MAX_CALL)):
+    for path, most in (("/gradio_api/upload", quotas.MAX_BODY), ("/gradio_api/queue/join", quotas.MAX_CALL)):
         with socket.create_connection(("127.0.0.1", small.port), timeout=20) as connection:
             head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{small.port}\r\nContent-Length: {most + 1}\r\n\r\n"
             connection.sendall(head.encode())
@@ -372,7 +372,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
     with gr.Blocks() as page:
         bench = workbench()
     booked = list[tuple[str, int]]()
-    monkeypatch.setattr(limits.Ledger, "admit", lambda self, visitor, size: booked.append((visitor, size)))
+    monkeypatch.setattr(quotas.Ledger, "admit", lambda self, visitor, size: booked.append((visitor, size)))
     client = TestClient(wrapper.build(page, "127.0.0.1", 7860), base_url=OWN)
     archive.pack(toy_scene, folder / "toy.zip")
 

@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 
 from realfill.runs.run import Run
 from tests.ui.conftest import Server, serving
-from ui import visitors
+from ui.access import visitors
 
 HOST = "me-realfill.hf.space"
 SPACE = {"SPACE_ID": "me/realfill", "SPACE_HOST": HOST, "SYSTEM": "spaces"}

@@ -9,9 +9,9 @@ from PIL import Image
 
 from realfill.errors import SceneError
 from realfill.imaging import photo
-from ui import thumbs as module
-from ui import uploads
-from ui.thumbs import BROKEN, Thumbs, url
+from ui.access import uploads
+from ui.runs import thumbnails
+from ui.runs.thumbnails import BROKEN, Thumbs, url
 
 
 def made(thumbs: Thumbs, path: Path) -> str:
@@ -79,14 +79,14 @@ def test_one_that_the_disk_refused_is_tried_again(
         thumbs._pool.submit(int).result(20)  # the one before it has ended
     assert len(tried) == 1  # not at every look
     monkeypatch.setattr(uploads, "thumbnail", thumbnail)
-    monkeypatch.setattr(module, "AGAIN", 0.0)
+    monkeypatch.setattr(thumbnails, "AGAIN", 0.0)
     assert place(made(thumbs, path)).exists()
 
 
 def test_one_that_is_no_picture_is_not_tried_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AGAIN", 0.0)
+    monkeypatch.setattr(thumbnails, "AGAIN", 0.0)
     thumbs, path = Thumbs(), tmp_path / "broken.png"
     photo.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
     path.write_bytes(path.read_bytes()[:-900])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from realfill.errors import SceneError
-from ui import uploads
+from ui.access import uploads
 
 
 def upload(folder: Path, name: str = "a.png", size: tuple[int, int] = (40, 30)) -> Path:

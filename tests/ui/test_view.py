@@ -12,9 +12,8 @@ from realfill import config
 from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import photo
 from realfill.runs.run import Run
-from ui import view
-from ui.thumbs import Thumbs
-from ui.view import Kept, Story, Watch
+from ui.runs.thumbnails import Thumbs
+from ui.runs.watch import Kept, Story, Watch, running_line
 
 
 def step(number: int, loss: float = 0.5, seconds: float = 2.0, total: int = 10) -> TrainStep:
@@ -35,7 +34,7 @@ def picture(run: Run, seed: int) -> None:
 def test_time_left_is_the_median_of_the_recent_steps() -> None:
     told = story(StageStarted("train", 10), step(1, seconds=60.0), step(2), step(3))
     assert told.seconds_left == pytest.approx(2.0 * 7)
-    line = view.running_line(told)
+    line = running_line(told)
     assert "step 3 of 10" in line
     assert "14 s left" in line
 
@@ -57,7 +56,7 @@ def test_a_new_stage_starts_a_new_clock() -> None:
     assert told.seconds_left == pytest.approx(10.0)
     told.add(StageStarted("select", 4))
     told.add(SeedScored(3, 10, 1, 4))
-    assert view.running_line(told) == "Counting matches · seed 1 of 4"
+    assert running_line(told) == "Counting matches · seed 1 of 4"
 
 
 def test_a_notice_is_shown_once() -> None:

@@ -14,9 +14,10 @@ from gradio_client.exceptions import AppError
 from realfill.errors import RunError
 from realfill.runs.run import Run
 from tests.ui.conftest import Server, serving
-from ui import jobs, visitors
-from ui.jobs import Jobs
-from ui.projects import Projects
+from ui.access import visitors
+from ui.runs import jobs
+from ui.runs.jobs import Jobs
+from ui.runs.projects import Projects
 
 ID, OTHER = "a" * 24, "b" * 24
 

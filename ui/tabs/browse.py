@@ -6,9 +6,10 @@ from typing import Any
 import gradio as gr
 
 from realfill.config import PRESETS, ExportConfig
-from ui import grid, pictures
 from ui.forms import Form
-from ui.pictures import Export
+from ui.grid import component
+from ui.runs import pictures
+from ui.runs.pictures import Export
 
 FORMATS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff"), ("WebP", "webp")]
 WHAT = [
@@ -60,7 +61,7 @@ def build() -> BrowseTab:
     start, again = PRESETS["mini"], Form(PRESETS["mini"])
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=39, min_width=300, elem_id="browse-left"):
-            seeds = grid.seed_grid("seeds")
+            seeds = component.seed_grid("seeds")
             with gr.Accordion("Make the seeds otherwise", open=False, elem_id="again"):
                 gr.HTML(GUIDE, elem_classes="rf-hint")
                 with gr.Row():
@@ -71,7 +72,7 @@ def build() -> BrowseTab:
                     )  # fmt: skip
                 make_again = gr.Button("Make all seeds again", size="sm", interactive=False, elem_id="make-again")
         with gr.Column(scale=61, min_width=420, elem_id="browse-right"):
-            viewer = grid.viewer("viewer")
+            viewer = component.viewer("viewer")
             with gr.Row(elem_id="export-bar", equal_height=False):
                 export_parts = _export(start.export)
     tab = BrowseTab(seeds, viewer, again, checkpoint, make_again, *export_parts)

@@ -8,10 +8,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ui.canvas import given as scenes
-from ui.canvas import service
-from ui.canvas.workbench import workbench
-from ui.jobs import Inputs
+from ui.runs.jobs import Inputs
+from ui.workbench import endpoints, payload
+from ui.workbench.component import workbench
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def inputs_of(tab: SceneTab, given: Mapping[Component, Any]) -> tuple[Inputs, bo
     Raises:
         SceneError: something is missing; the sentence says what to do.
     """
-    return scenes.inputs(scenes.read(given[tab.workbench]))
+    return payload.inputs(payload.read(given[tab.workbench]))
 
 
 def opening(folder: Path, name: str = "") -> dict[str, Any]:
@@ -48,7 +47,7 @@ def opening(folder: Path, name: str = "") -> dict[str, Any]:
     Raises:
         SceneError: it is no scene.
     """
-    return {"open": service.opened(folder, name)}
+    return {"open": endpoints.opened(folder, name)}
 
 
 def offering(folder: Path, name: str, run_id: str) -> dict[str, Any]:
@@ -57,4 +56,4 @@ def offering(folder: Path, name: str, run_id: str) -> dict[str, Any]:
     Raises:
         SceneError: it is no scene.
     """
-    return {"offer": service.opened(folder, name), "project": run_id}
+    return {"offer": endpoints.opened(folder, name), "project": run_id}

@@ -11,9 +11,11 @@ from gradio.components import Component
 from realfill import config
 from realfill.config import PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
-from ui import costs, forms, plot
+from ui import forms
+from ui.errors import spoken
 from ui.forms import Form
-from ui.speak import spoken
+from ui.plot import component
+from ui.runs import costs
 
 BASES = {"mini": "mini", "sd2": "sd2, needs a GPU"}
 PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
@@ -87,7 +89,7 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
             with gr.Accordion("All settings", open=False, elem_id="all-settings"):
                 form.build(forms.other_names())
         with gr.Column(scale=1, elem_id="progress"):
-            curve = plot.loss_plot("loss")
+            curve = component.loss_plot("loss")
             facts = gr.HTML("", elem_id="facts")
             strip = gr.HTML("", elem_id="strip")
             with gr.Row(elem_id="further", equal_height=True):

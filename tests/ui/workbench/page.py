@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from realfill.scene import scene
-from ui import uploads
+from ui.access import uploads
 
 
 def serve(port: int, folder: Path) -> None:
@@ -25,7 +25,7 @@ def serve(port: int, folder: Path) -> None:
     import uvicorn
 
     from ui import server
-    from ui.speak import spoken
+    from ui.errors import spoken
     from ui.tabs import scene as scene_tab
 
     with gr.Blocks(analytics_enabled=False, fill_width=True) as page:

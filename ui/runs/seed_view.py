@@ -7,10 +7,11 @@ from realfill import files
 from realfill.errors import RealFillError
 from realfill.imaging.fit import Fit
 from realfill.runs.run import Run
-from ui import pictures, uploads
-from ui.grid import cells
-from ui.pictures import Export
-from ui.thumbs import url
+from ui.access import uploads
+from ui.runs import pictures
+from ui.runs import cells
+from ui.runs.pictures import Export
+from ui.runs.thumbnails import url
 
 _UNCOUNTED: dict[str, Any] = {}
 MOST = 300  # points of a reference that go to the browser

@@ -23,9 +23,10 @@ from typing import Any
 from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import scene
-from ui import jobs, limits, uploads, visitors
-from ui.canvas import given as scenes
-from ui.canvas.given import Given
+from ui.access import quotas, uploads, visitors
+from ui.runs import jobs
+from ui.workbench import payload
+from ui.workbench.payload import Given
 
 COMMAND = (sys.executable, "-m", "realfill.cli.draft_process")  # the scene's folder and the file to make come last
 LONGEST = 180.0  # seconds that one draft may take
@@ -75,7 +76,7 @@ class Drafting:
             raise SceneError("A draft needs known pixels around what is missing; choose “What I mark” for one.")
         owner = (visitors.current(), tab)
         self._give_up_earlier(owner)
-        inputs, _ = scenes.inputs(given)
+        inputs, _ = payload.inputs(given)
         key = _key(given)
         place, file = uploads.place("drafted", secrets.token_hex(16)), f"{_stem(given)}-draft.png"
         work = _Work(secrets.token_urlsafe(16), key, owner, place, file)
@@ -84,7 +85,7 @@ class Drafting:
         if known is not None and (known / "words.json").is_file():
             work.place, work.over = known, True
         else:
-            limits.admit(sum(path.stat().st_size for path in (*inputs.references, inputs.target)))
+            quotas.admit(sum(path.stat().st_size for path in (*inputs.references, inputs.target)))
             scene.assemble(work.place / "scene", inputs.references, inputs.target, inputs.mask)
         with self._guard:
             self._works[work.token] = work

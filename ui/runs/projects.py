@@ -16,9 +16,9 @@ from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
 from realfill.runs import run as runs
 from realfill.runs.status import State, Workplace
-from ui import jobs
-from ui.jobs import Jobs
-from ui.thumbs import Thumbs
+from ui.runs.jobs import owned
+from ui.runs.jobs import Jobs
+from ui.runs.thumbnails import Thumbs
 
 TRASH = ".trash"
 KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good
@@ -175,7 +175,7 @@ class Projects:
                     _link(source / item, draft / item)
             run_file = files.read_json(draft / "run.json") or {}
             files.write_json(draft / "run.json", {**run_file, "created": runs.now()})
-            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **jobs.owned()})
+            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **owned()})
             if not inputs_only:
                 _settle(source, draft)
         return folder.name

@@ -7,7 +7,7 @@ from typing import Any
 from realfill import seeds
 from realfill.runs import export
 from realfill.runs.run import Run
-from ui.thumbs import Thumbs
+from ui.runs.thumbnails import Thumbs
 
 
 @dataclass(frozen=True)

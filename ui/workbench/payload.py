@@ -14,9 +14,9 @@ from realfill.imaging.decode import Original
 from realfill.imaging.holes import Hole
 from realfill.scene import outpaint, scene
 from realfill.scene.outpaint import Extension
-from ui import limits, uploads
-from ui.canvas import strokes
-from ui.jobs import Inputs
+from ui.access import quotas, uploads
+from ui.runs.jobs import Inputs
+from ui.workbench import mask_rle
 
 NOT_EXTENDED = Extension()
 MOST_EXTENDED = 20_000  # pixels on a side; `extending.check` bounds the area
@@ -42,7 +42,7 @@ class Given:
         return {
             "references": [str(path) for path in self.references],
             "target": None if self.target is None else str(self.target),
-            "strokes": None if self.strokes is None else strokes.encode(self.strokes),
+            "strokes": None if self.strokes is None else mask_rle.encode(self.strokes),
             "extend": [by.left, by.top, by.right, by.bottom],
             "mask": None if self.mask is None else str(self.mask),
             "variants": self.variants,
@@ -65,7 +65,7 @@ def read(value: object) -> Given:
     return Given(
         references=tuple(_paths(value.get("references"))),
         target=_path(value.get("target")),
-        strokes=None if painted is None else strokes.decode(painted),
+        strokes=None if painted is None else mask_rle.decode(painted),
         extension=_extension(value.get("extend")),
         mask=_path(value.get("mask")),
         variants=value.get("variants") is True,
@@ -109,7 +109,7 @@ def whole_hole(given: Given, original: Original) -> Hole:
     if given.mask is not None:
         inner = mask_of(given.mask, original, given.extension)[0]
     elif given.strokes is not None:
-        inner = strokes.enlarged(given.strokes, original.height, original.width)
+        inner = mask_rle.enlarged(given.strokes, original.height, original.width)
     else:
         inner = np.zeros((original.height, original.width), np.bool_)
     if not inner.any() and not given.extension:
@@ -141,7 +141,7 @@ def _extended(target: Path, original: Original, by: Extension) -> Path:
     path = uploads.place("extended", key) / f"{target.stem}.png"
     if not path.exists():
         data = encode.encode_lossless(outpaint.extend(original, by))
-        limits.admit(len(data))
+        quotas.admit(len(data))
         files.write_bytes(path, data)
     return path
 

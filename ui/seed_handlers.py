@@ -9,11 +9,10 @@ from gradio.components import Component
 from realfill.errors import RealFillError
 from realfill.runs.export import choose
 from realfill.runs.run import Run
-from ui import pictures, seeing
-from ui.grid import cells
-from ui.jobs import Jobs
-from ui.pictures import Export, What
-from ui.speak import spoken
+from ui.errors import spoken
+from ui.runs import cells, pictures, seed_view
+from ui.runs.jobs import Jobs
+from ui.runs.pictures import Export, What
 from ui.tabs.browse import BrowseTab
 
 FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
@@ -96,7 +95,7 @@ class Browsing:
         """Viewer and seam for a seed, else the run's chosen one."""
         seed = cells.current(run) if seed is None else seed
         try:
-            return {self._tab.viewer: seeing.value(run, seed, look), self._tab.seam: _seam(run, look, 0, seed)}
+            return {self._tab.viewer: seed_view.value(run, seed, look), self._tab.seam: _seam(run, look, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
             return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
 

@@ -27,14 +27,13 @@ from realfill.imaging import decode
 from realfill.imaging.decode import Original
 from realfill.scene import archive as scenefiles
 from realfill.scene import examples, scene
-from ui import limits, uploads
-from ui.canvas import given as scenes
-from ui.canvas import strokes
-from ui.canvas.drafting import Drafting
-from ui.canvas.given import Given
-from ui.canvas.overlaps import Overlaps
-from ui.limits import Refused
-from ui.speak import DEFECT, without_folders
+from ui.access import quotas, uploads
+from ui.access.quotas import Refused
+from ui.errors import DEFECT, without_folders
+from ui.workbench import mask_rle, payload
+from ui.workbench.drafts import Drafting
+from ui.workbench.overlaps import Overlaps
+from ui.workbench.payload import Given
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
@@ -58,7 +57,7 @@ def questions() -> list[Question]:
 
     def begin_draft(asked: Any) -> Answer:
         """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""
-        return drafting.begin(scenes.read(_part(asked, "scene")), _word(asked, "tab"))
+        return drafting.begin(payload.read(_part(asked, "scene")), _word(asked, "tab"))
 
     def look_draft(asked: Any) -> Answer:
         """How far that is; in the end what to show."""
@@ -97,25 +96,25 @@ def take_target(asked: Any) -> Answer:
 
 def take_mask(asked: Any) -> Answer:
     """What an uploaded mask file marks in the target."""
-    found = scenes.read(_part(asked, "scene"))
+    found = payload.read(_part(asked, "scene"))
     path, target = _file(asked, "path"), found.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
     original, drawn = decode.read_original(target), decode.read_original(path)
-    hole, notices = scenes.mask_of(path, original, found.extension)
+    hole, notices = payload.mask_of(path, original, found.extension)
     if not hole.any():
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
     exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
     mask = str(path) if exact else None
-    return {"strokes": strokes.encode(strokes.reduced(hole)), "mask": mask, "notices": notices}
+    return {"strokes": mask_rle.encode(mask_rle.reduced(hole)), "mask": mask, "notices": notices}
 
 
 def give_mask(asked: Any) -> Answer:
     """The mask at the extended target's size as a PNG for download; white is filled in."""
-    found = scenes.read(_part(asked, "scene"))
+    found = payload.read(_part(asked, "scene"))
     if found.target is None:
         raise SceneError("There is no target yet; add the photo first.")
-    hole = scenes.whole_hole(found, decode.read_original(found.target))
+    hole = payload.whole_hole(found, decode.read_original(found.target))
     file = io.BytesIO()
     Image.fromarray(hole.astype(np.uint8) * 255).save(file, "PNG")
     return _download(file.getvalue(), f"{found.target.stem}-mask.png")
@@ -123,8 +122,8 @@ def give_mask(asked: Any) -> Answer:
 
 def give_scene(asked: Any) -> Answer:
     """The scene as a zip for download: a scene folder as the command line takes it."""
-    found = scenes.read(_part(asked, "scene"))
-    inputs, variants = scenes.inputs(found)
+    found = payload.read(_part(asked, "scene"))
+    inputs, variants = payload.inputs(found)
     place = uploads.place("packed", secrets.token_hex(16))
     try:
         stem = _plain(inputs.name or inputs.target.stem)
@@ -157,7 +156,7 @@ def open_zip(asked: Any) -> Answer:
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
-    limits.admit(scenefiles.size(archive))
+    quotas.admit(scenefiles.size(archive))
     with _place_to_open(_plain(archive.stem)) as folder:
         scenefiles.unpack(archive, folder)
         return _of_folder(folder, archive.stem)
@@ -170,7 +169,7 @@ def open_files(asked: Any) -> Answer:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
     places = scenefiles.members([name for name, _ in held])
-    limits.admit(sum(path.stat().st_size for name, path in held if name in places))
+    quotas.admit(sum(path.stat().st_size for name, path in held if name in places))
     with _place_to_open("scene") as folder:
         scenefiles.gather(held, folder)
         return _of_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
@@ -178,10 +177,10 @@ def open_files(asked: Any) -> Answer:
 
 def keep_scene(asked: Any) -> Answer:
     """Keeps the scene on the server, for the tab to find it again after a reload."""
-    found = scenes.read(_part(asked, "scene"))
+    found = payload.read(_part(asked, "scene"))
     known = _part(asked, "draft")
     draft = known if isinstance(known, str) else None
-    return {"draft": uploads.keep_draft(found.wire(), draft, visitor=limits.visitor(), admit=limits.admit)}
+    return {"draft": uploads.keep_draft(found.wire(), draft, visitor=quotas.visitor(), admit=quotas.admit)}
 
 
 def recall_scene(asked: Any) -> Answer:
@@ -190,7 +189,7 @@ def recall_scene(asked: Any) -> Answer:
     value = uploads.kept_draft(name) if isinstance(name, str) else None
     if value is None:
         return {}
-    found, lost = scenes.without_lost(value)
+    found, lost = payload.without_lost(value)
     notice = ["Some photos of this scene are not on the server any more; add them again."]
     return {**shown(found), "notices": notice if lost else []}
 
@@ -233,14 +232,14 @@ def _of_folder(folder: Path, name: str) -> Answer:
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     original, mask = decode.read_original(by_stem["target"]), by_stem.get("mask")
-    found = Given(references=tuple(references), target=by_stem["target"], name=scenes.called(name))
+    found = Given(references=tuple(references), target=by_stem["target"], name=payload.called(name))
     notices: list[str] = []
     if mask is None:
         return {**shown(found), "strokes": _transparent(original), "notices": notices}
     hole, notices = scene.hole_of(mask, original)
     if hole.all():
         return {**shown(replace(found, variants=True)), "notices": notices}
-    return {**shown(replace(found, strokes=strokes.reduced(hole), mask=mask)), "notices": notices}
+    return {**shown(replace(found, strokes=mask_rle.reduced(hole), mask=mask)), "notices": notices}
 
 
 def _reference(path: Path) -> Answer:
@@ -257,13 +256,13 @@ def _transparent(original: Original) -> Answer | None:
     if original.mode != "RGBA":
         return None
     hole = np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)
-    return strokes.encode(strokes.reduced(hole)) if hole.any() and not hole.all() else None
+    return mask_rle.encode(mask_rle.reduced(hole)) if hole.any() and not hole.all() else None
 
 
 def _download(data: bytes, name: str) -> Answer:
     key = hashlib.sha256(data).hexdigest()
     if not (uploads.place("downloads", key) / name).exists():
-        limits.admit(len(data))
+        quotas.admit(len(data))
     return {"file": uploads.offer(data, key, name), "name": name}
 
 

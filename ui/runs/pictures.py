@@ -24,12 +24,12 @@ from realfill.imaging.fit import Fit
 from realfill.imaging.holes import Hole
 from realfill.imaging.photo import Photo, to_photo
 from realfill.runs import export
-from realfill.runs.export import SUFFIXES, Format
+from realfill.runs.export import Format, SUFFIXES
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
-from ui import uploads
-from ui.thumbs import url
+from ui.access import uploads
+from ui.runs.thumbnails import url
 
 Window = tuple[slice, slice]  # rows and columns
 What = Literal["picture", "starred", "adapter", "settings", "project"]

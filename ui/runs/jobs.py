@@ -24,7 +24,7 @@ from realfill.runs import run as runs
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.scene import scene
-from ui import visitors
+from ui.access import visitors
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends

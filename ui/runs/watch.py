@@ -20,10 +20,11 @@ from realfill.humanize import size as bytes_said
 from realfill.jobs import queue
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
-from ui import plot, speak
-from ui.grid import cells
-from ui.grid.cells import Cell
-from ui.thumbs import BROKEN, Thumbs
+from ui import errors
+from ui.plot import component
+from ui.runs import cells
+from ui.runs.cells import Cell
+from ui.runs.thumbnails import BROKEN, Thumbs
 
 RECENT = 50  # steps whose median speed gives the time left
 STRIP = 192  # longest side in pixels of a preview in the strip
@@ -233,17 +234,17 @@ class Look:
         if self.status.state == "queued":
             place = queue.position(self.run)
             return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
-        sentence = speak.without_folders(self.status.sentence)
+        sentence = errors.without_folders(self.status.sentence)
         return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
     def notices(self) -> str:
         """HTML of what the person should know."""
-        items = "".join(f"<li>{html.escape(speak.without_folders(sentence))}</li>" for sentence in self.story.notices)
+        items = "".join(f"<li>{html.escape(errors.without_folders(sentence))}</li>" for sentence in self.story.notices)
         return f'<ul class="rf-notices">{items}</ul>' if items else ""
 
     def losses(self) -> dict[str, Any]:
         """The loss plot's value."""
-        return plot.lines(self.story.losses, self.story.steps, self.story.held_out)
+        return component.lines(self.story.losses, self.story.steps, self.story.held_out)
 
     def facts(self) -> str:
         """HTML of the numbers of training: step, loss, time left, seconds a step, memory."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui.canvas import service
+from ui.workbench import endpoints
 
 _HERE = Path(__file__).parent
 # Concatenated in this order they are the body of one function with element, props, server, upload, watch.
@@ -48,7 +48,7 @@ def workbench() -> gr.HTML:
         css_template=_text("workbench.css"),
         js_on_load="\n".join(_text(f"js/{name}.js") for name in SCRIPTS),
         apply_default_css=False,
-        server_functions=service.questions(),
+        server_functions=endpoints.questions(),
         elem_id="workbench",
     )
 

@@ -18,17 +18,19 @@ from realfill import config
 from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
-from ui import api, costs, rail
-from ui.browsing import Browsing
-from ui.canvas import service
-from ui.canvas.given import Given
-from ui.jobs import Jobs
-from ui.pictures import Export
-from ui.projects import Projects
-from ui.speak import spoken
+from ui import api
+from ui.errors import spoken
+from ui.rail import component
+from ui.runs import costs
+from ui.runs.jobs import Jobs
+from ui.runs.pictures import Export
+from ui.runs.projects import Projects
+from ui.runs.thumbnails import Thumbs
+from ui.runs.watch import Look, Watch
+from ui.seed_handlers import Browsing
 from ui.tabs import browse, scene, train
-from ui.thumbs import Thumbs
-from ui.view import Look, Watch
+from ui.workbench import endpoints
+from ui.workbench.payload import Given
 
 SECONDS = 1.0  # between looks at the run folder
 REMEMBERED = 32  # runs whose events are kept in memory
@@ -66,7 +68,7 @@ class Page:
             with gr.Row(elem_id="desk", equal_height=False):
                 with gr.Column(scale=0, min_width=40, elem_id="side"):
                     gr.HTML(BRAND, elem_id="brand")
-                    self.rail = rail.build()
+                    self.rail = component.build()
                 with gr.Column(scale=1, elem_id="work"):
                     self._tabs()
                     self._bar()
@@ -75,7 +77,7 @@ class Page:
             self.opened: list[Component] = [*self.shown, *self.browse.look, self.tabs, self.scene.workbench]
             self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
             self._wire()
-            rail.wire(self.rail, self)
+            component.wire(self.rail, self)
             api.publish(self)
 
     def _tabs(self) -> None:
@@ -213,7 +215,7 @@ class Page:
         browsing = {self.browse.seeds: None, self.browse.viewer: None, self.browse.seam: ""}
         tabs = {self.tabs: gr.Tabs(selected="scene"), self.timer: gr.Timer(active=False)}
         own: Updates = {self.seen: None, self.run_id: "", self.status: _idle(WELCOME)}
-        own[self.scene.workbench] = {"open": service.shown(Given())}
+        own[self.scene.workbench] = {"open": endpoints.shown(Given())}
         return {**training, **buttons, **browsing, **tabs, **own}
 
     def load(self, request: gr.Request) -> Updates:

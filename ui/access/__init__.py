@@ -1,0 +1,1 @@
+"""Who is let in, what they may send, and how much of it."""

@@ -1,0 +1,154 @@
+"""The left rail: all projects with thumbnail, state and date; open, rename, duplicate, delete with undo.
+
+The component's value is {"projects": […], "examples": […], "current": id, "at": when read} as JSON, where no id means
+the one of before; its rows are keyed by id, and what the person does comes back as one event, `act`, with
+{what, id, name}.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+from gradio.components import Component
+
+from realfill.errors import RunError
+from realfill.runs.status import LIVE
+from ui.access import visitors
+from ui.errors import spoken
+from ui.runs.jobs import Jobs
+from ui.runs.projects import Projects
+
+SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
+WAITING = ("queued", "interrupted")
+_HERE = Path(__file__).parent
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+CSS = _text("rail.css")
+
+Updates = dict[Component, Any]
+
+
+class Page(Protocol):
+    """What the rail asks of the page."""
+
+    blocks: gr.Blocks
+    jobs: Jobs
+    projects: Projects
+    run_id: Component  # the open project's id
+    opened: list[Component]  # all that `attach` and `blank` may change
+    address: dict[str, Any]  # the event that writes the open project into the address; follows every change of it
+
+    def attach(self, run_id: str) -> Updates:
+        """Shows a project from scratch."""
+
+    def blank(self) -> Updates:
+        """Shows an empty page for a new project."""
+
+
+@dataclass(frozen=True)
+class Rail:
+    """The rail's components."""
+
+    list: gr.HTML
+    seen: gr.State
+    timer: gr.Timer
+
+
+def build() -> Rail:
+    """Renders the rail into the open gradio context."""
+    # no subclass of gr.HTML: gradio would write a .pyi file beside it
+    rows = gr.HTML(
+        None,
+        html_template=_text("rail.html"),
+        js_on_load=_text("rail.js"),
+        apply_default_css=False,
+        elem_id="rail",
+    )
+    if visitors.can_sign_in():
+        _sign_in()
+    return Rail(rows, gr.State(None), gr.Timer(SECONDS, active=False))
+
+
+def _sign_in() -> None:
+    """The button of a Space that knows its visitors; the one who presses it leaves for Hugging Face and comes back."""
+    button = gr.LoginButton("Sign in", variant="secondary", size="sm", elem_id="sign-in")
+    button.load_event_to_attach = None  # it would be open to programs
+
+    def said() -> str:
+        name = visitors.user()
+        return f"Sign out {name}" if name else "Sign in"
+
+    gr.on(None, said, None, button, api_visibility="private", show_progress="hidden", queue=False)
+
+
+def wire(rail: Rail, page: Page) -> None:
+    """Lets the rail act on the page, and follow it."""
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    mine = [rail.list, rail.seen, rail.timer]
+    handlers = Handlers(rail, page)
+    acted = rail.list.act(handlers.act, page.run_id, [*page.opened, *mine], trigger_mode="multiple", **quiet)
+    acted.success(**page.address)
+    rail.timer.tick(handlers.look, [page.run_id, rail.seen], mine, queue=False, trigger_mode="once", **quiet)
+    page.blocks.load(handlers.first, None, mine, queue=False, **quiet)
+    page.run_id.change(handlers.look, [page.run_id, rail.seen], mine, queue=False, **quiet)
+
+
+class Handlers:
+    """What happens when something is pressed in the rail."""
+
+    def __init__(self, rail: Rail, page: Page) -> None:
+        self._rail, self._page = rail, page
+        projects = page.projects
+        self._do: dict[str, Callable[[str, str], str | None]] = {
+            "open": lambda run_id, _: run_id,
+            "new": lambda run_id, _: "",
+            "rename": projects.rename,
+            "duplicate": lambda run_id, _: projects.duplicate(run_id),
+            "undo": lambda run_id, _: projects.restore(run_id),
+            "own": lambda run_id, _: projects.take_example(run_id),
+            "refresh": lambda run_id, _: None,
+        }
+
+    @spoken
+    def act(self, run_id: str, event: gr.EventData) -> Updates:
+        """Does what was pressed, and opens another project where that follows from it."""
+        asked = {name: str(event._data.get(name, "")) for name in ("what", "id", "name")}
+        if asked["what"] == "delete":
+            self._page.projects.delete(asked["id"])
+            then = "" if asked["id"] == run_id else None
+        elif asked["what"] in self._do:
+            then = self._do[asked["what"]](asked["id"], asked["name"])
+        else:
+            raise RunError("The rail cannot do that.")
+        updates = {} if then is None else self._page.attach(then) if then else self._page.blank()
+        return {**updates, **self._show(run_id if then is None else then, None)}
+
+    @spoken
+    def first(self) -> Updates:
+        """The list for a fresh page, which may open no project; which one it opens is for others to say."""
+        return self._show(None, None)
+
+    @spoken
+    def look(self, run_id: str, seen: Any) -> Any:
+        """What changed in the list since the last look; nothing at all where nothing did."""
+        return self._show(run_id, seen) or gr.skip()
+
+    def _show(self, current: str | None, seen: Any) -> Updates:
+        at = time.time()  # answers overtake one another: the page keeps the list that was read last
+        projects = [dataclasses.asdict(one) for one in self._page.projects.listing()]
+        # a worker that was killed leaves waiting runs, and one that reads as interrupted
+        waits = any(one["state"] in WAITING for one in projects) and self._page.jobs.tend()
+        examples = [dataclasses.asdict(one) for one in self._page.projects.examples()]
+        value = {"projects": projects, "examples": examples, "current": current, "at": at}
+        if seen and {**seen, "at": at} == value:
+            return {}
+        live = waits or any(one["state"] in LIVE or not one["thumb"] for one in [*projects, *examples])
+        return {self._rail.list: value, self._rail.seen: value, self._rail.timer: gr.Timer(active=live)}

@@ -1,0 +1,1 @@
+"""Run folders as the page shows them and works on them."""
