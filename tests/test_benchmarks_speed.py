@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cpu, fullsize, gpu, stock_loop
-from benchmarks.speed import Case, drawn_numbers, initial, same_training
-from benchmarks.step_variants import WAYS, Step
-from benchmarks.timing import Meter, Report, relative
+from benchmarks.speed import cpu, gpu, random_sd2, stock_loop
+from benchmarks.speed.step_variants import WAYS, Step
+from benchmarks.speed.timing import Meter, Report, relative
+from benchmarks.speed.training import Case, drawn_numbers, initial, same_training
 
 LAST = -1
 
@@ -79,18 +79,18 @@ def test_a_baseline_that_begins_elsewhere_is_noticed(case: Case) -> None:
 
 
 def test_random_weights_are_the_same_every_time_and_their_outputs_vary() -> None:
-    first, second = (fullsize.pipeline(fullsize.TINY, device="cpu", dtype=torch.float32) for _ in range(2))
+    first, second = (random_sd2.pipeline(random_sd2.TINY, device="cpu", dtype=torch.float32) for _ in range(2))
     for name in ("unet", "vae", "text_encoder"):
         states = [getattr(one, name).state_dict() for one in (first, second)]
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     seen = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
-    pictures = stock_loop.fill(first, seen, fullsize.PROMPT, seeds=[1, 2], steps=2)
+    pictures = stock_loop.fill(first, seen, random_sd2.PROMPT, seeds=[1, 2], steps=2)
     assert float(pictures.std()) > 0.1
     assert relative(pictures[0], pictures[1]) > 0.1
 
 
 def test_full_size_is_the_published_models() -> None:
-    parts = fullsize.networks(fullsize.FULL, device="meta")
+    parts = random_sd2.networks(random_sd2.FULL, device="meta")
     millions = [round(sum(p.numel() for p in part.parameters()) / 1e6) for part in parts]
     assert millions == [866, 84, 340]
 

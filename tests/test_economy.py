@@ -337,7 +337,7 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
     """The architecture of Stable Diffusion 2 with the allocator capped: by the plan, and from a plan far too great."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
-    from benchmarks import fullsize
+    from benchmarks.speed import random_sd2
     from realfill.models.stable_diffusion import StableDiffusionInpaint
 
     total = torch.cuda.get_device_properties(0).total_memory
@@ -346,9 +346,9 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((gigabytes - 0.8) * 1e9 / total)
     try:
-        pipeline = fullsize.pipeline(fullsize.FULL, device="cuda", dtype=torch.bfloat16)
+        pipeline = random_sd2.pipeline(random_sd2.FULL, device="cuda", dtype=torch.bfloat16)
         backbone = StableDiffusionInpaint(pipeline, name="sd2", weights_hash="")
-        scene, fit = fullsize.scene(tmp_path / "scene", 512)
+        scene, fit = random_sd2.scene(tmp_path / "scene", 512)
         wanted = TrainConfig(steps=2, batch=16, pool=2)
         chosen = out_of_memory.of(backbone, fit, Config(base="sd2", train=wanted)).plan
         losses: list[list[float]] = []

@@ -151,7 +151,7 @@ def test_the_estimates_are_what_the_shapes_count() -> None:
 
     if not registry.present("mini"):
         pytest.skip("the embedded base is not in this checkout")
-    from benchmarks import memory_shapes
+    from benchmarks.speed import memory_shapes
 
     planned = memory_plan.needs(config.change(MINI, {"train.layers": "attention"}), width=4)
     counted = memory_shapes.counter("mini").rows(["attention"])

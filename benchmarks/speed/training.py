@@ -15,9 +15,9 @@ from accelerate.state import AcceleratorState
 from diffusers import StableDiffusionInpaintPipeline
 from torch import Tensor
 
-from benchmarks import stock_loop
-from benchmarks.stock_loop import StockLoop
-from benchmarks.timing import Meter, Report, Timed, relative
+from benchmarks.speed import stock_loop
+from benchmarks.speed.stock_loop import StockLoop
+from benchmarks.speed.timing import Meter, Report, Timed, relative
 from realfill import seeds
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory

@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.draft import EDGES, border_errors, ssim
-from benchmarks.scenes import chosen, every, parser, psnr, smooth
+from benchmarks.quality.draft import EDGES, border_errors, ssim
+from benchmarks.quality.scenes import chosen, every, parser, psnr, smooth
 from realfill import config
 from realfill.events import StageDone
 from realfill.imaging import photo

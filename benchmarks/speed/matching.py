@@ -11,8 +11,8 @@ import torch
 from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
-from benchmarks import fullsize
-from benchmarks.timing import Meter, Report
+from benchmarks.speed import random_sd2
+from benchmarks.speed.timing import Meter, Report
 from realfill.imaging.photo import Photo
 from realfill.matching import weights
 from realfill.matching.inference import memory_of, to_tensor
@@ -94,7 +94,7 @@ def _network(case: Pairs) -> tuple[LoFTR, str]:
 
 def _photos(case: Pairs) -> Iterator[Photo]:
     """The references, then the candidates: overlapping pieces of one picture."""
-    whole = fullsize.picture(case.size * 2)
+    whole = random_sd2.picture(case.size * 2)
     rng = np.random.default_rng(1)
     for _ in range(case.references + case.targets):
         top, left = rng.integers(case.size // 8, size=2) * 4

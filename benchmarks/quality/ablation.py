@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.draft import ssim
-from benchmarks.geometry import composite
-from benchmarks.scenes import chosen, every, parser, psnr
+from benchmarks.quality.draft import ssim
+from benchmarks.quality.geometry import composite
+from benchmarks.quality.scenes import chosen, every, parser, psnr
 from realfill import config
 from realfill.pipeline.stages import complete
 from realfill.runs.run import Run

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.scenes import chosen, psnr, smooth
+from benchmarks.quality.scenes import chosen, psnr, smooth
 from realfill.config import SelectConfig
 from realfill.geometry import make_draft
 from realfill.geometry.draft import Draft, covered, full

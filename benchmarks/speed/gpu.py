@@ -24,12 +24,12 @@ from pathlib import Path
 import diffusers
 import torch
 
-from benchmarks import fullsize
-from benchmarks.filling import sample_section, vae_section
-from benchmarks.pairing import Pairs, match_section
-from benchmarks.speed import OURS, POOLED, Case, cards_section, headline, train_section
-from benchmarks.step_variants import ways_section
-from benchmarks.timing import Report
+from benchmarks.speed import random_sd2
+from benchmarks.speed.matching import Pairs, match_section
+from benchmarks.speed.sampling import sample_section, vae_section
+from benchmarks.speed.step_variants import ways_section
+from benchmarks.speed.timing import Report
+from benchmarks.speed.training import OURS, POOLED, Case, cards_section, headline, train_section
 from realfill import config
 from realfill.device import devices
 from realfill.models import registry
@@ -41,12 +41,12 @@ TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same
 
 def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
     """What is measured at a scale."""
-    parts, full = fullsize.SCALES[scale], scale == "full"
-    scene, fit = fullsize.scene(folder, parts.pixels)
+    parts, full = random_sd2.SCALES[scale], scale == "full"
+    scene, fit = random_sd2.scene(folder, parts.pixels)
     return Case(
         device=device,
         dtype=registry.choose_dtype(device),
-        pipeline=lambda dtype: fullsize.pipeline(parts, device=device, dtype=dtype),
+        pipeline=lambda dtype: random_sd2.pipeline(parts, device=device, dtype=dtype),
         scene=scene,
         fit=fit,
         preset=config.PRESETS["paper"],
@@ -119,7 +119,7 @@ def _whole_runs(whole: Case, report: Report) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help=f"sections, comma between: {','.join(SHARES)}")
-    parser.add_argument("--scale", default="full", choices=list(fullsize.SCALES))
+    parser.add_argument("--scale", default="full", choices=list(random_sd2.SCALES))
     parser.add_argument("--minutes", type=float, default=9.0, help="for all sections asked for; building comes on top")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--matcher-weights", default="", help="loftr_outdoor.ckpt; without, the network is random")

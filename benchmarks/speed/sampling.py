@@ -6,10 +6,10 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from torch import Tensor
 
-from benchmarks import stock_loop
-from benchmarks.fullsize import PROMPT
-from benchmarks.speed import LIMITS, SEED, Case
-from benchmarks.timing import Meter, Report, Timed, relative
+from benchmarks.speed import stock_loop
+from benchmarks.speed.random_sd2 import PROMPT
+from benchmarks.speed.timing import Meter, Report, Timed, relative
+from benchmarks.speed.training import LIMITS, SEED, Case
 from realfill.config import SampleConfig
 from realfill.models import lora
 from realfill.models.backbone import Backbone

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from benchmarks import stock_loop
-from benchmarks.speed import Case, initial
-from benchmarks.timing import Meter, Report, relative
+from benchmarks.speed import stock_loop
+from benchmarks.speed.timing import Meter, Report, relative
+from benchmarks.speed.training import Case, initial
 from realfill.models.fast import lora
 
 # bf16 keeps eight bits, and each way rounds elsewhere.

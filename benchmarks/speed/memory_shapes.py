@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchmarks import fullsize
+from benchmarks.speed import random_sd2
 from realfill import config
 from realfill.config import TrainConfig
 from realfill.device import memory_plan
@@ -142,7 +142,7 @@ class Counter:
 def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
     """The architecture of `mini` or `sd2`, in the format that its estimates are stated for unless another is named."""
     if base == "sd2":
-        unet, vae, text = fullsize.networks(fullsize.FULL, device="meta")
+        unet, vae, text = random_sd2.networks(random_sd2.FULL, device="meta")
     else:
         place = registry.find(base)
         assert place is not None

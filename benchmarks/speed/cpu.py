@@ -18,11 +18,11 @@ import torch
 import transformers
 from diffusers import StableDiffusionInpaintPipeline
 
-from benchmarks import fullsize
-from benchmarks.filling import sample_section, vae_section
-from benchmarks.pairing import Pairs, match_section
-from benchmarks.speed import Case, headline, train_section
-from benchmarks.timing import Report
+from benchmarks.speed import random_sd2
+from benchmarks.speed.matching import Pairs, match_section
+from benchmarks.speed.sampling import sample_section, vae_section
+from benchmarks.speed.timing import Report
+from benchmarks.speed.training import Case, headline, train_section
 from realfill import config
 from realfill.models import registry
 
@@ -43,7 +43,7 @@ def case(args: argparse.Namespace, base: Path, folder: Path) -> Case:
     """What is measured."""
     first = load(base)
     cell = 2 ** (len(first.vae.config.block_out_channels) - 1)
-    scene, fit = fullsize.scene(folder, int(first.unet.config.sample_size) * cell)
+    scene, fit = random_sd2.scene(folder, int(first.unet.config.sample_size) * cell)
     preset = config.PRESETS["mini"]
     return Case(
         device="cpu",
