@@ -12,7 +12,7 @@ from torch import Tensor
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics.base import Picture
 from realfill.evaluation.metrics.perceptual import Lpips, box_of, lpips_network
-from tests.benchmark.conftest import photo
+from tests.evaluation.conftest import photo
 
 TORCHVISION = "torchvision has no build for this torch here; LPIPS and DreamSim need it (requirements-bench.txt)"
 

@@ -10,7 +10,7 @@ from realfill.evaluation.metrics.base import COLUMNS
 from realfill.evaluation.report import markdown, markup
 from realfill.evaluation.store import Store
 from realfill.imaging.photo import save_photo
-from tests.benchmark.conftest import photo
+from tests.evaluation.conftest import photo
 
 
 def _fill(store: Store, method: str, scene: str, psnr: Sequence[float], matches: Sequence[int], **more: object) -> None:

@@ -7,7 +7,7 @@ import pytest
 from realfill.geometry import reconstruction
 from realfill.geometry.correspondences import Pairs
 from realfill.matching.rootsift import Keypoints
-from tests.test_epipolar import flat_but_two
+from tests.matching.test_epipolar import flat_but_two
 
 Array = npt.NDArray[np.float64]
 

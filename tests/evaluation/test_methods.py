@@ -15,7 +15,7 @@ from realfill.imaging.photo import Photo
 from realfill.pipeline.stages import complete
 from realfill.runs.run import Run
 from realfill.scene.scene import Scene
-from tests.benchmark.pipelines import paint_by_example, text_to_image
+from tests.evaluation.pipelines import paint_by_example, text_to_image
 from tests.tiny import world
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from realfill.errors import RunError
 from realfill.evaluation.metrics.base import Picture
-from tests.benchmark.conftest import photo
+from tests.evaluation.conftest import photo
 
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
 from realfill.evaluation.metrics.pixels import MOST, Psnr, Sharpness, Ssim

@@ -6,7 +6,7 @@ import pytest
 from realfill.geometry import confidence, occlusion, plane_sweep
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.plane_sweep import Rig
-from tests.geometry.test_transfer import CAMERAS, seen
+from tests.geometry.test_reconstruction import CAMERAS, seen
 from tests.geometry.worlds import box, painted
 
 SIDE = {"height": 192, "width": 256}

@@ -18,7 +18,7 @@ from PIL import Image
 from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
-from realfill.runs.run import SCHEMA, Run, flat, folders, listing, new_folder
+from realfill.runs.run import Run, SCHEMA, flat, folders, listing, new_folder
 from realfill.runs.status import Workplace
 from realfill.scene import scene
 

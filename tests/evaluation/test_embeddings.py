@@ -14,7 +14,7 @@ from realfill.errors import WeightsError
 from realfill.evaluation.metrics import embeddings, registry
 from realfill.evaluation.metrics.base import Memory, Picture
 from realfill.imaging.photo import Photo
-from tests.benchmark.conftest import photo
+from tests.evaluation.conftest import photo
 
 HOLE = np.ones((40, 56), np.bool_)
 TRUTH, OTHERS = Picture(photo(1), "truth"), [Picture(photo(2), "two"), Picture(photo(3), "three")]

@@ -7,7 +7,7 @@ import pytest
 from realfill.imaging.photo import Photo, read_photo
 from realfill.matching import overlap
 from realfill.matching.rootsift import Keypoints
-from tests.test_epipolar import flat_but_two
+from tests.matching.test_epipolar import flat_but_two
 
 
 def textured(seed: int, height: int = 420, width: int = 560) -> Photo:

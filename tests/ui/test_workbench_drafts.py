@@ -12,7 +12,7 @@ import pytest
 
 from realfill.errors import SceneError
 from realfill.scene import scene
-from tests.ui.test_canvas_service import brought
+from tests.ui.test_workbench_endpoints import brought
 from ui.access import uploads
 from ui.workbench import drafts
 from ui.workbench.drafts import Answer, Drafting

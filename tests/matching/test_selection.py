@@ -12,7 +12,7 @@ from realfill.imaging.photo import Photo, read_photo
 from realfill.matching.matcher import Matches
 from realfill.matching.selection import Score, best_share, doubt, in_hole, is_ranked, rank, score
 from realfill.matching.sift import Sift
-from tests.test_matching import texture
+from tests.matching.test_matchers import texture
 
 
 class Recorded:
