@@ -290,3 +290,14 @@ def flat_fields() -> dict[str, Any]:
         else:
             fields[name] = info
     return fields
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """A config's values by dotted name, e.g. {"base": "mini", "train.steps": 150}."""
+    values: dict[str, Any] = {}
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            values.update({f"{name}.{inner}": deep for inner, deep in value.items()})
+        else:
+            values[name] = value
+    return values

@@ -13,8 +13,9 @@ import gradio as gr
 from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
+from realfill.imaging.encode import Format
 from realfill.jobs import queue
-from realfill.runs.export import Format, choose
+from realfill.runs.export import choose
 from ui import errors
 from ui.access import uploads
 from ui.errors import spoken

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from realfill.device import devices
+from realfill.device.process_group import Processes
 from realfill.matching import selection
 from realfill.models import lora
+from realfill.models.pixels import to_photo
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
-from realfill.sampling.sample import to_photo
-from realfill.training import batches
+from realfill.sampling.sample import sampling_input
 
 FINISHED = 0.5  # of the seeds, which staged selection would go on with
 QUARTER = 0.25  # that people look at
@@ -33,7 +34,7 @@ QUARTER = 0.25  # that people look at
 def guesses(work: Session, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
     """The predicted clean latents (1, c, h, w) of a seed after these numbers of DDIM steps."""
     backbone, sample = work.adapted(), work.run.config.sample
-    condition = backbone.condition(*batches.sampling_input(work.scene, work.fit), [work.run.config.train.prompt])
+    condition = backbone.condition(*sampling_input(work.scene, work.fit), [work.run.config.train.prompt])
     solver = backbone.process.solver("ddim", sample.steps)
     shape, generator = condition.masked.shape[1:], torch.Generator().manual_seed(seed)
     latents = torch.randn(1, *shape, generator=generator).to(backbone.device)
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     device, rows = devices.choose(args.device), []
     for folder in args.runs:
-        work = Session(Run.open(folder), lambda event: None, device=device, processes=devices.Processes(device))
+        work = Session(Run.open(folder), lambda event: None, device=device, processes=Processes(device))
         whole = work.run.config.sample.steps
         after = sorted({max(1, round(whole * share)) for share in (0.1, 0.25, 0.5)} | {whole})
         found = counts(work, range(args.seeds), after)

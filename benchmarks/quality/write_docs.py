@@ -13,7 +13,7 @@ from realfill.evaluation.results import Results
 from realfill.evaluation.store import Store
 
 BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def made_with(found: Results) -> str:

@@ -28,9 +28,10 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from realfill import config
-from realfill.runs.run import Run, new_folder
+from realfill.runs.listing import new_folder
+from realfill.runs.run import Run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS, TICKS = 64, 40
 EMPTY = (
     "import sys, gradio as gr\n"

@@ -14,7 +14,7 @@ from realfill.config import SampleConfig
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.sampling import sample
-from realfill.training.batches import sampling_input
+from realfill.sampling.sample import sampling_input
 
 STOCK_FILL = "stock fill, fp32"
 SAME_SEEDS, SAME_STEPS = (3, 17), 10

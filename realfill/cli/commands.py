@@ -14,6 +14,7 @@ from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
 from realfill.humanize import duration
 from realfill.jobs import queue
+from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 
 app = typer.Typer(
@@ -198,7 +199,7 @@ def worker(
     """Take queued runs, one after another; the page starts it."""
     if not runs_dir.is_dir():
         raise OptionError(f"There is no folder {runs_dir}.")
-    server = queue.Worker(runs_dir, idle=idle)
+    server = Worker(runs_dir, idle=idle)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     server.work(lambda sentence: typer.echo(sentence, err=True))

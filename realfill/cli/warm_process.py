@@ -1,11 +1,11 @@
-"""`python -m realfill.cli.warm_process`: the process that stays warm. A worker starts it; see `realfill.jobs.child_process`."""
+"""`python -m realfill.cli.warm_process`: the process that stays warm; see `realfill.jobs.child_process`."""
 
 import contextlib
 import faulthandler
 import importlib
 from pathlib import Path
 
-from realfill.__main__ import main
+from realfill.cli.main import main
 from realfill.errors import EXIT_DEFECT
 from realfill.jobs import child_process
 

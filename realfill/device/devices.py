@@ -6,7 +6,6 @@ Also the processes of `accelerate launch`: which one writes, and how all agree t
 import functools
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from realfill.errors import OptionError
 
@@ -122,44 +121,3 @@ def _trouble(name: str) -> str | None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
         return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return None
-
-
-class Processes:
-    """The processes of `accelerate launch`; one alone when started without it."""
-
-    def __init__(self, device: str) -> None:
-        from accelerate import PartialState
-
-        self._state: Any = PartialState(cpu=device == "cpu")
-        self.count = int(self._state.num_processes)
-        self._alone = self.count == 1
-
-    @property
-    def main(self) -> bool:
-        """Whether this process writes and reports."""
-        return bool(self._state.is_main_process)
-
-    @property
-    def several(self) -> bool:
-        """Whether there are others."""
-        return not self._alone
-
-    def part(self) -> None:
-        """From here on the main process goes on by itself."""
-        self._alone = True
-
-    def device(self, name: str) -> str:
-        """This process' own device, where `name` was asked for: of several CUDA devices each gets one."""
-        return str(self._state.device) if self.several and name == "cuda" else name
-
-    def wait(self) -> None:
-        """Returns when all processes have come here."""
-        self._state.wait_for_everyone()
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process; all must ask together."""
-        if not self.several:
-            return flag
-        from accelerate.utils import gather_object
-
-        return any(gather_object([flag]))

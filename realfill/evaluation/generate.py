@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from realfill.config import Config
+from realfill.config import Config, flat
 from realfill.errors import Interrupted, OptionError, RealFillError, SceneError
 from realfill.evaluation import dataset
 from realfill.evaluation.dataset import Case
@@ -19,7 +19,6 @@ from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging import composite
 from realfill.pipeline.session import closed
-from realfill.runs import run
 from realfill.scene import scene as scenes
 
 
@@ -113,7 +112,7 @@ def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[st
     made = store.made(variant.name, case.name)
     before: Mapping[str, Any] | None = made.get("settings")
     if before is not None and store.seeds(variant.name, case.name):
-        first = json.loads(json.dumps(run.flat(Config()), default=str))  # a setting that is newer than the pictures
+        first = json.loads(json.dumps(flat(Config()), default=str))  # a setting that is newer than the pictures
         for name in settings:
             if settings.get(name) != before.get(name, first.get(name)):
                 raise OptionError(

@@ -154,14 +154,14 @@ def overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
     """
     fit = within(*hole.shape, longest=longest)
     trust = render(draft, fit)[1][..., None]
-    colour = trust * np.array(VOUCHED, np.float32) + (1 - trust) * np.array(INVENTED, np.float32)
+    colour = trust * np.array(SHOWN_COLOUR, np.float32) + (1 - trust) * np.array(GUESSED_COLOUR, np.float32)
     alpha = np.where(fit.hole_in(hole), 150, 0)[..., None]
     picture = io.BytesIO()
     Image.fromarray(np.concatenate([np.rint(colour), alpha], 2).astype(np.uint8)).save(picture, "PNG")
     return picture.getvalue()
 
 
-VOUCHED, INVENTED = (46, 160, 67), (219, 154, 4)
+SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
 
 
 def covered(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
@@ -182,3 +182,6 @@ def grey(values: Confidence) -> Photo:
 
 def _read_scalar(path: Path) -> Confidence:
     return (read_photo(path)[:, :, 0] / 255).astype(np.float32)
+
+
+VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference

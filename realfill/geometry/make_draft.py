@@ -31,15 +31,15 @@ from realfill.geometry import confidence as trust
 from realfill.geometry.colour_correction import Colour
 from realfill.geometry.confidence import Judge
 from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered, full, grey, render
-from realfill.geometry.views import View
 from realfill.geometry.warp_selection import Laid
 from realfill.imaging import composite, encode
+from realfill.imaging.encode import FORMATS
+from realfill.imaging.fill import nearest_known
 from realfill.imaging.fit import Fit, within
 from realfill.imaging.holes import Hole, bounding_box
-from realfill.imaging.photo import Photo, nearest_known, save_photo
+from realfill.imaging.photo import Photo, save_photo
 from realfill.matching import registry
 from realfill.matching.matcher import Matcher
-from realfill.runs.export import FORMATS
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -202,3 +202,18 @@ def write(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | N
         "reason": draft.reason,
         "seconds": draft.seconds,
     }
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A photo at working size, (fit.height, fit.width, 3), and where its pixels lie in the photo."""
+
+    fit: Fit
+    photo: Photo
+
+
+def view(photo: Photo, size: int) -> View:
+    """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
+    fit = within(photo.shape[0], photo.shape[1], longest=size)
+    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.photo_in(photo)
+    return View(fit, small)

@@ -174,3 +174,16 @@ def _eight_bit_image(original: Original) -> Image.Image:
 def _metadata(original: Original) -> dict[str, bytes]:
     fields = {"icc_profile": original.icc_profile, "exif": original.exif}
     return {name: value for name, value in fields.items() if value}
+
+
+FORMATS: Mapping[str, Format] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
+
+
+SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}

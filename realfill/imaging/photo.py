@@ -8,7 +8,6 @@ This module is the door to `formats` (in), `encoding` (out) and `fit` (working s
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -17,8 +16,8 @@ from realfill import files
 from realfill.imaging import icc
 from realfill.imaging.decode import Mode, Original, Pixels, read_original, to_eight_bits, upright
 from realfill.imaging.encode import Format, encode, encode_png
+from realfill.imaging.fill import nearest_known
 from realfill.imaging.fit import Fit, around, whole
-from realfill.imaging.holes import Hole
 
 __all__ = [
     "Alpha",
@@ -92,22 +91,6 @@ def blend(below: Pixels, above: Pixels, alpha: Alpha) -> Pixels:
     mixed = np.rint(below * (1 - weight) + above * weight).astype(below.dtype)
     kept: Pixels = np.where(weight > 0, mixed, below)
     return kept
-
-
-def nearest_known(photo: Photo, hole: Hole) -> Photo:
-    """The photo (H, W, 3) with each missing pixel in the colour of a nearest known one; grey where nothing is known.
-
-    So what a file holds in the hole adds nothing: the result is a function of the known pixels.
-    """
-    if hole.all():
-        return np.full_like(photo, 127)
-    _, labels = cv2.distanceTransformWithLabels(
-        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
-    known = ~hole
-    colours[labels[known]] = photo[known]
-    return np.asarray(np.where(known[:, :, None], photo, colours[labels]), np.uint8)
 
 
 def save_photo(photo: Photo, path: Path) -> None:

@@ -7,24 +7,17 @@ device, whether it was started by a worker or by hand.
 """
 
 import contextlib
-import getpass
-import os
-import re
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
-from realfill.jobs.child_process import WELL, Hand, Once, Warm
 from realfill.locks import Lock
-from realfill.runs.run import Run, folders, opened
+from realfill.runs.listing import folders, opened
+from realfill.runs.run import Run
 from realfill.runs.status import Status, Workplace
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
-_POLL = 0.5  # seconds between looks at the folder
 _FOREVER = float("inf")
 _UNREADABLE = (RunError, OSError, ValueError, TypeError, OverflowError)  # what a damaged state.json can lead to
 
@@ -86,122 +79,6 @@ def claimed(run: Run) -> Iterator[bool]:
             yield False
         else:
             yield run.status().state == "queued"
-
-
-@contextlib.contextmanager
-def device(name: str, *, check: Callable[[], None], waits: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds a device, such as "cuda" or "cpu", for this process alone, among all of this user on this machine.
-
-    Where it is taken, `waits` is called once and then `check` between tries, which may raise to give up.
-    Without `waits` a taken device is an error.
-
-    Raises:
-        RunBusy: the device is taken and `waits` is None.
-    """
-    lock = Lock(_device_file(name))
-    if not lock.acquire():
-        if waits is None:
-            raise RunBusy(f"Another RealFill run is using the device {name}; wait for it or stop it first.")
-        waits()
-        lock.acquire(patience=_FOREVER, check=check)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _device_file(name: str) -> Path:
-    """REALFILL_LOCKS moves the lock files, for tests and for machines without a common temporary folder."""
-    folder = Path(os.environ.get("REALFILL_LOCKS") or tempfile.gettempdir())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if name.startswith("cuda") else ""
-    with contextlib.suppress(OSError, KeyError, ImportError):
-        visible = f"{getpass.getuser()}-{visible}"  # another user's lock file could not be opened
-    return folder / f"realfill-{re.sub(r'[^A-Za-z0-9]+', '-', f'{visible}-{name}').strip('-')}.lock"
-
-
-class Worker:
-    """Takes the waiting runs of a folder one after another. One worker a folder.
-
-    `command`: what works on one run, its folder comes last; without it, a warm process works on all of them.
-    `idle`: seconds without work after which the worker ends, and the warm process with it; 0 waits for ever.
-    """
-
-    def __init__(self, runs_dir: Path, command: Sequence[str] = (), *, idle: float = 0.0) -> None:
-        self.runs_dir = runs_dir
-        self.idle = idle or _FOREVER
-        self._hand: Hand = Once(command) if command else Warm()
-        self._lock = Lock(runs_dir / ".worker.lock")
-        self._stop = threading.Event()
-        self._beyond: set[Path] = set()  # runs that cannot be worked on
-
-    def stop(self) -> None:
-        """Ends the worker; the run in work saves itself and goes back into the queue. For signal handlers."""
-        self._stop.set()
-        self._hand.stop()
-
-    def work(self, say: Callable[[str], None] = lambda sentence: None) -> int:
-        """Works until stopped or idle for too long; returns how many runs it took.
-
-        Raises:
-            RunBusy: another worker serves this folder.
-        """
-        with contextlib.ExitStack() as stack:
-            if not self._lock.acquire():
-                raise RunBusy(f"Another worker serves {self.runs_dir} already.")
-            stack.callback(self._lock.release)
-            stack.callback(self._hand.close)
-            return self._loop(say)
-
-    def _loop(self, say: Callable[[str], None]) -> int:
-        count, last = 0, time.monotonic()
-        self._hand.start()
-        files.sweep(self.runs_dir)
-        requeue_abandoned(self.runs_dir)
-        while not self._stop.is_set():
-            if runs := [run for run in waiting(self.runs_dir) if run.folder not in self._beyond]:
-                self._take(runs[0], say)
-                count, last = count + 1, time.monotonic()
-            elif time.monotonic() - last >= self.idle:
-                break
-            else:
-                requeue_abandoned(self.runs_dir)
-            self._stop.wait(_POLL)  # also leaves the device free for a moment, for who waits by hand
-        return count
-
-    def _take(self, run: Run, say: Callable[[str], None]) -> None:
-        """Works on a run. One whose files allow no work or no end of it would be first in line for ever."""
-        try:
-            say(f"Working on {run.name}.")
-            self._do(run)
-            status = run.status()
-            say(f"{run.name}: {status.state}. {status.sentence}")
-        except RunError as error:
-            self._beyond.add(run.folder)
-            say(f"{run.folder.name} is passed over until the worker starts anew: {error}")
-
-    def _do(self, run: Run) -> None:
-        ticket = run.status().ticket
-        code = self._hand.work(run.folder)
-        if not (run.folder / "run.json").exists():  # deleted meanwhile; a lock would make the folder anew
-            return
-        with contextlib.suppress(RunBusy, DiskFull), run.lock():
-            self._settle(run, code, ticket)
-
-    def _settle(self, run: Run, code: int, ticket: int) -> None:
-        """Sees to it that a run whose process has ended is not left as queued or running.
-
-        One that waits again under a new ticket was put into the queue by a person since, and one that waits after
-        a process that ended well was busy elsewhere: over neither of them anything died.
-        """
-        status = run.status()
-        waits = status.state == "queued" and (status.ticket != ticket or code in WELL)
-        died = status.state in ("running", "interrupted", "queued") and not waits
-        if self._stop.is_set() and (died or status.state == "stopped") and not run.stop_requested():
-            run.enter("queued", "Waits for the next start.")
-        elif died:
-            attempts = status.attempts + 1
-            why = f"The working process ended unexpectedly (code {code}); {run.folder / 'log.txt'} may say why."
-            run.enter("queued" if attempts < ATTEMPTS else "failed", why, attempts=attempts)
 
 
 def requeue_abandoned(runs_dir: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realfill import files
-from realfill.device import devices
+from realfill.device.process_group import Processes
 from realfill.errors import DiskFull, Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
 from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.geometry.draft import Draft, load
 from realfill.imaging.fit import Fit
-from realfill.jobs import queue
+from realfill.jobs import device_lock
 from realfill.runs import export
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Session:
     """One process' work on one run. `run`, `scene`, `fit` and `backbone` are what the stages work with."""
 
-    def __init__(self, run: Run, report: Report, *, device: str, processes: devices.Processes) -> None:
+    def __init__(self, run: Run, report: Report, *, device: str, processes: Processes) -> None:
         self.run, self.device, self.processes = run, device, processes
         self.seconds: dict[Stage, float] = {}
         self.notices: list[str] = []
@@ -135,7 +135,7 @@ class Session:
         sentence = "Another RealFill run is using the device; this one goes on when it has finished."
         waits = None if self.processes.several else lambda: self.say(sentence)
         self._has_device = True
-        self._kept.enter_context(queue.device(self.device, check=self.check, waits=waits))
+        self._kept.enter_context(device_lock.device(self.device, check=self.check, waits=waits))
 
     # ── what they tell ──
 

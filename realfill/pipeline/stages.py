@@ -19,6 +19,7 @@ from realfill import config as settings
 from realfill import files
 from realfill.config import Config
 from realfill.device import devices
+from realfill.device.process_group import Processes
 from realfill.events import STAGES, Report, SeedReady, Stage
 from realfill.geometry.draft import covered, overlay, render, save
 from realfill.humanize import duration
@@ -69,7 +70,7 @@ def complete(
         Interrupted, StageError: it ended early; the same call goes on.
     """
     device = devices.choose(device)
-    processes = devices.Processes(device)
+    processes = Processes(device)
     opened = run if isinstance(run, Run) else _opened(Path(run), scene, config, processes, device)
     work = Session(opened, report, device=device, processes=processes)
     with work.open():
@@ -128,9 +129,9 @@ def _draft(work: Session) -> None:
 def train(work: Session) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
     from realfill.models import lora
-    from realfill.sampling import draft_prior
     from realfill.training import checkpoints
     from realfill.training import train as training
+    from realfill.training.draft_views import guides
 
     run, wanted = work.run, work.run.config.train
     if run.trained or run.config.guide.only:
@@ -145,7 +146,7 @@ def train(work: Session) -> None:
             wanted,
             seed=run.config.seed,
             folder=run.checkpoints,
-            guides=draft_prior.guides(work.draft, work.scene, work.fit) if wanted.guided else (),
+            guides=guides(work.draft, work.scene, work.fit) if wanted.guided else (),
             within=work.economy,
         )
         with closed(steps):
@@ -233,9 +234,7 @@ _DO: dict[Stage, Callable[[Session], None]] = {
 }
 
 
-def _opened(
-    folder: Path, source: Path | str | None, config: Config | None, processes: devices.Processes, device: str
-) -> Run:
+def _opened(folder: Path, source: Path | str | None, config: Config | None, processes: Processes, device: str) -> Run:
     """The run in a folder, made where it is new; of several processes only the main one makes it."""
     if processes.main:
         if config is None and not (folder / "run.json").exists():

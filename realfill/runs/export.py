@@ -15,16 +15,9 @@ from realfill.errors import OptionError, RunError
 from realfill.runs.run import Run
 from realfill.scene.scene import Scene
 
-Format = Literal["png", "jpeg", "tiff", "webp"]
-FORMATS: Mapping[str, Format] = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".webp": "webp",
-}
-SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}
+from realfill.imaging.encode import Format
+
+from realfill.imaging.encode import FORMATS, SUFFIXES
 _NOT_PACKED = ("lock", "log.txt", "stop")
 _MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
 

@@ -34,6 +34,8 @@ from realfill.errors import OptionError, RunError
 from realfill.imaging.photo import Photo, read_photo, save_photo
 from realfill.runs.status import Workplace
 
+from realfill.config import flat
+
 SCHEMA = 1
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
 Notes = Literal["scores", "result", "seeds/made"]
@@ -336,9 +338,6 @@ class Run(Workplace):
             files.remove_folder(self.folder)
 
 
-def new_folder(runs_dir: Path) -> Path:
-    """A name for a new run that nobody can guess; sorts by time."""
-    return runs_dir / f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(16)}"
 
 
 def now() -> str:
@@ -355,22 +354,10 @@ def seconds(moment: str) -> float:
     return datetime.datetime.fromisoformat(moment).timestamp()
 
 
-def folders(runs_dir: Path) -> list[Path]:
-    """The folders of all runs in a folder of runs, by name; none is opened. Unreadable ones are passed over."""
-    return [item for item in _items(runs_dir) if not item.name.startswith(".") and _holds_run(item)]
 
 
-def opened(folder: Path) -> Run | None:
-    """The run in a folder; None where it does not open."""
-    with contextlib.suppress(RunError, ValueError, OptionError):
-        return Run.open(folder)
-    return None
 
 
-def listing(runs_dir: Path) -> list[Run]:
-    """All runs that open in a folder of runs, newest first; others are passed over."""
-    runs = [run for run in map(opened, folders(runs_dir)) if run is not None]
-    return sorted(runs, key=lambda run: (str(run.fact("created")), run.folder.name), reverse=True)
 
 
 def versions() -> dict[str, str]:
@@ -382,15 +369,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def flat(config: Config) -> dict[str, Any]:
-    """A config's values by dotted name, e.g. {"base": "mini", "train.steps": 150}."""
-    values: dict[str, Any] = {}
-    for name, value in config.model_dump().items():
-        if isinstance(value, dict):
-            values.update({f"{name}.{inner}": deep for inner, deep in value.items()})
-        else:
-            values[name] = value
-    return values
 
 
 def _same_scene(run: Run, source: Path) -> bool:
@@ -401,10 +379,6 @@ def _same_scene(run: Run, source: Path) -> bool:
     return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
 
 
-def _holds_run(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # lost+found, or another user's: one of them must not hide all the others
-        return (folder / "run.json").is_file()
-    return False
 
 
 def _is_seed(stem: str) -> bool:

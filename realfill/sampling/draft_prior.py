@@ -16,17 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realfill.config import GuideConfig
-from realfill.geometry.draft import Confidence, Draft, render, valid_in
+from realfill.geometry.draft import VOUCHED, Confidence, Draft, render
 from realfill.imaging.fit import Fit
 from realfill.imaging.holes import Hole
 from realfill.imaging.photo import Photo
 from realfill.models.backbone import Backbone
+from realfill.models.pixels import to_tensors
 from realfill.scene.scene import Scene
 from realfill.seeds import is_warm
-from realfill.training import batches
-from realfill.training.batches import Guide
-
-VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,34 +62,19 @@ def guidance(draft: Draft | None, scene: Scene, fit: Fit, config: GuideConfig) -
     return Guidance(photo, confidence, fit.hole_in(scene.hole), config)
 
 
-def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
-    """Pictures in the target's frame for training: the draft, then each warped reference.
-
-    What a reference does not show, and what nothing vouches for, is unknown there: hidden, without loss.
-    """
-    if draft is None or draft.reason:
-        return []
-    finest = min(2.0, draft.frame.scale / fit.scale)
-    size = max(1.0, finest)
-    frame = Fit(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
-    hole = frame.hole_in(scene.hole)
-    pictures = [render(draft, frame), *(valid_in(draft, one, frame) for one in draft.warped)]
-    return [Guide(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02]
-
-
 def shown(given: Guidance) -> tuple[Tensor, Tensor]:
     """What a warm seed's condition sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
 
     With `guide.known`, vouched-for pixels of the draft count as known.
     """
     vouched = given.confidence >= VOUCHED
-    return batches.shown(given.photo, given.hole & ~vouched if given.config.known else given.hole)
+    return to_tensors(given.photo, given.hole & ~vouched if given.config.known else given.hole)
 
 
 def start(given: Guidance, backbone: Backbone) -> Start:
     """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
     low, high = given.config.strength, given.config.guess
-    pixels, inside = batches.shown(given.photo, given.hole, blank=False)
+    pixels, inside = to_tensors(given.photo, given.hole, blank=False)
     doubt = inside * torch.from_numpy(1 - given.confidence)
     # A cell is vouched for as its worst pixel is.
     doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))

@@ -4,23 +4,23 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from realfill.config import Config, SampleConfig
 from realfill.device.memory_plan import Plan
+from realfill.imaging.fill import fill_from_known
 from realfill.imaging.fit import Fit
 from realfill.imaging.photo import Photo
 from realfill.models import lora, out_of_memory
 from realfill.models.backbone import Backbone, Condition
 from realfill.models.fast import lanes
 from realfill.models.out_of_memory import Economy
+from realfill.models.pixels import to_photo, to_tensors
 from realfill.sampling import draft_prior
 from realfill.sampling.draft_prior import Guidance, Start
 from realfill.scene.scene import Scene
-from realfill.training.batches import sampling_input
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,6 @@ class _Maker:
         return self.within.run(self.backbone, "coding", lambda plan: self.backbone.decode(latents[: plan.pictures]))
 
 
-def to_photo(pixels: Tensor) -> Photo:
-    """Pixels (3, H, W) in [-1, 1] as (H, W, 3) of 8 bits."""
-    photo: Photo = np.rint((pixels.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
-    return photo
-
-
 @torch.no_grad()
 def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Sequence[int]) -> Tensor:
     """Latents (B, c, h, w) of a group of seeds, by the solver's steps from pure noise or from the noised draft."""
@@ -165,3 +159,9 @@ def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Seque
 def _noised(backbone: Backbone, start: Start, noise: Tensor, t: Tensor) -> Tensor:
     """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
     return backbone.process.corrupt(start.clean, noise, t.reshape(1))[0]
+
+
+def sampling_input(scene: Scene, fit: Fit) -> tuple[Tensor, Tensor]:
+    """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
+    # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
+    return to_tensors(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))

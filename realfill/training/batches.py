@@ -13,20 +13,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from realfill import seeds
 from realfill.config import TrainConfig
+from realfill.imaging.fill import _resized, fill_from_known
 from realfill.imaging.fit import Fit
 from realfill.imaging.holes import Hole, random_hole
 from realfill.imaging.photo import Photo
+from realfill.models.pixels import _planes
 from realfill.scene.scene import Scene
 
 LEAST_KNOWN = 0.1  # share of latent cells that a crop of the target must know
 _TRIES = 50
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -173,57 +173,6 @@ def joined(parts: Sequence[Batch]) -> Batch:
         prompts=tuple(prompt for part in parts for prompt in part.prompts),
         is_target=tuple(one for part in parts for one in part.is_target),
     )
-
-
-def sampling_input(scene: Scene, fit: Fit) -> tuple[Tensor, Tensor]:
-    """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
-    # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
-    return shown(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))
-
-
-def shown(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor, Tensor]:
-    """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], 0 in its hole if `blank`, and its hole (1, 1, H, W)."""
-    pixels = photo.astype(np.float32) / 127.5 - 1
-    if blank:
-        pixels[hole] = 0
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), _planes([hole])
-
-
-def fill_from_known(photo: Photo, hole: Hole) -> Photo:
-    """The photo (H, W, 3) with its hole filled by ever wider averages of the known pixels around it.
-
-    A smooth guess, so that the autoencoder sees no edge where the hole begins. Depends on known pixels only.
-    """
-    if not hole.any():
-        return photo
-    known = (~hole).astype(np.float32)
-    if not known.any():
-        return np.full_like(photo, 128)
-    levels = [(photo.astype(np.float32) * known[..., None], known)]
-    while max(levels[-1][1].shape) > 1:
-        colour, weight = levels[-1]
-        size = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
-        levels.append((_resized(colour, size), _resized(weight, size)))
-    guess = _divide(*levels[-1])
-    for colour, weight in reversed(levels[:-1]):
-        wider = cv2.resize(guess, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
-        trust = np.minimum(weight, 1)[..., None]
-        guess = trust * _divide(colour, weight) + (1 - trust) * wider
-    return np.where(hole[..., None], np.clip(np.rint(guess), 0, 255), photo).astype(np.uint8)
-
-
-def _resized(values: Floats, size: tuple[int, int]) -> Floats:
-    """Averages over areas; size is (width, height)."""
-    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _divide(colour: Floats, weight: Floats) -> Floats:
-    """Mean colour (h, w, 3) of what is known; black where nothing is."""
-    return np.asarray(colour / np.maximum(weight, 1e-6)[..., None], np.float32)
-
-
-def _planes(holes: Sequence[Hole]) -> Tensor:
-    return torch.from_numpy(np.stack(holes)[:, None].astype(np.float32))
 
 
 def _inside(fit: Fit) -> tuple[float, float, float, float]:

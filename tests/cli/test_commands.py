@@ -15,13 +15,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from realfill import config
-from realfill.__main__ import main
+from realfill.cli.main import main
 from realfill.events import TrainStep
 from realfill.jobs import queue
 from realfill.runs.run import Run
 from realfill.scene import examples
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)

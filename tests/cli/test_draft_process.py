@@ -19,7 +19,7 @@ from realfill.matching import registry
 from realfill.scene import scene as scenes
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOLE = box(90, 200, 140, 270)
 
 

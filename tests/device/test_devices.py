@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from realfill.device import devices
+from realfill.device.process_group import Processes
 from realfill.errors import OptionError
 
 
@@ -43,7 +44,7 @@ def test_the_default_base_fits_the_memory(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_alone_there_is_one_main_process() -> None:
-    processes = devices.Processes("cpu")
+    processes = Processes("cpu")
     assert processes.main and not processes.several
     assert processes.any(True) and not processes.any(False)
     assert processes.device("cpu") == "cpu"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realfill.__main__ import main
+from realfill.cli.main import main
 from realfill.evaluation.store import Store
 from realfill.imaging.photo import save_photo
 

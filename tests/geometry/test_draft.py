@@ -130,7 +130,7 @@ def test_detail_stays_near_the_hole() -> None:
 
 
 def test_the_overlay_is_green_where_vouched_for_and_amber_where_invented() -> None:
-    for confidence, colour in ((1.0, draft.VOUCHED), (0.0, draft.INVENTED)):
+    for confidence, colour in ((1.0, draft.SHOWN_COLOUR), (0.0, draft.GUESSED_COLOUR)):
         data = draft.overlay(draft_of(world(HEIGHT, WIDTH), confidence), hole(), longest=64)
         picture = np.asarray(Image.open(io.BytesIO(data)))
         assert picture.shape == (48, 64, 4)

@@ -22,7 +22,7 @@ from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOLE = box(90, 200, 140, 270)
 
 
@@ -105,7 +105,7 @@ def test_an_unrelated_reference_is_refused(sift: Matcher) -> None:
 
 
 def plane_filled(made_up: Scene) -> Photo:
-    from realfill.imaging.photo import nearest_known
+    from realfill.imaging.fill import nearest_known
 
     return nearest_known(made_up.target, made_up.hole)
 

@@ -12,12 +12,12 @@ from realfill.geometry import (
     homography,
     mesh_warp,
     smoothing,
-    views,
     warping,
 )
 from realfill.geometry.correspondences import Pairs
+from realfill.geometry.make_draft import view
+from realfill.imaging.fill import nearest_known
 from realfill.imaging.fit import within
-from realfill.imaging.photo import nearest_known
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
 HOLE = box(90, 200, 140, 270)
@@ -126,8 +126,7 @@ def test_agreement_tells_a_right_reference_from_a_shifted_one() -> None:
     ones = np.ones(judge.known.shape, np.float32)
     here, there = (seen(world, shift(80 + step, 60)) for step in (0, 12))
     right, wrong = (
-        confidence.consistent(judge, np.asarray(views.view(photo, 256).photo, np.uint8), ones)
-        for photo in (here, there)
+        confidence.consistent(judge, np.asarray(view(photo, 256).photo, np.uint8), ones) for photo in (here, there)
     )
     known = judge.known > 0
     assert right[known].mean() > 0.9
@@ -193,7 +192,7 @@ def test_a_patch_needs_trust_in_a_twentieth_of_it() -> None:
 def _part(height: int, width: int, share: float = 1.0) -> detail.Part:
     """A reference of that size that the draft, 40 x 60, shows with a share of so much in every pixel."""
     photo = np.zeros((height, width, 3), np.uint8)
-    own = views.view(photo, 60)
+    own = view(photo, 60)
     way = warping.of_matrix(np.diag([own.fit.width / 60, own.fit.height / 40, 1.0]), 40, 60)
     shares = np.full((40, 60), share, np.float32)
     same = colour_correction.fit(

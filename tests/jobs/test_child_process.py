@@ -15,6 +15,7 @@ from realfill import config
 from realfill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_INTERRUPTED
 from realfill.jobs import child_process, queue
 from realfill.jobs.child_process import Once, Warm
+from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 
 # What stands in for `realfill.cli.warm_process`: a real process; what a run's folder is called says what happens.
@@ -163,7 +164,7 @@ def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
     monkeypatch.setattr(queue, "Warm", lambda: hand)
     run = Run.create(tmp_path / "runs" / "asked", config.make("mini", {}), toy_scene)
     queue.submit(run)
-    worker = queue.Worker(tmp_path / "runs")
+    worker = Worker(tmp_path / "runs")
     thread = threading.Thread(target=worker.work)
     thread.start()
     _until_ready(run.folder)
@@ -188,7 +189,7 @@ def test_the_worker_goes_on_after_a_crash(
     runs = [Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene) for name in ("dies", "good")]
     for run in runs:
         queue.submit(run)
-    assert queue.Worker(tmp_path / "runs", idle=0.1).work() == queue.ATTEMPTS + 1
+    assert Worker(tmp_path / "runs", idle=0.1).work() == queue.ATTEMPTS + 1
     assert [run.status().state for run in runs] == ["failed", "done"]
 
 
@@ -198,7 +199,7 @@ def test_a_run_that_was_deleted_in_work_stays_deleted(
     monkeypatch.setattr(queue, "Warm", lambda: hand)
     run = Run.create(tmp_path / "runs" / "waits", config.make("mini", {}), toy_scene)
     queue.submit(run)
-    worker = queue.Worker(tmp_path / "runs", idle=0.1)
+    worker = Worker(tmp_path / "runs", idle=0.1)
     thread = threading.Thread(target=worker.work)
     thread.start()
     _until_ready(run.folder)

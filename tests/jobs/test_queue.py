@@ -14,6 +14,8 @@ import pytest
 from realfill import config
 from realfill.errors import DiskFull, RunBusy
 from realfill.jobs import queue
+from realfill.jobs.device_lock import _device_file, device
+from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 from realfill.runs.status import Workplace
 
@@ -59,7 +61,7 @@ def make(toy_scene: Path, tmp_path: Path) -> Callable[[str], Run]:
 
 
 def _work(runs_dir: Path, command: Sequence[str], *, idle: float = 0.2) -> int:
-    return queue.Worker(runs_dir, command, idle=idle).work()
+    return Worker(runs_dir, command, idle=idle).work()
 
 
 def _taken(runs_dir: Path) -> list[str]:
@@ -195,13 +197,13 @@ def test_a_command_that_does_not_start_does_not_loop(make: Callable[[str], Run],
 def test_a_worker_that_is_stopped_puts_its_run_back(make: Callable[[str], Run], tmp_path: Path) -> None:
     run = make("a")
     queue.submit(run)
-    worker = queue.Worker(tmp_path / "runs", _child(WAIT))
+    worker = Worker(tmp_path / "runs", _child(WAIT))
     thread = threading.Thread(target=worker.work)
     thread.start()
     _until(lambda: run.status().state == "running")
     assert queue.worker_alive(tmp_path / "runs")
     with pytest.raises(RunBusy, match="Another worker"):
-        queue.Worker(tmp_path / "runs").work()
+        Worker(tmp_path / "runs").work()
     time.sleep(0.3)  # the child sets its signal handler just after
     worker.stop()
     thread.join(30)
@@ -215,7 +217,7 @@ def test_a_worker_that_is_stopped_puts_its_run_back(make: Callable[[str], Run], 
 def test_a_person_who_stops_a_run_has_the_last_word(make: Callable[[str], Run], tmp_path: Path) -> None:
     run = make("a")
     queue.submit(run)
-    worker = queue.Worker(tmp_path / "runs", _child(WAIT), idle=0.2)
+    worker = Worker(tmp_path / "runs", _child(WAIT), idle=0.2)
     thread = threading.Thread(target=worker.work)
     thread.start()
     _until(lambda: run.status().state == "running")
@@ -265,7 +267,7 @@ def test_a_run_that_cannot_be_worked_on_holds_up_no_other(make: Callable[[str], 
     (bad.folder / "lock").mkdir()  # as unopenable as another user's
     (nameless.folder / "labels.json").write_text("")
     said: list[str] = []
-    queue.Worker(tmp_path / "runs", _child(FINISH), idle=0.2).work(said.append)
+    Worker(tmp_path / "runs", _child(FINISH), idle=0.2).work(said.append)
     assert good.status().state == "done"
     assert [sentence.split(":")[0] for sentence in said if "passed over" in sentence] == [
         "a is passed over until the worker starts anew",
@@ -305,15 +307,15 @@ def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def nothing() -> None:
         return
 
-    with queue.device("cpu", check=nothing):
-        with pytest.raises(RunBusy, match="device cpu"), queue.device("cpu", check=nothing):
+    with device("cpu", check=nothing):
+        with pytest.raises(RunBusy, match="device cpu"), device("cpu", check=nothing):
             pass
-        with pytest.raises(InterruptedError), queue.device("cpu", check=give_up, waits=lambda: said.append("waits")):
+        with pytest.raises(InterruptedError), device("cpu", check=give_up, waits=lambda: said.append("waits")):
             pass
-        with queue.device("cuda:1", check=nothing):  # another device is another matter
+        with device("cuda:1", check=nothing):  # another device is another matter
             pass
     assert said == ["waits"]
-    with queue.device("cpu", check=nothing, waits=lambda: said.append("never")):
+    with device("cpu", check=nothing, waits=lambda: said.append("never")):
         pass
     assert said == ["waits"]
 
@@ -323,6 +325,6 @@ def test_devices_that_cuda_hides_are_not_shared(monkeypatch: pytest.MonkeyPatch,
     names = set()
     for visible in ("0", "1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        names |= {queue._device_file("cuda"), queue._device_file("cpu")}
+        names |= {_device_file("cuda"), _device_file("cpu")}
     assert len(names) == 3
     assert all(name.parent == tmp_path for name in names)

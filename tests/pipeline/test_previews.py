@@ -64,12 +64,12 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
 def test_a_long_training_leaves_a_strip_and_not_a_thousand(
     settings: Config, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from realfill.device import devices
+    from realfill.device.process_group import Processes
     from realfill.pipeline.session import Session
 
     wanted = config.change(settings, {"train.steps": 2000, "train.preview_every": 10})
     run = Run.create(tmp_path / "run", wanted, toy_scene)
-    maker = previews.Maker(Session(run, lambda event: None, device="cpu", processes=devices.Processes("cpu")))
+    maker = previews.Maker(Session(run, lambda event: None, device="cpu", processes=Processes("cpu")))
     made: list[int] = []
     monkeypatch.setattr(maker, "_make", made.append)
     for step in range(1, 2001):

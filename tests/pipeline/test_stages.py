@@ -20,7 +20,7 @@ from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import composite, decode, holes, photo
-from realfill.jobs import queue
+from realfill.jobs.device_lock import device
 from realfill.matching import registry as matching
 from realfill.models import registry
 from realfill.pipeline.stages import Outcome, complete
@@ -353,7 +353,7 @@ def test_it_waits_for_the_device_and_can_be_stopped_meanwhile(done: Path) -> Non
             complete(done, device="cpu", report=lambda event: said.set() if isinstance(event, Notice) else None)
         ended.set()
 
-    with queue.device("cpu", check=lambda: None), _in_thread(work):
+    with device("cpu", check=lambda: None), _in_thread(work):
         assert said.wait(60)
         assert not ended.is_set()
         Run.open(done).request_stop()

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from realfill import config
 from realfill.config import Config
-from realfill.device import devices
+from realfill.device.process_group import Processes
 from realfill.errors import OutOfMemory
 from realfill.events import Event, HeldOut, Notice
 from realfill.pipeline import validation
@@ -27,7 +27,7 @@ def settings(tiny_base: Path) -> Config:
 def session(settings: Config, scene: Path, folder: Path, told: list[Event] | None = None) -> Session:
     run = Run.create(folder, settings, scene)
     report = (lambda event: None) if told is None else told.append
-    return Session(run, report, device="cpu", processes=devices.Processes("cpu"))
+    return Session(run, report, device="cpu", processes=Processes("cpu"))
 
 
 def _adapter(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,9 @@ from PIL import Image
 from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
-from realfill.runs.run import Run, SCHEMA, flat, folders, listing, new_folder
+from realfill.config import flat
+from realfill.runs.listing import folders, listing, new_folder
+from realfill.runs.run import Run, SCHEMA
 from realfill.runs.status import Workplace
 from realfill.scene import scene
 

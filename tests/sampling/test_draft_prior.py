@@ -11,7 +11,7 @@ from realfill import config, seeds
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
 from realfill.geometry import draft
-from realfill.geometry.draft import Draft, Warped
+from realfill.geometry.draft import VOUCHED, Draft, Warped
 from realfill.imaging import fit
 from realfill.imaging.fit import Fit
 from realfill.imaging.photo import Photo, read_photo, save_photo
@@ -24,7 +24,7 @@ from realfill.sampling import draft_prior, sample
 from realfill.sampling.draft_prior import Guidance, Start
 from realfill.scene import scene
 from realfill.scene.scene import Scene
-from realfill.training import batches
+from realfill.training import batches, draft_views
 from realfill.training.batches import Batch
 from tests.tiny import make_wide_scene, world
 
@@ -72,7 +72,7 @@ def test_warm_seeds_are_an_even_share(share: float) -> None:
 def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
     reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
     assert draft_prior.guidance(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
-    assert draft_prior.guides(reasoned, toy, fit_of(toy)) == []
+    assert draft_views.guides(reasoned, toy, fit_of(toy)) == []
     assert draft_prior.parted([0, 1, 2], None) == ([0, 1, 2], [])
 
 
@@ -81,7 +81,7 @@ def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
 
 def drawn(toy: Scene, **changes: float) -> Batch:
     settings = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0, guided=1.0, **changes)
-    guides = draft_prior.guides(draft_of(toy), toy, fit_of(toy))
+    guides = draft_views.guides(draft_of(toy), toy, fit_of(toy))
     assert len(guides) == 2  # the draft, and the one reference
     views = batches.prepare(toy, fit_of(toy), settings, cell=CELL, guides=guides)
     return batches.draw(views, settings, seed=0, step=0, indices=range(32))
@@ -90,7 +90,7 @@ def drawn(toy: Scene, **changes: float) -> Batch:
 def test_guided_items_lie_in_the_targets_frame_and_count_only_where_vouched_for(toy: Scene) -> None:
     batch = drawn(toy, crop=1.0, aware=1.0)
     given = given_of(toy)
-    unknown = given.hole & (given.confidence < draft_prior.VOUCHED)
+    unknown = given.hole & (given.confidence < VOUCHED)
     for hole, weight in zip(batch.hole[:, 0].numpy() > 0, batch.weight[:, 0].numpy() > 0, strict=True):
         assert not weight[unknown].any()
         assert weight[~given.hole].mean() > 0.97  # all known pixels, but for one at the border
@@ -122,7 +122,7 @@ def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
     for known in (False, True):
         pixels, hole = draft_prior.shown(dataclasses.replace(given, config=GuideConfig(known=known)))
         missing = hole[0, 0].numpy() > 0
-        vouched = given.hole & (given.confidence >= draft_prior.VOUCHED)
+        vouched = given.hole & (given.confidence >= VOUCHED)
         assert vouched.any()
         assert missing[vouched].any() != known
         assert missing[given.hole & ~vouched].all()

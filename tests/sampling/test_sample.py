@@ -24,8 +24,8 @@ from realfill.models import registry
 from realfill.models.backbone import Backbone
 from realfill.models.lora import attach, parameters, save_lora
 from realfill.sampling import sample
+from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
-from realfill.training.batches import sampling_input
 
 PROMPT = "a photo of sks"
 KINDS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}

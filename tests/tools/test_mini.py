@@ -13,7 +13,7 @@ from tools.mini import adversary, checkpoints, pack
 from tools.mini.data import Pictures, read_photos
 from tools.mini.procedural import dead_leaves
 
-MINI = Path(__file__).resolve().parents[1] / "assets" / "mini"
+MINI = Path(__file__).resolve().parents[2] / "assets" / "mini"
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ import torch
 
 from realfill.config import TrainConfig
 from realfill.imaging import holes
+from realfill.imaging.fill import fill_from_known
 from realfill.imaging.fit import Fit, around
 from realfill.imaging.holes import Hole
 from realfill.imaging.photo import Photo
+from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
 from realfill.training import batches
 from realfill.training.batches import Batch, Views
@@ -67,15 +69,15 @@ def test_the_targets_hole_adds_nothing_to_batches(toy: Scene, size: int, value: 
 @pytest.mark.parametrize("size", [24, 48, 160])
 def test_the_targets_hole_adds_nothing_to_what_sampling_sees(toy: Scene, size: int) -> None:
     fit = fit_of(toy, size)
-    pixels, hole = batches.sampling_input(toy, fit)
+    pixels, hole = sampling_input(toy, fit)
     for value in (0, 128, None):
-        other = batches.sampling_input(painted(toy, value), fit)
+        other = sampling_input(painted(toy, value), fit)
         assert torch.equal(pixels, other[0]) and torch.equal(hole, other[1])
 
 
 def test_what_sampling_sees_is_the_known_part_of_the_target(toy: Scene) -> None:
     fit = fit_of(toy)
-    pixels, hole = batches.sampling_input(toy, fit)
+    pixels, hole = sampling_input(toy, fit)
     assert pixels.shape == (1, 3, fit.height, fit.width) and hole.shape == (1, 1, fit.height, fit.width)
     assert torch.equal(hole[0, 0] > 0, torch.from_numpy(fit.hole_in(toy.hole)))
     assert (pixels[hole.expand_as(pixels) > 0] == 0).all()
@@ -134,9 +136,9 @@ def test_where_no_cell_is_known_references_take_the_targets_place(toy: Scene) ->
 
 
 def test_the_fill_depends_on_known_pixels_only(toy: Scene) -> None:
-    filled = batches.fill_from_known(toy.target, toy.hole)
+    filled = fill_from_known(toy.target, toy.hole)
     for value in (0, 255, None):
-        assert np.array_equal(batches.fill_from_known(painted(toy, value).target, toy.hole), filled)
+        assert np.array_equal(fill_from_known(painted(toy, value).target, toy.hole), filled)
     assert np.array_equal(filled[~toy.hole], toy.target[~toy.hole])
 
 
@@ -146,19 +148,19 @@ def test_the_fill_of_one_colour_is_that_colour(shape: tuple[int, int]) -> None:
     hole = np.zeros(shape, np.bool_)
     hole[:, 1:] = True
     photo[hole] = 255
-    filled = batches.fill_from_known(photo, hole)
+    filled = fill_from_known(photo, hole)
     assert np.abs(filled.astype(int) - (10, 120, 240)).max() <= 1
 
 
 def test_the_fill_of_nothing_known_is_grey() -> None:
-    assert (batches.fill_from_known(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.bool_)) == 128).all()
+    assert (fill_from_known(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.bool_)) == 128).all()
 
 
 def test_the_fill_is_smooth_and_between_its_neighbours() -> None:
     ramp = np.repeat(np.linspace(40, 200, 64).astype(np.uint8)[None, :, None], 48, 0).repeat(3, 2)
     hole = np.zeros((48, 64), np.bool_)
     hole[10:40, 20:44] = True
-    filled = batches.fill_from_known(ramp, hole).astype(int)
+    filled = fill_from_known(ramp, hole).astype(int)
     inside = filled[hole]
     assert inside.min() >= 40 and inside.max() <= 200
     assert np.abs(filled[24, 19] - filled[24, 20]).max() < 30

@@ -23,7 +23,7 @@ from realfill.scene.scene import Scene
 from realfill.training import batches, checkpoints, train
 from realfill.training.loss import realfill_loss
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = TrainConfig(
     steps=5, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2, decay=0.5
 )

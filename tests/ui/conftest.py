@@ -20,7 +20,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from realfill import config
 from realfill.config import Config
-from realfill.runs.run import Run, new_folder
+from realfill.runs.listing import new_folder
+from realfill.runs.run import Run
 from realfill.scene import scene
 from ui.access import uploads
 

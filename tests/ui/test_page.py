@@ -14,7 +14,8 @@ from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.locks import Lock
-from realfill.runs.run import Run, listing
+from realfill.runs.listing import listing
+from realfill.runs.run import Run
 from realfill.scene import scene
 from ui import errors
 from ui import page as layout

@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from realfill.config import Config
-from realfill.runs.run import Run, listing, new_folder
+from realfill.runs.listing import listing, new_folder
+from realfill.runs.run import Run
 from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
 from ui.rail import component

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from realfill import config
 from realfill.events import StageStarted, TrainStep
-from realfill.runs.run import Run, new_folder
+from realfill.runs.listing import new_folder
+from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
 from tests.ui import canvas

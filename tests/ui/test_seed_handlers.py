@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from realfill import files
-from realfill.imaging import composite, holes, photo
+from realfill.imaging import composite, encode, holes, photo
 from realfill.locks import Lock
 from realfill.runs import export
 from realfill.runs.run import Run
@@ -269,7 +269,7 @@ def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, s
 
 
 @pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
-def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: export.Format, format: str) -> None:
+def test_other_formats_are_what_they_say(page: Page, sampled: Run, kind: encode.Format, format: str) -> None:
     with Image.open(exported(page, sampled, kind=kind)) as image:
         assert (image.format, image.size) == (format, (120, 90))
 

@@ -20,7 +20,8 @@ from realfill.errors import RunError
 from realfill.imaging.holes import Hole
 from realfill.jobs import queue
 from realfill.jobs.child_process import apart
-from realfill.runs import run as runs
+from realfill.runs import listing
+from realfill.runs.listing import new_folder
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.scene import scene
@@ -29,7 +30,7 @@ from ui.access import visitors
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
 ROOM_FOR_SD2 = 8000 * 2**20  # bytes of GPU memory
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "assets" / "projects"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
 
@@ -92,7 +93,7 @@ class Jobs:
 
     def folders(self) -> list[Path]:
         """The folders of all runs that the asking visitor may see; none is opened."""
-        return [folder for folder in runs.folders(self.runs_dir) if self._lists(folder)]
+        return [folder for folder in listing.folders(self.runs_dir) if self._lists(folder)]
 
     def _lists(self, folder: Path) -> bool:
         with contextlib.suppress(RunError):  # whose a run with damaged labels is nobody knows; the others have one
@@ -111,7 +112,7 @@ class Jobs:
             SceneError, DiskFull, RunError: nothing is left behind then.
         """
         self._room()
-        folder = runs.new_folder(self.runs_dir)
+        folder = new_folder(self.runs_dir)
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
             run = Run.create(folder, config)
@@ -138,7 +139,7 @@ class Jobs:
 
         Returns whether there are such runs.
         """
-        wanted = any(queue.wants_worker(folder) for folder in runs.folders(self.runs_dir))
+        wanted = any(queue.wants_worker(folder) for folder in listing.folders(self.runs_dir))
         if wanted:
             self.ensure_worker()
         return wanted

@@ -24,7 +24,7 @@ from realfill.imaging.fit import Fit
 from realfill.imaging.holes import Hole
 from realfill.imaging.photo import Photo, to_photo
 from realfill.runs import export
-from realfill.runs.export import Format, SUFFIXES
+from realfill.imaging.encode import Format, SUFFIXES
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene

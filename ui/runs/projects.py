@@ -15,6 +15,7 @@ from pathlib import Path
 from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
 from realfill.runs import run as runs
+from realfill.runs.listing import folders, new_folder
 from realfill.runs.status import State, Workplace
 from ui.runs.jobs import owned
 from ui.runs.jobs import Jobs
@@ -54,7 +55,7 @@ class Projects:
 
     def examples(self) -> list[Project]:
         """The finished examples, by name."""
-        known = (self._look(folder) for folder in runs.folders(self._jobs.examples))
+        known = (self._look(folder) for folder in folders(self._jobs.examples))
         return [one for one in known if one is not None]
 
     def take_example(self, name: str) -> str:
@@ -63,7 +64,7 @@ class Projects:
         Raises:
             RunError: there is no such example.
         """
-        if name not in [folder.name for folder in runs.folders(self._jobs.examples)]:
+        if name not in [folder.name for folder in folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
         mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
         found = next(mine, None)
@@ -168,7 +169,7 @@ class Projects:
         return self._targets[folder.name]
 
     def _copy(self, source: Path, labels: dict[str, str | None], *, inputs_only: bool = False) -> str:
-        folder = runs.new_folder(self._jobs.runs_dir)
+        folder = new_folder(self._jobs.runs_dir)
         with files.new_folder(folder) as draft:
             for item in ("scene", "run.json", "labels.json") if inputs_only else sorted(os.listdir(source)):
                 if item not in _LIVING and (source / item).exists():

@@ -14,7 +14,7 @@ from realfill.errors import OutOfMemory, StageError
 from realfill.events import Event, Notice, Report, SeedReady, StageStarted
 from realfill.imaging.fit import Fit
 from realfill.imaging.photo import Photo
-from realfill.jobs import queue
+from realfill.jobs import device_lock
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -72,7 +72,7 @@ class Setup:
             OutOfMemory: it is too small.
         """
         sentence = "Another RealFill run is using the device; this goes on when it has finished."
-        with queue.device(self.device, check=lambda: None, waits=lambda: self.say(sentence)):
+        with device_lock.device(self.device, check=lambda: None, waits=lambda: self.say(sentence)):
             try:
                 yield
             except torch.OutOfMemoryError as error:

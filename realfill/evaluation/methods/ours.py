@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from realfill import config as settings
-from realfill.config import Config
+from realfill.config import Config, flat
 from realfill.evaluation.methods.base import Method, NoResult, Setup
 from realfill.pipeline import stages
 from realfill.runs import export
-from realfill.runs.run import Run, flat
+from realfill.runs.run import Run
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 

@@ -99,7 +99,7 @@ def test_marks_torn_between_two_pieces_are_counted() -> None:
 
 def test_a_visitor_has_a_quota_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, now = Ledger(tmp_path, Quota(visitor=100, spare=0)), 0.0
-    monkeypatch.setattr("ui.limits.time.monotonic", lambda: now)
+    monkeypatch.setattr("ui.access.quotas.time.monotonic", lambda: now)
     ledger.admit("one", 60)
     with pytest.raises(Refused, match="in a day") as refused:
         ledger.admit("one", 60)

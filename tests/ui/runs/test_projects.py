@@ -9,7 +9,8 @@ import pytest
 
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
-from realfill.runs.run import Run, listing, new_folder
+from realfill.runs.listing import listing, new_folder
+from realfill.runs.run import Run
 from ui.runs import projects as module
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
