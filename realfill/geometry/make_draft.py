@@ -23,7 +23,6 @@ from realfill.geometry import (
     correspondences,
     detail,
     flow_refinement,
-    views,
     warp_selection,
     warping,
 )
@@ -56,6 +55,21 @@ NO_GEOMETRY = (
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """A photo at working size, (fit.height, fit.width, 3), and where its pixels lie in the photo."""
+
+    fit: Fit
+    photo: Photo
+
+
+def view(photo: Photo, size: int) -> View:
+    """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
+    fit = within(photo.shape[0], photo.shape[1], longest=size)
+    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.photo_in(photo)
+    return View(fit, small)
+
+
+@dataclass(frozen=True, eq=False)
 class _Source:
     """A reference that may be taken: as it lies, and with its colours bent to the hole's border."""
 
@@ -74,7 +88,7 @@ def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     frame = within(*scene.hole.shape, longest=size)
     hole = frame.hole_in(scene.hole)
     target = nearest_known(frame.photo_in(scene.target), hole)
-    references = [views.view(photo, round(size * ROOM)) for photo in scene.references]
+    references = [view(photo, round(size * ROOM)) for photo in scene.references]
     with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
         own = pool.submit(correspondences.features, target, hole)
         seen = list(pool.map(correspondences.features, [reference.photo for reference in references]))
@@ -202,18 +216,3 @@ def write(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | N
         "reason": draft.reason,
         "seconds": draft.seconds,
     }
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A photo at working size, (fit.height, fit.width, 3), and where its pixels lie in the photo."""
-
-    fit: Fit
-    photo: Photo
-
-
-def view(photo: Photo, size: int) -> View:
-    """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
-    fit = within(photo.shape[0], photo.shape[1], longest=size)
-    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.photo_in(photo)
-    return View(fit, small)
