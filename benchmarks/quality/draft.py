@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality.scenes import chosen, psnr, smooth
+from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.geometry import make_draft
 from realfill.geometry.draft import Draft, covered, full
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.matching import registry
 from realfill.matching.matcher import Matcher
 from realfill.scene import scene as scenes

@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.quality.draft import EDGES, border_errors, ssim
 from benchmarks.quality.scenes import chosen, every, parser, psnr, smooth
 from realfill import config
+from realfill.arrays import Photo
 from realfill.events import StageDone
 from realfill.imaging import photo
-from realfill.imaging.photo import Photo
 from realfill.pipeline.stages import complete
 from realfill.runs import export
 from realfill.runs.run import Run

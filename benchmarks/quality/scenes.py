@@ -18,13 +18,12 @@ import cv2
 import numpy as np
 
 from realfill import config
+from realfill.arrays import Hole, Photo
 from realfill.device import devices
 from realfill.evaluation.metrics.base import Metric, Picture
 from realfill.evaluation.metrics.pixels import Psnr, Sharpness
 from realfill.events import Event, Notice, StageDone
 from realfill.imaging import photo
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.pipeline.stages import complete
 from realfill.runs import export
 from realfill.runs.run import Run

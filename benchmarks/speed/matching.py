@@ -13,7 +13,7 @@ from kornia.feature.loftr.loftr import default_cfg
 
 from benchmarks.speed import random_sd2
 from benchmarks.speed.timing import Meter, Report
-from realfill.imaging.photo import Photo
+from realfill.arrays import Photo
 from realfill.matching import weights
 from realfill.matching.inference import memory_of, to_tensor
 from realfill.matching.loftr import HALF_PIXEL, Loftr

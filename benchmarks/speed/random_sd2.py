@@ -16,8 +16,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from realfill.arrays import Photo
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 from tools.mini import vocabulary

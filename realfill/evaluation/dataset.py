@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realfill import files
+from realfill.arrays import Photo
 from realfill.errors import OptionError, SceneError
-from realfill.imaging.photo import Photo
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from realfill.arrays import Photo
 from realfill.errors import OptionError
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.metrics import base
 from realfill.evaluation.store import Store, checked
-from realfill.imaging.photo import Photo, read_photo
+from realfill.imaging.photo import read_photo
 from realfill.scene import scene
 
 MOST = 4096  # pictures of a scene

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from realfill import config
+from realfill.arrays import Photo
 from realfill.errors import OptionError, WeightsError
 from realfill.evaluation.dataset import Case, truth_of
 from realfill.evaluation.metrics import base, weights
@@ -17,7 +18,6 @@ from realfill.evaluation.plan import Scoring
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging import fit
-from realfill.imaging.photo import Photo
 from realfill.matching import registry, selection
 from realfill.matching.matcher import Matcher
 from realfill.scene import scene as scenes

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from realfill import files
+from realfill.arrays import Photo
 from realfill.errors import OptionError
-from realfill.imaging.photo import Photo, save_photo
+from realfill.imaging.photo import save_photo
 
 _NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.][^\x00-\x1f/\\:*?\"<>|]{0,79}")
 

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole
 from realfill.geometry import homography, mesh_warp, reconstruction, warping
 from realfill.geometry.correspondences import Pairs, Points, compare
 from realfill.geometry.homography import Matrix, Plane
 from realfill.geometry.plane_sweep import Rig
 from realfill.geometry.reconstruction import Transferred
-from realfill.imaging.holes import Hole, distance_from_hole
+from realfill.imaging.holes import distance_from_hole
 from realfill.matching.rootsift import Keypoints
 
 AGREE = 0.008  # of the longer side, between two references' opinions on one point; with parallax it is 0.02-0.1

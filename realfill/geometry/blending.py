@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import smoothing
-from realfill.imaging.holes import Hole, bounding_box, distance_from_hole
-from realfill.imaging.photo import Photo
+from realfill.imaging.holes import bounding_box, distance_from_hole
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 Labels = npt.NDArray[np.int8]  # (h, w), a source in each pixel of the hole, -1: none

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from realfill.imaging.photo import Photo
+from realfill.arrays import Photo
 
 Weight = npt.NDArray[np.float32]  # (h, w)
 Values = npt.NDArray[np.float64]

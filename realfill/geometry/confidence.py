@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import smoothing
 from realfill.geometry.correspondences import Points
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 
 Weight = npt.NDArray[np.float32]  # (h, w)
 

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
+from realfill.arrays import Hole, Photo
 from realfill.matching.rootsift import Keypoints, detect
 
 Points = npt.NDArray[np.float64]  # (K, 2), x and y, pixel centres at whole numbers

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Photo
 from realfill.geometry import warping
 from realfill.geometry.colour_correction import Colour
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill import files
+from realfill.arrays import Hole, Photo
 from realfill.imaging.fit import Fit, within
-from realfill.imaging.holes import Hole, bounding_box
-from realfill.imaging.photo import Photo, read_photo, save_photo
+from realfill.imaging.holes import bounding_box
+from realfill.imaging.photo import read_photo, save_photo
 
 Confidence = npt.NDArray[np.float32]  # (h, w), 0..1
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import mesh_warp, warping
 from realfill.geometry.alignment import Way
 from realfill.geometry.correspondences import Points
-from realfill.imaging.holes import Hole, distance_from_hole
-from realfill.imaging.photo import Photo
+from realfill.imaging.holes import distance_from_hole
 
 STEP = 12  # pixels between samples of the flow
 MOST = 10.0  # pixels; larger ones are mistakes at this stage

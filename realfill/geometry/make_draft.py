@@ -16,33 +16,24 @@ import cv2
 import numpy as np
 
 from realfill import files
+from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
-from realfill.geometry import (
-    alignment,
-    blending,
-    correspondences,
-    detail,
-    flow_refinement,
-    warp_selection,
-    warping,
-)
+from realfill.geometry import alignment, blending, correspondences, detail, flow_refinement, warp_selection, warping
 from realfill.geometry import confidence as trust
 from realfill.geometry.colour_correction import Colour
 from realfill.geometry.confidence import Judge
-from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered, full, grey, render
+from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered, full, grey
 from realfill.geometry.warp_selection import Laid
 from realfill.imaging import composite, encode
 from realfill.imaging.encode import FORMATS
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.fit import Fit, within
-from realfill.imaging.holes import Hole, bounding_box
-from realfill.imaging.photo import Photo, save_photo
+from realfill.imaging.holes import bounding_box
+from realfill.imaging.photo import save_photo
 from realfill.matching import registry
 from realfill.matching.matcher import Matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
-
-__all__ = ["Draft", "Warped", "export", "inpainted", "make", "render", "write"]
 
 ROOM = 1.0  # references are looked at so much larger than the target: they may show the hole from farther away
 SEED = 0.45  # a reference must have this trust somewhere in the hole

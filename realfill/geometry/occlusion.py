@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import confidence
 from realfill.geometry.confidence import Judge
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.homography import Matrix
 from realfill.geometry.plane_sweep import Field, Rig, maps, values
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 
 Values = npt.NDArray[np.float64]
 Laid = tuple[Photo, Field]

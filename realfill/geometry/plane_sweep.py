@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Photo
 from realfill.geometry import smoothing
 from realfill.geometry.confidence import Judge
 from realfill.geometry.correspondences import Pairs, Points
 from realfill.geometry.homography import Matrix
 from realfill.geometry.warping import Map, lay
-from realfill.imaging.photo import Photo
 
 Field = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]

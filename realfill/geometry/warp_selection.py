@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import colour_correction, confidence, occlusion, plane_sweep, warping
 from realfill.geometry.alignment import Alignment, Way, way_of
 from realfill.geometry.confidence import Judge
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 

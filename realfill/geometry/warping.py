@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Photo
 from realfill.geometry.homography import Matrix
-from realfill.imaging.photo import Photo
 
 Map = npt.NDArray[np.float32]  # (h, w, 2): x, y in the reference for each pixel of the frame; nan: nowhere
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1

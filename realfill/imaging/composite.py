@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Alpha, Hole, Photo
 from realfill.imaging import photo
 from realfill.imaging.decode import Original
-from realfill.imaging.holes import Hole, bounding_box, distance_from_hole
-from realfill.imaging.photo import Alpha, Photo
+from realfill.imaging.holes import bounding_box, distance_from_hole
 
 Offset = npt.NDArray[np.float32]
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pillow_heif
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from realfill.arrays import Pixels
 from realfill.errors import SceneError
 from realfill.imaging.icc import reversible, space_of, to_srgb
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Mode = Literal["L", "RGB", "RGBA"]
 Value = TypeVar("Value", bound=np.generic)
 

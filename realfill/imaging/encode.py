@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from realfill.arrays import Pixels
 from realfill.errors import OptionError
 from realfill.imaging import icc
-from realfill.imaging.decode import Original, Pixels, swap_red_and_blue, to_eight_bits
+from realfill.imaging.decode import Original, swap_red_and_blue, to_eight_bits
 
 Format = Literal["png", "jpeg", "tiff", "webp"]
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
+from realfill.arrays import Hole, Photo
 
 
 def nearest_known(photo: Photo, hole: Hole) -> Photo:

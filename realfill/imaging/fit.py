@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realfill.imaging.holes import Hole, bounding_box
+from realfill.arrays import Hole, Photo
+from realfill.imaging.holes import bounding_box
 
-Photo = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]  # (K, 2) or any list of positions
 Box = tuple[float, float, float, float]
 

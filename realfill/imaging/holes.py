@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Hole = npt.NDArray[np.bool_]
+from realfill.arrays import Hole
 
 RECTANGLES = (1, 30)  # how many a draw may have, ends included
 SIDE = (0.03, 0.4)  # a rectangle's sides as shares of the image's

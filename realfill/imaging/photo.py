@@ -9,40 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from realfill import files
+from realfill.arrays import Alpha, Photo, Pixels
 from realfill.imaging import icc
-from realfill.imaging.decode import Mode, Original, Pixels, read_original, to_eight_bits, upright
-from realfill.imaging.encode import Format, encode, encode_png
-from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import Fit, around, whole
-
-__all__ = [
-    "Alpha",
-    "Fit",
-    "Format",
-    "Mode",
-    "Original",
-    "Photo",
-    "Pixels",
-    "around",
-    "blend",
-    "encode",
-    "insert",
-    "nearest_known",
-    "read_original",
-    "read_photo",
-    "save_photo",
-    "to_eight_bits",
-    "to_photo",
-    "upright",
-    "whole",
-]
-
-Photo = npt.NDArray[np.uint8]  # (H, W, 3), sRGB, upright
-Alpha = npt.NDArray[np.float32]  # (H, W), 0 keeps, 1 replaces
+from realfill.imaging.decode import Original, read_original, to_eight_bits
+from realfill.imaging.encode import encode_png
 
 
 def to_photo(original: Original) -> Photo:

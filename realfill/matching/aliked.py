@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from kornia.feature import ALIKED
 
+from realfill.arrays import Photo
 from realfill.errors import WeightsError
-from realfill.imaging.photo import Photo
 from realfill.matching import weights
 from realfill.matching.inference import memory_of, to_tensor
 from realfill.matching.matcher import FeatureMatcher, Matches

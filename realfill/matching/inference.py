@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from realfill.arrays import Photo
 from realfill.device import devices
 from realfill.errors import OutOfMemory
-from realfill.imaging.photo import Photo
 
 
 def to_tensor(photo: Photo, device: str) -> torch.Tensor:

@@ -13,9 +13,9 @@ import torch
 from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
+from realfill.arrays import Photo
 from realfill.device import devices
 from realfill.errors import WeightsError
-from realfill.imaging.photo import Photo
 from realfill.matching import weights
 from realfill.matching.inference import memory_of, to_tensor
 from realfill.matching.matcher import FeatureMatcher, Matches

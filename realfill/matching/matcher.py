@@ -8,8 +8,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Photo
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 
 Points = npt.NDArray[np.float32]
 Features = TypeVar("Features")

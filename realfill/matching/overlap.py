@@ -7,8 +7,8 @@ it runs in the page's process.
 import cv2
 import numpy as np
 
+from realfill.arrays import Photo
 from realfill.imaging.fit import within
-from realfill.imaging.photo import Photo
 from realfill.matching import epipolar
 from realfill.matching.rootsift import Keypoints, detect
 

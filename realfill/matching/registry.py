@@ -6,9 +6,7 @@ weights, threshold nor size; here: kornia's `outdoor` weights, `select.confidenc
 
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import WeightsError
-from realfill.matching.matcher import FeatureMatcher, Matcher, Matches
-
-__all__ = ["FeatureMatcher", "Matcher", "Matches", "available", "load", "load_or_sift"]
+from realfill.matching.matcher import Matcher
 
 
 def load(config: SelectConfig, device: str = "cpu") -> Matcher:

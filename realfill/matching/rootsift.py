@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.imaging.photo import Photo
+from realfill.arrays import Photo
 
 
 @dataclass(frozen=True, eq=False)

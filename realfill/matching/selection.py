@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
+from realfill.arrays import Hole, Photo
 from realfill.matching.matcher import Matcher, Matches
 
 FEW = 10  # fewer in the best candidate say little; the paper's worst example that still shows the scene has 9

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from realfill.imaging.photo import Photo
+from realfill.arrays import Photo
 from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
 from realfill.matching.rootsift import Keypoints, detect
 

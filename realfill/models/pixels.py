@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
+from realfill.arrays import Hole, Photo
 
 
 def to_tensors(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor, Tensor]:

@@ -11,23 +11,7 @@ from typing import Any
 import torch
 
 from realfill.errors import OptionError, WeightsError
-from realfill.models.backbone import Backbone, Condition, Spec, blanked, stored_dtype
-
-__all__ = [
-    "BASES",
-    "Backbone",
-    "Base",
-    "Condition",
-    "Spec",
-    "blanked",
-    "choose_dtype",
-    "find",
-    "load",
-    "load_folder",
-    "present",
-    "state",
-    "stored_dtype",
-]
+from realfill.models.backbone import Backbone
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.

@@ -8,9 +8,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from realfill import files
+from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
-from realfill.imaging.photo import Photo
 from realfill.pipeline.session import Session, closed
 from realfill.runs.run import Run
 

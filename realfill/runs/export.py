@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, Literal
 
 from realfill import files, seeds
 from realfill.geometry.draft import load, with_detail
-from realfill.imaging import composite, decode, encode, photo
+from realfill.arrays import Photo
+from realfill.imaging import composite, decode, encode
 from realfill.imaging.fit import Fit
 from realfill.scene import scene as scenes
 from realfill.errors import OptionError, RunError
@@ -77,7 +78,7 @@ def composed(run: Run, scene: Scene, seed: int) -> decode.Original:
     return composite.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
 
 
-def enlarged(run: Run, scene: Scene, seed: int, fit: Fit) -> photo.Photo:
+def enlarged(run: Run, scene: Scene, seed: int, fit: Fit) -> Photo:
     """A seed's picture at the target's own size (H, W, 3), black beyond the fit.
 
     What geometry vouches for gets the references' own detail, which the working size had no room for.

@@ -31,7 +31,8 @@ from realfill import files, seeds
 from realfill.scene import scene
 from realfill.config import Config
 from realfill.errors import OptionError, RunError
-from realfill.imaging.photo import Photo, read_photo, save_photo
+from realfill.arrays import Photo
+from realfill.imaging.photo import read_photo, save_photo
 from realfill.runs.status import Workplace
 
 from realfill.config import flat

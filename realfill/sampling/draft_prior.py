@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realfill.arrays import Hole, Photo
 from realfill.config import GuideConfig
 from realfill.geometry.draft import VOUCHED, Confidence, Draft, render
 from realfill.imaging.fit import Fit
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.models.backbone import Backbone
 from realfill.models.pixels import to_tensors
 from realfill.scene.scene import Scene

@@ -8,11 +8,11 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig
 from realfill.device.memory_plan import Plan
 from realfill.imaging.fill import fill_from_known
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 from realfill.models import lora, out_of_memory
 from realfill.models.backbone import Backbone, Condition
 from realfill.models.fast import lanes

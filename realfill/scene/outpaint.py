@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from realfill.arrays import Hole, Pixels
 from realfill.errors import SceneError
-from realfill.imaging.decode import MEGAPIXELS, Original, Pixels
-from realfill.imaging.holes import Hole
+from realfill.imaging.decode import MEGAPIXELS, Original
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import files
+from realfill.arrays import Hole, Photo
 from realfill.errors import SceneError
 from realfill.imaging import decode
 from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.fit import Fit, around
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo, read_photo, save_photo, to_photo
+from realfill.imaging.photo import read_photo, save_photo, to_photo
 
 MOST_REFERENCES = 5
 ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told

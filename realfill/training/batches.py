@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from realfill import seeds
+from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging.fill import _resized, fill_from_known
 from realfill.imaging.fit import Fit
-from realfill.imaging.holes import Hole, random_hole
-from realfill.imaging.photo import Photo
+from realfill.imaging.holes import random_hole
 from realfill.models.pixels import _planes
 from realfill.scene.scene import Scene
 

@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, ViTModel
 
+from realfill.arrays import Photo
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics import embeddings, registry
 from realfill.evaluation.metrics.base import Memory, Picture
-from realfill.imaging.photo import Photo
 from tests.evaluation.conftest import photo
 
 HOLE = np.ones((40, 56), np.bool_)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import OptionError, WeightsError
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.methods import registry
 from realfill.evaluation.methods.base import NoResult, Setup
-from realfill.imaging.photo import Photo
 from realfill.pipeline.stages import complete
 from realfill.runs.run import Run
 from realfill.scene.scene import Scene

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from realfill.arrays import Hole, Photo
 from realfill.geometry import draft
 from realfill.geometry.draft import Draft, Fine, Warped
 from realfill.imaging.fit import Fit, around
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from tests.tiny import world
 
 HEIGHT, WIDTH = 96, 128

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.geometry import draft, make_draft
 from realfill.geometry.draft import Draft, full
 from realfill.imaging.fit import Fit
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.matching import registry
 from realfill.matching.matcher import Matcher, Matches
 from realfill.scene import scene as scenes

@@ -5,9 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import seeds
+from realfill.arrays import Hole, Photo
 from realfill.imaging.decode import Original
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.scene.scene import Scene
 
 Matrix = npt.NDArray[np.float64]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from realfill.arrays import Hole
 from realfill.imaging import decode, encode, holes
 from realfill.imaging.composite import composite, feather_alpha, match_colour, preview
 from realfill.imaging.decode import Original
@@ -28,7 +29,7 @@ def photo(seed: int) -> npt.NDArray[np.uint8]:
     return rng(seed).integers(0, 256, (H, W, 3)).astype(np.uint8)
 
 
-def box_hole() -> holes.Hole:
+def box_hole() -> Hole:
     hole = np.zeros((H, W), np.bool_)
     hole[12:25, 20:33] = True
     return hole
@@ -139,7 +140,7 @@ def _scene(shift: npt.NDArray[np.float64], height: int = 90, width: int = 120) -
     return target, np.clip(target + shift, 0, 255).astype(np.uint8)
 
 
-def _hole(name: str, height: int = 90, width: int = 120) -> holes.Hole:
+def _hole(name: str, height: int = 90, width: int = 120) -> Hole:
     hole = np.zeros((height, width), np.bool_)
     if name == "box":
         hole[30:60, 40:85] = True

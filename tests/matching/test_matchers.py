@@ -14,9 +14,10 @@ from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
 from realfill import seeds
+from realfill.arrays import Photo
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import OutOfMemory, WeightsError
-from realfill.imaging.photo import Photo, read_photo
+from realfill.imaging.photo import read_photo
 from realfill.matching import aliked, inference, loftr, registry, weights
 from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
 from realfill.matching.rootsift import Keypoints

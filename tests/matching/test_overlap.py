@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from realfill.imaging.photo import Photo, read_photo
+from realfill.arrays import Photo
+from realfill.imaging.photo import read_photo
 from realfill.matching import overlap
 from realfill.matching.rootsift import Keypoints
 from tests.matching.test_epipolar import flat_but_two

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from realfill.arrays import Hole, Photo
 from realfill.imaging.fit import around
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo, read_photo
+from realfill.imaging.photo import read_photo
 from realfill.matching.matcher import Matches
 from realfill.matching.selection import Score, best_share, doubt, in_hole, is_ranked, rank, score
 from realfill.matching.sift import Sift

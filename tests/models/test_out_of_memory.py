@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from realfill import config
+from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig, TrainConfig
 from realfill.device import devices
 from realfill.device.memory_plan import Plan
 from realfill.errors import OutOfMemory
 from realfill.events import Notice
 from realfill.imaging.fit import Fit, around
-from realfill.imaging.photo import Photo
 from realfill.models import lora, out_of_memory
 from realfill.models.backbone import Backbone
 from realfill.models.out_of_memory import Economy

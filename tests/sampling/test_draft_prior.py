@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from realfill import config, seeds
+from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
 from realfill.geometry import draft
 from realfill.geometry.draft import VOUCHED, Draft, Warped
 from realfill.imaging import fit
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo, read_photo, save_photo
+from realfill.imaging.photo import read_photo, save_photo
 from realfill.models import registry
 from realfill.models.backbone import Backbone
 from realfill.pipeline.stages import complete

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from realfill.arrays import Pixels
 from realfill.errors import SceneError
 from realfill.imaging import decode, encode
 from realfill.imaging.decode import Original
@@ -16,10 +17,10 @@ from tests import files16, profiles
 BY = Extension(left=3, top=5, right=0, bottom=2)
 
 
-def noise(mode: str, depth: int) -> decode.Pixels:
+def noise(mode: str, depth: int) -> Pixels:
     channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
     kind = np.uint8 if depth == 8 else np.uint16
-    pixels: decode.Pixels = np.random.default_rng(depth).integers(0, 2**depth, (12, 17, *channels), kind)
+    pixels: Pixels = np.random.default_rng(depth).integers(0, 2**depth, (12, 17, *channels), kind)
     return pixels
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging import holes
 from realfill.imaging.fill import fill_from_known
 from realfill.imaging.fit import Fit, around
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
 from realfill.training import batches

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from realfill.arrays import Hole
 from realfill.events import TrainStep
 from realfill.imaging import composite, decode
-from realfill.imaging.holes import Hole
 from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world

@@ -19,11 +19,11 @@ from kornia.feature import LoFTR
 from safetensors.torch import load_file
 
 from realfill import config
+from realfill.arrays import Photo
 from realfill.evaluation import tables
 from realfill.evaluation.store import Store
 from realfill.imaging import photo
 from realfill.imaging.fit import around
-from realfill.imaging.photo import Photo
 from realfill.matching import registry, selection
 from realfill.matching.loftr import Loftr
 from realfill.matching.matcher import Matcher

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from realfill.imaging.holes import Hole, random_hole
+from realfill.arrays import Hole
+from realfill.imaging.holes import random_hole
 from tools.mini.procedural import dead_leaves
 
 PHOTO_PROMPT = "a photo"

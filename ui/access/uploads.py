@@ -23,8 +23,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill import files
+from realfill.arrays import Photo
 from realfill.errors import SceneError
-from realfill.imaging.photo import Photo, read_photo
+from realfill.imaging.photo import read_photo
 
 PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
 THUMB = 384  # longest side in pixels of a grid's pictures

@@ -17,7 +17,7 @@ from realfill import files
 from realfill.config import Config
 from realfill.device import memory_plan
 from realfill.errors import RunError
-from realfill.imaging.holes import Hole
+from realfill.arrays import Hole
 from realfill.jobs import queue
 from realfill.jobs.child_process import apart
 from realfill.runs import listing

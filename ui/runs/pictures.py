@@ -21,8 +21,9 @@ from realfill import files, seeds
 from realfill.errors import OptionError, RunBusy, RunError
 from realfill.imaging import composite, holes
 from realfill.imaging.fit import Fit
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo, to_photo
+from realfill.arrays import Hole
+from realfill.arrays import Photo
+from realfill.imaging.photo import to_photo
 from realfill.runs import export
 from realfill.imaging.encode import Format, SUFFIXES
 from realfill.runs.run import Run

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole
 from realfill.errors import SceneError
-from realfill.imaging.holes import Hole
 
 LONGEST = 2048  # pixels of the painted mask's longest side; the canvas paints at this size and it is enlarged
 CHARACTERS = 8_000_000  # a mask of nothing but noise stays below

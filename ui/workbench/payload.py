@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from realfill import files
+from realfill.arrays import Hole
 from realfill.errors import SceneError
 from realfill.imaging import decode, encode
 from realfill.imaging.decode import Original
-from realfill.imaging.holes import Hole
 from realfill.scene import outpaint, scene
 from realfill.scene.outpaint import Extension
 from ui.access import quotas, uploads

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import OutOfMemory, StageError
 from realfill.events import Event, Notice, Report, SeedReady, StageStarted
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 from realfill.jobs import device_lock
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from realfill import files, seeds
+from realfill.arrays import Photo
 from realfill.config import TrainConfig
 from realfill.evaluation.methods.base import Method, Setup, at_target
 from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weights_hash
 from realfill.events import TrainStep
 from realfill.imaging.fit import Fit
-from realfill.imaging.photo import Photo
 from realfill.models.backbone import Backbone
 from realfill.models.lora import attach, groups, load_lora, parameters, save_lora
 from realfill.models.scheduler import DDPM

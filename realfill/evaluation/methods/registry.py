@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from realfill.errors import OptionError
-from realfill.evaluation.methods.base import Entry, Method, NoResult, Setup, at_target
-
-__all__ = ["DEFAULT", "ENTRIES", "Entry", "Method", "NoResult", "Setup", "Variant", "at_target", "expand", "find"]
+from realfill.evaluation.methods.base import Entry, Method, Setup
 
 DEFAULT = ("realfill", "draft", "telea", "ns", "stitch")
 STRENGTHS = (0.6, 0.8, 1.0)  # of dreambooth; the paper shows several and names none

@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Hole, Photo
 from realfill.evaluation.methods.base import Method, NoResult, Setup, at_target
 from realfill.evaluation.methods.classic import RADIUS
 from realfill.imaging.fit import within
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 

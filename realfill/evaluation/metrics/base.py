@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import files
+from realfill.arrays import Hole, Photo
 from realfill.errors import RunError
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo, read_photo
+from realfill.imaging.photo import read_photo
 
 Vector = npt.NDArray[np.float32]
 

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realfill.arrays import Hole, Photo
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics.base import Memory, Picture, Vector
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo
 
 BATCH = 16  # pictures in one pass of a network
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realfill.arrays import Hole, Photo
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics.base import Picture, same_size
 from realfill.evaluation.metrics.embeddings import Network
-from realfill.imaging.holes import Hole, bounding_box
-from realfill.imaging.photo import Photo
+from realfill.imaging.holes import bounding_box
 
 LEAST = 64  # pixels; AlexNet's layers leave nothing of a smaller box
 ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, LPIPS's trunk

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realfill.arrays import Hole, Photo
 from realfill.evaluation.metrics.base import Picture, same_size
-from realfill.imaging.holes import Hole, bounding_box
-from realfill.imaging.photo import Photo
+from realfill.imaging.holes import bounding_box
 
 MOST = 100.0  # dB; the truth itself has infinitely many, which no mean survives
 WORKING = 256  # pixels; where sharpness is measured, so that photos of all sizes compare

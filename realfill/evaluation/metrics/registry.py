@@ -7,9 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from realfill.errors import RealFillError, WeightsError
-from realfill.evaluation.metrics.base import COLUMNS, Column, Memory, Metric, Picture, digest, read
-
-__all__ = ["COLUMNS", "Column", "Loaded", "Memory", "Metric", "Picture", "digest", "load", "read"]
+from realfill.evaluation.metrics.base import Memory, Metric
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from realfill import files
-from realfill.imaging.holes import Hole
-from realfill.imaging.photo import Photo, read_photo
+from realfill.arrays import Hole, Photo
+from realfill.imaging.photo import read_photo
 
 LONGEST = 360  # pixels
 _QUALITY = 85

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from playwright.sync_api import Locator, Page, expect
 
-from realfill.imaging.holes import Hole
+from realfill.arrays import Hole
 from realfill.scene import scene
 from realfill.scene.scene import Scene
 
