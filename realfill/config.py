@@ -292,7 +292,7 @@ def flat_fields() -> dict[str, Any]:
     return fields
 
 
-def flat(config: Config) -> dict[str, Any]:
+def flatten(config: Config) -> dict[str, Any]:
     """A config's values by dotted name, e.g. {"base": "mini", "train.steps": 150}."""
     values: dict[str, Any] = {}
     for name, value in config.model_dump().items():

@@ -24,7 +24,7 @@ _TRIES, _PAUSE = 20, 0.05  # seconds between tries: a second of them, while othe
 Result = TypeVar("Result")
 
 
-def patiently(do: Callable[[], Result]) -> Result:
+def retry(do: Callable[[], Result]) -> Result:
     """What `do` returns, a read or a rename; where Windows refuses, it is tried again for about a second.
 
     Python opens files there so that nobody may replace them meanwhile, and a file that is being replaced cannot
@@ -43,11 +43,11 @@ def patiently(do: Callable[[], Result]) -> Result:
 
 def replace(source: Path, target: Path) -> None:
     """Renames a file or folder into place, over what is there; patiently."""
-    patiently(lambda: os.replace(source, target))
+    retry(lambda: os.replace(source, target))
 
 
 @contextlib.contextmanager
-def refusals(path: Path) -> Iterator[None]:
+def speak_refusals(path: Path) -> Iterator[None]:
     """Turns the operating system's refusals while writing `path` into sentences.
 
     Raises:
@@ -63,7 +63,7 @@ def refusals(path: Path) -> Iterator[None]:
         raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A fresh name beside `path`; hidden, and recognised by `sweep`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SUFFIX}")
 
@@ -74,8 +74,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         DiskFull, RunError: as `refusals`; the old file is untouched.
     """
-    draft = temporary(path)
-    with refusals(path):
+    draft = temporary_path(path)
+    with speak_refusals(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("xb") as file:
@@ -102,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         RunError: the file holds something else; since all writes are atomic it was changed by hand.
     """
     try:
-        data = json.loads(patiently(path.read_bytes))
+        data = json.loads(retry(path.read_bytes))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -119,7 +119,7 @@ def append_line(path: Path, line: str) -> None:
         DiskFull, RunError: as `refusals`.
     """
     data = line.encode() + b"\n"
-    with refusals(path):
+    with speak_refusals(path):
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             size = os.fstat(handle).st_size
@@ -139,7 +139,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
     An offset past the end means that the file was replaced: reading starts again at 0.
     """
     try:
-        with patiently(lambda: path.open("rb")) as file:
+        with retry(lambda: path.open("rb")) as file:
             size = file.seek(0, os.SEEK_END)
             offset = offset if 0 <= offset <= size else 0
             file.seek(offset)
@@ -157,12 +157,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         DiskFull, RunError: as `refusals`.
     """
-    draft = temporary(path)
+    draft = temporary_path(path)
     try:
-        with refusals(path):
+        with speak_refusals(path):
             draft.mkdir(parents=True)
         yield draft
-        with refusals(path):
+        with speak_refusals(path):
             for inner in sorted(draft.rglob("*")):
                 _sync(inner)
             sync_folder(draft)
@@ -175,9 +175,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Removes a folder, if there is one; under its own name it is there whole or not at all."""
-    with refusals(path):
+    with speak_refusals(path):
         if path.exists():
-            grave = temporary(path)
+            grave = temporary_path(path)
             replace(path, grave)
             shutil.rmtree(grave, ignore_errors=True)
 

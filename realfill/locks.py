@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realfill.errors import RunError
-from realfill.files import refusals
+from realfill.files import speak_refusals
 
 BEAT = 3.0  # seconds between heartbeats
 STALE = 15.0  # a heartbeat older than this many seconds means that the holder is gone
@@ -100,7 +100,7 @@ class Lock:
             return float("inf")
 
     def _try(self) -> bool:
-        with refusals(self.path):
+        with speak_refusals(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:

@@ -34,6 +34,6 @@ def rng(*parts: int) -> np.random.Generator:
     return np.random.default_rng(key(*parts))
 
 
-def is_warm(seed: int, share: float) -> bool:
+def starts_from_draft(seed: int, share: float) -> bool:
     """Whether a seed starts from the draft: an even `share` of all seeds, the same whoever asks."""
     return int((seed + 1) * share + 1e-9) > int(seed * share + 1e-9)

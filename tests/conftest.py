@@ -55,19 +55,19 @@ def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 def _loaded_tiny(tiny_base: Path) -> "Backbone":
     import torch
 
-    from realfill.models import registry
+    from realfill.models.registry import load_backbone_folder
 
     # In float32 also where the processor has bf16: what tests compare is the same on every machine.
-    return registry.load_folder(tiny_base, dtype=torch.float32)
+    return load_backbone_folder(tiny_base, dtype=torch.float32)
 
 
 @pytest.fixture
 def tiny(_loaded_tiny: "Backbone") -> Iterator["Backbone"]:
     """The tiny base, loaded once for all tests; a test may attach adapters, they are removed after it."""
-    from realfill.models import lora
+    from realfill.models.lora import detach_adapters
 
     yield _loaded_tiny
-    lora.detach(_loaded_tiny)
+    detach_adapters(_loaded_tiny)
 
 
 @pytest.fixture(scope="session")

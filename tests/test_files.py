@@ -14,6 +14,7 @@ import pytest
 
 from realfill import files
 from realfill.errors import DiskFull, RunError
+from realfill.files import temporary_path
 
 
 def _full(*_: object) -> None:
@@ -148,7 +149,7 @@ def test_a_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_sweep_removes_old_leftovers_only(tmp_path: Path) -> None:
-    old, young, other = files.temporary(tmp_path / "a"), files.temporary(tmp_path / "a"), tmp_path / ".keep"
+    old, young, other = temporary_path(tmp_path / "a"), temporary_path(tmp_path / "a"), tmp_path / ".keep"
     old.mkdir()
     (old / "part").write_text("")
     young.write_text("")

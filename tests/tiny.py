@@ -10,8 +10,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from realfill.models import registry
 from realfill.models.backbone import Backbone
+from realfill.models.registry import load_backbone
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 from tools.mini import vocabulary
 
@@ -125,6 +125,6 @@ WAYS: tuple[Way, ...] = get_args(Way)
 def backbone_in(base: Path, way: Way) -> Backbone:
     """A base in float32, in bf16 as processors compute it (float32 weights, autocast), or all bf16 as GPUs do."""
     if way != "stored in bf16":
-        return registry.load(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
+        return load_backbone(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)
     return StableDiffusionInpaint(pipeline, name="tiny", weights_hash="")

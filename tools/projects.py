@@ -20,6 +20,7 @@ from PIL import Image, ImageFilter
 
 from realfill import config, files
 from realfill.geometry import draft
+from realfill.geometry.draft import load_draft, save_draft
 from realfill.runs.run import Run
 from realfill.scene import examples, scene
 from realfill.scene.examples import Example
@@ -109,13 +110,13 @@ def _fewer_points(path: Path, place: Path) -> None:
 
 def _draft(run: Run, place: Path) -> None:
     """The draft without the warped references, and plain where no export looks at it."""
-    made = draft.load(run.draft_folder, warped=False)
+    made = load_draft(run.draft_folder, warped=False)
     if made is None:
         return
     hole = made.frame.hole_in(scene.load(run.scene_folder, variants=run.config.variants).hole)
     kept = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
     photo = np.where(kept[:, :, None], made.photo, 128).astype(np.uint8)
-    draft.save(place, draft.Draft(made.frame, photo, made.confidence, (), made.reason, made.seconds))
+    save_draft(place, draft.Draft(made.frame, photo, made.confidence, (), made.reason, made.seconds))
     for path in place.glob("*.png"):
         _smaller(path, path)
 

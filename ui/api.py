@@ -14,14 +14,13 @@ from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import Format
-from realfill.jobs import queue
-from realfill.runs.export import choose
+from realfill.jobs.queue import queue_position
+from realfill.runs.export import choose_seed
 from ui import errors
-from ui.access import uploads
-from ui.errors import spoken
-from ui.runs import pictures
-from ui.runs.jobs import Inputs, Jobs
-from ui.runs.pictures import Export, What
+from ui.access.uploads import check_path
+from ui.errors import speak_errors
+from ui.runs.jobs import Jobs, SceneInputs
+from ui.runs.pictures import Export, What, pack_export
 from ui.runs.watch import Story
 
 BASES = ("mini", "sd2")
@@ -41,7 +40,7 @@ class Api:
     def __init__(self, page: Page) -> None:
         self._jobs, self._base = page.jobs, page.base
 
-    @spoken
+    @speak_errors
     def start_training(
         self,
         references: list[dict[str, Any]],
@@ -60,13 +59,13 @@ class Api:
         photos = [_file(one) for one in references or ()]
         if not 1 <= len(photos) <= MOST:
             raise SceneError(f"A scene takes one to {MOST} references; {len(photos)} were given.")
-        inputs = Inputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
+        inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
         run = self._jobs.start(inputs, wanted)
         if text := " ".join(str(name).split())[:60]:
             run.label(name=text)
         return {"project": run.folder.name}
 
-    @spoken
+    @speak_errors
     def status(self, project: str) -> dict[str, Any]:
         """What a project is doing: state, a sentence, stage with done and total, seconds left, place in the queue.
 
@@ -86,11 +85,11 @@ class Api:
             "done": story.done,
             "total": story.total,
             "seconds_left": story.seconds_left if state.state == "running" else None,
-            "place": queue.position(run),
+            "place": queue_position(run),
             "seeds": len(run.seeds_done()),
         }
 
-    @spoken
+    @speak_errors
     def list_seeds(self, project: str) -> list[dict[str, Any]]:
         """The seeds made so far: counted ones first, most matches first; then the others, without rank and matches."""
         run = self._jobs.view(project)
@@ -104,7 +103,7 @@ class Api:
         rest = [seed for seed in made if seed not in ranked]
         return found + [{"seed": seed, "rank": None, "matches": None, "per_reference": []} for seed in rest]
 
-    @spoken
+    @speak_errors
     def export(
         self,
         project: str,
@@ -122,10 +121,10 @@ class Api:
         if what not in get_args(What) or kind not in get_args(Format):
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
         if seed is not None and not run.is_example:
-            choose(run, int(seed))
+            choose_seed(run, int(seed))
         width = kept.feather if feather is None else int(feather)
         look = Export(width, kind, kept.quality, match_colour=kept.match_colour)
-        return {"path": pictures.packed(run, what, look, seed), "meta": {"_type": "gradio.FileData"}}
+        return {"path": pack_export(run, what, look, seed), "meta": {"_type": "gradio.FileData"}}
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         """The settings asked for; a base by name only, and no file of the server."""
@@ -152,7 +151,7 @@ def publish(page: Page) -> None:
 def _file(given: object) -> Path:
     """The uploaded file that a client names."""
     path = given.get("path") if isinstance(given, dict) else None
-    found = uploads.checked(path if isinstance(path, str) else None)
+    found = check_path(path if isinstance(path, str) else None)
     if found is None:
         raise SceneError("Give files by gradio_client.handle_file(PATH), so that they are uploaded.")
     return found

@@ -18,7 +18,7 @@ DEFECT = "A defect of RealFill; the server's log says more."
 _log = logging.getLogger("realfill.page")
 
 
-def spoken(handler: Callable[P, R]) -> Callable[P, R]:
+def speak_errors(handler: Callable[P, R]) -> Callable[P, R]:
     """`handler`, with every error turned into one that the page shows."""
 
     @functools.wraps(handler)

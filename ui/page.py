@@ -19,18 +19,20 @@ from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from ui import api
-from ui.errors import spoken
+from ui.errors import speak_errors
 from ui.rail import component
 from ui.runs import costs
 from ui.runs.jobs import Jobs
 from ui.runs.pictures import Export
 from ui.runs.projects import Projects
 from ui.runs.thumbnails import Thumbs
-from ui.runs.watch import Look, Watch
-from ui.seed_handlers import Browsing
+from ui.runs.watch import Look, RunWatch
+from ui.seed_handlers import SeedHandlers
 from ui.tabs import browse, scene, train
-from ui.workbench import endpoints
-from ui.workbench.payload import Given
+from ui.tabs.scene import offer_answer, open_answer, read_inputs
+from ui.tabs.train import cost_html, read_config
+from ui.workbench.endpoints import payload_answer
+from ui.workbench.payload import Payload
 
 SECONDS = 1.0  # between looks at the run folder
 REMEMBERED = 32  # runs whose events are kept in memory
@@ -55,7 +57,7 @@ class Page:
         """`base` is what new runs start from unless another is chosen."""
         self.jobs, self.base = jobs, base
         self.projects = Projects(jobs)
-        self._watches: OrderedDict[str, Watch] = OrderedDict()
+        self._watches: OrderedDict[str, RunWatch] = OrderedDict()
         self._guard = threading.Lock()
         self._thumbs = Thumbs()
         with gr.Blocks(title="RealFill Studio", analytics_enabled=False, fill_width=True) as self.blocks:
@@ -72,7 +74,7 @@ class Page:
                 with gr.Column(scale=1, elem_id="work"):
                     self._tabs()
                     self._bar()
-            self.browsing = Browsing(jobs, self.browse, self.run_id)
+            self.browsing = SeedHandlers(jobs, self.browse, self.run_id)
             # what opening a project may change, and the event that follows and names it in the browser's address
             self.opened: list[Component] = [*self.shown, *self.browse.look, self.tabs, self.scene.workbench]
             self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
@@ -129,40 +131,40 @@ class Page:
 
     # ── runs ──
 
-    @spoken
+    @speak_errors
     def start(self, given: Mapping[Component, Any]) -> Updates:
         """Makes a run of what was given and starts it."""
-        inputs, variants = scene.inputs_of(self.scene, given)
-        run = self.jobs.start(inputs, train.config_of(self.train, given, variants=variants))
+        inputs, variants = read_inputs(self.scene, given)
+        run = self.jobs.start(inputs, read_config(self.train, given, variants=variants))
         return {**self._attach(run.folder.name), self.tabs: gr.Tabs(selected="train")}
 
-    @spoken
+    @speak_errors
     def ask_stop(self, run_id: str) -> Updates:
         """Asks the run to stop after the current step or seed."""
         self.jobs.open(run_id).request_stop()
         return {**self._show(self._look(run_id), None), self.stop: gr.update(interactive=False, value="Stopping…")}
 
-    @spoken
+    @speak_errors
     def go_on(self, run_id: str) -> Updates:
         """Puts a stopped, interrupted or failed run back into the queue."""
         self._requeue(self.jobs.open(run_id))
         return self._show(self._look(run_id), None)
 
-    @spoken
+    @speak_errors
     def go_further(self, run_id: str, steps: float | None) -> Updates:
         """Trains a run for more steps than were asked for at first."""
         run = self.jobs.open(run_id)
         wanted = run.config.train.steps + int(steps or 0)
         return self._change(run, {"train.steps": wanted})
 
-    @spoken
+    @speak_errors
     def more_seeds(self, run_id: str, event: gr.EventData) -> Updates:
         """Makes pictures with seeds that were not asked for yet."""
         run = self.jobs.open(run_id)
         first, count = max(run.config.sample.seeds) + 1, min(64, max(1, int(event._data["count"])))
         return self._change(run, {"sample.seeds": (*run.config.sample.seeds, *range(first, first + count))})
 
-    @spoken
+    @speak_errors
     def make_again(self, given: Mapping[Component, Any]) -> Updates:
         """Makes all seeds with another sampler, guidance or checkpoint."""
         run = self.jobs.open(given[self.run_id])
@@ -171,7 +173,7 @@ class Page:
             raise gr.Error("The seeds were made with these settings; change one of them.", print_exception=False)
         return self._change(run, changes)
 
-    @spoken
+    @speak_errors
     def attach(self, run_id: str) -> Updates:
         """Shows a project from scratch, its scene too; the scene that was there comes back with Ctrl+Z."""
         shown = self._attach(run_id)
@@ -179,18 +181,18 @@ class Page:
             run = self.jobs.view(run_id)
             if run.is_example:
                 shown[self.tabs] = gr.Tabs(selected="browse")
-            return {**shown, self.scene.workbench: scene.opening(run.scene_folder, run.name)}
+            return {**shown, self.scene.workbench: open_answer(run.scene_folder, run.name)}
         except SceneError:  # one of an older kind; its pictures are there all the same
             return shown
 
-    @spoken
+    @speak_errors
     def restore(self, run_id: str) -> Any:
         """The scene of the project that a fresh page opened; the tab may have a later one of its own."""
         if not run_id:
             return gr.skip()
         try:
             run = self.jobs.view(run_id)
-            return scene.offering(run.scene_folder, run.name, run_id)
+            return offer_answer(run.scene_folder, run.name, run_id)
         except (SceneError, RunError):
             return gr.skip()
 
@@ -215,7 +217,7 @@ class Page:
         browsing = {self.browse.seeds: None, self.browse.viewer: None, self.browse.seam: ""}
         tabs = {self.tabs: gr.Tabs(selected="scene"), self.timer: gr.Timer(active=False)}
         own: Updates = {self.seen: None, self.run_id: "", self.status: _idle(WELCOME)}
-        own[self.scene.workbench] = {"open": endpoints.shown(Given())}
+        own[self.scene.workbench] = {"open": payload_answer(Payload())}
         return {**training, **buttons, **browsing, **tabs, **own}
 
     def load(self, request: gr.Request) -> Updates:
@@ -226,9 +228,9 @@ class Page:
             shown = self._attach(run_id) if run_id else {}
         except (RealFillError, gr.Error) as error:
             shown = {self.status: _idle(str(error).strip("'"))}
-        return {**shown, self.train.cost: train.cost_of(self.base, self.jobs.runs_dir)}
+        return {**shown, self.train.cost: cost_html(self.base, self.jobs.runs_dir)}
 
-    @spoken
+    @speak_errors
     def glance(self, run_id: str, seen: tuple[Any, ...] | None, news: int) -> int:
         """`news`, and one more where the page should look what is new."""
         try:
@@ -236,7 +238,7 @@ class Page:
         except RunError:
             return (news or 0) + 1
 
-    @spoken
+    @speak_errors
     def tick(self, run_id: str, seen: tuple[Any, ...] | None) -> Any:
         """What changed since the last look; nothing at all where nothing did."""
         if not run_id:
@@ -289,7 +291,7 @@ class Page:
     def _look(self, run_id: str) -> Look:
         with self._guard:
             folder = self.jobs.folder(run_id)
-            watch = self._watches.pop(run_id, None) or Watch(Run.open(folder), self._thumbs)
+            watch = self._watches.pop(run_id, None) or RunWatch(Run.open(folder), self._thumbs)
             self._watches[run_id] = watch
             if len(self._watches) > REMEMBERED:
                 self._watches.popitem(last=False)

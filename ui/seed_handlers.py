@@ -7,12 +7,13 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill.errors import RealFillError
-from realfill.runs.export import choose
+from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
-from ui.errors import spoken
-from ui.runs import cells, pictures, seed_view
+from ui.errors import speak_errors
+from ui.runs import pictures, seed_view
+from ui.runs.cells import current_seed
 from ui.runs.jobs import Jobs
-from ui.runs.pictures import Export, What
+from ui.runs.pictures import Export, What, pack_export
 from ui.tabs.browse import BrowseTab
 
 FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
@@ -20,7 +21,7 @@ FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 10
 Updates = dict[Component, Any]
 
 
-class Browsing:
+class SeedHandlers:
     """The handlers of tab 3 that concern one seed."""
 
     def __init__(self, jobs: Jobs, tab: BrowseTab, run_id: Component) -> None:
@@ -43,16 +44,16 @@ class Browsing:
         exported = tab.export.click(self.export, {*given, tab.what}, tab.download, api_visibility="private")
         exported.success(None, js=FETCH, api_visibility="private")
 
-    @spoken
+    @speak_errors
     def pick(self, given: Mapping[Component, Any], event: gr.EventData) -> Updates:
         """Takes a seed for the result and shows it in full."""
         run, seed = self._jobs.view(given[self._run_id]), int(event._data["seed"])
         if run.is_example:
             return {**self.shown(run, self._tab.export_of(given), seed), self._picked: (run.folder.name, seed)}
-        choose(run, seed)
+        choose_seed(run, seed)
         return self.shown(run, self._tab.export_of(given))
 
-    @spoken
+    @speak_errors
     def show(self, given: Mapping[Component, Any]) -> Updates:
         """The chosen seed again, blended otherwise."""
         if not given[self._run_id]:
@@ -60,14 +61,14 @@ class Browsing:
         run = self._jobs.view(given[self._run_id])
         return self.shown(run, self._tab.export_of(given), self._seed(run, given))
 
-    @spoken
+    @speak_errors
     def mark(self, run_id: str, event: gr.EventData) -> None:
         """Stars or hides a seed, or takes that back."""
         data, run = event._data, self._jobs.open(run_id)
         if data["kind"] in ("starred", "hidden") and int(data["seed"]) in run.seeds_done():
             run.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
 
-    @spoken
+    @speak_errors
     def seam(self, given: Mapping[Component, Any]) -> str:
         """A piece of the border, blended as the slider says."""
         if not given[self._run_id]:
@@ -75,25 +76,25 @@ class Browsing:
         run, look = self._jobs.view(given[self._run_id]), self._tab.export_of(given)
         return _seam(run, look, int(given[self._place] or 0), self._seed(run, given))
 
-    @spoken
+    @speak_errors
     def next_place(self, given: Mapping[Component, Any]) -> Updates:
         """Another piece of the border."""
         place = int(given[self._place] or 0) + 1
         return {self._place: place, self._tab.seam: self.seam({**given, self._place: place})}
 
-    @spoken
+    @speak_errors
     def export(self, given: Mapping[Component, Any]) -> Updates:
         """Makes the file that was asked for, for download."""
         if not given[self._run_id]:
             raise gr.Error("There is nothing to export yet; start a run first.", print_exception=False)
         what = cast(What, given[self._tab.what])
         run = self._jobs.view(given[self._run_id])
-        path = pictures.packed(run, what, self._tab.export_of(given), self._seed(run, given))
+        path = pack_export(run, what, self._tab.export_of(given), self._seed(run, given))
         return {self._tab.download: gr.DownloadButton(value=path)}
 
     def shown(self, run: Run, look: Export, seed: int | None = None) -> Updates:
         """Viewer and seam for a seed, else the run's chosen one."""
-        seed = cells.current(run) if seed is None else seed
+        seed = current_seed(run) if seed is None else seed
         try:
             return {self._tab.viewer: seed_view.value(run, seed, look), self._tab.seam: _seam(run, look, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
@@ -106,7 +107,7 @@ class Browsing:
 
 
 def _seam(run: Run, look: Export, place: int, seed: int | None) -> str:
-    seed = cells.current(run) if seed is None else seed
+    seed = current_seed(run) if seed is None else seed
     if seed is None or seed not in run.seeds_done():
         return ""
     address = pictures.seam(run, seed, look, place)

@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import theme
-from ui.access import hosts, quotas, uploads, visitors
-from ui.access.hosts import Door, host_name, is_address
+from ui.access import quotas, uploads, visitors
+from ui.access.hosts import Door, host_name, is_address, make_door
 from ui.access.quotas import Ledger, Limits, Refused
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
@@ -140,7 +140,7 @@ def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), hosts.at(host, users))
+    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), make_door(host, users))
 
 
 def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:

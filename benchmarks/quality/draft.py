@@ -21,10 +21,10 @@ import numpy.typing as npt
 from benchmarks.quality.scenes import chosen, psnr, smooth
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
-from realfill.geometry import make_draft
-from realfill.geometry.draft import Draft, covered, full
-from realfill.matching import registry
+from realfill.geometry.draft import Draft, covered_share, full_size_draft
+from realfill.geometry.make_draft import make_draft
 from realfill.matching.matcher import Matcher
+from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -84,7 +84,7 @@ def plain_trial(scene: Scene) -> Photo:
     Where that reference shows nothing, and where no homography is found, it is Telea.
     """
     result = smooth(scene, cv2.INPAINT_TELEA)
-    found = registry.load(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
+    found = load_matcher(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
     best: tuple[int, Any, Photo] | None = None
     for pairs, reference in zip(found, scene.references, strict=True):
         xy = np.rint(pairs.target_xy).astype(int).clip(0, np.array(scene.hole.shape[::-1]) - 1)
@@ -118,15 +118,15 @@ def row(folder: Path, matcher: Matcher, out: Path | None, size: int) -> dict[str
     """One scene's numbers; the pictures go to `out`."""
     scene = scenes.load(folder)
     began = time.process_time()
-    draft = make_draft.make(scene, matcher, size=size)
+    draft = make_draft(scene, matcher, size=size)
     cpu = time.process_time() - began
     hole = draft.frame.hole_in(scene.hole)
     pictures = {"draft": at_target(draft, scene)}
     if draft.fine is not None:  # sharper, and where it lies a pixel off it costs PSNR
-        pictures["fine"] = np.where(scene.hole[..., None], full(draft), scene.target)
+        pictures["fine"] = np.where(scene.hole[..., None], full_size_draft(draft), scene.target)
     found: dict[str, Any] = {
         "scene": folder.name,
-        "vouched": covered(draft, scene.hole),
+        "vouched": covered_share(draft, scene.hole),
         "used": float((draft.confidence[hole] > 0).mean()),
         "references": [one.reference for one in draft.warped],
         "seconds": draft.seconds,
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="SCENE")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     args = parser.parse_args()
-    matcher = registry.load(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
+    matcher = load_matcher(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows = []
     for folder in chosen(args.scenes, args.only):
         rows.append(row(folder, matcher, args.out, args.size))

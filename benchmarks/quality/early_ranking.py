@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from realfill.device import devices
-from realfill.device.process_group import Processes
-from realfill.matching import selection
-from realfill.models import lora
+from realfill.device.devices import choose_device
+from realfill.device.process_group import ProcessGroup
+from realfill.matching.selection import score_candidates
+from realfill.models.lora import merge_adapters
 from realfill.models.pixels import to_photo
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
@@ -38,7 +38,7 @@ def guesses(work: Session, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
     solver = backbone.process.solver("ddim", sample.steps)
     shape, generator = condition.masked.shape[1:], torch.Generator().manual_seed(seed)
     latents = torch.randn(1, *shape, generator=generator).to(backbone.device)
-    with lora.merged(backbone):
+    with merge_adapters(backbone):
         for done, t in enumerate(solver.timesteps, 1):
             made = solver.step(backbone.predict(latents, t, condition), t, latents)
             latents = made.prev_sample
@@ -55,7 +55,7 @@ def counts(work: Session, seeds: Sequence[int], after: Sequence[int]) -> dict[in
         for steps, latents in zip(after, guesses(work, seed, after), strict=True):
             pictures[steps].append((seed, to_photo(work.backbone.decode(latents)[0])))
     for steps, candidates in pictures.items():
-        scores = selection.score(work.matcher[0], work.scene.references, candidates, hole)
+        scores = score_candidates(work.matcher[0], work.scene.references, candidates, hole)
         found[steps] = [one.matches for one in scores]
     return found
 
@@ -75,9 +75,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     args = parser.parse_args(argv)
-    device, rows = devices.choose(args.device), []
+    device, rows = choose_device(args.device), []
     for folder in args.runs:
-        work = Session(Run.open(folder), lambda event: None, device=device, processes=Processes(device))
+        work = Session(Run.open(folder), lambda event: None, device=device, processes=ProcessGroup(device))
         whole = work.run.config.sample.steps
         after = sorted({max(1, round(whole * share)) for share in (0.1, 0.25, 0.5)} | {whole})
         found = counts(work, range(args.seeds), after)

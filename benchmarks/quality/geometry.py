@@ -25,7 +25,7 @@ from realfill.arrays import Photo
 from realfill.events import StageDone
 from realfill.imaging import photo
 from realfill.pipeline.stages import complete
-from realfill.runs import export
+from realfill.runs.export import compose
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -49,7 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def composite(run: Run, scene: Scene, seed: int) -> Photo:
     """The export of a seed at the target's own size, before it is encoded."""
-    return photo.to_photo(export.composed(run, scene, seed))
+    return photo.to_photo(compose(run, scene, seed))
 
 
 def numbers(picture: Photo, scene: Scene) -> dict[str, float]:

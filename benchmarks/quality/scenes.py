@@ -19,13 +19,13 @@ import numpy as np
 
 from realfill import config
 from realfill.arrays import Hole, Photo
-from realfill.device import devices
+from realfill.device.devices import choose_device
 from realfill.evaluation.metrics.base import Metric, Picture
 from realfill.evaluation.metrics.pixels import Psnr, Sharpness
 from realfill.events import Event, Notice, StageDone
 from realfill.imaging import photo
 from realfill.pipeline.stages import complete
-from realfill.runs import export
+from realfill.runs.export import crop_of_run, enlarge
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -61,10 +61,10 @@ def smooth(scene: Scene, method: int) -> Photo:
 
 def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
     """PSNR of every seed of a finished run, in ranked order."""
-    fit = export.fit_of(run)
+    fit = crop_of_run(run)
     assert fit is not None
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"] if entry["seed"] != DRAFT]
-    pictures = {seed: export.enlarged(run, scene, seed, fit) for seed in ranked}
+    pictures = {seed: enlarge(run, scene, seed, fit) for seed in ranked}
     values = [psnr(pictures[seed], truth, scene.hole) for seed in ranked]
     whole = [np.where(scene.hole[..., None], pictures[seed], scene.target) for seed in ranked]
     edges = [_measured(Sharpness(), picture, truth, scene.hole) for picture in whole]
@@ -80,7 +80,7 @@ def measure(run: Run, scene: Scene, truth: Photo) -> dict[str, Any]:
 
 def sheet(run: Run, scene: Scene, path: Path) -> None:
     """Target, truth, result and the eight best seeds side by side."""
-    fit = export.fit_of(run)
+    fit = crop_of_run(run)
     assert fit is not None
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"]][:8]
     row = [fit.photo_in(scene.target)]
@@ -172,7 +172,7 @@ def every(folders: Sequence[Path], args: argparse.Namespace, row: RowOf, table: 
         (args.out / "rows.json").write_text(json.dumps(rows))
     sys.stdout.write(table(rows))
     if args.json:
-        facts = {"device": devices.choose(args.device), "command": sys.argv, "rows": rows}
+        facts = {"device": choose_device(args.device), "command": sys.argv, "rows": rows}
         sys.stdout.write(json.dumps(facts) + "\n")
     return rows
 

@@ -25,6 +25,7 @@ from benchmarks.speed.timing import Report
 from benchmarks.speed.training import Case, headline, train_section
 from realfill import config
 from realfill.models import registry
+from realfill.models.registry import find_base
 
 SECTIONS = ("train", "sample", "vae", "match")
 
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    base = registry.find(args.base)
+    base = find_base(args.base)
     if base is None:
         _parser().error(f"the base {args.base} is not on this machine")
     pairs = Pairs("cpu", args.match_size, args.pairs, 1, args.pairs, small=args.match_size < 256)

@@ -31,7 +31,7 @@ from benchmarks.speed.step_variants import ways_section
 from benchmarks.speed.timing import Report
 from benchmarks.speed.training import OURS, POOLED, Case, cards_section, headline, train_section
 from realfill import config
-from realfill.device import devices
+from realfill.device.devices import choose_device, describe_device
 from realfill.models import registry
 
 SHARES = {"train": 0.36, "sample": 0.18, "match": 0.08, "vae": 0.03, "cards": 0.09, "ways": 0.26}  # of the time
@@ -70,11 +70,11 @@ def main(argv: list[str] | None = None) -> int:
     only = args.only.split(",") if args.only else list(SHARES)
     if unknown := set(only) - set(SHARES):
         _parser().error(f"there is no section {', '.join(sorted(unknown))}; the sections are {', '.join(SHARES)}")
-    device = devices.choose(args.device)
+    device = choose_device(args.device)
     if device == "cpu" and args.scale == "full":
         _parser().error("full size needs a GPU (a step takes minutes on a CPU); --scale tiny tries the script")
     tiny = args.scale == "tiny"
-    title = devices.describe(device).title
+    title = describe_device(device).title
     sys.stdout.write(f"{title}, torch {torch.__version__}, diffusers {diffusers.__version__}, {args.scale}\n")
     pairs = Pairs(device, 64, 2, 2, 2, small=True) if tiny else Pairs(device, weights=args.matcher_weights)
     report = Report()

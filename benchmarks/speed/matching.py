@@ -15,7 +15,7 @@ from benchmarks.speed import random_sd2
 from benchmarks.speed.timing import Meter, Report
 from realfill.arrays import Photo
 from realfill.matching import weights
-from realfill.matching.inference import memory_of, to_tensor
+from realfill.matching.inference import refuse_out_of_memory, to_tensor
 from realfill.matching.loftr import HALF_PIXEL, Loftr
 from realfill.matching.matcher import Matcher, Matches
 
@@ -103,7 +103,7 @@ def _photos(case: Pairs) -> Iterator[Photo]:
 
 def _plain(network: LoFTR, case: Pairs, reference: Photo, target: Photo) -> Matches:
     """One pair through the whole network, as its documentation shows it."""
-    with memory_of(case.device):
+    with refuse_out_of_memory(case.device):
         grey = [
             to_tensor(np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8), case.device)
             for p in (reference, target)

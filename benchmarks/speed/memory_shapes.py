@@ -26,10 +26,10 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from benchmarks.speed import random_sd2
 from realfill import config
 from realfill.config import TrainConfig
-from realfill.device import memory_plan
-from realfill.device.memory_plan import Plan
-from realfill.models import lora, registry
+from realfill.device.memory_plan import MemoryPlan, memory_needs
 from realfill.models.backbone import Condition
+from realfill.models.lora import attach_adapters, detach_adapters
+from realfill.models.registry import find_base
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 
 WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
@@ -104,14 +104,14 @@ class Counter:
             "decode": self._peak(lambda: self.backbone.decode(self._latents(1)), grad=False),
         }
         for layers in forms:
-            lora.attach(self.backbone, FORMS[layers], seed=0)
+            attach_adapters(self.backbone, FORMS[layers], seed=0)
             for again in (False, True):
-                self.backbone.follow(Plan(1, 1, 1, recompute=again))
+                self.backbone.follow(MemoryPlan(1, 1, 1, recompute=again))
                 name = "item" + ("_again" if again else "") + ("_all" if layers == "all" else "")
                 # The difference, since gradients and adapters cast once are there however many items there are.
                 found[name] = self._peak(lambda: self._learn(2)) - self._peak(lambda: self._learn(1))
             self.backbone.follow(None)
-        lora.detach(self.backbone)
+        detach_adapters(self.backbone)
         return found
 
     def _peak(self, work: Callable[[], Any], *, grad: bool = True) -> float:
@@ -144,7 +144,7 @@ def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
     if base == "sd2":
         unet, vae, text = random_sd2.networks(random_sd2.FULL, device="meta")
     else:
-        place = registry.find(base)
+        place = find_base(base)
         assert place is not None
         with torch.device("meta"):
             unet = UNet2DConditionModel.from_config(str(place / "unet"))
@@ -170,9 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         dtype = WIDTHS[base]
         for name, count in counter(base).rows().items():
             layers = "all" if name.endswith("_all") else "attention"
-            planned = memory_plan.needs(
-                config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize
-            )
+            planned = memory_needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
             rows.append(
                 {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
             )

@@ -28,7 +28,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from realfill import config
-from realfill.runs.listing import new_folder
+from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,7 +259,7 @@ def grid(page: Page, url: str) -> list[Figure]:
 def example(runs_dir: Path) -> Run:
     """A finished project with 64 seeds and their counts."""
     rng = np.random.default_rng(1)
-    folder = new_folder(runs_dir)
+    folder = new_run_folder(runs_dir)
     place = folder / "scene"
     for name in ("ref/00.jpg", "target/target.jpg"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)

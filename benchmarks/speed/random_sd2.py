@@ -17,9 +17,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.scene import scene as scenes
-from realfill.scene.scene import Scene
+from realfill.scene.scene import Scene, crop_to_fill
 from tools.mini import vocabulary
 
 PROMPT = "a photo of sks"
@@ -134,7 +134,7 @@ def pipeline(scale: Scale, *, device: str, dtype: torch.dtype) -> StableDiffusio
     return whole if dtype == torch.float32 else whole.to(dtype)
 
 
-def scene(folder: Path, pixels: int) -> tuple[Scene, Fit]:
+def scene(folder: Path, pixels: int) -> tuple[Scene, CropTransform]:
     """Five references of one flat world and a square target of it, one and a half times `pixels` a side.
 
     The hole is a square, half a working size a side in the middle, so that the working size is pixels x pixels.
@@ -152,7 +152,7 @@ def scene(folder: Path, pixels: int) -> tuple[Scene, Fit]:
     _write(folder / "target" / "target.png", world[side // 4 : side // 4 + side, side // 3 : side // 3 + side])
     _write(folder / "target" / "mask.png", hole)
     loaded = scenes.load(folder)
-    return loaded, scenes.fit_to(loaded, size=pixels, multiple=pixels // 8, context=0.5)
+    return loaded, crop_to_fill(loaded, size=pixels, multiple=pixels // 8, context=0.5)
 
 
 @torch.no_grad()

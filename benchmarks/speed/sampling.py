@@ -11,8 +11,8 @@ from benchmarks.speed.random_sd2 import PROMPT
 from benchmarks.speed.timing import Meter, Report, Timed, relative
 from benchmarks.speed.training import LIMITS, SEED, Case
 from realfill.config import SampleConfig
-from realfill.models import lora
 from realfill.models.backbone import Backbone
+from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.sampling import sample
 from realfill.sampling.sample import sampling_input
 
@@ -93,8 +93,8 @@ def _same_pictures(case: Case, report: Report) -> None:
 def _ours(case: Case, dtype: torch.dtype | None = None) -> Backbone:
     """Our backbone with an adapter that says something."""
     backbone = case.backbone(dtype)
-    lora.attach(backbone, case.preset.train, seed=SEED)
-    for name, value in lora.parameters(backbone).items():
+    attach_adapters(backbone, case.preset.train, seed=SEED)
+    for name, value in adapter_parameters(backbone).items():
         if "lora_B" in name:
             value.data.copy_(_loud(value))
     return backbone
@@ -103,7 +103,7 @@ def _ours(case: Case, dtype: torch.dtype | None = None) -> Backbone:
 def _stock(case: Case) -> StableDiffusionInpaintPipeline:
     """The baseline's pipeline with the same adapter."""
     own = _ours(case, torch.float32)
-    adapter = {name: value.detach().clone() for name, value in lora.parameters(own).items()}
+    adapter = {name: value.detach().clone() for name, value in adapter_parameters(own).items()}
     del own
     pipeline = case.pipeline(torch.float32)
     for name in stock_loop.NETWORKS:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmarks.speed import stock_loop
 from benchmarks.speed.timing import Meter, Report, relative
 from benchmarks.speed.training import Case, initial
-from realfill.models.fast import lora
+from realfill.models.fast.lora import lora_product
 
 # bf16 keeps eight bits, and each way rounds elsewhere.
 MOST_APART = 0.2
@@ -211,7 +211,7 @@ def _own(layer: Any) -> Callable[[Tensor], Tensor]:
     """As training computes it; the gate is 1."""
     base, scale = layer.base_layer, float(layer.scaling[_ADAPTER])
     down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
-    return lambda x: lora.product(x, base, down, up, scale)
+    return lambda x: lora_product(x, base, down, up, scale)
 
 
 def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:

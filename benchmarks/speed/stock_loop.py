@@ -21,7 +21,7 @@ from torch import Tensor
 
 from realfill import seeds
 from realfill.config import TrainConfig
-from realfill.training.batches import Batch, Views, draw
+from realfill.training.batches import Batch, TrainingViews, draw_batch
 
 NETWORKS = ("unet", "text_encoder")
 
@@ -111,9 +111,11 @@ def words(pipeline: StableDiffusionInpaintPipeline, prompts: Sequence[str]) -> T
     return torch.as_tensor(pipeline.text_encoder(tokens.input_ids.to(pipeline.unet.device))[0])
 
 
-def given(views: Views, config: TrainConfig, *, seed: int, step: int, schedule: Any) -> tuple[Batch, Tensor, Tensor]:
+def given(
+    views: TrainingViews, config: TrainConfig, *, seed: int, step: int, schedule: Any
+) -> tuple[Batch, Tensor, Tensor]:
     """What our own training computes in a step: its items, times (B,) and noise (B, c, h, w)."""
-    batch = draw(views, config, seed=seed, step=step, indices=range(config.batch))
+    batch = draw_batch(views, config, seed=seed, step=step, indices=range(config.batch))
     height, width = views.height // views.cell, views.width // views.cell
     times, noises = [], []
     for index in range(config.batch):

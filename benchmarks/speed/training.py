@@ -22,13 +22,13 @@ from realfill import seeds
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging.fit import Fit
-from realfill.models import lora
+from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone, stored_dtype
+from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 from realfill.scene.scene import Scene
 from realfill.training import loader, train
-from realfill.training.batches import Pick, Views, draw, pick, prepare
+from realfill.training.batches import ItemPick, TrainingViews, draw_batch, pick_item, prepare_views
 
 SEED = 0
 STOCK, MIXED, OURS, POOLED = "stock loop, fp32", "stock loop, bf16 autocast", "ours, preset", "ours, pool"
@@ -49,7 +49,7 @@ class Case:
     dtype: torch.dtype  # what the project computes in on this device
     pipeline: Callable[[torch.dtype], StableDiffusionInpaintPipeline]  # new networks on the device, always the same
     scene: Scene
-    fit: Fit
+    fit: CropTransform
     preset: Config
     batches: tuple[int, ...]
     pool: int  # where the preset has none
@@ -138,14 +138,14 @@ def _ours(case: Case, report: Report, backbone: Backbone, *, batch: int, pool: i
 def drawn_numbers(case: Case, config: TrainConfig) -> list[int]:
     """The items of the pool that the preset's training draws, each once."""
     steps, items = range(case.preset.train.steps), range(config.batch)
-    picks = (pick(config, seed=SEED, step=step, index=index) for step in steps for index in items)
+    picks = (pick_item(config, seed=SEED, step=step, index=index) for step in steps for index in items)
     return sorted({one.number for one in picks if one.number is not None})
 
 
 def _new_item(case: Case, backbone: Backbone, config: TrainConfig, meter: Meter, until: float) -> float:
     """Seconds to draw and encode an item of the pool, alone as training does it."""
     pool = loader.Pool(backbone, _views(case, config), config, seed=SEED)
-    picks = (Pick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
+    picks = (ItemPick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
     calls = max(1, min(16, config.pool - 1))
     return meter.time(lambda: pool.items([next(picks)]), warm=1, calls=calls, until=until).seconds
 
@@ -177,7 +177,7 @@ def _draw(case: Case, report: Report, meter: Meter) -> None:
     config = _config(case, batch=batch, pool=0)
     views, steps = _views(case, config), iter(range(10**9))
     timed = meter.time(
-        lambda: draw(views, config, seed=SEED, step=next(steps), indices=range(batch)),
+        lambda: draw_batch(views, config, seed=SEED, step=next(steps), indices=range(batch)),
         warm=1,
         calls=min(8, case.calls),
         until=report.until,
@@ -208,7 +208,7 @@ def same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
             for step in range(SAME_STEPS):
                 ours.append(next(steps).loss)
                 if step == 0:
-                    own = _gradients(lora.parameters(backbone))
+                    own = _gradients(adapter_parameters(backbone))
         kind = str(dtype).removeprefix("torch.")
         losses, gradients, _ = LIMITS[dtype]
         apart = max(abs(a - b) / abs(b) for a, b in zip(ours, plain, strict=True))
@@ -245,9 +245,9 @@ def _config(case: Case, **changes: Any) -> TrainConfig:
 def initial(case: Case, config: TrainConfig) -> dict[str, Tensor]:
     """The adapter's first values by name, as training draws them."""
     backbone = case.backbone()
-    lora.attach(backbone, config, seed=SEED)
-    return {name: value.detach().float().clone() for name, value in lora.parameters(backbone).items()}
+    attach_adapters(backbone, config, seed=SEED)
+    return {name: value.detach().float().clone() for name, value in adapter_parameters(backbone).items()}
 
 
-def _views(case: Case, config: TrainConfig) -> Views:
-    return prepare(case.scene, case.fit, config, cell=case.cell)
+def _views(case: Case, config: TrainConfig) -> TrainingViews:
+    return prepare_views(case.scene, case.fit, config, cell=case.cell)

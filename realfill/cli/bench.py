@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realfill.cli.options import Options, with_options
-from realfill.cli.progress import put
+from realfill.cli.options import Options, add_options
+from realfill.cli.progress import print_json
 from realfill.errors import OptionError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Scenes at once,
 JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
 
 
-@with_options
+@add_options
 def bench(  # noqa: PLR0913, a parameter is an option
     root: Annotated[Path, typer.Argument(help="A folder of scenes, such as RealBench.", metavar="ROOT")],
     *,
@@ -64,24 +64,24 @@ def bench(  # noqa: PLR0913, a parameter is an option
 
     The same command again goes on where it ended.
     """
-    from realfill.evaluation import dataset
+    from realfill.evaluation.dataset import find_cases
 
     if options.variants:
         raise OptionError("Scene variants have no ground truth; leave --variants out.")
-    found, without = dataset.find(root, scenes)
+    found, without = find_cases(root, scenes)
     config = options.config(out)
     told = _prompts(prompts, [case.name for case in found])
     counts = _counts(references)
 
     from realfill.cli.progress import Progress
-    from realfill.device import devices
+    from realfill.device.devices import choose_device
     from realfill.distributed import executors
-    from realfill.evaluation import run
-    from realfill.evaluation.methods import registry
-    from realfill.evaluation.plan import Plan
+    from realfill.evaluation.methods.registry import expand_methods
+    from realfill.evaluation.plan import BenchmarkPlan
+    from realfill.evaluation.run import run_benchmark
     from realfill.events import Notice
 
-    device = devices.choose(options.device)
+    device = choose_device(options.device)
     select = config.select
     names, given = _matchers(matchers)
     known: dict[str, str] = {select.matcher: select.weights} if select.weights else {}
@@ -92,9 +92,9 @@ def bench(  # noqa: PLR0913, a parameter is an option
         "confidence": select.confidence,
         "context": config.fit.context,
     }
-    plan = Plan(
+    plan = BenchmarkPlan(
         out=out.resolve(),
-        methods=tuple(registry.expand(method or (), counts)),
+        methods=tuple(expand_methods(method or (), counts)),
         config=config,
         scoring=_scoring(matching, device, weights, fetch=fetch),
         device=device,
@@ -105,7 +105,7 @@ def bench(  # noqa: PLR0913, a parameter is an option
     show = Progress()
     if without:
         show(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
-    results = run.run(plan, root, found, executor=executors.choose(workers), report=show)
+    results = run_benchmark(plan, root, found, executor=executors.choose(workers), report=show)
     _say(plan.out, results, options.json)
 
 
@@ -125,22 +125,23 @@ def bench_score(  # noqa: PLR0913
     as_json: JsonOption = False,
 ) -> None:
     """Score the pictures in a benchmark's folder (again), and pictures that others made."""
-    from realfill.evaluation import dataset
+    from realfill.evaluation.dataset import find_cases
     from realfill.evaluation.store import Store
 
     store = Store(folder.resolve())
     place = _root(store, root)
-    found, _ = dataset.find(place, scenes)
+    found, _ = find_cases(place, scenes)
     given = dict(_pair(text) for text in add or ())
 
     from realfill.cli.progress import Progress
-    from realfill.device import devices
+    from realfill.device.devices import choose_device
     from realfill.distributed import executors
-    from realfill.evaluation import external, run
+    from realfill.evaluation import run
+    from realfill.evaluation.external import add_pictures
 
-    chosen = devices.choose(device)
+    chosen = choose_device(device)
     for name, pictures in given.items():
-        external.add(store, name, pictures, found)
+        add_pictures(store, name, pictures, found)
     if not store.methods():
         raise OptionError(f"{folder} holds no pictures; add some with --add NAME=FOLDER, or run: realfill bench.")
     found = [case for case in found if any(store.seeds(name, case.name) for name in store.methods())]
@@ -168,13 +169,13 @@ def bench_get(
     if archive is None:
         typer.echo(realbench.WHERE)
         if as_json:
-            put({"where": realbench.WHERE})
+            print_json({"where": realbench.WHERE})
         return
     found = realbench.unpack(archive, out, sha256=sha256)
     typer.echo(f"{found.scenes} scenes with ground truth, {found.others} without, in {found.folder}.")
     typer.echo(f"SHA-256 of the zip: {found.sha256}")
     if as_json:
-        put(vars(found))
+        print_json(vars(found))
 
 
 def register(app: typer.Typer) -> None:
@@ -278,4 +279,4 @@ def _say(folder: Path, results: "Results", as_json: bool) -> None:
         kept: dict[str, Any] = {
             name: data[name] for name in ("table_1", "not_measured", "ranked_by", "without_picture")
         }
-        put({"folder": folder, "report": folder / "report.html", **kept})
+        print_json({"folder": folder, "report": folder / "report.html", **kept})

@@ -12,7 +12,9 @@ from typing import get_args
 
 from realfill import config as settings
 from realfill.config import MatcherName, SelectConfig
-from realfill.device import devices, memory_plan
+from realfill.device import devices
+from realfill.device.devices import choose_device, describe_device, free_memory
+from realfill.device.memory_plan import describe_cards, describe_plan, plan_before_loading
 from realfill.errors import RealFillError
 from realfill.humanize import size
 from realfill.runs import run
@@ -104,7 +106,7 @@ def _nvidia() -> int | None:
 def _device() -> Iterator[Finding]:
     from realfill.models import registry
 
-    device = devices.describe(devices.choose())
+    device = describe_device(choose_device())
     base = devices.default_base(device.name)
     memory = f"{size(device.free)} of {size(device.total)} free"
     precision = str(registry.choose_dtype(device.name)).removeprefix("torch.")
@@ -114,9 +116,10 @@ def _device() -> Iterator[Finding]:
 
 def _bases() -> Iterator[Finding]:
     from realfill.models import registry
+    from realfill.models.registry import is_present
 
     for name, base in registry.BASES.items():
-        if registry.present(name):
+        if is_present(name):
             yield Finding(f"base {name}", True, f"Ready ({base.size} px).")
         else:
             how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
@@ -129,21 +132,21 @@ def _memory() -> Iterator[Finding]:
     """Which memory plan each base would take here now, and on GPUs of the usual sizes."""
     from realfill.models import backbone, registry
 
-    name = devices.choose()
-    free = devices.free(name)
+    name = choose_device()
+    free = free_memory(name)
     width = backbone.stored_dtype(name, registry.choose_dtype(name)).itemsize
     for base in registry.BASES:
         config = settings.PRESETS["mini" if base == "mini" else "paper"]
-        plan = memory_plan.before(config, free, width=width, gpu=name.startswith("cuda"))
-        here = f"{name} {'takes' if plan else 'has'} {memory_plan.told(plan, config.train.batch)}"
-        yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {memory_plan.on_cards(config)}")
+        plan = plan_before_loading(config, free, width=width, gpu=name.startswith("cuda"))
+        here = f"{name} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}"
+        yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {describe_cards(config)}")
 
 
 def _matchers() -> Iterator[Finding]:
-    from realfill.matching.registry import available
+    from realfill.matching.registry import available_matcher
 
     for name in get_args(MatcherName):
-        found, sentence = available(SelectConfig(matcher=name))
+        found, sentence = available_matcher(SelectConfig(matcher=name))
         yield Finding(f"matcher {name}", found == name, sentence or "Ready.")
 
 

@@ -8,12 +8,12 @@ import typer
 
 from realfill import config as settings
 from realfill.cli import bench
-from realfill.cli.options import Options, run_folder, scene_of, with_options
-from realfill.cli.progress import Progress, put
+from realfill.cli.options import Options, add_options, run_folder, scene_folder
+from realfill.cli.progress import Progress, print_json
 from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
 from realfill.humanize import duration
-from realfill.jobs import queue
+from realfill.jobs.queue import claim
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 
@@ -33,7 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON obje
 
 
 @app.command()
-@with_options
+@add_options
 def complete(
     scene: SceneArgument = None,
     *,
@@ -43,43 +43,43 @@ def complete(
     options: Options,
 ) -> None:
     """Do everything: train, sample, select, export. The same command again goes on where it ended."""
-    source = scene_of(scene, example)
+    source = scene_folder(scene, example)
     folder = run_folder(run, source)
     if not queued:
         _work(folder, source, options, "export")
         return
     waiting = Run.open(folder)
-    with queue.claimed(waiting) as mine:  # a run may have been taken out of the queue meanwhile
+    with claim(waiting) as mine:  # a run may have been taken out of the queue meanwhile
         if mine:
             _work(waiting, None, options, "export")
 
 
 @app.command()
-@with_options
+@add_options
 def train(
     scene: SceneArgument = None, *, run: RunOption = None, example: ExampleOption = None, options: Options
 ) -> None:
     """Fine-tune on the scene's photos, and no more. Also under `accelerate launch -m realfill train …`."""
-    source = scene_of(scene, example)
+    source = scene_folder(scene, example)
     _work(run_folder(run, source), source, options, "train")
 
 
 @app.command()
-@with_options
+@add_options
 def sample(run: RunArgument, *, options: Options) -> None:
     """Make the pictures of all seeds that have none yet."""
     _work(run, None, options, "sample")
 
 
 @app.command()
-@with_options
+@add_options
 def select(run: RunArgument, *, options: Options) -> None:
     """Rank the pictures by their matches with the references."""
     _work(run, None, options, "select")
 
 
 @app.command()
-@with_options
+@add_options
 def export(
     run: RunArgument,
     *,
@@ -88,13 +88,13 @@ def export(
     options: Options,
 ) -> None:
     """Blend the best picture, or a chosen one, into the target at its own size."""
-    from realfill.runs.export import check_name, choose
+    from realfill.runs.export import check_name, choose_seed
 
     if out is not None:
         check_name(out)
     opened = Run.open(run)
     if seed is not None:
-        choose(opened, seed)
+        choose_seed(opened, seed)
     _work(opened.folder, None, options, "export", out=out)
 
 
@@ -114,18 +114,18 @@ def draft(
     as_json: JsonOption = False,
 ) -> None:
     """Fill the hole from the references by geometry alone, in seconds and without a model."""
-    from realfill.geometry import make_draft
+    from realfill.geometry.make_draft import write_draft
     from realfill.runs.export import check_name
 
-    source = scene_of(scene, example)
+    source = scene_folder(scene, example)
     if source is None:
         raise OptionError("Give a scene folder or --example NAME.")
     check_name(out)
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
     chosen = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
-    found = make_draft.write(source, out, chosen, confidence=confidence)
+    found = write_draft(source, out, chosen, confidence=confidence)
     if as_json:
-        put({"result": str(out), **found})
+        print_json({"result": str(out), **found})
     else:
         says = found["reason"] or f"the references vouch for {found['vouched']:.0%} of the hole"
         typer.echo(f"{out}  {says}  {duration(found['seconds'])}")
@@ -135,6 +135,7 @@ def draft(
 def bases(as_json: JsonOption = False) -> None:
     """List the pretrained models by name, and which of them are on this machine."""
     from realfill.models import registry
+    from realfill.models.registry import is_present
 
     rows = [
         {
@@ -143,12 +144,12 @@ def bases(as_json: JsonOption = False) -> None:
             "size": base.size,
             "licence": base.licence,
             "source": base.source,
-            "present": registry.present(name),
+            "present": is_present(name),
         }
         for name, base in registry.BASES.items()
     ]
     if as_json:
-        put({"bases": rows})
+        print_json({"bases": rows})
         return
     table = [["name", "family", "size", "licence", "from", ""]]
     table += [
@@ -165,7 +166,7 @@ def list_settings(as_json: JsonOption = False) -> None:
     fields = settings.flat_fields().items()
     rows = {name: {"default": field.default, "help": field.description} for name, field in fields}
     if as_json:
-        put({"settings": rows})
+        print_json({"settings": rows})
         return
     for name, row in rows.items():
         default = "0-63" if name == "sample.seeds" else row["default"]
@@ -187,7 +188,7 @@ def check(
             typer.echo(f"{'ok  ' if finding.good else 'note'}  {finding.name}: {finding.sentence}")
     works = checks.mini_works(found)
     if as_json:
-        put({"works": works, "findings": [vars(finding) for finding in found]})
+        print_json({"works": works, "findings": [vars(finding) for finding in found]})
     raise typer.Exit(EXIT_DONE if works else EXIT_INPUT)
 
 
@@ -235,7 +236,7 @@ def _work(run: Run | Path, source: Path | None, options: Options, until: Stage, 
         export_file(Run.open(outcome.run), out)
         result = out
     if options.json:
-        put({**outcome.as_json(), "result": None if result is None else str(result)})
+        print_json({**outcome.as_json(), "result": None if result is None else str(result)})
     elif until == "export" and result is not None:
         matches = "" if outcome.matches is None else f", {outcome.matches} matches ({outcome.matcher})"
         typer.echo(f"{result}  seed {outcome.seed}{matches}, {duration(sum(outcome.seconds.values()))}")

@@ -16,11 +16,11 @@ from PIL import Image
 from realfill import files
 from realfill.config import SelectConfig
 from realfill.errors import RealFillError, exit_code
-from realfill.geometry import make_draft
-from realfill.geometry.draft import Draft, covered, overlay, render
+from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft
+from realfill.geometry.make_draft import encode_draft, make_draft
 from realfill.imaging import holes
-from realfill.imaging.fit import within
-from realfill.matching import registry
+from realfill.imaging.fit import crop_longest
+from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         os.nice(5)  # the page and what trains go first
     try:
         scene = scenes.load(folder)
-        draft = make_draft.make(scene, registry.load(SelectConfig(matcher="sift")))
+        draft = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
         _show(draft, scene, out.parent)
-        files.write_bytes(out, make_draft.export(draft, scene, "png"))
+        files.write_bytes(out, encode_draft(draft, scene, "png"))
     except RealFillError as error:
         files.write_json(out.with_name(WORDS), {"error": str(error)})
         return exit_code(error)
@@ -48,16 +48,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(draft: Draft, scene: Scene, out: Path) -> None:
-    fit = within(*scene.hole.shape, longest=SHOWN)
+    fit = crop_longest(*scene.hole.shape, longest=SHOWN)
     hole = fit.hole_in(scene.hole)
-    photo = np.where(hole[:, :, None], render(draft, fit)[0], fit.photo_in(scene.target))
+    photo = np.where(hole[:, :, None], render_draft(draft, fit)[0], fit.photo_in(scene.target))
     seen = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
     picture = np.concatenate([photo, seen], 2).astype(np.uint8)
     Image.fromarray(picture).save(out / FILES["shown"], "WEBP", quality=92, method=2)
-    files.write_bytes(out / FILES["confidence"], overlay(draft, scene.hole, longest=COARSE))
+    files.write_bytes(out / FILES["confidence"], confidence_overlay(draft, scene.hole, longest=COARSE))
     words: dict[str, Any] = {
         **FILES,
-        "vouched": covered(draft, scene.hole),
+        "vouched": covered_share(draft, scene.hole),
         "references": [one.reference for one in draft.warped],
         "reason": draft.reason,
         "seconds": draft.seconds,

@@ -79,7 +79,7 @@ class Options:
         return settings.make(preset, changes)
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
+def add_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the shared options: its parameter `options` becomes one command line option a field."""
     own = inspect.signature(command, eval_str=True).parameters
     shared = inspect.signature(Options, eval_str=True).parameters
@@ -96,7 +96,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return cast(Callable[..., None], run)
 
 
-def scene_of(scene: Path | None, example: str | None) -> Path | None:
+def scene_folder(scene: Path | None, example: str | None) -> Path | None:
     """The scene folder that was asked for, if any.
 
     Raises:
@@ -122,5 +122,6 @@ def run_folder(run: Path | None, scene: Path | None) -> Path:
 
 def _default_base(device: str) -> str:
     from realfill.device import devices
+    from realfill.device.devices import choose_device
 
-    return devices.default_base(devices.choose(device))
+    return devices.default_base(choose_device(device))

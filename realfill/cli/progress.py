@@ -76,7 +76,7 @@ class Progress:
         self._shown = now
 
 
-def put(data: Mapping[str, Any]) -> None:
+def print_json(data: Mapping[str, Any]) -> None:
     """One JSON object as the last line of stdout."""
     sys.stdout.write(json.dumps(data, default=str) + "\n")
     sys.stdout.flush()

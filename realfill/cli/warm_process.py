@@ -20,9 +20,9 @@ def serve() -> None:
         with contextlib.suppress(ImportError):  # the run itself will say what is missing, in its own log
             for name in _AHEAD:
                 importlib.import_module(name)
-            from realfill.models import cache
+            from realfill.models.cache import keep_models
 
-            stack.enter_context(cache.kept())
+            stack.enter_context(keep_models())
         child_process.serve(_complete)
 
 

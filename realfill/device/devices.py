@@ -23,7 +23,7 @@ class Device:
     total: int
 
 
-def choose(asked: str = "auto") -> str:
+def choose_device(asked: str = "auto") -> str:
     """The device to use: "auto" takes CUDA if it works, else MPS, else the CPU; a name is checked.
 
     Raises:
@@ -39,7 +39,7 @@ def choose(asked: str = "auto") -> str:
     return asked
 
 
-def describe(name: str) -> Device:
+def describe_device(name: str) -> Device:
     """Name and memory of a device that `choose` returned."""
     import psutil  # type: ignore[import-untyped, unused-ignore]
     import torch
@@ -54,7 +54,7 @@ def describe(name: str) -> Device:
     return Device(name, f"CPU, threads: {torch.get_num_threads()}", int(memory.available), int(memory.total))
 
 
-def free(name: str) -> int:
+def free_memory(name: str) -> int:
     """Bytes that this process may still take on a device, those included that torch holds and nothing uses.
 
     A cap by `torch.cuda.set_per_process_memory_fraction` counts.
@@ -62,7 +62,7 @@ def free(name: str) -> int:
     import torch
 
     if not name.startswith("cuda"):
-        return describe(name).free
+        return describe_device(name).free
     device = name if ":" in name else 0
     left, total = torch.cuda.mem_get_info(device)
     taken = torch.cuda.memory_allocated(device)
@@ -70,7 +70,7 @@ def free(name: str) -> int:
     return int(min(left, torch.cuda.get_per_process_memory_fraction(device) * total - taken))
 
 
-def is_full(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on a device or in the computer; torch has many ways to say so."""
     import torch
 
@@ -79,7 +79,7 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _FULL)
 
 
-def release(name: str) -> None:
+def release_memory(name: str) -> None:
     """Gives memory that torch holds and nothing uses back to the device."""
     import torch
 
@@ -89,7 +89,7 @@ def release(name: str) -> None:
         torch.mps.empty_cache()
 
 
-def used(name: str) -> int:
+def used_memory(name: str) -> int:
     """The most bytes that this process has used so far: of the GPU's memory there, else of the computer's."""
     import torch
 
@@ -107,7 +107,7 @@ def used(name: str) -> int:
 
 def default_base(name: str) -> str:
     """`sd2` on a CUDA or MPS device with at least 8 GB, else `mini`."""
-    return "sd2" if name != "cpu" and describe(name).total >= ROOM_FOR_SD2 else "mini"
+    return "sd2" if name != "cpu" and describe_device(name).total >= ROOM_FOR_SD2 else "mini"
 
 
 @functools.cache

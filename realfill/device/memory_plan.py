@@ -16,7 +16,7 @@ from typing import Literal
 from realfill.config import Config
 from realfill.humanize import size
 
-Work = Literal["training", "filling", "coding"]  # coding: what the autoencoder does
+MemoryUse = Literal["training", "filling", "coding"]  # coding: what the autoencoder does
 CARDS = (8, 12, 16, 24)  # GB as cards are sold, which means 2³⁰ bytes: the sizes that are stated
 DRIVER = 0.8e9  # bytes that CUDA takes before anything is allocated, an estimate
 SPARE = 0.3e9  # bytes left for workspaces of convolutions on a GPU, an estimate
@@ -26,7 +26,7 @@ _FIXED = 0.2e9  # of a full-size base: the text encoder's activations and gradie
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What is computed at once and where the autoencoder lies."""
 
     items: int  # training items; the batch of a step stays what it is
@@ -36,7 +36,7 @@ class Plan:
     recompute: bool = False  # the backward pass computes the activations again (gradient checkpointing), a third more
 
 
-def lower(plan: Plan, work: Work, *, keep: Collection[str] = ()) -> Plan | None:
+def lower_plan(plan: MemoryPlan, work: MemoryUse, *, keep: Collection[str] = ()) -> MemoryPlan | None:
     """The next smaller plan for a kind of work; None: there is none.
 
     Args:
@@ -59,7 +59,7 @@ def _half(count: int) -> int:
 
 
 @dataclass(frozen=True)
-class Needs:
+class MemoryNeeds:
     """Bytes that a base takes at one working size, beside weights that are on the device already."""
 
     weights: float
@@ -71,7 +71,7 @@ class Needs:
     encode: float  # a picture
     decode: float
 
-    def of(self, plan: Plan, work: Work) -> float:
+    def of(self, plan: MemoryPlan, work: MemoryUse) -> float:
         """The most bytes that a kind of work has at once under a plan."""
         freed = self.autoencoder if plan.parked else 0.0
         if work == "coding":
@@ -82,17 +82,17 @@ class Needs:
         return max(self.fixed + items - freed, plan.pictures * self.encode)
 
 
-def choose(free: float, needs: Needs, most: Plan, *, keep: Collection[str] = ()) -> Plan:
+def choose_plan(free: float, needs: MemoryNeeds, most: MemoryPlan, *, keep: Collection[str] = ()) -> MemoryPlan:
     """The greatest plan up to `most` whose needs fit into `free` bytes, or else the smallest one."""
-    works: tuple[Work, ...] = ("training", "filling", "coding")
+    works: tuple[MemoryUse, ...] = ("training", "filling", "coding")
     plan = most
     for work in works:
-        while needs.of(plan, work) > USABLE * free - SPARE and (smaller := lower(plan, work, keep=keep)):
+        while needs.of(plan, work) > USABLE * free - SPARE and (smaller := lower_plan(plan, work, keep=keep)):
             plan = smaller
     return plan
 
 
-def greatest(config: Config, *, gpu: bool, batch: int = 0) -> tuple[Plan, tuple[str, ...]]:
+def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryPlan, tuple[str, ...]]:
     """The plan that no want of memory lowers, and the fields of it that the person gave.
 
     Args:
@@ -101,7 +101,7 @@ def greatest(config: Config, *, gpu: bool, batch: int = 0) -> tuple[Plan, tuple[
     """
     train, sample = config.train, config.sample
     most_seeds = min(MOST_SEEDS if gpu else MOST_SEEDS_ELSEWHERE, len(sample.seeds))
-    plan = Plan(
+    plan = MemoryPlan(
         items=min(train.micro_batch or train.batch, batch or train.batch),
         seeds=sample.batch or most_seeds,
         pictures=MOST_PICTURES if gpu else 1,
@@ -134,7 +134,7 @@ _COUNTED: Mapping[str, _Counted] = {
 }
 
 
-def needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> Needs:
+def memory_needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> MemoryNeeds:
     """What the base of a config needs. One that is not counted is taken as `sd2`, in proportion to its U-Net.
 
     Args:
@@ -149,7 +149,7 @@ def needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> Need
     wider = max(1.0, width / known.width)
     item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in known.bytes)
     layers, layers_again = known.every_layer if config.train.layers == "all" else (1.0, 1.0)
-    return Needs(
+    return MemoryNeeds(
         weights=(known.unet + known.others) * share * width,
         autoencoder=known.autoencoder * share * width,
         fixed=known.fixed * share * wider,
@@ -161,24 +161,24 @@ def needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> Need
     )
 
 
-def before(config: Config, free: float, *, width: int, gpu: bool) -> Plan | None:
+def plan_before_loading(config: Config, free: float, *, width: int, gpu: bool) -> MemoryPlan | None:
     """The plan that a run would take with `free` bytes before its base is loaded; None: it would not fit at all."""
-    wanted = needs(config, width=width)
-    most, keep = greatest(config, gpu=gpu)
+    wanted = memory_needs(config, width=width)
+    most, keep = greatest_plan(config, gpu=gpu)
     left = free - wanted.weights
-    plan = choose(left, wanted, most, keep=keep)
+    plan = choose_plan(left, wanted, most, keep=keep)
     return plan if wanted.of(plan, "training") <= left else None
 
 
-def for_card(config: Config, total: float, *, width: int = 2) -> Plan | None:
+def plan_for_card(config: Config, total: float, *, width: int = 2) -> MemoryPlan | None:
     """The plan on a GPU with `total` bytes where nothing else runs; weights in bf16 unless `width` is 4."""
-    return before(config, total - DRIVER, width=width, gpu=True)
+    return plan_before_loading(config, total - DRIVER, width=width, gpu=True)
 
 
 # ── as people read it ──
 
 
-def told(plan: Plan | None, batch: int) -> str:
+def describe_plan(plan: MemoryPlan | None, batch: int) -> str:
     """`all 16 items of a step at once`, `4 of a step's 16 items at once`: what training does under a plan."""
     if plan is None:
         return "too little memory for the base"
@@ -191,7 +191,7 @@ def told(plan: Plan | None, batch: int) -> str:
     return ", ".join(parts)
 
 
-def lowered(before: Plan, now: Plan) -> str:
+def describe_lowering(before: MemoryPlan, now: MemoryPlan) -> str:
     """`going on with 2 instead of 4 training items at once`: what is smaller in a plan than in the one before."""
     parts = []
     if now.items < before.items:
@@ -207,35 +207,38 @@ def lowered(before: Plan, now: Plan) -> str:
     return f"going on with {' and '.join(parts)}"
 
 
-def on_cards(config: Config) -> str:
+def describe_cards(config: Config) -> str:
     """`Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16.`"""
-    plans = {card: for_card(config, card * 2.0**30) for card in CARDS}
+    plans = {card: plan_for_card(config, card * 2.0**30) for card in CARDS}
     if plans[CARDS[0]] == plans[CARDS[-1]]:
-        return f"GPUs of {CARDS[0]} GB and more take {told(plans[CARDS[0]], config.train.batch)}."
+        return f"GPUs of {CARDS[0]} GB and more take {describe_plan(plans[CARDS[0]], config.train.batch)}."
     each = ", ".join(f"{card} GB {_brief(plan)}" for card, plan in plans.items())
     return f"Of a step's {config.train.batch} items GPUs take at once: {each}."
 
 
-def _brief(plan: Plan | None) -> str:
+def _brief(plan: MemoryPlan | None) -> str:
     if plan is None:
         return "none"
     return f"{plan.items} (activations computed twice)" if plan.recompute else str(plan.items)
 
 
-def here(config: Config) -> str:
+def describe_machine(config: Config) -> str:
     """What training would do on this machine by the memory of its GPU, or free in the computer; for the page."""
-    total = gpu_here()
+    total = gpu_memory()
     if total:
-        plan, place = for_card(config, total), f"this GPU of {size(total)}"
+        plan, place = plan_for_card(config, total), f"this GPU of {size(total)}"
     else:
         import psutil  # type: ignore[import-untyped, unused-ignore]
 
-        plan, place = before(config, psutil.virtual_memory().available, width=4, gpu=False), "this computer"
-    return f"By estimate {place} {'takes' if plan else 'has'} {told(plan, config.train.batch)}."
+        plan, place = (
+            plan_before_loading(config, psutil.virtual_memory().available, width=4, gpu=False),
+            "this computer",
+        )
+    return f"By estimate {place} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}."
 
 
 @functools.cache
-def gpu_here() -> float:
+def gpu_memory() -> float:
     """Bytes of the largest NVIDIA GPU of this machine that torch is built for; 0: none. torch is not asked."""
     try:
         if importlib.metadata.version("torch").endswith("+cpu"):

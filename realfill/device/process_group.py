@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Processes:
+class ProcessGroup:
     """The processes of `accelerate launch`; one alone when started without it."""
 
     def __init__(self, device: str) -> None:

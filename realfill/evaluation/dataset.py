@@ -28,7 +28,7 @@ class Case:
         return scenes.load(self.folder)
 
 
-def truth_of(case: Case, scene: Scene) -> Photo:
+def read_truth(case: Case, scene: Scene) -> Photo:
     """The complete picture (H, W, 3) at the target's size.
 
     Raises:
@@ -39,7 +39,7 @@ def truth_of(case: Case, scene: Scene) -> Photo:
     return scene.truth
 
 
-def find(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
+def find_cases(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
     """The scenes with ground truth in a folder, and the names of those without; both in natural order.
 
     `root` is a folder of scenes, a folder that holds RealBench/, or a scene. `only` names scenes: "0-4,berry_bowl".
@@ -63,7 +63,7 @@ def find(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
     return complete, [case.name for case in found if case not in complete]
 
 
-def with_references(case: Case, count: int, folder: Path) -> Case:
+def keep_references(case: Case, count: int, folder: Path) -> Case:
     """A copy of the case in `folder` that has only its first `count` references, in natural order.
 
     Raises:

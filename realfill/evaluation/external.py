@@ -19,7 +19,7 @@ MOST = 4096  # pictures of a scene
 SHAPE = 0.02  # by so much the aspect may differ from the target's
 
 
-def add(store: Store, name: str, folder: Path, cases: Sequence[Case]) -> int:
+def add_pictures(store: Store, name: str, folder: Path, cases: Sequence[Case]) -> int:
     """Copies pictures into the store as the method `name`; returns how many. Their seeds are their names' numbers.
 
     A picture of another size than the target is brought to it where the aspect is the same. Nothing else is done
@@ -72,14 +72,14 @@ def _copy(store: Store, name: str, case: Case, found: dict[int, Path]) -> None:
             continue
         photo = read_photo(path)
         resized |= photo.shape[:2] != size
-        store.write(name, case.name, seed, at_size(photo, size, path))
+        store.write(name, case.name, seed, resize_to(photo, size, path))
     for seed in set(store.seeds(name, case.name)) - set(found):
         store.picture(name, case.name, seed).unlink(missing_ok=True)
     resized = resized or bool(store.made(name, case.name).get("resized"))
     store.write_made(name, case.name, {"title": name, "from": origin, "resized": resized})
 
 
-def at_size(photo: Photo, size: tuple[int, int], path: Path) -> Photo:
+def resize_to(photo: Photo, size: tuple[int, int], path: Path) -> Photo:
     """A photo at the target's (H, W).
 
     Raises:

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from realfill.config import Config, flat
+from realfill.config import Config, flatten
 from realfill.errors import Interrupted, OptionError, RealFillError, SceneError
-from realfill.evaluation import dataset
-from realfill.evaluation.dataset import Case
-from realfill.evaluation.methods import registry
+from realfill.evaluation.dataset import Case, keep_references
 from realfill.evaluation.methods.base import NoResult, Setup
-from realfill.evaluation.methods.registry import Variant
-from realfill.evaluation.plan import Plan
+from realfill.evaluation.methods.registry import Variant, find_method
+from realfill.evaluation.plan import BenchmarkPlan
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging import composite
@@ -23,7 +21,7 @@ from realfill.scene import scene as scenes
 
 
 @dataclasses.dataclass(frozen=True)
-class Filled:
+class Generated:
     """What came of one method on one scene."""
 
     method: str
@@ -32,17 +30,17 @@ class Filled:
     trouble: str  # "" or the sentence why some are missing
 
 
-def fill(plan: Plan, case: Case, report: Report) -> list[Filled]:
+def generate_missing(plan: BenchmarkPlan, case: Case, report: Report) -> list[Generated]:
     """Makes every missing picture of a scene; a method that fails is written down and does not stop the others.
 
     Raises:
         Interrupted: stopped on purpose; the same call goes on.
         OptionError: the folder holds pictures that were made with other settings.
     """
-    return [_fill(plan, registry.find(name), case, report) for name in plan.methods]
+    return [_fill(plan, find_method(name), case, report) for name in plan.methods]
 
 
-def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
+def _fill(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Generated:
     store, name = Store(plan.out), variant.name
     setup = _setup(plan, variant, case, report)
     made = _agreed(store, variant, case, setup)
@@ -50,7 +48,7 @@ def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
     there = set(store.seeds(name, case.name))
     missing = [seed for seed in dict.fromkeys(seeds) if seed not in there]
     if not missing or made.get("no_result"):
-        return Filled(name, case.name, 0, str(made.get("no_result", "")))
+        return Generated(name, case.name, 0, str(made.get("no_result", "")))
     report(Notice(f"{case.name}: {variant.entry.title}, {len(missing)} of {len(seeds)} pictures to make."))
     count, trouble = 0, ""
     began, worked = time.monotonic(), time.process_time()
@@ -69,14 +67,14 @@ def _fill(plan: Plan, variant: Variant, case: Case, report: Report) -> Filled:
         made["seconds"] = round(float(made.get("seconds", 0)) + time.monotonic() - began, 3)
         made["cpu_seconds"] = round(float(made.get("cpu_seconds", 0)) + time.process_time() - worked, 3)
         store.write_made(name, case.name, made)
-    return Filled(name, case.name, count, trouble)
+    return Generated(name, case.name, count, trouble)
 
 
-def _pictures(plan: Plan, variant: Variant, case: Case, setup: Setup, missing: list[int]) -> Iterator[int]:
+def _pictures(plan: BenchmarkPlan, variant: Variant, case: Case, setup: Setup, missing: list[int]) -> Iterator[int]:
     """Writes the pictures and yields their seeds; all keep the target's known pixels but for the feather."""
     if setup.folder != case.folder and variant.references is not None:
         try:
-            case = dataset.with_references(case, variant.references, setup.folder.parent)
+            case = keep_references(case, variant.references, setup.folder.parent)
         except SceneError as error:
             raise NoResult(str(error)) from error
     store, scene, feather = Store(plan.out), Case(case.name, setup.folder).scene(), plan.config.export.feather
@@ -88,7 +86,7 @@ def _pictures(plan: Plan, variant: Variant, case: Case, setup: Setup, missing: l
             yield one.seed
 
 
-def _setup(plan: Plan, variant: Variant, case: Case, report: Report) -> Setup:
+def _setup(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Setup:
     store, folder, fewer = Store(plan.out), case.folder, ""
     if variant.references not in (None, len(scenes.pictures(folder / "ref"))):  # all of them: no second training
         folder = plan.out / "runs" / f"scenes@{variant.references}refs" / case.name
@@ -98,7 +96,7 @@ def _setup(plan: Plan, variant: Variant, case: Case, report: Report) -> Setup:
         work=store.work(f"{variant.entry.name}{fewer}", case.name),  # dreambooth's strengths share one training
         config=plan.config,
         device=plan.device,
-        prompt=plan.prompts.get(case.name) or prompt_of(case.folder),
+        prompt=plan.prompts.get(case.name) or read_prompt(case.folder),
         text_base=plan.text_base,
         example_base=plan.example_base,
         report=report,
@@ -112,7 +110,7 @@ def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[st
     made = store.made(variant.name, case.name)
     before: Mapping[str, Any] | None = made.get("settings")
     if before is not None and store.seeds(variant.name, case.name):
-        first = json.loads(json.dumps(flat(Config()), default=str))  # a setting that is newer than the pictures
+        first = json.loads(json.dumps(flatten(Config()), default=str))  # a setting that is newer than the pictures
         for name in settings:
             if settings.get(name) != before.get(name, first.get(name)):
                 raise OptionError(
@@ -124,7 +122,7 @@ def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[st
     return {**made, "settings": settings, "title": variant.entry.title, "device": setup.device}
 
 
-def prompt_of(folder: Path) -> str:
+def read_prompt(folder: Path) -> str:
     """What a scene's own prompt.txt says, on one line; empty where there is none.
 
     Raises:

@@ -26,7 +26,7 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """Which pictures are made."""
 
     out: Path

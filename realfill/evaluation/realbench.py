@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from realfill import files
 from realfill.errors import OptionError
-from realfill.evaluation import dataset, published
+from realfill.evaluation import published
+from realfill.evaluation.dataset import find_cases
+from realfill.files import speak_refusals
 
 MOST_BYTES = 4 * 2**30  # unpacked; the release has about 0.65 GB
 MOST_FILES = 5000
@@ -57,7 +59,7 @@ def unpack(archive: Path, folder: Path, *, sha256: str = "") -> Unpacked:
             _extract(opened, draft, archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise OptionError(f"{archive} is damaged or no zip that can be read ({error}); download it again.") from error
-    complete, others = dataset.find(folder)
+    complete, others = find_cases(folder)
     return Unpacked(folder, len(complete), len(others), found)
 
 
@@ -71,7 +73,7 @@ def _extract(opened: zipfile.ZipFile, draft: Path, archive: Path) -> None:
     left = MOST_BYTES
     for member in members:
         target = draft.joinpath(*_safe(member, archive).parts)
-        with files.refusals(target):
+        with speak_refusals(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             with opened.open(member) as source, target.open("xb") as file:
                 while piece := source.read(_PIECE):  # a header may lie about the size

@@ -12,7 +12,7 @@ from realfill import files
 from realfill.evaluation import tables
 from realfill.evaluation.metrics.base import COLUMNS
 from realfill.evaluation.store import Store
-from realfill.evaluation.tables import MATCHES, References, Row, Values
+from realfill.evaluation.tables import MATCHES, References, Row, Values, varied_methods
 
 RANKING_RATE = 0.75  # what the paper keeps is the best quarter
 
@@ -50,7 +50,7 @@ def collect(store: Store) -> Results:
     scored = facts.get("scoring", {})
     names = tables.matchers(data, (scored.get("matchers") or [""])[0])
     main = data[~data["method"].map(tables.by_references).astype(bool)]
-    chosen = tables.varied(main)
+    chosen = varied_methods(main)
     rates = sorted({*tables.RATES, *tables.PAPER_RATES})
     noise, several = tables.from_noise(main), main[main["method"].isin(chosen)]
     return Results(

@@ -10,12 +10,13 @@ from realfill import files
 from realfill.distributed import executors
 from realfill.distributed.executors import Executor
 from realfill.errors import OptionError
-from realfill.evaluation import generate, results, score
+from realfill.evaluation import results, score
 from realfill.evaluation.dataset import Case
-from realfill.evaluation.plan import Plan, Scoring, versions
+from realfill.evaluation.generate import generate_missing
+from realfill.evaluation.plan import BenchmarkPlan, Scoring, versions
 from realfill.evaluation.report import markdown, page
 from realfill.evaluation.results import Results
-from realfill.evaluation.score import MATCHES
+from realfill.evaluation.score import MATCHES, ScoringTools, load_tools, score_case
 from realfill.evaluation.store import Store
 from realfill.events import Event, Notice, Report
 
@@ -23,7 +24,7 @@ KEPT = ("matchers", "files", "size", "confidence", "context")  # by a later re-s
 
 
 @dataclass(frozen=True)
-class Done:
+class CaseDone:
     """What came of one scene."""
 
     scene: str
@@ -32,8 +33,13 @@ class Done:
     troubles: tuple[str, ...]
 
 
-def run(
-    plan: Plan, root: Path, cases: Sequence[Case], *, executor: Executor | None = None, report: Report = lambda e: None
+def run_benchmark(
+    plan: BenchmarkPlan,
+    root: Path,
+    cases: Sequence[Case],
+    *,
+    executor: Executor | None = None,
+    report: Report = lambda e: None,
 ) -> Results:
     """Makes and scores everything that is missing and writes the tables and the report.
 
@@ -66,19 +72,19 @@ def rescore(
     return _all(store, work, cases, wanted, executor=executor, report=report)
 
 
-def fill_and_score(plan: Plan, folder: Path) -> Done:
+def fill_and_score(plan: BenchmarkPlan, folder: Path) -> CaseDone:
     """One scene of a benchmark; what an executor calls."""
     case, say = Case(folder.name, folder), _progress(plan.live)
-    filled = generate.fill(plan, case, say)
-    scored = score.score(Store(plan.out), case, plan.scoring, say)
+    filled = generate_missing(plan, case, say)
+    scored = score_case(Store(plan.out), case, plan.scoring, say)
     troubles = tuple(f"{one.method}: {one.trouble}" for one in filled if one.trouble)
-    return Done(case.name, sum(one.made for one in filled), scored, troubles)
+    return CaseDone(case.name, sum(one.made for one in filled), scored, troubles)
 
 
-def score_only(out: Path, wanted: Scoring, folder: Path) -> Done:
+def score_only(out: Path, wanted: Scoring, folder: Path) -> CaseDone:
     """One scene of a re-scoring; what an executor calls."""
     case = Case(folder.name, folder)
-    return Done(case.name, 0, score.score(Store(out), case, wanted, _progress(True)), ())
+    return CaseDone(case.name, 0, score_case(Store(out), case, wanted, _progress(True)), ())
 
 
 def publish(store: Store, cases: Sequence[Case]) -> Results:
@@ -92,14 +98,14 @@ def publish(store: Store, cases: Sequence[Case]) -> Results:
 
 def _all(
     store: Store,
-    work: Callable[[Path], Done],
+    work: Callable[[Path], CaseDone],
     cases: Sequence[Case],
     wanted: Scoring,
     *,
     executor: Executor | None,
     report: Report,
 ) -> Results:
-    tools = score.tools(wanted)
+    tools = load_tools(wanted)
     for name, why in {**tools.loaded.missing, **tools.missing}.items():
         report(Notice(f"Not measured: {name}, because {why}"))
     _write_scoring(store, tools, wanted)
@@ -112,7 +118,7 @@ def _all(
     return publish(store, cases)
 
 
-def _write_scoring(store: Store, tools: score.Tools, wanted: Scoring) -> None:
+def _write_scoring(store: Store, tools: ScoringTools, wanted: Scoring) -> None:
     known: dict[str, Any] = {
         "matchers": list(tools.matchers),
         "missing": {**tools.loaded.missing, **tools.missing},

@@ -10,16 +10,17 @@ from typing import Any
 from realfill import config
 from realfill.arrays import Photo
 from realfill.errors import OptionError, WeightsError
-from realfill.evaluation.dataset import Case, truth_of
+from realfill.evaluation.dataset import Case, read_truth
 from realfill.evaluation.metrics import base, weights
 from realfill.evaluation.metrics.base import Picture
-from realfill.evaluation.metrics.registry import Loaded, load
+from realfill.evaluation.metrics.registry import Loaded, load_metrics
 from realfill.evaluation.plan import Scoring
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
-from realfill.imaging import fit
-from realfill.matching import registry, selection
+from realfill.imaging.fit import crop_around
 from realfill.matching.matcher import Matcher
+from realfill.matching.registry import available_matcher, load_matcher
+from realfill.matching.selection import score_candidates
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -28,7 +29,7 @@ MATCHES = "matches_"  # begins the column of a matcher
 
 
 @dataclass(frozen=True, eq=False)
-class Tools:
+class ScoringTools:
     """What pictures are measured with."""
 
     loaded: Loaded
@@ -42,7 +43,7 @@ class Tools:
 
 
 @functools.lru_cache(maxsize=1)
-def tools(scoring: Scoring) -> Tools:
+def load_tools(scoring: Scoring) -> ScoringTools:
     """Metrics and matchers, loaded once a process.
 
     Raises:
@@ -62,9 +63,9 @@ def tools(scoring: Scoring) -> Tools:
             },
         ).select
         try:
-            if not scoring.fetch and registry.available(wanted)[0] != name:
+            if not scoring.fetch and available_matcher(wanted)[0] != name:
                 raise WeightsError(f"{name}'s weights are not on this machine; give --matchers {name}=FILE or --fetch.")
-            matcher = registry.load(wanted, scoring.device)
+            matcher = load_matcher(wanted, scoring.device)
         except WeightsError as error:
             missing[name] = str(error)
             continue
@@ -72,11 +73,11 @@ def tools(scoring: Scoring) -> Tools:
         how = f"{scoring.size} px, context {scoring.context:g}, confidence {scoring.confidence:g}"
         found[name] = (matcher, f"{name}{file} {how}")
     if not found and missing:  # something must rank
-        return tools(replace(scoring, matchers=(*scoring.matchers, "sift")))
-    return Tools(load(scoring.weights, device=scoring.device, fetch=scoring.fetch), found, missing)
+        return load_tools(replace(scoring, matchers=(*scoring.matchers, "sift")))
+    return ScoringTools(load_metrics(scoring.weights, device=scoring.device, fetch=scoring.fetch), found, missing)
 
 
-def score(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
+def score_case(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
     """Measures what is not measured yet of all methods' pictures of a scene; returns how many were looked at.
 
     A picture that changed, a scene that changed, other weights or another protocol are measured anew.
@@ -84,7 +85,7 @@ def score(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
     Raises:
         SceneError: the scene or a picture cannot be used.
     """
-    measured_by = tools(scoring)
+    measured_by = load_tools(scoring)
     todo = _Todo(store, case, measured_by)
     if not todo.missing:
         return 0
@@ -92,7 +93,7 @@ def score(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
     scene, memory = case.scene(), measured_by.loaded.memory
     memory.open(store.cache(case.name))
     try:
-        bench = _Bench(scene, Picture(truth_of(case, scene), todo.truth), measured_by, scoring)
+        bench = _Bench(scene, Picture(read_truth(case, scene), todo.truth), measured_by, scoring)
         for group in _groups(todo.missing):
             pictures = [base.read(store.picture(one.method, case.name, one.seed)) for one in group]
             rows = bench.measure(pictures, group[0].names)
@@ -132,7 +133,7 @@ class _Todo:
     Values whose metric cannot be measured here stay, with the identity of what measured them.
     """
 
-    def __init__(self, store: Store, case: Case, tools: Tools) -> None:
+    def __init__(self, store: Store, case: Case, tools: ScoringTools) -> None:
         self._store, self._case = store, case.name
         self._key = key_of(case.folder)
         targets = scenes.pictures(case.folder / "target")
@@ -181,7 +182,7 @@ class _Todo:
 class _Bench:
     """One scene, ready to measure pictures by the chunk; references and truth are looked at once."""
 
-    def __init__(self, scene: Scene, truth: Picture, tools: Tools, scoring: Scoring) -> None:
+    def __init__(self, scene: Scene, truth: Picture, tools: ScoringTools, scoring: Scoring) -> None:
         self._hole, self._truth, self._metrics = scene.hole, truth, tools.loaded.metrics
         self._counters = {name: _Counter(matcher, scene, scoring) for name, (matcher, _) in tools.matchers.items()}
 
@@ -207,10 +208,10 @@ class _Counter:
     """
 
     def __init__(self, matcher: Matcher, scene: Scene, scoring: Scoring) -> None:
-        self._fit = fit.around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
+        self._fit = crop_around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
         self._waiting: deque[tuple[int, Photo]] = deque()
         hole = self._fit.filled(scene.hole)
-        self._scores = selection.score(matcher, scene.references, self._feed(), hole)
+        self._scores = score_candidates(matcher, scene.references, self._feed(), hole)
 
     def _feed(self) -> Iterator[tuple[int, Photo]]:
         while self._waiting:

@@ -152,7 +152,7 @@ def kept_best(rows: pd.DataFrame, matcher: str, rate: float) -> pd.DataFrame:
     return rows[rows["seed"].isin(best)]
 
 
-def varied(data: pd.DataFrame) -> list[str]:
+def varied_methods(data: pd.DataFrame) -> list[str]:
     """Methods with several pictures in some scene, so that there is something to choose among."""
     counts = data.groupby(["method", "scene"]).size()
     return [str(method) for method in data["method"].unique() if counts[method].max() > 1]

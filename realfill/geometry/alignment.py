@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole
-from realfill.geometry import homography, mesh_warp, reconstruction, warping
-from realfill.geometry.correspondences import Pairs, Points, compare
-from realfill.geometry.homography import Matrix, Plane
-from realfill.geometry.plane_sweep import Rig
-from realfill.geometry.reconstruction import Transferred
+from realfill.geometry import homography, reconstruction
+from realfill.geometry.correspondences import Pairs, Points, match_keypoints
+from realfill.geometry.homography import Matrix, Plane, find_planes, is_sane
+from realfill.geometry.mesh_warp import fit_mesh
+from realfill.geometry.plane_sweep import Cameras
+from realfill.geometry.reconstruction import TransferredPoints, transfer_points
+from realfill.geometry.warping import WarpMap, homography_map
 from realfill.imaging.holes import distance_from_hole
 from realfill.matching.rootsift import Keypoints
 
@@ -29,12 +31,12 @@ OWN_PLANES = 3  # of one reference that are tried
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class Warp:
     """One map of the frame into a reference."""
 
     reference: int
     kind: str  # "plane", "sheet", "transferred" or "depth"
-    map: warping.Map
+    map: WarpMap
     support: Points  # (K, 2) of the frame: known points that the map explains
     placed: Points  # (L, 2) of the frame: points in the hole that the map explains, placed there by two references
 
@@ -58,10 +60,10 @@ class _Placed:
 class Alignment:
     """All that keypoints say about how the references lie."""
 
-    ways: list[Way]  # of all references; none for one that shares no plane with the target
+    ways: list[Warp]  # of all references; none for one that shares no plane with the target
     pairs: list[Pairs]  # a reference each: the target's known points and the reference's
     placed: list[Pairs]  # the same for points in the hole, which other references put there
-    rigs: list[Rig]  # cameras of the target and some references; no reference is in two of them
+    rigs: list[Cameras]  # cameras of the target and some references; no reference is in two of them
 
 
 def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pairs], hole: Hole) -> Alignment:
@@ -73,23 +75,21 @@ def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pai
             are left out.
     """
     pairs = [
-        compare(target, reference).join(found[~within(found.first, hole)])
+        match_keypoints(target, reference).join(found[~is_inside(found.first, hole)])
         for reference, found in zip(references, more, strict=True)
     ]
     between = {
-        (one, other): compare(references[one], references[other])
+        (one, other): match_keypoints(references[one], references[other])
         for one, other in itertools.combinations(range(len(references)), 2)
     }
     evidence = [_evidence(found, hole) for found in pairs]
     moved = {}
     for (one, other), shared in between.items():
-        found = reconstruction.transfer(
-            shared, (pairs[one], pairs[other]), (target, references[one], references[other])
-        )
+        found = transfer_points(shared, (pairs[one], pairs[other]), (target, references[one], references[other]))
         if found is not None:
             moved[one, other] = found
     extra = _placed(moved, hole, len(references))
-    ways: list[Way] = []
+    ways: list[Warp] = []
     for index, own in enumerate(evidence):
         told = [one for one in extra[index] if not _agree(between, evidence, index, one.company, hole)]
         ways += _ways_of(index, own, told, hole)
@@ -99,8 +99,10 @@ def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pai
 
 
 def _rigs(
-    moved: Mapping[tuple[int, int], Transferred], between: Mapping[tuple[int, int], Pairs], pairs: Mapping[int, Pairs]
-) -> list[Rig]:
+    moved: Mapping[tuple[int, int], TransferredPoints],
+    between: Mapping[tuple[int, int], Pairs],
+    pairs: Mapping[int, Pairs],
+) -> list[Cameras]:
     """A rig of the two references that share most with each other and the target, and of all that join them.
 
     None where the cameras are not well known: depths would tear the picture. The same goes for a lone reference,
@@ -116,7 +118,7 @@ def _rigs(
         camera = best.space.camera(_between(between, index, one), _between(between, index, other))
         if camera is not None:
             cameras[index] = camera
-    rig = Rig(best.space.target, cameras)
+    rig = Cameras(best.space.target, cameras)
     return [rig.flattened({index: pairs.get(index, Pairs.of([], [])) for index in cameras})]
 
 
@@ -125,7 +127,7 @@ def _between(between: Mapping[tuple[int, int], Pairs], one: int, other: int) -> 
 
 
 def _evidence(pairs: Pairs, hole: Hole) -> _Evidence:
-    found = homography.planes(pairs)
+    found = find_planes(pairs)
     agree = reconstruction.epipolar(pairs)
     for plane in found:
         agree |= plane.inliers
@@ -134,11 +136,11 @@ def _evidence(pairs: Pairs, hole: Hole) -> _Evidence:
     return _Evidence(pairs[agree], found)
 
 
-def _placed(moved: Mapping[tuple[int, int], Transferred], hole: Hole, count: int) -> list[list[_Placed]]:
+def _placed(moved: Mapping[tuple[int, int], TransferredPoints], hole: Hole, count: int) -> list[list[_Placed]]:
     """Per reference the points in the hole that its company puts there."""
     extra: list[list[_Placed]] = [[] for _ in range(count)]
     for (one, other), found in moved.items():
-        inside = within(found.target, hole)
+        inside = is_inside(found.target, hole)
         place, weight = found.target[inside], found.weight[inside]
         extra[one].append(_Placed(other, Pairs.of(place, found.first[inside]), weight))
         extra[other].append(_Placed(one, Pairs.of(place, found.second[inside]), weight))
@@ -154,19 +156,19 @@ def _agree(
     shared = _between(between, one, other)
     first = homography.apply(homography.inverse(evidence[one].planes[0].matrix), shared.first)
     second = homography.apply(homography.inverse(evidence[other].planes[0].matrix), shared.second)
-    apart = np.linalg.norm(first - second, axis=1)[within(first, hole) | within(second, hole)]
+    apart = np.linalg.norm(first - second, axis=1)[is_inside(first, hole) | is_inside(second, hole)]
     return len(apart) >= 8 and float(np.median(apart)) < AGREE * max(hole.shape)
 
 
-def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) -> list[Way]:
+def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) -> list[Warp]:
     height, width = hole.shape
     own, found = evidence.pairs, []
     for plane in evidence.planes[:OWN_PLANES]:
-        found.append(way_of(index, "plane", warping.of_matrix(plane.matrix, height, width), own, hole))
+        found.append(make_warp(index, "plane", homography_map(plane.matrix, height, width), own, hole))
     if evidence.planes:
         weight = np.ones(len(own))
-        bent = mesh_warp.fit(evidence.planes[0].matrix, own.first, own.second, weight, shape=(height, width))
-        found.append(way_of(index, "sheet", bent, own, hole))
+        bent = fit_mesh(evidence.planes[0].matrix, own.first, own.second, weight, shape=(height, width))
+        found.append(make_warp(index, "sheet", bent, own, hole))
     if sum(len(one.pairs) for one in extra) < 8:
         return found
     weight = np.concatenate([np.ones(len(own)), *(one.weight for one in extra)])
@@ -174,28 +176,28 @@ def _ways_of(index: int, evidence: _Evidence, extra: list[_Placed], hole: Hole) 
         own = own.join(one.pairs)
     base = _base(own, hole)
     if base is not None:
-        bent = mesh_warp.fit(base, own.first, own.second, weight, shape=(height, width))
-        found.append(way_of(index, "transferred", bent, own, hole))
+        bent = fit_mesh(base, own.first, own.second, weight, shape=(height, width))
+        found.append(make_warp(index, "transferred", bent, own, hole))
     return found
 
 
 def _base(own: Pairs, hole: Hole) -> Matrix | None:
     """The plane that explains most of what is in the hole and next to it."""
-    around = own[within(own.first, hole) | _near(own.first, hole)]
+    around = own[is_inside(own.first, hole) | _near(own.first, hole)]
     if len(around) < homography.LEAST:
         around = own
     matrix, inliers = cv2.findHomography(around.first, around.second, cv2.USAC_MAGSAC, 8.0, None, 5000, 0.9999)
-    if matrix is None or not homography.sane(np.asarray(matrix), around.first[inliers.ravel() > 0]):
+    if matrix is None or not is_sane(np.asarray(matrix), around.first[inliers.ravel() > 0]):
         return None
     return np.asarray(matrix, np.float64)
 
 
-def way_of(index: int, kind: str, way: warping.Map, pairs: Pairs, hole: Hole) -> Way:
+def make_warp(index: int, kind: str, way: WarpMap, pairs: Pairs, hole: Hole) -> Warp:
     """A way with the pairs that it explains as its support."""
     at = way[tuple(_pixels(pairs.first, (way.shape[0], way.shape[1])).T[::-1])]
     explained = np.linalg.norm(at - pairs.second, axis=1) < homography.TOLERANCE
-    placed = within(pairs.first, hole)
-    return Way(index, kind, way, pairs.first[explained & ~placed], pairs.first[explained & placed])
+    placed = is_inside(pairs.first, hole)
+    return Warp(index, kind, way, pairs.first[explained & ~placed], pairs.first[explained & placed])
 
 
 def _pixels(xy: Points, shape: tuple[int, int]) -> npt.NDArray[np.intp]:
@@ -203,7 +205,7 @@ def _pixels(xy: Points, shape: tuple[int, int]) -> npt.NDArray[np.intp]:
     return whole.clip(0, np.array([shape[1] - 1, shape[0] - 1]))
 
 
-def within(xy: Points, hole: Hole) -> npt.NDArray[np.bool_]:
+def is_inside(xy: Points, hole: Hole) -> npt.NDArray[np.bool_]:
     """Which points (K, 2) lie in the hole (h, w)."""
     height, width = hole.shape
     inside = (xy > -0.5).all(1) & (xy < [width - 0.5, height - 0.5]).all(1)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
-from realfill.geometry import smoothing
+from realfill.geometry.smoothing import spread_smoothly
 from realfill.imaging.holes import bounding_box, distance_from_hole
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
@@ -24,7 +24,7 @@ CLOSE = 0.3  # so much more trust takes a pixel from a better reference; patchwo
 ROOM = 0.04  # of the longer side: how far a seam may run beside the edge of what is taken
 
 
-def to_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: Weight) -> Colours:
+def match_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: Weight) -> Colours:
     """The laid reference (h, w, 3) with a smooth offset that meets the known pixels along the hole's border.
 
     Looks at known pixels next to the hole only, and there at those where the reference is `believed` (h, w): where
@@ -39,11 +39,11 @@ def to_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: W
     if weight.sum() >= 20:
         left, top, right, bottom = bounding_box(distance <= BAND)  # nothing beyond is looked at
         part = slice(top, bottom), slice(left, right)
-        result[part] += smoothing.spread(apart[part], weight[part], reach=3.0)
+        result[part] += spread_smoothly(apart[part], weight[part], reach=3.0)
     return result
 
 
-def choose(pictures: Sequence[Colours], trust: Sequence[Weight], hole: Hole, least: float) -> Labels:
+def choose_sources(pictures: Sequence[Colours], trust: Sequence[Weight], hole: Hole, least: float) -> Labels:
     """Per pixel (h, w) the number of the source to take, best first; -1 where none has a trust of `least`.
 
     A source takes what the ones before it leave. Where it shows the same as they do, it also takes what it is
@@ -92,7 +92,7 @@ def _contrast(colours: Colours) -> float:
     return float(np.abs(colours - colours.mean(0)).mean())
 
 
-def without_islands(label: Labels, hole: Hole, trust: Sequence[Weight], *, seed: float, least: float) -> Labels:
+def remove_islands(label: Labels, hole: Hole, trust: Sequence[Weight], *, seed: float, least: float) -> Labels:
     """The labels (h, w) without connected patches that are small or nowhere well trusted.
 
     A patch is measured against the connected part of the hole that it lies in: a mask may have many parts.

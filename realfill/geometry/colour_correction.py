@@ -34,7 +34,7 @@ class Colour:
 SAME = Colour(np.eye(3), np.zeros(3))
 
 
-def fit(laid: Photo, target: Photo, weight: Weight) -> Colour:
+def fit_colour(laid: Photo, target: Photo, weight: Weight) -> Colour:
     """The colours of a laid reference (h, w, 3) brought to the target's where `weight` (h, w) is over 0.
 
     Least squares, reweighted against what does not show the same in both; near to a gain a channel unless many

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
-from realfill.geometry import smoothing
 from realfill.geometry.correspondences import Points
+from realfill.geometry.smoothing import spread_smoothly, window_mean
 
 Weight = npt.NDArray[np.float32]  # (h, w)
 
@@ -28,7 +28,7 @@ REACH = 0.03  # of the longer side: what is known so near is followed closely
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Scorer:
     """The known pixels at judging size and how well plain inpainting would have guessed them."""
 
     target: Photo  # (h, w, 3)
@@ -42,7 +42,7 @@ class Judge:
         return float(self.target.shape[1] / self.size[1])
 
 
-def judge(target: Photo, hole: Hole) -> Judge:
+def make_scorer(target: Photo, hole: Hole) -> Scorer:
     """A judge for a target (H, W, 3) in the frame and its hole (H, W)."""
     height, width = hole.shape
     scale = min(1.0, SIDE / max(height, width))
@@ -50,7 +50,7 @@ def judge(target: Photo, hole: Hole) -> Judge:
     small = np.asarray(cv2.resize(target, size, interpolation=cv2.INTER_AREA), np.uint8)
     missing = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     known = (~missing).astype(np.float32)
-    return Judge(small, known, _plain(small, missing), (height, width))
+    return Scorer(small, known, _plain(small, missing), (height, width))
 
 
 def _plain(target: Photo, missing: Hole) -> Weight:
@@ -63,28 +63,28 @@ def _plain(target: Photo, missing: Hole) -> Weight:
         guess = cv2.inpaint(target, (block | missing).astype(np.uint8), 3, cv2.INPAINT_TELEA)
         error = np.abs(guess.astype(np.float32) - target).mean(2)
         total[block], count[block] = error[block], 1
-    return smoothing.windowed(total, count, 2 * BLOCK + 1)[0]
+    return window_mean(total, count, 2 * BLOCK + 1)[0]
 
 
-def shrink(judge_: Judge, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def shrink(judge_: Scorer, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """A picture (H, W[, C]) of the frame at judging size."""
     height, width = judge_.target.shape[:2]
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def consistent(judge_: Judge, laid: Photo, valid: Weight) -> Weight:
+def known_agreement(judge_: Scorer, laid: Photo, valid: Weight) -> Weight:
     """(h, w) 0..1 at judging size: how well a laid reference (h, w, 3) predicts the known pixels around each.
 
     0 where nothing is known or the reference, `valid` (h, w), shows nothing.
     """
     error = np.abs(laid.astype(np.float32) - judge_.target).mean(2)
     both = judge_.known * valid
-    mean, share = smoothing.windowed(error, both, 9)
+    mean, share = window_mean(error, both, 9)
     limit = FLOOR + SHARE * judge_.plain
     return np.asarray(np.exp(-((mean / limit) ** 2)) * (share > 0.02) * both, np.float32)
 
 
-def into_hole(judge_: Judge, agreement: Weight, valid: Weight, support: Points) -> Weight:
+def spread_into_hole(judge_: Scorer, agreement: Weight, valid: Weight, support: Points) -> Weight:
     """(h, w) 0..1 at judging size: trust in a laid reference in every pixel that it shows.
 
     What known pixels say (`agreement`, of `consistent`) is carried into the hole, where pixels that inpainting
@@ -92,17 +92,17 @@ def into_hole(judge_: Judge, agreement: Weight, valid: Weight, support: Points) 
     """
     both = judge_.known * valid
     weight = both * (judge_.plain + 0.5 * FLOOR)
-    carried = smoothing.spread(agreement, weight, reach=REACH * max(judge_.known.shape))
+    carried = spread_smoothly(agreement, weight, reach=REACH * max(judge_.known.shape))
     return np.asarray(carried * valid * (1 - np.exp(-len(support) / SUPPORT)), np.float32)
 
 
-def vouched(judge_: Judge, trust: Weight, valid: Weight, placed: Points) -> Weight:
+def hole_confidence(judge_: Scorer, trust: Weight, valid: Weight, placed: Points) -> Weight:
     """The trust (h, w) raised near points (K, 2) of the frame in the hole that two references put in one place."""
-    near = 1 - np.exp(-crowd(judge_, placed, 0.05) / 2)
+    near = 1 - np.exp(-point_density(judge_, placed, 0.05) / 2)
     return np.asarray(trust + near * np.maximum(0.85 - trust, 0) * valid, np.float32)
 
 
-def crowd(judge_: Judge, xy: Points, reach: float) -> Weight:
+def point_density(judge_: Scorer, xy: Points, reach: float) -> Weight:
     """(h, w) at judging size: how many of the frame's points (K, 2) lie within about `reach` longer sides."""
     height, width = judge_.known.shape
     count = np.zeros((height, width), np.float32)
@@ -119,19 +119,19 @@ def contrast(photo: Photo) -> Weight:
     return np.asarray(cv2.blur(_grey(difference), AROUND), np.float32)
 
 
-def alike(one: Photo, other: Photo, varies: Weight) -> Weight:
+def similarity(one: Photo, other: Photo, varies: Weight) -> Weight:
     """(h, w) 0..1: how far two laid references (h, w, 3) show the same around each pixel, given the `contrast`."""
     return likeness(cv2.blur(_grey(cv2.absdiff(one, other)), (9, 9)), varies)
 
 
-def apart(one: Photo, other: Photo) -> Weight:
+def difference(one: Photo, other: Photo) -> Weight:
     """(h, w) grey levels by which two laid references (h, w, 3) differ around each pixel, apart from their light.
 
     A smooth difference of up to LIGHT is other light, not another thing.
     """
-    difference = one.astype(np.float32) - other
-    light = np.clip(cv2.blur(difference, AROUND), -LIGHT, LIGHT)
-    return np.asarray(cv2.blur(_grey(np.abs(difference - light)), (9, 9)), np.float32)
+    apart = one.astype(np.float32) - other
+    light = np.clip(cv2.blur(apart, AROUND), -LIGHT, LIGHT)
+    return np.asarray(cv2.blur(_grey(np.abs(apart - light)), (9, 9)), np.float32)
 
 
 def likeness(difference: Weight, varies: Weight) -> Weight:
@@ -144,7 +144,7 @@ def _grey(photo: Photo) -> Weight:
     return np.asarray(cv2.transform(photo, np.full((1, 3), 1 / 3)), np.float32)
 
 
-def together(laid: list[Photo], valid: list[Weight], trust: list[Weight]) -> list[Weight]:
+def joint_confidence(laid: list[Photo], valid: list[Weight], trust: list[Weight]) -> list[Weight]:
     """Trusts of references that see each other: raised where another one shows the same, lowered where not."""
     varies, result = [contrast(one) for one in laid], []
     for one, own in enumerate(trust):
@@ -152,7 +152,7 @@ def together(laid: list[Photo], valid: list[Weight], trust: list[Weight]) -> lis
         for other, its in enumerate(trust):
             if other == one:
                 continue
-            same = cv2.GaussianBlur(alike(laid[one], laid[other], varies[one]), (0, 0), SMOOTH)
+            same = cv2.GaussianBlur(similarity(laid[one], laid[other], varies[one]), (0, 0), SMOOTH)
             for_ = np.maximum(for_, its * same * valid[other])
             against = np.maximum(against, its * (1 - same) * valid[other])
         raised = 1 - (1 - own) * (1 - 0.6 * for_)

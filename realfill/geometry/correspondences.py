@@ -58,7 +58,7 @@ class Pairs:
         )
 
 
-def features(photo: Photo, hole: Hole | None = None) -> Keypoints:
+def draft_keypoints(photo: Photo, hole: Hole | None = None) -> Keypoints:
     """SIFT keypoints (Lowe 2004) with RootSIFT descriptors; none in `hole` (h, w) or within MARGIN of it."""
     sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST, enable_precise_upscale=True)
     allowed = None
@@ -68,7 +68,7 @@ def features(photo: Photo, hole: Hole | None = None) -> Keypoints:
     return detect(sift, photo, allowed)
 
 
-def compare(first: Keypoints, second: Keypoints) -> Pairs:
+def match_keypoints(first: Keypoints, second: Keypoints) -> Pairs:
     """Mutual nearest neighbours that pass the ratio test, without repeated points."""
     if not len(first.xy) or len(second.xy) < 2:
         return Pairs.of([], [])

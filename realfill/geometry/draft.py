@@ -15,7 +15,8 @@ from PIL import Image
 
 from realfill import files
 from realfill.arrays import Hole, Photo
-from realfill.imaging.fit import Fit, within
+from realfill.files import speak_refusals
+from realfill.imaging.fit import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import read_photo, save_photo
 
@@ -44,7 +45,7 @@ class Fine:
 class Draft:
     """The hole filled by geometry, and what vouches for it."""
 
-    frame: Fit  # where photo and confidence lie in the target
+    frame: CropTransform  # where photo and confidence lie in the target
     photo: Photo  # (h, w, 3): known pixels as in the target; in the hole the references, or plain inpainting
     confidence: Confidence  # 1 in known pixels; in the hole how far references vouch for it, 0 = guess
     warped: tuple[Warped, ...]  # best reference first
@@ -53,37 +54,37 @@ class Draft:
     fine: Fine | None = None
 
 
-def moved(frame: Fit, fit: Fit) -> Fit:
+def crop_in_frame(frame: CropTransform, fit: CropTransform) -> CropTransform:
     """The Fit that takes a picture lying in `frame` to `fit`, both of one target; half-pixel correct."""
     across, down = frame.width / frame.box[2], frame.height / frame.box[3]
     left, top = (fit.box[0] - frame.box[0]) * across, (fit.box[1] - frame.box[1]) * down
     box = (left, top, fit.box[2] * across, fit.box[3] * down)
-    return Fit(box, fit.width, fit.height, photo_width=frame.width, photo_height=frame.height)
+    return CropTransform(box, fit.width, fit.height, photo_width=frame.width, photo_height=frame.height)
 
 
-def render(draft: Draft, fit: Fit) -> tuple[Photo, Confidence]:
+def render_draft(draft: Draft, fit: CropTransform) -> tuple[Photo, Confidence]:
     """Photo (fit.height, fit.width, 3) and confidence (fit.height, fit.width) of a draft in another frame.
 
     Where `fit` reaches beyond the draft's frame its edge goes on, and nothing vouches for it.
     """
-    inner = moved(draft.frame, fit)
+    inner = crop_in_frame(draft.frame, fit)
     return inner.photo_in(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.beyond()
 
 
-def valid_in(draft: Draft, one: Warped, fit: Fit) -> tuple[Photo, Confidence]:
+def render_warped(draft: Draft, one: Warped, fit: CropTransform) -> tuple[Photo, Confidence]:
     """A warped reference and its validity in another frame, as `render`."""
-    inner = moved(draft.frame, fit)
+    inner = crop_in_frame(draft.frame, fit)
     return inner.photo_in(one.photo), _scalar_in(inner, one.valid) * ~fit.beyond()
 
 
-def save(folder: Path, draft: Draft) -> None:
+def save_draft(folder: Path, draft: Draft) -> None:
     """Stores a draft as a whole folder; confidences are kept to 1/255."""
-    with files.new_folder(folder) as new, files.refusals(folder):
+    with files.new_folder(folder) as new, speak_refusals(folder):
         save_photo(draft.photo, new / "photo.png")
-        save_photo(grey(draft.confidence), new / "confidence.png")
+        save_photo(to_grey(draft.confidence), new / "confidence.png")
         for place, one in enumerate(draft.warped):
             save_photo(one.photo, new / f"{place}.png")
-            save_photo(grey(one.valid), new / f"{place}-valid.png")
+            save_photo(to_grey(one.valid), new / f"{place}-valid.png")
         frame = {name: getattr(draft.frame, name) for name in ("box", "width", "height", "photo_width", "photo_height")}
         references = [one.reference for one in draft.warped]
         data = {"frame": frame, "reason": draft.reason, "seconds": draft.seconds, "references": references}
@@ -93,7 +94,7 @@ def save(folder: Path, draft: Draft) -> None:
         files.write_json(new / "draft.json", data)
 
 
-def load(folder: Path, *, warped: bool = True) -> Draft | None:
+def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
     """What `save` stored, on request without the warped references; None where there is none."""
     data = files.read_json(folder / "draft.json")
     if data is None:
@@ -102,14 +103,14 @@ def load(folder: Path, *, warped: bool = True) -> Draft | None:
         Warped(reference, read_photo(folder / f"{place}.png"), _read_scalar(folder / f"{place}-valid.png"))
         for place, reference in enumerate(data["references"] if warped else [])
     ]
-    frame = Fit(**{**data["frame"], "box": tuple(data["frame"]["box"])})
+    frame = CropTransform(**{**data["frame"], "box": tuple(data["frame"]["box"])})
     photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
     fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
     return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]), fine)
 
 
-def full(draft: Draft) -> Photo:
+def full_size_draft(draft: Draft) -> Photo:
     """The draft at the target's own size (H, W, 3)."""
     return _finer(draft.frame.photo_out(draft.photo), draft.fine, 0, 0)
 
@@ -124,7 +125,7 @@ def _finer(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
     return result
 
 
-def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywhere: bool = False) -> Photo:
+def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *, everywhere: bool = False) -> Photo:
     """A generated picture (H, W, 3) at the target's size with the draft's detail that the working size lost.
 
     What the draft shows at its own scale, less what is left of it at the working size, is added as far as the
@@ -135,11 +136,11 @@ def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywh
     margin = max(16, round(4 / fit.scale))  # a wide feather blends known pixels, where detail need not be added
     x0, y0 = max(0, left - margin), max(0, top - margin)
     x1, y1 = min(hole.shape[1], right + margin), min(hole.shape[0], bottom + margin)
-    native = Fit((x0, y0, x1 - x0, y1 - y0), x1 - x0, y1 - y0, hole.shape[1], hole.shape[0])
-    fine, trust = render(draft, native)
+    native = CropTransform((x0, y0, x1 - x0, y1 - y0), x1 - x0, y1 - y0, hole.shape[1], hole.shape[0])
+    fine, trust = render_draft(draft, native)
     fine = _finer(fine, draft.fine, x0, y0)
-    working = render(draft, fit)[0]
-    coarse = moved(fit, native).photo_in(working)
+    working = render_draft(draft, fit)[0]
+    coarse = crop_in_frame(fit, native).photo_in(working)
     weight = np.ones_like(trust) if everywhere else trust
     window = generated[y0:y1, x0:x1].astype(np.float32)
     added = window + weight[..., None] * (fine.astype(np.float32) - coarse)
@@ -148,13 +149,13 @@ def with_detail(generated: Photo, draft: Draft, fit: Fit, hole: Hole, *, everywh
     return result
 
 
-def overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
+def confidence_overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
     """The confidence map as a PNG: green where references vouch for the fill, amber where it is invented.
 
     Covers the whole target, its longest side at `longest` pixels; transparent outside the hole.
     """
-    fit = within(*hole.shape, longest=longest)
-    trust = render(draft, fit)[1][..., None]
+    fit = crop_longest(*hole.shape, longest=longest)
+    trust = render_draft(draft, fit)[1][..., None]
     colour = trust * np.array(SHOWN_COLOUR, np.float32) + (1 - trust) * np.array(GUESSED_COLOUR, np.float32)
     alpha = np.where(fit.hole_in(hole), 150, 0)[..., None]
     picture = io.BytesIO()
@@ -165,17 +166,17 @@ def overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
 SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
 
 
-def covered(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
+def covered_share(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
     """Share of the hole (H, W) that references vouch for with at least that confidence."""
     inside = draft.frame.hole_in(hole)
     return float((draft.confidence[inside] >= least).mean()) if inside.any() else 0.0
 
 
-def _scalar_in(fit: Fit, values: Confidence) -> Confidence:
-    return (fit.photo_in(grey(values))[:, :, 0] / 255).astype(np.float32)
+def _scalar_in(fit: CropTransform, values: Confidence) -> Confidence:
+    return (fit.photo_in(to_grey(values))[:, :, 0] / 255).astype(np.float32)
 
 
-def grey(values: Confidence) -> Photo:
+def to_grey(values: Confidence) -> Photo:
     """Confidences (h, w) as a grey picture (h, w, 3)."""
     levels = np.rint(np.asarray(values, np.float32) * 255).astype(np.uint8)
     return np.repeat(levels[:, :, None], 3, 2)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
-from realfill.geometry import mesh_warp, warping
-from realfill.geometry.alignment import Way
+from realfill.geometry.alignment import Warp
 from realfill.geometry.correspondences import Points
+from realfill.geometry.mesh_warp import fit_mesh
+from realfill.geometry.warping import WarpMap, shift_map, warp_photo
 from realfill.imaging.holes import distance_from_hole
 
 STEP = 12  # pixels between samples of the flow
@@ -25,7 +26,7 @@ CAP = 40.0  # grey levels of error that count at most: something else is there
 BETTER = 0.8  # of the error without flow that is left with it
 
 
-def refined(way: Way, colour: Callable[[Photo], Photo], reference: Photo, target: Photo, hole: Hole) -> Way:
+def refine_warp(way: Warp, colour: Callable[[Photo], Photo], reference: Photo, target: Photo, hole: Hole) -> Warp:
     """The way after dense flow on known pixels, where that makes it better.
 
     Args:
@@ -33,13 +34,13 @@ def refined(way: Way, colour: Callable[[Photo], Photo], reference: Photo, target
         target: (h, w, 3); what earlier references have filled counts as known.
         hole: (h, w), True where nothing is known.
     """
-    raw, valid = warping.lay(reference, way.map)
+    raw, valid = warp_photo(reference, way.map)
     laid = colour(raw)
     shift = _shift(target, hole, laid, valid, way.placed)
     if shift is None:
         return way
-    bent = warping.moved(way.map, shift)
-    after = colour(warping.lay(reference, bent)[0])
+    bent = shift_map(way.map, shift)
+    after = colour(warp_photo(reference, bent)[0])
     around = ~hole & (valid > 0) & (distance_from_hole(hole) < NEAR * max(hole.shape))
     before_error, after_error = (
         np.minimum(np.abs(picture[around].astype(np.float32) - target[around]).mean(1), CAP).mean()
@@ -48,9 +49,7 @@ def refined(way: Way, colour: Callable[[Photo], Photo], reference: Photo, target
     return replace(way, map=bent) if after_error < before_error else way
 
 
-def _shift(
-    target: Photo, hole: Hole, laid: Photo, valid: npt.NDArray[np.float32], anchors: Points
-) -> warping.Map | None:
+def _shift(target: Photo, hole: Hole, laid: Photo, valid: npt.NDArray[np.float32], anchors: Points) -> WarpMap | None:
     """A shift (h, w, 2) in pixels of the frame after which the laid reference fits the known pixels better.
 
     Anchors, points (K, 2) in the hole, stay where they are, as far as the flow around allows.
@@ -73,5 +72,5 @@ def _shift(
     first = np.concatenate([at.astype(np.float64), anchors])
     second = first + np.concatenate([shift, np.zeros_like(anchors)])
     weight = np.concatenate([weight, np.full(len(anchors), 0.5)])
-    bent = mesh_warp.fit(np.eye(3), first, second, weight, shape=(hole.shape[0], hole.shape[1]), slope=DECAY)
+    bent = fit_mesh(np.eye(3), first, second, weight, shape=(hole.shape[0], hole.shape[1]), slope=DECAY)
     return np.asarray(bent - np.dstack([x, y]), np.float32)

@@ -23,7 +23,7 @@ class Plane:
     inliers: npt.NDArray[np.bool_]
 
 
-def planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
+def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
     """Up to `most` homographies that explain the pairs, the one with most inliers first (sequential MAGSAC)."""
     found: list[Plane] = []
     left = np.ones(len(pairs), np.bool_)
@@ -35,12 +35,12 @@ def planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
         inliers = np.zeros(len(pairs), np.bool_)
         inliers[left] = chosen.ravel() > 0
         left &= ~inliers
-        if sane(np.asarray(matrix), pairs.first[inliers]):
+        if is_sane(np.asarray(matrix), pairs.first[inliers]):
             found.append(Plane(np.asarray(matrix, np.float64), inliers))
     return found
 
 
-def sane(matrix: Matrix, xy: Points) -> bool:
+def is_sane(matrix: Matrix, xy: Points) -> bool:
     """Whether the homography keeps the points (K, 2) on one side of its horizon, upright and at 0.1-10 times size."""
     w = np.c_[xy, np.ones(len(xy))] @ matrix[2]
     if not (np.all(w > 0) or np.all(w < 0)):

@@ -18,20 +18,24 @@ import numpy as np
 from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
-from realfill.geometry import alignment, blending, correspondences, detail, flow_refinement, warp_selection, warping
-from realfill.geometry import confidence as trust
+from realfill.geometry import alignment, blending, correspondences, detail
+from realfill.geometry.blending import choose_sources, match_border, remove_islands
 from realfill.geometry.colour_correction import Colour
-from realfill.geometry.confidence import Judge
-from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered, full, grey
-from realfill.geometry.warp_selection import Laid
+from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
+from realfill.geometry.correspondences import draft_keypoints
+from realfill.geometry.detail import is_worthwhile, render_detail
+from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered_share, full_size_draft, to_grey
+from realfill.geometry.flow_refinement import refine_warp
+from realfill.geometry.warp_selection import LaidReference, best_warps, depth_warps, lay_reference
+from realfill.geometry.warping import WarpMap, warp_photo
 from realfill.imaging import composite, encode
 from realfill.imaging.encode import FORMATS
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import Fit, within
+from realfill.imaging.fit import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
-from realfill.matching import registry
 from realfill.matching.matcher import Matcher
+from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -46,18 +50,18 @@ NO_GEOMETRY = (
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class WorkingPhoto:
     """A photo at working size, (fit.height, fit.width, 3), and where its pixels lie in the photo."""
 
-    fit: Fit
+    fit: CropTransform
     photo: Photo
 
 
-def view(photo: Photo, size: int) -> View:
+def working_photo(photo: Photo, size: int) -> WorkingPhoto:
     """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
-    fit = within(photo.shape[0], photo.shape[1], longest=size)
+    fit = crop_longest(photo.shape[0], photo.shape[1], longest=size)
     small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.photo_in(photo)
-    return View(fit, small)
+    return WorkingPhoto(fit, small)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +70,29 @@ class _Source:
 
     warped: Warped
     fitted: blending.Colours
-    map: warping.Map
+    map: WarpMap
     colour: Colour
 
 
-def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
+def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     """The draft of a scene, with the target's longest side at `size` pixels at most.
 
     Reads known pixels of the target and the references only. Never raises for want of geometry.
     """
     began = time.monotonic()
-    frame = within(*scene.hole.shape, longest=size)
+    frame = crop_longest(*scene.hole.shape, longest=size)
     hole = frame.hole_in(scene.hole)
     target = nearest_known(frame.photo_in(scene.target), hole)
-    references = [view(photo, round(size * ROOM)) for photo in scene.references]
+    references = [working_photo(photo, round(size * ROOM)) for photo in scene.references]
     with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
-        own = pool.submit(correspondences.features, target, hole)
-        seen = list(pool.map(correspondences.features, [reference.photo for reference in references]))
+        own = pool.submit(draft_keypoints, target, hole)
+        seen = list(pool.map(draft_keypoints, [reference.photo for reference in references]))
     found = alignment.align(own.result(), seen, _more(scene, matcher, frame, references), hole)
-    judge = trust.judge(target, hole)
+    judge = make_scorer(target, hole)
     photos = {index: reference.photo for index, reference in enumerate(references)}
-    single = [warp_selection.laid(judge, way, photos[way.reference]) for way in found.ways]
-    deep = warp_selection.dense(judge, found, single, photos, hole)
-    laid = warp_selection.best(judge, single + [warp_selection.laid(judge, way, photos[way.reference]) for way in deep])
+    single = [lay_reference(judge, way, photos[way.reference]) for way in found.ways]
+    deep = depth_warps(judge, found, single, photos, hole)
+    laid = best_warps(judge, single + [lay_reference(judge, way, photos[way.reference]) for way in deep])
     sources = _sources(judge, laid, references, target, hole)
     photo, confidence, label = _merged(sources, target, hole)
     fine = _fine(photo, frame, scene, [_part(*one, label, scene, references) for one in enumerate(sources)])
@@ -97,7 +101,9 @@ def make(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine)
 
 
-def _more(scene: Scene, matcher: Matcher, frame: Fit, references: Sequence[View]) -> list[correspondences.Pairs]:
+def _more(
+    scene: Scene, matcher: Matcher, frame: CropTransform, references: Sequence[WorkingPhoto]
+) -> list[correspondences.Pairs]:
     """What the matcher finds besides the keypoints of `points`, in working pixels; of SIFT there are enough."""
     if matcher.name == "sift":
         return [correspondences.Pairs.of([], []) for _ in references]
@@ -110,22 +116,22 @@ def _more(scene: Scene, matcher: Matcher, frame: Fit, references: Sequence[View]
 
 
 def _sources(
-    judge: Judge, laid: Sequence[Laid], references: Sequence[View], target: Photo, hole: Hole
+    judge: Scorer, laid: Sequence[LaidReference], references: Sequence[WorkingPhoto], target: Photo, hole: Hole
 ) -> list[_Source]:
     """The references at full size, best first, each aligned with known pixels and with those before it."""
-    alone = [trust.vouched(judge, one.trust, one.valid, one.way.placed) for one in laid]
-    trusts = trust.together([one.photo for one in laid], [one.valid for one in laid], alone)
+    alone = [hole_confidence(judge, one.trust, one.valid, one.way.placed) for one in laid]
+    trusts = joint_confidence([one.photo for one in laid], [one.valid for one in laid], alone)
     shown, rest, found = target.copy(), hole.copy(), []
     for number in range(len(laid)):
         one, reference = laid[number], references[laid[number].way.reference].photo
-        way = flow_refinement.refined(one.way, one.colour.apply, reference, shown, rest)
-        raw, valid = warping.lay(reference, way.map)
+        way = refine_warp(one.way, one.colour.apply, reference, shown, rest)
+        raw, valid = warp_photo(reference, way.map)
         photo = one.colour.apply(raw)
         agreement, own = (
             np.asarray(cv2.resize(field, hole.shape[::-1], interpolation=cv2.INTER_LINEAR) * valid, np.float32)
             for field in (one.agreement, trusts[number])
         )
-        fitted = blending.to_border(photo, valid, target, hole, agreement)
+        fitted = match_border(photo, valid, target, hole, agreement)
         found.append(_Source(Warped(way.reference, photo, own), fitted, way.map, one.colour))
         new = rest & (own >= LEAST)
         shown[new], rest[new] = photo[new], False
@@ -135,21 +141,21 @@ def _sources(
 def _merged(sources: Sequence[_Source], target: Photo, hole: Hole) -> tuple[Photo, Confidence, blending.Labels]:
     """The filled target, its confidence and the number of the source in each pixel of the hole."""
     pictures, valid = [source.fitted for source in sources], [source.warped.valid for source in sources]
-    label = blending.choose(pictures, valid, hole, LEAST)
-    label = blending.without_islands(label, hole, valid, seed=SEED, least=ISLAND)
+    label = choose_sources(pictures, valid, hole, LEAST)
+    label = remove_islands(label, hole, valid, seed=SEED, least=ISLAND)
     confidence, shown = np.ones(hole.shape, np.float32), target.copy()
     confidence[hole] = 0
     for number, picture in enumerate(pictures):
         here = hole & (label == number)
         shown[here], confidence[here] = np.clip(picture[here], 0, 255), valid[number][here]
-    plain = inpainted(shown, hole & (label < 0)).astype(np.float32)
+    plain = inpaint(shown, hole & (label < 0)).astype(np.float32)
     label[label < 0] = len(pictures)
     everywhere = np.ones(hole.shape, np.float32)
     return blending.blend([*pictures, plain], [*valid, everywhere], label, hole, target), confidence, label
 
 
 def _part(
-    number: int, source: _Source, label: blending.Labels, scene: Scene, references: Sequence[View]
+    number: int, source: _Source, label: blending.Labels, scene: Scene, references: Sequence[WorkingPhoto]
 ) -> detail.Part:
     index = source.warped.reference
     share = (label == number).astype(np.float32)
@@ -157,15 +163,15 @@ def _part(
     return detail.Part(photo, fit, source.map, source.colour, source.warped.photo, share)
 
 
-def _fine(photo: Photo, frame: Fit, scene: Scene, parts: Sequence[detail.Part]) -> Fine | None:
+def _fine(photo: Photo, frame: CropTransform, scene: Scene, parts: Sequence[detail.Part]) -> Fine | None:
     """The hole at the target's own size, where references know more than the working size shows."""
-    if not detail.worth(frame, parts):
+    if not is_worthwhile(frame, parts):
         return None
     box = bounding_box(scene.hole)
-    return Fine(box[0], box[1], detail.rendered(photo, frame, parts, box))
+    return Fine(box[0], box[1], render_detail(photo, frame, parts, box))
 
 
-def inpainted(photo: Photo, missing: Hole) -> Photo:
+def inpaint(photo: Photo, missing: Hole) -> Photo:
     """The photo (h, w, 3) with its missing pixels by Telea's inpainting, at a small size: they are smooth anyway."""
     if not missing.any():
         return photo
@@ -179,13 +185,13 @@ def inpainted(photo: Photo, missing: Hole) -> Photo:
     return np.asarray(np.where(missing[:, :, None], filled, photo), np.uint8)
 
 
-def export(draft: Draft, scene: Scene, file_format: encode.Format) -> bytes:
+def encode_draft(draft: Draft, scene: Scene, file_format: encode.Format) -> bytes:
     """The target at its own size and in its own values with the draft in the hole, encoded; known pixels are kept."""
-    picture = composite.composite(scene.original, scene.hole, full(draft), feather=0)
+    picture = composite.composite(scene.original, scene.hole, full_size_draft(draft), feather=0)
     return encode.encode(picture, file_format, quality=95, record={"draft": draft.reason or "geometry"})
 
 
-def write(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | None = None) -> dict[str, Any]:
+def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | None = None) -> dict[str, Any]:
     """Drafts the scene in a folder into a picture file and, where asked for, its confidence map into a PNG.
 
     Returns:
@@ -197,12 +203,12 @@ def write(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | N
         DiskFull, RunError: a file cannot be written.
     """
     scene = scenes.load(folder)
-    draft = make(scene, registry.load(select))
-    files.write_bytes(out, export(draft, scene, FORMATS[out.suffix.lower()]))
+    draft = make_draft(scene, load_matcher(select))
+    files.write_bytes(out, encode_draft(draft, scene, FORMATS[out.suffix.lower()]))
     if confidence is not None:
-        save_photo(draft.frame.photo_out(grey(draft.confidence)), confidence)
+        save_photo(draft.frame.photo_out(to_grey(draft.confidence)), confidence)
     return {
-        "vouched": covered(draft, scene.hole),
+        "vouched": covered_share(draft, scene.hole),
         "references": [one.reference for one in draft.warped],
         "reason": draft.reason,
         "seconds": draft.seconds,

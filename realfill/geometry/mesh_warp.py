@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from realfill.geometry.correspondences import Points
 from realfill.geometry.homography import Matrix, apply
-from realfill.geometry.warping import Map, of_matrix
+from realfill.geometry.warping import WarpMap, homography_map
 
 CELLS = 24  # along the longer side
 SCALES = (14.0, 7.0, 4.0, 3.0, 2.5)  # pixels beyond which a point loses its say, pass after pass
@@ -18,7 +18,7 @@ SLOPE = 0.002  # weight of the first differences: far from all points the homogr
 Values = npt.NDArray[np.float64]
 
 
-class Grid:
+class MeshGrid:
     """Nodes over a frame of (height, width) pixels, bilinear between them."""
 
     def __init__(self, height: int, width: int) -> None:
@@ -36,7 +36,7 @@ class Grid:
         nodes = np.stack([corner, corner + 1, corner + self.columns, corner + self.columns + 1], 1)
         return nodes, np.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], 1)
 
-    def spread(self, nodes: Values) -> Map:
+    def spread(self, nodes: Values) -> WarpMap:
         """Node values (rows · columns, 2) as a field (height, width, 2)."""
         field = nodes.reshape(self.rows, self.columns, 2).astype(np.float32)
         x = np.tile(np.arange(self.width, dtype=np.float32) / np.float32(self.step), (self.height, 1))
@@ -44,16 +44,16 @@ class Grid:
         return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def fit(
+def fit_mesh(
     base: Matrix, first: Points, second: Points, weight: Values, *, shape: tuple[int, int], slope: float = SLOPE
-) -> Map:
+) -> WarpMap:
     """The map of `base` bent so that points `first` (K, 2) of the frame come to `second` in the reference.
 
     Points that disagree with their neighbours lose their weight (K,) (Geman and McClure's function).
     `slope` is the weight of first differences: the more, the sooner the base comes back away from points.
     """
     (height, width) = shape
-    grid, residual = Grid(height, width), second - apply(base, first)
+    grid, residual = MeshGrid(height, width), second - apply(base, first)
     nodes, shares = grid.weights(first)
     smooth = _smoothness(grid.rows, grid.columns, slope)
     displacement: Values = np.zeros((grid.rows * grid.columns, 2))
@@ -66,7 +66,7 @@ def fit(
             for other in range(4):
                 np.add.at(square, (nodes[:, one], nodes[:, other]), say * shares[:, one] * shares[:, other])
         displacement = np.asarray(np.linalg.solve(square, right), np.float64)
-    return of_matrix(base, height, width) + grid.spread(displacement)
+    return homography_map(base, height, width) + grid.spread(displacement)
 
 
 @functools.cache

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
 from realfill.geometry import confidence
-from realfill.geometry.confidence import Judge
+from realfill.geometry.confidence import Scorer
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.homography import Matrix
-from realfill.geometry.plane_sweep import Field, Rig, maps, values
+from realfill.geometry.plane_sweep import Cameras, Field, depth_maps, depth_values
 
 Values = npt.NDArray[np.float64]
 Laid = tuple[Photo, Field]
@@ -31,7 +31,7 @@ APART = 3.0  # judging pixels: two points of the target so far apart on one pixe
 FINER = 2  # pixels of the field for one of the reference's, in each direction, so that the nearer layer has no holes
 
 
-def nearness(rig: Rig, index: int, xy: Values, mu: Values) -> Values:
+def relative_depth(rig: Cameras, index: int, xy: Values, mu: Values) -> Values:
     """For pixels xy (..., 2) of the target with μ (...): a measure that, on one pixel of a reference, orders by depth.
 
     Inverse depth in that reference up to a factor, which may be negative, and what is affine in its pixels.
@@ -47,23 +47,23 @@ def nearness(rig: Rig, index: int, xy: Values, mu: Values) -> Values:
 
 
 @dataclass(frozen=True)
-class Order:
+class DepthOrder:
     """Which of two depths is the nearer one: 1 the larger value, -1 the smaller one, 0 where it is not known."""
 
     reference: int  # of `nearness`, on one pixel of the reference
     target: int  # of μ, on one pixel of the target
 
 
-def order(rig: Rig, index: int, pairs: Pairs, shape: tuple[int, int]) -> Order:
+def depth_order(rig: Cameras, index: int, pairs: Pairs, shape: tuple[int, int]) -> DepthOrder:
     """The order of depths by known points of the target and a reference's, in a frame of `shape` (h, w)."""
     depth = _depth(pairs, shape)
     if depth is None:
-        return Order(0, 0)
+        return DepthOrder(0, 0)
     chosen, near_target, near_reference = depth
     own = pairs[chosen]
-    mu = values(rig.ways()[index], own)
-    near = nearness(rig, index, own.first, mu)
-    return Order(_sign(near, near_reference, own.second), _sign(mu, near_target, own.first))
+    mu = depth_values(rig.ways()[index], own)
+    near = relative_depth(rig, index, own.first, mu)
+    return DepthOrder(_sign(near, near_reference, own.second), _sign(mu, near_target, own.first))
 
 
 def _sign(one: Values, other: Values, xy: Values) -> int:
@@ -97,7 +97,7 @@ def _depth(pairs: Pairs, shape: tuple[int, int]) -> tuple[npt.NDArray[np.intp], 
     return chosen, 1 / np.maximum(here, 1 / FAR), 1 / np.maximum(there, 1 / FAR)
 
 
-def hidden(rig: Rig, index: int, mu: Field, sign: int, *, scale: float, shape: tuple[int, int]) -> Hole:
+def occluded_pixels(rig: Cameras, index: int, mu: Field, sign: int, *, scale: float, shape: tuple[int, int]) -> Hole:
     """(h, w): which pixels of the target a reference cannot show, since another one lies before them there.
 
     Args:
@@ -109,9 +109,9 @@ def hidden(rig: Rig, index: int, mu: Field, sign: int, *, scale: float, shape: t
     if not sign:
         return np.zeros(mu.shape, np.bool_)
     fine = cv2.resize(mu, (width * FINER, height * FINER), interpolation=cv2.INTER_NEAREST)
-    way = maps(rig, fine, scale * FINER)[index] / FINER
+    way = depth_maps(rig, fine, scale * FINER)[index] / FINER
     y, x = (np.mgrid[: height * FINER, : width * FINER] + 0.5) / FINER - 0.5
-    near = sign * nearness(rig, index, (np.stack([x, y], 2) + 0.5) / scale - 0.5, fine.astype(np.float64))
+    near = sign * relative_depth(rig, index, (np.stack([x, y], 2) + 0.5) / scale - 0.5, fine.astype(np.float64))
     at = np.rint(np.nan_to_num(way, nan=-1)).astype(np.intp)
     inside = ((at >= 0) & (at < [shape[1], shape[0]])).all(2) & np.isfinite(near)
     cell = at[inside][:, 1] * shape[1] + at[inside][:, 0]
@@ -125,7 +125,7 @@ def hidden(rig: Rig, index: int, mu: Field, sign: int, *, scale: float, shape: t
     return np.asarray(cv2.medianBlur(layer.astype(np.uint8), 5) > 0)  # without specks, which are errors of the depth
 
 
-def settled(judge: Judge, one: Laid, other: Laid, mu: Field, sign: int) -> Field:
+def resolve_occlusion(judge: Scorer, one: Laid, other: Laid, mu: Field, sign: int) -> Field:
     """A field of μ (h, w) by two references, with what only one of them sees put behind what both see.
 
     Where the two, as `mu` lays them, show different things in the hole, there was nothing to find a depth by. Mostly

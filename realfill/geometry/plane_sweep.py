@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Photo
-from realfill.geometry import smoothing
-from realfill.geometry.confidence import Judge
+from realfill.geometry.confidence import Scorer
 from realfill.geometry.correspondences import Pairs, Points
 from realfill.geometry.homography import Matrix
-from realfill.geometry.warping import Map, lay
+from realfill.geometry.smoothing import spread_smoothly
+from realfill.geometry.warping import WarpMap, warp_photo
 
 Field = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ ANCHOR = 25.0  # grey levels for passing a known point by
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
+class Cameras:
     """Cameras (3, 4) of the target and of references, into working pixels, in one projective space."""
 
     target: Matrix
@@ -47,7 +47,7 @@ class Rig:
         through = back + np.outer(centre, self.plane)
         return {index: (np.asarray(one @ through), np.asarray(one @ centre)) for index, one in self.references.items()}
 
-    def flattened(self, pairs: Mapping[int, Pairs]) -> "Rig":
+    def flattened(self, pairs: Mapping[int, Pairs]) -> "Cameras":
         """The rig with the plane that most points lie near to at μ = 0, so that μ varies little."""
         xy, mu = depths(self, pairs)
         if len(mu) < 8:
@@ -60,12 +60,12 @@ class Rig:
         return replace(self, plane=self.plane + plane)
 
 
-def depths(rig: Rig, pairs: Mapping[int, Pairs]) -> tuple[Points, Values]:
+def depths(rig: Cameras, pairs: Mapping[int, Pairs]) -> tuple[Points, Values]:
     """Points (K, 2) of the target and their μ (K,), by pairs of the target with references; misfits are left out."""
     found: list[Points] = []
     kept: list[Values] = []
     for index, way in rig.ways().items():
-        pair, mu = pairs[index], values(way, pairs[index])
+        pair, mu = pairs[index], depth_values(way, pairs[index])
         at = np.c_[pair.first, np.ones(len(pair))] @ way[0].T + mu[:, None] * way[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             good = np.linalg.norm(at[:, :2] / at[:, 2:] - pair.second, axis=1) < EPIPOLAR
@@ -74,7 +74,7 @@ def depths(rig: Rig, pairs: Mapping[int, Pairs]) -> tuple[Points, Values]:
     return np.concatenate(found), np.concatenate(kept)
 
 
-def values(way: tuple[Matrix, Matrix], pair: Pairs) -> Values:
+def depth_values(way: tuple[Matrix, Matrix], pair: Pairs) -> Values:
     """The μ (K,) of pairs of the target with a reference, whose way is one of `Rig.ways`."""
     first, second = way
     at = np.c_[pair.first, np.ones(len(pair))] @ first.T
@@ -83,19 +83,19 @@ def values(way: tuple[Matrix, Matrix], pair: Pairs) -> Values:
     return np.asarray((slope * right).sum(1) / np.maximum((slope**2).sum(1), 1e-12))
 
 
-def maps(rig: Rig, mu: Field, scale: float = 1.0) -> dict[int, Map]:
+def depth_maps(rig: Cameras, mu: Field, scale: float = 1.0) -> dict[int, WarpMap]:
     """Maps into the references for a field of μ (h, w), all pictures `scale` times as large as the rig's."""
     return {index: _at(ray, mu, scale) for index, ray in _rays(rig, (mu.shape[0], mu.shape[1]), scale).items()}
 
 
-def _rays(rig: Rig, shape: tuple[int, int], scale: float) -> dict[int, tuple[Values, Values]]:
+def _rays(rig: Cameras, shape: tuple[int, int], scale: float) -> dict[int, tuple[Values, Values]]:
     """Per reference (h, w, 3) and (3,): where pixels (h, w) of the target lie at μ = 0, and how they move with μ."""
     y, x = (np.mgrid[: shape[0], : shape[1]] + 0.5) / scale - 0.5
     pixels = np.stack([x, y, np.ones_like(x)], 2)
     return {index: (np.asarray(pixels @ first.T), second) for index, (first, second) in rig.ways().items()}
 
 
-def _at(ray: tuple[Values, Values], mu: Field | float, scale: float) -> Map:
+def _at(ray: tuple[Values, Values], mu: Field | float, scale: float) -> WarpMap:
     """The map (h, w, 2) by rays of a reference at μ, a number or one a pixel (h, w)."""
     (x, y, z), (right, down, ahead) = np.moveaxis(ray[0], 2, 0), ray[1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -106,7 +106,7 @@ def _at(ray: tuple[Values, Values], mu: Field | float, scale: float) -> Map:
 
 
 def sweep(
-    rig: Rig, judge: Judge, photos: Mapping[int, Photo], xy: Points, mu: Values, *, styled: bool = False
+    rig: Cameras, judge: Scorer, photos: Mapping[int, Photo], xy: Points, mu: Values, *, styled: bool = False
 ) -> Field | None:
     """μ in every pixel (h, w) at judging size.
 
@@ -130,17 +130,19 @@ def sweep(
     cost = np.empty((height, width, LEVELS), np.float32)
     rays = _rays(rig, (height, width), judge.scale)
     for number, level in enumerate(levels):
-        laid = [lay(photo, _at(rays[index], float(level), judge.scale)) for index, photo in photos.items()]
+        laid = [warp_photo(photo, _at(rays[index], float(level), judge.scale)) for index, photo in photos.items()]
         cost[:, :, number] = _cost(judge.known, target, laid)
     _anchor(cost, judge, xy, np.interp(mu, levels, np.arange(LEVELS)))
     best = cv2.medianBlur(_best(_aggregated(cost)), 5)
     found = np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)
-    compared = _compared(judge, [lay(photos[index], way)[1] for index, way in maps(rig, found, judge.scale).items()])
-    smooth = smoothing.spread(found, compared, reach=2.0)  # what only one reference shows tears if left to chance
+    compared = _compared(
+        judge, [warp_photo(photos[index], way)[1] for index, way in depth_maps(rig, found, judge.scale).items()]
+    )
+    smooth = spread_smoothly(found, compared, reach=2.0)  # what only one reference shows tears if left to chance
     return np.where(compared > 0, found, smooth)
 
 
-def _compared(judge: Judge, valid: Sequence[Field]) -> Field:
+def _compared(judge: Scorer, valid: Sequence[Field]) -> Field:
     """(h, w): 1 where a depth rests on two pictures, at least."""
     return np.asarray(sum(valid) + judge.known >= 2, np.float32)
 
@@ -178,7 +180,7 @@ def _better_half(apart: Sequence[tuple[Field, Field]], shape: tuple[int, ...]) -
     return np.asarray(np.where(np.isfinite(mean), mean, UNSEEN), np.float32)
 
 
-def _anchor(cost: Field, judge: Judge, xy: Points, level: Values) -> None:
+def _anchor(cost: Field, judge: Scorer, xy: Points, level: Values) -> None:
     """Makes it dear to pass known points by."""
     height, width = cost.shape[:2]
     at = np.rint((xy + 0.5) * judge.scale - 0.5).astype(int).clip(0, [width - 1, height - 1])

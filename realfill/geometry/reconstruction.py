@@ -14,7 +14,7 @@ import numpy.typing as npt
 from realfill import seeds
 from realfill.geometry.correspondences import Pairs, Points
 from realfill.geometry.homography import Matrix, inverse
-from realfill.matching.epipolar import fundamental
+from realfill.matching.epipolar import fundamental_matrix
 from realfill.matching.rootsift import Keypoints
 
 Three = tuple[Keypoints, Keypoints, Keypoints]
@@ -29,7 +29,7 @@ UNSURE = 16.0  # standard deviation in pixels beyond which a transferred point i
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class Reconstruction:
     """A projective space of two references: what they share, where it is, and three cameras (3, 4) into pixels."""
 
     shared: Pairs
@@ -46,14 +46,14 @@ class Space:
 
 
 @dataclass(frozen=True, eq=False)
-class Transferred:
+class TransferredPoints:
     """K points of two references and where they lie in the target's frame, (K, 2) each, with weights (K,)."""
 
     target: Points
     first: Points
     second: Points
     weight: npt.NDArray[np.float64]  # 1: as good as a match, towards 0 with the uncertainty of the camera
-    space: Space  # the cameras behind it
+    space: Reconstruction  # the cameras behind it
 
 
 def epipolar(pairs: Pairs) -> npt.NDArray[np.bool_]:
@@ -62,9 +62,9 @@ def epipolar(pairs: Pairs) -> npt.NDArray[np.bool_]:
     return np.zeros(len(pairs), np.bool_) if found is None else found[1]
 
 
-def transfer(
+def transfer_points(
     between: Pairs, pairs: tuple[Pairs, Pairs], seen: tuple[Keypoints, Keypoints, Keypoints]
-) -> Transferred | None:
+) -> TransferredPoints | None:
     """Points of `between` two references in the target, by the target's pairs with the first and the second.
 
     The pairs of the target serve where their keypoint in a reference is one of `between`; once there is a camera,
@@ -95,8 +95,8 @@ def transfer(
     moved, spread = camera.project(space)
     sure = np.isfinite(moved).all(1) & (spread < UNSURE)
     weight = 1 / (1 + (spread[sure] / 2) ** 2)
-    behind = Space(shared, space, *cameras, camera.in_pixels())
-    return Transferred(moved[sure], shared.first[sure], shared.second[sure], weight, behind)
+    behind = Reconstruction(shared, space, *cameras, camera.in_pixels())
+    return TransferredPoints(moved[sure], shared.first[sure], shared.second[sure], weight, behind)
 
 
 def _similar(shared: Pairs, seen: Three) -> npt.NDArray[np.float32]:
@@ -123,7 +123,7 @@ def _more(
 def _fundamental(pairs: Pairs) -> tuple[Matrix, npt.NDArray[np.bool_]] | None:
     if len(pairs) < 12:
         return None
-    found = fundamental(pairs.first, pairs.second, EPIPOLAR, sure=0.9999, draws=10000)
+    found = fundamental_matrix(pairs.first, pairs.second, EPIPOLAR, sure=0.9999, draws=10000)
     return None if found is None or np.count_nonzero(found[1]) < 12 else found
 
 

@@ -9,7 +9,7 @@ Field = npt.NDArray[np.float32]  # (h, w) or (h, w, C)
 TAIL = 0.25  # what a Gaussian of double width weighs against the narrower one
 
 
-def spread(values: Field, weight: Field, *, reach: float) -> Field:
+def spread_smoothly(values: Field, weight: Field, *, reach: float) -> Field:
     """The weighted mean of `values` (h, w[, C]) around each pixel, `weight` (h, w), over ever wider Gaussians.
 
     The narrowest is `reach` pixels wide; wider ones count little where it finds anything, and alone where it
@@ -41,7 +41,7 @@ def _blurred(stack: Field, reach: float) -> Field:
     return np.asarray(np.dstack(channels), np.float32)
 
 
-def windowed(values: Field, weight: Field, side: int) -> tuple[Field, Field]:
+def window_mean(values: Field, weight: Field, side: int) -> tuple[Field, Field]:
     """Mean of values (h, w) over a box of `side` pixels where `weight` (h, w) is, and the share of weight there."""
     share = cv2.blur(weight, (side, side), borderType=cv2.BORDER_CONSTANT)
     mean = cv2.blur(values * weight, (side, side), borderType=cv2.BORDER_CONSTANT) / np.maximum(share, 1e-6)

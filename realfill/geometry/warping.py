@@ -7,11 +7,11 @@ import numpy.typing as npt
 from realfill.arrays import Photo
 from realfill.geometry.homography import Matrix
 
-Map = npt.NDArray[np.float32]  # (h, w, 2): x, y in the reference for each pixel of the frame; nan: nowhere
+WarpMap = npt.NDArray[np.float32]  # (h, w, 2): x, y in the reference for each pixel of the frame; nan: nowhere
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 
 
-def of_matrix(matrix: Matrix, height: int, width: int) -> Map:
+def homography_map(matrix: Matrix, height: int, width: int) -> WarpMap:
     """The map of a homography; nan beyond its horizon."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
     u, v, w = (row[0] * x + row[1] * y + row[2] for row in matrix / matrix[2, 2])
@@ -19,7 +19,7 @@ def of_matrix(matrix: Matrix, height: int, width: int) -> Map:
     return np.stack([u / w, v / w], 2).astype(np.float32)
 
 
-def lay(photo: Photo, way: Map) -> tuple[Photo, Weight]:
+def warp_photo(photo: Photo, way: WarpMap) -> tuple[Photo, Weight]:
     """The reference's working picture in the frame, and 1 where it has a pixel, 0 where it has none."""
     height, width = photo.shape[:2]
     there = np.nan_to_num(way, nan=-10.0)
@@ -29,13 +29,13 @@ def lay(photo: Photo, way: Map) -> tuple[Photo, Weight]:
     return np.asarray(laid, np.uint8), inside.astype(np.float32)
 
 
-def shrunk(way: Map, size: tuple[int, int], factor: float) -> Map:
+def scale_map(way: WarpMap, size: tuple[int, int], factor: float) -> WarpMap:
     """A map between pictures that are both `factor` (below 1) times as large; the frame's then has `size` (h, w)."""
     small = cv2.resize(way, size[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray((small + np.float32(0.5)) * np.float32(factor) - np.float32(0.5), np.float32)
 
 
-def moved(way: Map, shift: Map) -> Map:
+def shift_map(way: WarpMap, shift: WarpMap) -> WarpMap:
     """The map that looks up `way` where a shift (h, w, 2), in pixels of the frame and kept in it, takes a pixel."""
     height, width = way.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

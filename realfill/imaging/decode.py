@@ -94,7 +94,7 @@ def read_original(path: Path) -> Original:
     return replace(original, exif=exif, orientation=orientation)
 
 
-def upright(pixels: npt.NDArray[Value], orientation: int) -> npt.NDArray[Value]:
+def rotate_upright(pixels: npt.NDArray[Value], orientation: int) -> npt.NDArray[Value]:
     """Undoes an EXIF orientation (1-8) of an array (H, W, …); 5-8 swap the sides."""
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, 0, 1)
@@ -215,7 +215,7 @@ def _deep_pixels(image: Image.Image, data: bytes, orientation: int) -> npt.NDArr
     if image.mode not in ("LA", "RGB", "RGBA"):
         return None
     if image.format == "PNG" and data[24] == 16:
-        return upright(_decode_deep(data), orientation)
+        return rotate_upright(_decode_deep(data), orientation)
     if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_tiff(image):
         return _decode_deep(data)  # OpenCV undoes a TIFF's orientation itself, and a PNG's it does not
     return None

@@ -26,7 +26,7 @@ ASPECT = 3.0  # longest working side over the shortest
 
 
 @dataclass(frozen=True)
-class Fit:
+class CropTransform:
     """A box of a photo, seen at the working size.
 
     The box may reach beyond the photo; what lies there counts as hole.
@@ -121,7 +121,7 @@ class Fit:
             raise ValueError(f"an array of {given} was given to a fit that expects {expected}")
 
 
-def whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> Fit:
+def crop_whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> CropTransform:
     """The whole photo at an area of about size², sides multiples of `multiple`.
 
     The aspect is kept: the box reaches a little beyond the photo instead, evenly on both sides.
@@ -129,14 +129,14 @@ def whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> F
     return _fit_box((0.0, 0.0, float(photo_width), float(photo_height)), photo_height, photo_width, size, multiple)
 
 
-def within(photo_height: int, photo_width: int, *, longest: int) -> Fit:
+def crop_longest(photo_height: int, photo_width: int, *, longest: int) -> CropTransform:
     """The whole photo with its longest side at most `longest`, to whole pixels; never enlarged."""
     scale = min(1.0, longest / max(photo_height, photo_width))
     width, height = max(1, round(photo_width * scale)), max(1, round(photo_height * scale))
-    return Fit((0.0, 0.0, float(photo_width), float(photo_height)), width, height, photo_width, photo_height)
+    return CropTransform((0.0, 0.0, float(photo_width), float(photo_height)), width, height, photo_width, photo_height)
 
 
-def around(hole: Hole, *, size: int, multiple: int, context: float) -> Fit:
+def crop_around(hole: Hole, *, size: int, multiple: int, context: float) -> CropTransform:
     """The hole's bounding box with `context` × its sides on every side, at an area of about size².
 
     Every side gets at least 7.5 % where the photo has it. The crop stays in the photo where there is room and
@@ -158,7 +158,7 @@ def around(hole: Hole, *, size: int, multiple: int, context: float) -> Fit:
     return _fit_box(box, photo_height, photo_width, size, multiple)
 
 
-def _fit_box(box: Box, photo_height: int, photo_width: int, size: int, multiple: int) -> Fit:
+def _fit_box(box: Box, photo_height: int, photo_width: int, size: int, multiple: int) -> CropTransform:
     """Working sides for a box, and the box grown to exactly their aspect."""
     left, top, width, height = box
     aspect = min(max(width / height, 1 / ASPECT), ASPECT)
@@ -167,7 +167,7 @@ def _fit_box(box: Box, photo_height: int, photo_width: int, size: int, multiple:
     wider = max(width, height * working_width / working_height)
     higher = max(height, width * working_height / working_width)
     left, top = _place(left, width, wider, photo_width), _place(top, height, higher, photo_height)
-    return Fit((left, top, wider, higher), working_width, working_height, photo_width, photo_height)
+    return CropTransform((left, top, wider, higher), working_width, working_height, photo_width, photo_height)
 
 
 def _place(start: float, length: float, longer: float, limit: int) -> float:

@@ -22,7 +22,7 @@ from realfill.files import WINDOWS
 TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows that nobody has seen it
 ENDED = -1  # the code of a process that did not say one
 _LOG = "log.txt"  # in the run's folder
-WELL = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
+GOOD_EXITS = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
 _STOP = "stop"  # in the run's folder; see states.py
 _OURS = b"the worker ends"  # in a stop file that no person asked for; theirs are empty
 # subprocess has their names on Windows alone: CREATE_NEW_PROCESS_GROUP keeps Ctrl-C out, CREATE_NO_WINDOW gives a
@@ -30,19 +30,19 @@ _OURS = b"the worker ends"  # in a stop file that no person asked for; theirs ar
 _NEW_GROUP, _NO_WINDOW = 0x00000200, 0x08000000
 
 
-class Apart(TypedDict, total=False):
+class DetachedOptions(TypedDict, total=False):
     """Keyword arguments of `subprocess.Popen`."""
 
     start_new_session: bool
     creationflags: int
 
 
-def apart() -> Apart:
+def detached_options() -> DetachedOptions:
     """What starts a process of its own: Ctrl-C in the terminal, or closing it, does not reach it."""
     return {"creationflags": _NEW_GROUP | _NO_WINDOW} if WINDOWS else {"start_new_session": True}
 
 
-class Hand(Protocol):
+class RunProcess(Protocol):
     """Gets one run after another done."""
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class _Asked:
                     (folder / _STOP).unlink()
 
 
-class Once(_Asked):
+class FreshProcess(_Asked):
     """A process for each run: `command` with the run's folder as its last argument."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -106,7 +106,7 @@ class Once(_Asked):
         with contextlib.suppress(OSError), self._at_work(folder), (folder / _LOG).open("ab") as log:
             # apart: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
             command, nothing = [*self._command, str(folder)], subprocess.DEVNULL
-            self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, **apart())
+            self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, **detached_options())
             if self._stopped:  # the signal came while the child was being started
                 self.stop()
             code = self._process.wait()
@@ -117,7 +117,7 @@ class Once(_Asked):
         """See `Hand.close`: none waits."""
 
 
-class Warm(_Asked):
+class WarmProcess(_Asked):
     """One process for all runs, started anew when it has ended."""
 
     def __init__(self, command: Sequence[str] = ()) -> None:
@@ -129,7 +129,7 @@ class Warm(_Asked):
         if self._process is None and not self._stopped:
             pipe = subprocess.PIPE
             with contextlib.suppress(OSError):
-                self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, **apart())
+                self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, **detached_options())
 
     def work(self, folder: Path) -> int:
         """See `Hand.work`."""
@@ -155,7 +155,7 @@ class Warm(_Asked):
     def _answer(self, process: "subprocess.Popen[bytes]") -> int:
         line = _line(process)
         code = int(line) if line.isdigit() else None
-        if code not in WELL:
+        if code not in GOOD_EXITS:
             self.close()
         return code if code is not None else process.returncode or ENDED
 
@@ -182,7 +182,7 @@ def serve(work: Callable[[Path], int]) -> None:
                 code = work(folder)
             with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
                 answers.write(f"{code}\n".encode())
-            if code not in WELL:
+            if code not in GOOD_EXITS:
                 break
 
 

@@ -14,7 +14,7 @@ from realfill.locks import Lock
 
 
 @contextlib.contextmanager
-def device(name: str, *, check: Callable[[], None], waits: Callable[[], None] | None = None) -> Iterator[None]:
+def hold_device(name: str, *, check: Callable[[], None], waits: Callable[[], None] | None = None) -> Iterator[None]:
     """Holds a device, such as "cuda" or "cpu", for this process alone, among all of this user on this machine.
 
     Where it is taken, `waits` is called once and then `check` between tries, which may raise to give up.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from realfill.errors import DiskFull, RunBusy, RunError
 from realfill.locks import Lock
-from realfill.runs.listing import folders, opened
+from realfill.runs.listing import open_or_none, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import Status, Workplace
 
@@ -34,16 +34,16 @@ def submit(run: Run) -> int:
         if run.status().state != "queued":
             run.forget("stop")
             run.enter("queued", ticket=time.time_ns(), attempts=0)
-    return position(run)
+    return queue_position(run)
 
 
-def waiting(runs_dir: Path) -> list[Run]:
+def waiting_runs(runs_dir: Path) -> list[Run]:
     """The queued runs of a folder of runs, in the order they are taken."""
-    runs = (opened(folder) for folder in _in_line(runs_dir))
+    runs = (open_or_none(folder) for folder in _in_line(runs_dir))
     return [run for run in runs if run is not None]
 
 
-def position(run: Run) -> int:
+def queue_position(run: Run) -> int:
     """The place of a run among the waiting ones, 1 for the next; 0 when it does not wait."""
     here = run.folder.resolve()
     line = _in_line(here.parent)
@@ -52,7 +52,7 @@ def position(run: Run) -> int:
 
 def _in_line(runs_dir: Path) -> list[Path]:
     """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
-    statuses = [(status_of(folder), folder) for folder in folders(runs_dir)]
+    statuses = [(status_of(folder), folder) for folder in run_folders(runs_dir)]
     queued = [
         (status.ticket, folder.name, folder) for status, folder in statuses if status and status.state == "queued"
     ]
@@ -70,7 +70,7 @@ def status_of(folder: Path) -> Status | None:
 
 
 @contextlib.contextmanager
-def claimed(run: Run) -> Iterator[bool]:
+def claim(run: Run) -> Iterator[bool]:
     """Locks a waiting run for work; False when someone else took it or took it out of the queue meanwhile."""
     with contextlib.ExitStack() as stack:
         try:
@@ -83,7 +83,7 @@ def claimed(run: Run) -> Iterator[bool]:
 
 def requeue_abandoned(runs_dir: Path) -> None:
     """Puts queued runs whose worker died back into their place, each at most `ATTEMPTS` times."""
-    for folder in folders(runs_dir):
+    for folder in run_folders(runs_dir):
         run, status = Workplace(folder), status_of(folder)
         if status is not None and _abandoned(status):
             with contextlib.suppress(RunError, DiskFull), run.lock():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
-from realfill.jobs.child_process import WELL, Hand, Once, Warm
-from realfill.jobs.queue import _FOREVER, ATTEMPTS, requeue_abandoned, waiting
+from realfill.jobs.child_process import GOOD_EXITS, FreshProcess, RunProcess, WarmProcess
+from realfill.jobs.queue import _FOREVER, ATTEMPTS, requeue_abandoned, waiting_runs
 from realfill.locks import Lock
 from realfill.runs.run import Run
 
@@ -26,7 +26,7 @@ class Worker:
     def __init__(self, runs_dir: Path, command: Sequence[str] = (), *, idle: float = 0.0) -> None:
         self.runs_dir = runs_dir
         self.idle = idle or _FOREVER
-        self._hand: Hand = Once(command) if command else Warm()
+        self._hand: RunProcess = FreshProcess(command) if command else WarmProcess()
         self._lock = Lock(runs_dir / ".worker.lock")
         self._stop = threading.Event()
         self._beyond: set[Path] = set()  # runs that cannot be worked on
@@ -55,7 +55,7 @@ class Worker:
         files.sweep(self.runs_dir)
         requeue_abandoned(self.runs_dir)
         while not self._stop.is_set():
-            if runs := [run for run in waiting(self.runs_dir) if run.folder not in self._beyond]:
+            if runs := [run for run in waiting_runs(self.runs_dir) if run.folder not in self._beyond]:
                 self._take(runs[0], say)
                 count, last = count + 1, time.monotonic()
             elif time.monotonic() - last >= self.idle:
@@ -91,7 +91,7 @@ class Worker:
         a process that ended well was busy elsewhere: over neither of them anything died.
         """
         status = run.status()
-        waits = status.state == "queued" and (status.ticket != ticket or code in WELL)
+        waits = status.state == "queued" and (status.ticket != ticket or code in GOOD_EXITS)
         died = status.state in ("running", "interrupted", "queued") and not waits
         if self._stop.is_set() and (died or status.state == "stopped") and not run.stop_requested():
             run.enter("queued", "Waits for the next start.")

@@ -10,7 +10,7 @@ from kornia.feature import ALIKED
 from realfill.arrays import Photo
 from realfill.errors import WeightsError
 from realfill.matching import weights
-from realfill.matching.inference import memory_of, to_tensor
+from realfill.matching.inference import refuse_out_of_memory, to_tensor
 from realfill.matching.matcher import FeatureMatcher, Matches
 
 KEYPOINTS = 4096  # strongest ones kept
@@ -41,7 +41,7 @@ class Aliked(FeatureMatcher[AlikedFeatures]):
 
     def extract(self, working: Photo) -> AlikedFeatures:
         """Keypoints and descriptors of a photo at working size."""
-        with memory_of(self._device):
+        with refuse_out_of_memory(self._device):
             found = self._network(to_tensor(working, self._device))[0]
             # Where no point reaches the threshold kornia gives the best below it, eleven in a picture of one grey.
             keep = found.keypoint_scores > DETECTION
@@ -49,7 +49,7 @@ class Aliked(FeatureMatcher[AlikedFeatures]):
 
     def pair(self, references: Sequence[AlikedFeatures], target: AlikedFeatures) -> list[Matches]:
         """Matches of one target with each reference, in working pixels."""
-        with memory_of(self._device):
+        with refuse_out_of_memory(self._device):
             return [self._compare(reference, target) for reference in references]
 
     def _compare(self, reference: AlikedFeatures, target: AlikedFeatures) -> Matches:

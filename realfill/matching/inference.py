@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from realfill.arrays import Photo
-from realfill.device import devices
+from realfill.device.devices import is_out_of_memory
 from realfill.errors import OutOfMemory
 
 
@@ -18,7 +18,7 @@ def to_tensor(photo: Photo, device: str) -> torch.Tensor:
 
 
 @contextmanager
-def memory_of(device: str) -> Iterator[None]:
+def refuse_out_of_memory(device: str) -> Iterator[None]:
     """Inference without gradients; a device that is too small becomes a sentence.
 
     Raises:
@@ -28,7 +28,7 @@ def memory_of(device: str) -> Iterator[None]:
         with torch.inference_mode():
             yield
     except RuntimeError as error:
-        if not devices.is_full(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
             f"The device {device} has too little memory for matching; lower select.size or take the matcher sift."

@@ -14,10 +14,10 @@ from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
 from realfill.arrays import Photo
-from realfill.device import devices
+from realfill.device.devices import is_out_of_memory, release_memory
 from realfill.errors import WeightsError
 from realfill.matching import weights
-from realfill.matching.inference import memory_of, to_tensor
+from realfill.matching.inference import refuse_out_of_memory, to_tensor
 from realfill.matching.matcher import FeatureMatcher, Matches
 
 HALF_PIXEL = 0.5  # the weights put pixel centres at x + 0.5, we at x
@@ -55,7 +55,7 @@ class Loftr(FeatureMatcher[LoftrFeatures]):
 
     def extract(self, working: Photo) -> LoftrFeatures:
         """Backbone features of a photo at working size."""
-        with memory_of(self._device):
+        with refuse_out_of_memory(self._device):
             grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
             found = self._network.extract_features(to_tensor(grey, self._device))
             return LoftrFeatures(found["coarse"], found["fine"])
@@ -66,7 +66,7 @@ class Loftr(FeatureMatcher[LoftrFeatures]):
         for index, reference in enumerate(references):
             groups.setdefault(reference.coarse.shape, []).append(index)
         found: dict[int, Matches] = {}
-        with memory_of(self._device):
+        with refuse_out_of_memory(self._device):
             for shape, members in groups.items():
                 cells = shape[2:].numel() * target.coarse.shape[2:].numel()
                 parts = self._batches([references[i] for i in members], target, max(1, PAIRED_CELLS // cells))
@@ -81,10 +81,10 @@ class Loftr(FeatureMatcher[LoftrFeatures]):
                 found += self._batch(references[len(found) : len(found) + most], target)
                 continue
             except RuntimeError as error:
-                if most == 1 or not devices.is_full(error):
+                if most == 1 or not is_out_of_memory(error):
                     raise
                 most = math.ceil(min(most, len(references)) / 2)
-            devices.release(self._device)  # only here: until now the error held on to the tensors of its frames
+            release_memory(self._device)  # only here: until now the error held on to the tensors of its frames
         return found
 
     def _batch(self, references: Sequence[LoftrFeatures], target: LoftrFeatures) -> list[Matches]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 
 Points = npt.NDArray[np.float32]
 Features = TypeVar("Features")
@@ -71,13 +71,13 @@ class FeatureMatcher(ABC, Generic[Features]):
         for photo in targets:
             fit = self.fit(photo)
             pairs = self.pair(features, self.extract(fit.photo_in(photo))) if features else []
-            yield [in_photos(found, own, fit) for found, own in zip(pairs, fits, strict=True)]
+            yield [to_photo_coordinates(found, own, fit) for found, own in zip(pairs, fits, strict=True)]
 
     def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:
         """All at once: `result[target][reference]`."""
         return list(self.stream(references, targets))
 
-    def fit(self, photo: Photo) -> Fit:
+    def fit(self, photo: Photo) -> CropTransform:
         """How a photo comes to working size; its aspect changes by half of `multiple` at most."""
         height, width = photo.shape[:2]
         scale: float = self.size / max(height, width)
@@ -86,10 +86,10 @@ class FeatureMatcher(ABC, Generic[Features]):
             return max(1, round(pixels * scale / self.multiple)) * self.multiple
 
         box = (0.0, 0.0, float(width), float(height))
-        return Fit(box=box, width=side(width), height=side(height), photo_width=width, photo_height=height)
+        return CropTransform(box=box, width=side(width), height=side(height), photo_width=width, photo_height=height)
 
 
-def in_photos(found: Matches, reference: Fit, target: Fit) -> Matches:
+def to_photo_coordinates(found: Matches, reference: CropTransform, target: CropTransform) -> Matches:
     """Matches in working pixels → the same in the photos' own pixels."""
     return Matches(
         np.asarray(reference.to_photo(found.reference_xy), np.float32),

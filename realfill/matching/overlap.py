@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import within
-from realfill.matching import epipolar
+from realfill.imaging.fit import crop_longest
+from realfill.matching.epipolar import fundamental_matrix
 from realfill.matching.rootsift import Keypoints, detect
 
 SIZE = 640  # longest side in pixels of what is looked at
@@ -20,12 +20,12 @@ AWAY = 3.0  # pixels from the epipolar line
 LITTLE = 10  # fewer is little: of 96 pairs of photos of different places, one had 8 and the others none
 
 
-def points(photo: Photo) -> Keypoints:
+def overlap_keypoints(photo: Photo) -> Keypoints:
     """Keypoints of a photo (H, W, 3), in pixels of its small copy."""
     return detect(cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST), _small(photo))
 
 
-def shared(reference: Keypoints, target: Keypoints) -> int:
+def count_shared(reference: Keypoints, target: Keypoints) -> int:
     """How many points of the target are found in the reference, counting only what one camera movement explains."""
     if len(reference.xy) < 2 or len(target.xy) < 2:
         return 0
@@ -36,7 +36,7 @@ def shared(reference: Keypoints, target: Keypoints) -> int:
         return 0
     mine, other = (np.array(side) for side in zip(*pairs, strict=True))
     first, second = reference.xy[other], target.xy[mine]
-    found = epipolar.fundamental(first, second, AWAY, sure=0.999, draws=2000)
+    found = fundamental_matrix(first, second, AWAY, sure=0.999, draws=2000)
     if found is not None:
         return int(np.count_nonzero(found[1]))
     # Nearly all points on one plane can leave the movement open, and then the plane alone explains them.
@@ -60,4 +60,4 @@ def _nearest(queries: Keypoints, others: Keypoints) -> dict[int, int]:
 
 
 def _small(photo: Photo) -> Photo:
-    return photo if max(photo.shape) <= SIZE else within(*photo.shape[:2], longest=SIZE).photo_in(photo)
+    return photo if max(photo.shape) <= SIZE else crop_longest(*photo.shape[:2], longest=SIZE).photo_in(photo)

@@ -9,7 +9,7 @@ from realfill.errors import WeightsError
 from realfill.matching.matcher import Matcher
 
 
-def load(config: SelectConfig, device: str = "cpu") -> Matcher:
+def load_matcher(config: SelectConfig, device: str = "cpu") -> Matcher:
     """The matcher that `config` names, ready on `device` ("cpu", "cuda", "mps"; sift always uses the CPU).
 
     Weights come from `config.weights`, else from torch.hub's folder, else by download.
@@ -35,7 +35,7 @@ def load(config: SelectConfig, device: str = "cpu") -> Matcher:
     return aliked.load(path, size=config.size, confidence=config.confidence, device=device)
 
 
-def available(config: SelectConfig) -> tuple[MatcherName, str | None]:
+def available_matcher(config: SelectConfig) -> tuple[MatcherName, str | None]:
     """Which matcher works with what lies on this machine, and what to do where it is not the one asked for.
 
     Looks at files only, loads and downloads nothing.
@@ -46,22 +46,25 @@ def available(config: SelectConfig) -> tuple[MatcherName, str | None]:
     if config.matcher == "sift":
         return "sift", None
     from realfill.matching import weights
+    from realfill.matching.weights import manual_cure
 
     published = weights.PUBLISHED[config.matcher]
     if weights.present(published, config.weights):
         return config.matcher, None
-    return "sift", f"{published.title}'s weights are not on this machine. {weights.by_hand(published)}"
+    return "sift", f"{published.title}'s weights are not on this machine. {manual_cure(published)}"
 
 
-def load_or_sift(config: SelectConfig, device: str = "cpu") -> tuple[Matcher, str | None]:
+def load_matcher_or_sift(config: SelectConfig, device: str = "cpu") -> tuple[Matcher, str | None]:
     """As `load`, but with sift and a sentence that says so where the weights cannot be had.
 
     Raises:
         WeightsError: the file in `config.weights` cannot be used; who names a file wants that file.
     """
     try:
-        return load(config, device), None
+        return load_matcher(config, device), None
     except WeightsError as error:
         if config.weights:
             raise
-        return load(config.model_copy(update={"matcher": "sift"})), f"{error} Candidates are ranked with sift instead."
+        return load_matcher(
+            config.model_copy(update={"matcher": "sift"})
+        ), f"{error} Candidates are ranked with sift instead."

@@ -27,7 +27,7 @@ class Score:
     found: tuple[Matches, ...] = field(default=(), compare=False, repr=False)  # those in the hole; () where not kept
 
 
-def score(
+def score_candidates(
     matcher: Matcher, references: Sequence[Photo], candidates: Iterable[tuple[int, Photo]], hole: Hole
 ) -> Iterator[Score]:
     """Scores candidates (seed, photo) one by one, in the order given; the references are looked at once.
@@ -47,7 +47,7 @@ def score(
             yield photo
 
     for found in matcher.stream(references, photos()):
-        inside = tuple(_only(matches, in_hole(matches.target_xy, hole)) for matches in found)
+        inside = tuple(_only(matches, is_in_hole(matches.target_xy, hole)) for matches in found)
         counts = tuple(len(matches) for matches in inside)
         yield Score(seeds.popleft(), sum(counts), counts, inside)
 
@@ -56,7 +56,7 @@ def _only(matches: Matches, keep: npt.NDArray[np.bool_]) -> Matches:
     return Matches(matches.reference_xy[keep], matches.target_xy[keep], matches.confidence[keep])
 
 
-def in_hole(xy: npt.NDArray[np.floating], hole: Hole) -> npt.NDArray[np.bool_]:
+def is_in_hole(xy: npt.NDArray[np.floating], hole: Hole) -> npt.NDArray[np.bool_]:
     """Which of the points (K, 2), pixel centres at whole numbers, have a hole pixel as their nearest; (K,).
 
     Points beyond the photo are in no hole.
@@ -68,7 +68,7 @@ def in_hole(xy: npt.NDArray[np.floating], hole: Hole) -> npt.NDArray[np.bool_]:
     return result
 
 
-def rank(scores: Iterable[Score]) -> list[Score]:
+def rank_scores(scores: Iterable[Score]) -> list[Score]:
     """Most matches first; equal ones by seed, so the order never depends on the order of computation."""
     return sorted(scores, key=lambda one: (-one.matches, one.seed))
 
@@ -81,7 +81,7 @@ def best_share(scores: Iterable[Score], share: float) -> list[Score]:
     """
     if not 0 < share <= 1:
         raise ValueError(f"a share lies in (0, 1], not {share}")
-    ranked = rank(scores)
+    ranked = rank_scores(scores)
     return ranked[: math.ceil(len(ranked) * share - 1e-9)]  # 100 × 0.07 is 7, not 7.000000000000001
 
 
@@ -90,7 +90,7 @@ def is_ranked(scores: Iterable[Score]) -> bool:
     return any(one.matches for one in scores)
 
 
-def doubt(scores: Sequence[Score]) -> str | None:
+def ranking_doubt(scores: Sequence[Score]) -> str | None:
     """A sentence where too few matches are found to trust the order; other scenes' references are welcome (Fig. 10)."""
     best = max((one.matches for one in scores), default=0)
     if not scores or best >= FEW:

@@ -64,7 +64,7 @@ _DIGESTS: Mapping[str, str] = {
 }
 
 
-def cached(published: Published) -> Path:
+def cache_path(published: Published) -> Path:
     """Where torch.hub keeps the file, and where kornia looks for it: `$TORCH_HOME/hub/checkpoints`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / published.name
 
@@ -77,13 +77,13 @@ def present(published: Published, given: str) -> bool:
     """
     if given:
         return _given(given).is_file()
-    path = cached(published)
+    path = cache_path(published)
     return path.is_file() and path.stat().st_size == published.size
 
 
-def by_hand(published: Published) -> str:
+def manual_cure(published: Published) -> str:
     """How a person gets the weights, in one sentence."""
-    path = cached(published)
+    path = cache_path(published)
     return (
         f"To have them, download {published.urls[0]} ({published.size / 1e6:.0f} MB) and put it into {path.parent} "
         f"as {published.name}, or name the file with --matcher-weights; --matcher sift needs none and works now."
@@ -98,7 +98,7 @@ def obtain(published: Published, given: str) -> Path:
     """
     if given:
         return _given(given)
-    path = cached(published)
+    path = cache_path(published)
     if _sound(path, published.sha256):
         return path
     tried = [f"{path} is {'damaged' if path.exists() else 'not there'}"]
@@ -110,7 +110,7 @@ def obtain(published: Published, given: str) -> Path:
             if trouble is None:
                 return path
             tried.append(f"{urlparse(url).hostname}: {trouble}")
-    raise WeightsError(f"{published.title}'s weights cannot be had ({'; '.join(tried)}). {by_hand(published)}")
+    raise WeightsError(f"{published.title}'s weights cannot be had ({'; '.join(tried)}). {manual_cure(published)}")
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from realfill.device.memory_plan import Plan
-from realfill.models.scheduler import Process
+from realfill.device.memory_plan import MemoryPlan
+from realfill.models.scheduler import NoiseProcess
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Condition:
         return Condition(*(part.expand(count, *part.shape[1:]) for part in (self.words, self.hole, self.masked)))
 
 
-def blanked(pixels: Tensor, hole: Tensor) -> Tensor:
+def blank_hole(pixels: Tensor, hole: Tensor) -> Tensor:
     """Pixels (B, 3, H, W) with 0 in the hole (B, 1, H, W), whatever they hold there."""
     return torch.where(hole > 0.5, 0.0, pixels)
 
@@ -62,7 +62,7 @@ class Backbone(Protocol):
     dtype: torch.dtype  # what products are computed in
 
     @property
-    def process(self) -> Process:
+    def process(self) -> NoiseProcess:
         """The diffusion process, with the base's own schedule and prediction type."""
         ...
 
@@ -97,7 +97,7 @@ class Backbone(Protocol):
         """The networks that receive LoRA weights: always `unet`, and `text_encoder` where there is one."""
         ...
 
-    def follow(self, plan: Plan | None) -> None:
+    def follow(self, plan: MemoryPlan | None) -> None:
         """Compute as a memory plan says from now on: pictures encoded at once, the autoencoder's place, `recompute`.
 
         None: everything at once and on the device. No result changes beyond rounding.

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 
 from realfill.config import TrainConfig
-from realfill.models import lora, registry
+from realfill.models import lora
 from realfill.models.backbone import Backbone
+from realfill.models.lora import adapter_parameters
+from realfill.models.registry import file_state, load_backbone
 
 
-class Kept:
+class ModelCache:
     """At most one base, and which run's adapter it carries."""
 
     def __init__(self) -> None:
@@ -28,11 +30,11 @@ class Kept:
 
     def base(self, name: str, device: str) -> Backbone:
         """The base, loaded only where another one is here, or its files have changed since."""
-        key = (name, device, registry.state(name))
+        key = (name, device, file_state(name))
         if self._base is None or key != self._key:
             self._base, self._adapter = None, (None, None)  # two at once may not fit
             free_memory()
-            self._base, self._key = registry.load(name, device=device), key
+            self._base, self._key = load_backbone(name, device=device), key
         return self._base
 
     def carries(self, backbone: Backbone, adapter: Hashable) -> bool:
@@ -49,30 +51,30 @@ class Kept:
         self._adapter = (None, None)
 
 
-_KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
+_KEPT: ContextVar[ModelCache | None] = ContextVar("kept", default=None)
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def keep_models() -> Iterator[None]:
     """Inside the block, bases and adapters stay loaded from one run to the next."""
-    token = _KEPT.set(Kept())
+    token = _KEPT.set(ModelCache())
     try:
         yield
     finally:
         _KEPT.reset(token)
 
 
-def base(name: str, device: str) -> Backbone:
+def load_base(name: str, device: str) -> Backbone:
     """A base on a device.
 
     Raises:
         OptionError, WeightsError: as `backbones.load`.
     """
     here = _KEPT.get()
-    return registry.load(name, device=device) if here is None else here.base(name, device)
+    return load_backbone(name, device=device) if here is None else here.base(name, device)
 
 
-def adapt(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
+def load_adapter(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     """Puts the adapter in `folder` on the backbone, unless it is there already.
 
     Raises:
@@ -81,10 +83,10 @@ def adapt(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     here = _KEPT.get()
     if here is None or not here.carries(backbone, _adapter(folder, config)):
         lora.load_lora(backbone, folder, config)
-        adapted(backbone, folder, config)
+        note_adapter(backbone, folder, config)
 
 
-def adapted(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
+def note_adapter(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     """Notes that the backbone carries the adapter in `folder`, having just been trained."""
     if (here := _KEPT.get()) is not None:
         here.note(backbone, _adapter(folder, config))
@@ -110,4 +112,4 @@ def _adapter(folder: Path, config: TrainConfig) -> Hashable:
 
 
 def _proof(backbone: Backbone) -> Any:
-    return next(iter(lora.parameters(backbone).values()), None)
+    return next(iter(adapter_parameters(backbone).values()), None)

@@ -23,7 +23,7 @@ from realfill import seeds
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models.backbone import Backbone
-from realfill.models.fast.lora import product, summed
+from realfill.models.fast.lora import lora_product, sum_weights
 
 ADAPTER = "default"
 _ATTENTION = {
@@ -46,12 +46,12 @@ _ALL = {
 }
 
 
-def attach(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
+def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
     """Put fresh adapters on the backbone's networks; a fresh adapter changes nothing (B is zero).
 
     The initial values depend on `seed` alone. Adapter weights are float32 whatever the base computes in.
     """
-    detach(backbone)
+    detach_adapters(backbone)
     targets = _ALL if config.layers == "all" else _ATTENTION
     for index, (name, network) in enumerate(backbone.trainable().items()):
         lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=targets[name], init_lora_weights=True)
@@ -67,7 +67,7 @@ def attach(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
             layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
 
 
-def detach(backbone: Backbone) -> None:
+def detach_adapters(backbone: Backbone) -> None:
     """Remove adapters, if there are any; the base is as it was loaded."""
     for network in backbone.trainable().values():
         if getattr(network, "peft_config", None):
@@ -83,7 +83,7 @@ def lora_layers(network: nn.Module) -> Iterator[Any]:
             yield module
 
 
-def parameters(backbone: Backbone) -> dict[str, Tensor]:
+def adapter_parameters(backbone: Backbone) -> dict[str, Tensor]:
     """The trainable tensors by name, e.g. `unet.down_blocks.….lora_A.default.weight`."""
     return {
         f"{prefix}.{name}": parameter
@@ -93,18 +93,18 @@ def parameters(backbone: Backbone) -> dict[str, Tensor]:
     }
 
 
-def groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, Any]]:
     """Optimiser parameter groups: each network at its own learning rate."""
     rates = {"unet": config.learning_rate_unet, "text_encoder": config.learning_rate_text}
     return [
-        {"params": [p for n, p in parameters(backbone).items() if n.startswith(f"{name}.")], "lr": rates[name]}
+        {"params": [p for n, p in adapter_parameters(backbone).items() if n.startswith(f"{name}.")], "lr": rates[name]}
         for name in backbone.trainable()
     ]
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
     """What PEFT's layer computes, times its gate, in fewer passes over the activation."""
-    return product(x, layer.base_layer, *_factors(layer))
+    return lora_product(x, layer.base_layer, *_factors(layer))
 
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
@@ -145,7 +145,7 @@ class LayerDropout:
 
 
 @contextlib.contextmanager
-def all_on(backbone: Backbone) -> Iterator[None]:
+def enable_all_layers(backbone: Backbone) -> Iterator[None]:
     """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
     layers = _layers(backbone)
     gates = [layer.gate for layer in layers]
@@ -159,7 +159,7 @@ def all_on(backbone: Backbone) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def merged(backbone: Backbone) -> Iterator[None]:
+def merge_adapters(backbone: Backbone) -> Iterator[None]:
     """Inside the block every adapted layer is one product with W + s·BA, which is what it computes anyway.
 
     For many calls with the same adapter and without gradients: sampling. The base's own tensors are put aside and
@@ -170,7 +170,7 @@ def merged(backbone: Backbone) -> Iterator[None]:
             weight = layer.base_layer.weight
             undo.callback(setattr, weight, "data", weight.data)
             undo.callback(setattr, layer, "forward", layer.forward)
-            weight.data = summed(layer.base_layer, *_factors(layer))
+            weight.data = sum_weights(layer.base_layer, *_factors(layer))
             layer.forward = layer.base_layer.forward
         yield
 
@@ -204,10 +204,12 @@ def load_lora(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
         saved = load_file(file)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"The adapter {file} is damaged; delete its folder and train again.") from error
-    attach(backbone, config, seed=0)
-    ours = {name.replace(f".{ADAPTER}.weight", ".weight"): tensor for name, tensor in parameters(backbone).items()}
+    attach_adapters(backbone, config, seed=0)
+    ours = {
+        name.replace(f".{ADAPTER}.weight", ".weight"): tensor for name, tensor in adapter_parameters(backbone).items()
+    }
     if {key: tensor.shape for key, tensor in ours.items()} != {key: tensor.shape for key, tensor in saved.items()}:
-        detach(backbone)
+        detach_adapters(backbone)
         raise WeightsError(f"The adapter in {folder} does not fit base '{backbone.spec.name}' and the run's settings.")
     for key, tensor in ours.items():
         tensor.data.copy_(saved[key])

@@ -4,34 +4,43 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from realfill.config import Config
-from realfill.device import devices, memory_plan
-from realfill.device.memory_plan import Plan, Work
+from realfill.device.devices import free_memory, is_out_of_memory, release_memory
+from realfill.device.memory_plan import (
+    MemoryPlan,
+    MemoryUse,
+    choose_plan,
+    describe_lowering,
+    describe_plan,
+    greatest_plan,
+    lower_plan,
+    memory_needs,
+)
 from realfill.errors import OutOfMemory
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone, stored_dtype
 
 Result = TypeVar("Result")
 
-_TOO_MUCH: dict[Work, str] = {
+_TOO_MUCH: dict[MemoryUse, str] = {
     "training": "a single training item",
     "filling": "a single seed",
     "coding": "a single picture in the autoencoder",
 }
 
 
-class Economy:
+class MemoryBudget:
     """The plan in force; training, previews and sampling of one run share one."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None] = lambda sentence: None) -> None:
+    def __init__(self, plan: MemoryPlan, say: Callable[[str], None] = lambda sentence: None) -> None:
         """`say` hears one sentence each time the plan had to be lowered."""
         self.plan, self._say = plan, say
 
     def begin(self, backbone: Backbone, *, batch: int) -> None:
         """Puts the plan in force for training and says what it is."""
         backbone.follow(self.plan)
-        self._say(f"Memory plan, an estimate: {memory_plan.told(self.plan, batch)}.")
+        self._say(f"Memory plan, an estimate: {describe_plan(self.plan, batch)}.")
 
-    def run(self, backbone: Backbone, work: Work, compute: Callable[[Plan], Result]) -> Result:
+    def run(self, backbone: Backbone, work: MemoryUse, compute: Callable[[MemoryPlan], Result]) -> Result:
         """What `compute` returns under the plan; begun again under ever smaller ones while memory runs out.
 
         Raises:
@@ -43,33 +52,38 @@ class Economy:
                 result = compute(self.plan)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not devices.is_full(error):
+                if not is_out_of_memory(error):
                     raise
-                smaller = memory_plan.lower(self.plan, work)
+                smaller = lower_plan(self.plan, work)
                 if smaller is None:
                     raise OutOfMemory(
                         f"The device has too little memory for {_TOO_MUCH[work]}, the smallest plan there is; "
                         "close other programs, set fit.size lower or take another device."
                     ) from error
-            devices.release(str(backbone.device))  # only here: until now the error held on to its frames' tensors
+            release_memory(str(backbone.device))  # only here: until now the error held on to its frames' tensors
             self.plan = smaller
             backbone.follow(smaller)
         if self.plan != before:
-            self._say(f"Memory ran out; {memory_plan.lowered(before, self.plan)}. The result stays the same.")
+            self._say(f"Memory ran out; {describe_lowering(before, self.plan)}. The result stays the same.")
         return result
 
 
-def of(
-    backbone: Backbone, fit: Fit, config: Config, *, processes: int = 1, say: Callable[[str], None] = lambda _: None
-) -> Economy:
+def plan_memory(
+    backbone: Backbone,
+    fit: CropTransform,
+    config: Config,
+    *,
+    processes: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> MemoryBudget:
     """The economy for a run on a loaded backbone, its plan chosen from the memory that is free now."""
     device = str(backbone.device)
-    needs = memory_plan.needs(
+    needs = memory_needs(
         config,
         width=stored_dtype(device, backbone.dtype).itemsize,
         pixels=fit.width * fit.height,
         unet=sum(weight.numel() for weight in backbone.trainable()["unet"].parameters()),
     )
     batch = -(-config.train.batch // processes)
-    most, keep = memory_plan.greatest(config, gpu=device.startswith("cuda"), batch=batch)
-    return Economy(memory_plan.choose(devices.free(device), needs, most, keep=keep), say)
+    most, keep = greatest_plan(config, gpu=device.startswith("cuda"), batch=batch)
+    return MemoryBudget(choose_plan(free_memory(device), needs, most, keep=keep), say)

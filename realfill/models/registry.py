@@ -40,7 +40,7 @@ BASES: Mapping[str, Base] = {
 }
 
 
-def find(base: str) -> Path | None:
+def find_base(base: str) -> Path | None:
     """The folder or file that holds a base on this machine, or None; asks no network.
 
     Raises:
@@ -70,12 +70,12 @@ def find(base: str) -> Path | None:
     return folder if all(list((folder / part).glob("*.safetensors")) for part in parts) else None
 
 
-def present(base: str) -> bool:
+def is_present(base: str) -> bool:
     """Whether `load` would work without a download."""
-    return find(base) is not None
+    return find_base(base) is not None
 
 
-def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbone:
+def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbone:
     """The backbone for a base, downloaded where it must be.
 
     Args:
@@ -85,7 +85,7 @@ def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbon
         OptionError: there is no such base.
         WeightsError: it cannot be downloaded or is damaged; the sentence says what to do.
     """
-    place = find(base) or _download(base)
+    place = find_base(base) or _download(base)
     dtype = dtype or choose_dtype(device)
     loader = _file_loader() if place.is_file() else _folder_loader()
     if place.is_file() and place.suffix != ".safetensors":
@@ -94,15 +94,15 @@ def load(base: str, *, device: str, dtype: torch.dtype | None = None) -> Backbon
     return backbone
 
 
-def state(base: str) -> Hashable:
+def file_state(base: str) -> Hashable:
     """Names, sizes and times of a base's weight files: equal as long as nobody touches them; None: not here."""
-    place = find(base)
+    place = find_base(base)
     return None if place is None else _state(place)
 
 
-def load_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
+def load_backbone_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
     """A base straight from a diffusers folder."""
-    return load(str(folder), device=device, dtype=dtype)
+    return load_backbone(str(folder), device=device, dtype=dtype)
 
 
 def choose_dtype(device: str) -> torch.dtype:

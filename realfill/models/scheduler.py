@@ -19,7 +19,7 @@ _SAMPLING = {"timestep_spacing": "trailing", "clip_sample": False}
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 
-class Process(Protocol):
+class NoiseProcess(Protocol):
     """What training and sampling need to know of a diffusion process."""
 
     prediction_type: str

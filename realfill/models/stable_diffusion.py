@@ -12,10 +12,10 @@ from diffusers import StableDiffusionInpaintPipeline
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from realfill.device.memory_plan import Plan
+from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
-from realfill.models.backbone import Condition, Spec, blanked, stored_dtype
-from realfill.models.fast.unet import quicken
+from realfill.models.backbone import Condition, Spec, blank_hole, stored_dtype
+from realfill.models.fast.unet import speed_up
 from realfill.models.scheduler import DDPM
 
 
@@ -50,8 +50,8 @@ class StableDiffusionInpaint:
         for convolutional in (self.vae, self.unet):
             convolutional.to(memory_format=self._layout)
             if self.device.type == "cpu":
-                quicken(convolutional)
-        self._plan: Plan | None = None
+                speed_up(convolutional)
+        self._plan: MemoryPlan | None = None
         self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
         self.process = DDPM(pipeline.scheduler.config)
         cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -91,7 +91,7 @@ class StableDiffusionInpaint:
 
     def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
         """See `Backbone.condition`."""
-        return Condition(self.words(prompts), self.cells(hole), self.encode(blanked(pixels, hole)))
+        return Condition(self.words(prompts), self.cells(hole), self.encode(blank_hole(pixels, hole)))
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         """See `Backbone.words`; each distinct prompt goes through the text encoder once."""
@@ -133,7 +133,7 @@ class StableDiffusionInpaint:
         """The stock pipeline."""
         return StableDiffusionInpaintPipeline
 
-    def follow(self, plan: Plan | None) -> None:
+    def follow(self, plan: MemoryPlan | None) -> None:
         """See `Backbone.follow`."""
         self._plan = plan
         if plan is not None and plan.recompute:

@@ -14,7 +14,7 @@ STEPS = 10  # denoising steps: enough to see what is there, a second or two
 LONGEST = 20  # pictures kept; where more are due, every other one is left out
 
 
-class Maker:
+class PreviewMaker:
     """Makes `previews/<step>.png` of a run every `train.preview_every` steps."""
 
     def __init__(self, work: Session) -> None:
@@ -37,12 +37,14 @@ class Maker:
 
     def _make(self, step: int) -> None:
         from realfill.imaging.photo import save_photo
-        from realfill.models import lora
-        from realfill.models.out_of_memory import Economy
+        from realfill.models.lora import enable_all_layers
+        from realfill.models.out_of_memory import MemoryBudget
         from realfill.sampling import sample
 
         run, training = self._work.run, self._work.economy.plan
-        least = Economy(dataclasses.replace(training, seeds=1, pictures=1))  # its own: it must not slow what follows
+        least = MemoryBudget(
+            dataclasses.replace(training, seeds=1, pictures=1)
+        )  # its own: it must not slow what follows
         seed = run.config.sample.seeds[0]
         wanted = SampleConfig(sampler="ddim", steps=STEPS, guidance=run.config.sample.guidance, batch=1)
         found = sample.sample(
@@ -55,7 +57,7 @@ class Maker:
             within=least,
         )
         try:
-            with lora.all_on(self._work.backbone), closed(found):
+            with enable_all_layers(self._work.backbone), closed(found):
                 photo = next(found).photo
         finally:
             self._work.backbone.follow(training)

@@ -11,6 +11,7 @@ from realfill import files
 from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
+from realfill.files import speak_refusals
 from realfill.pipeline.session import Session, closed
 from realfill.runs.run import Run
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 1000  # of a seed and a reference that are kept, the surest ones
 
 
-def known(run: Run) -> "tuple[list[Score], list[int]]":
+def read_scores(run: Run) -> "tuple[list[Score], list[int]]":
     """Scores that hold for what the run asks now, and the seeds that still have none.
 
     Scores of other settings do not count, nor those of SIFT where it stood in for a matcher that can be had
@@ -38,13 +39,13 @@ def known(run: Run) -> "tuple[list[Score], list[int]]":
         Score(one["seed"], one["matches"], tuple(one["per_reference"])) for one in entries if one["seed"] in seeds
     ]
     if len(scores) < len(entries):
-        write(run, old["matcher"], scores)
+        write_scores(run, old["matcher"], scores)
     return scores, [seed for seed in seeds if seed not in {score.seed for score in scores}]
 
 
-def score(work: Session, scores: "list[Score]", missing: list[int]) -> None:
+def score_missing(work: Session, scores: "list[Score]", missing: list[int]) -> None:
     """Counts matches for the missing seeds; scores.json is written after each, so that a kill costs one."""
-    from realfill.matching import selection
+    from realfill.matching.selection import ranking_doubt, score_candidates
 
     run, total = work.run, len(scores) + len(missing)
     matcher, notice = work.matcher
@@ -55,24 +56,25 @@ def score(work: Session, scores: "list[Score]", missing: list[int]) -> None:
     hole = work.fit.filled(work.scene.hole)
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with work.stage("select", total, len(scores)):
-        found = selection.score(matcher, work.scene.references, candidates, hole)
+        found = score_candidates(matcher, work.scene.references, candidates, hole)
         with closed(found):
             for one in found:
                 scores = [*scores, one]
                 _keep_points(run, one, work.scene.references, (work.fit.width, work.fit.height))
-                write(run, matcher.name, scores)
+                write_scores(run, matcher.name, scores)
                 work.report(SeedScored(one.seed, one.matches, len(scores), total))
                 work.check()
-    if sentence := selection.doubt(scores):
+    if sentence := ranking_doubt(scores):
         work.say(sentence)
 
 
-def write(run: Run, matcher: str, scores: "list[Score]") -> None:
+def write_scores(run: Run, matcher: str, scores: "list[Score]") -> None:
     """Writes scores.json, best first, with the settings that it holds for."""
     from realfill.matching import selection
+    from realfill.matching.selection import rank_scores
 
     data: dict[str, Any] = {"matcher": matcher, "ranked": selection.is_ranked(scores), "settings": _settings(run)}
-    run.write("scores", {**data, "seeds": [_entry(one) for one in selection.rank(scores)]})
+    run.write("scores", {**data, "seeds": [_entry(one) for one in rank_scores(scores)]})
 
 
 def set_aside_others(run: Run) -> None:
@@ -107,7 +109,7 @@ def _set_aside(run: Run) -> None:
     """The pictures move last: a kill leaves pictures without scores, never scores beside other pictures."""
     places = (run.folder / "earlier" / str(number) for number in itertools.count(1))
     place = next(place for place in places if not place.exists())
-    with files.refusals(place):
+    with speak_refusals(place):
         place.mkdir(parents=True)
         for name in ("scores.json", "matches", "seeds"):
             if (run.folder / name).exists():
@@ -143,6 +145,6 @@ def _better_matcher(run: Run, scores: dict[str, Any]) -> bool:
     wanted = run.config.select
     if scores.get("matcher") in (None, wanted.matcher):
         return False
-    from realfill.matching import registry
+    from realfill.matching.registry import available_matcher
 
-    return registry.available(wanted)[0] == wanted.matcher
+    return available_matcher(wanted)[0] == wanted.matcher

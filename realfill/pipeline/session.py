@@ -11,26 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realfill import files
-from realfill.device.process_group import Processes
+from realfill.device.process_group import ProcessGroup
 from realfill.errors import DiskFull, Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
 from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
-from realfill.geometry.draft import Draft, load
-from realfill.imaging.fit import Fit
-from realfill.jobs import device_lock
-from realfill.runs import export
+from realfill.geometry.draft import Draft, load_draft
+from realfill.imaging.fit import CropTransform
+from realfill.jobs.device_lock import hold_device
+from realfill.runs.export import crop_of_run
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
+from realfill.scene.scene import crop_to_fill
 
 if TYPE_CHECKING:
     from realfill.matching.matcher import Matcher
     from realfill.models.backbone import Backbone
-    from realfill.models.out_of_memory import Economy
+    from realfill.models.out_of_memory import MemoryBudget
 
 
 class Session:
     """One process' work on one run. `run`, `scene`, `fit` and `backbone` are what the stages work with."""
 
-    def __init__(self, run: Run, report: Report, *, device: str, processes: Processes) -> None:
+    def __init__(self, run: Run, report: Report, *, device: str, processes: ProcessGroup) -> None:
         self.run, self.device, self.processes = run, device, processes
         self.seconds: dict[Stage, float] = {}
         self.notices: list[str] = []
@@ -54,10 +55,10 @@ class Session:
             WeightsError: it cannot be had.
             RunError: the base under that name has changed since the run began.
         """
-        from realfill.models import cache
+        from realfill.models.cache import load_base
 
         self.take_device()
-        backbone = cache.base(self.run.config.base, self.processes.device(self.device))
+        backbone = load_base(self.run.config.base, self.processes.device(self.device))
         spec = backbone.spec
         base = {"name": spec.name, "family": spec.family, "weights_hash": spec.weights_hash}
         before = self.run.fact("base")
@@ -69,30 +70,30 @@ class Session:
         return backbone
 
     @functools.cached_property
-    def fit(self) -> Fit:
+    def fit(self) -> CropTransform:
         """How the target became the working size; the same for all the run's life."""
-        if known := export.fit_of(self.run):
+        if known := crop_of_run(self.run):
             return known
         wanted = self.run.config.fit
         size, multiple = (
             _DRAFT_FIT if self.run.config.guide.only else (self.backbone.spec.size, self.backbone.spec.multiple)
         )
-        fit = scenes.fit_to(self.scene, size=wanted.size or size, multiple=multiple, context=wanted.context)
+        fit = crop_to_fill(self.scene, size=wanted.size or size, multiple=multiple, context=wanted.context)
         if self.processes.main:
             self.run.record(fit={name: getattr(fit, name) for name in _FIT})
         return fit
 
     @functools.cached_property
-    def economy(self) -> "Economy":
+    def economy(self) -> "MemoryBudget":
         """The memory plan, chosen from what is free once the base is loaded."""
-        from realfill.models import out_of_memory
+        from realfill.models.out_of_memory import plan_memory
 
-        return out_of_memory.of(self.backbone, self.fit, self.run.config, processes=self.processes.count, say=self.say)
+        return plan_memory(self.backbone, self.fit, self.run.config, processes=self.processes.count, say=self.say)
 
     @functools.cached_property
     def draft(self) -> Draft | None:
         """The run's draft by geometry; None where it is not asked for."""
-        return load(self.run.draft_folder) if self.run.config.guide.draft else None
+        return load_draft(self.run.draft_folder) if self.run.config.guide.draft else None
 
     @functools.cached_property
     def matcher(self) -> "tuple[Matcher, str | None]":
@@ -101,31 +102,33 @@ class Session:
         Raises:
             WeightsError: the file that the run names cannot be used.
         """
-        from realfill.matching import registry
+        from realfill.matching.registry import load_matcher_or_sift
 
         self.take_device()
-        return registry.load_or_sift(self.run.config.select, self.processes.device(self.device))
+        return load_matcher_or_sift(self.run.config.select, self.processes.device(self.device))
 
     def adapted(self) -> "Backbone":
         """The backbone with the run's trained adapter in it."""
-        from realfill.models import cache, lora
-        from realfill.training import checkpoints
+        from realfill.models import cache
+        from realfill.models.cache import load_adapter
+        from realfill.models.lora import adapter_parameters
+        from realfill.training.checkpoints import load_checkpoint_adapter
 
         step = self.run.config.sample.checkpoint
         if not self._adapted:
-            cache.adapt(self.backbone, self.run.lora, self.run.config.train)
+            load_adapter(self.backbone, self.run.lora, self.run.config.train)
             self._adapted = True
         if step:
             cache.forget_adapter()  # what is written over it now is not the finished one any more
-            checkpoints.load_adapter(self.run.checkpoints, step, lora.parameters(self.backbone))
+            load_checkpoint_adapter(self.run.checkpoints, step, adapter_parameters(self.backbone))
         return self.backbone
 
     def trained(self) -> None:
         """Says that the backbone carries the finished adapter already, having just been trained."""
-        from realfill.models import cache
+        from realfill.models.cache import note_adapter
 
         if self.processes.main:
-            cache.adapted(self.backbone, self.run.lora, self.run.config.train)
+            note_adapter(self.backbone, self.run.lora, self.run.config.train)
         self._adapted = True
 
     def take_device(self) -> None:
@@ -135,7 +138,7 @@ class Session:
         sentence = "Another RealFill run is using the device; this one goes on when it has finished."
         waits = None if self.processes.several else lambda: self.say(sentence)
         self._has_device = True
-        self._kept.enter_context(device_lock.device(self.device, check=self.check, waits=waits))
+        self._kept.enter_context(hold_device(self.device, check=self.check, waits=waits))
 
     # ── what they tell ──
 

@@ -19,13 +19,17 @@ from realfill import config as settings
 from realfill import files
 from realfill.config import Config
 from realfill.device import devices
-from realfill.device.process_group import Processes
+from realfill.device.devices import choose_device, used_memory
+from realfill.device.process_group import ProcessGroup
 from realfill.events import STAGES, Report, SeedReady, Stage
-from realfill.geometry.draft import covered, overlay, render, save
+from realfill.geometry.draft import confidence_overlay, covered_share, render_draft, save_draft
 from realfill.humanize import duration
-from realfill.pipeline import previews, scores, validation
+from realfill.pipeline import scores
+from realfill.pipeline.previews import PreviewMaker
+from realfill.pipeline.scores import read_scores, score_missing
 from realfill.pipeline.session import Session, closed
-from realfill.runs import export as exporting
+from realfill.pipeline.validation import HeldOutLoss
+from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.seeds import DRAFT
@@ -69,8 +73,8 @@ def complete(
         RunError: the folder belongs to another scene or training, or another process works on it.
         Interrupted, StageError: it ended early; the same call goes on.
     """
-    device = devices.choose(device)
-    processes = Processes(device)
+    device = choose_device(device)
+    processes = ProcessGroup(device)
     opened = run if isinstance(run, Run) else _opened(Path(run), scene, config, processes, device)
     work = Session(opened, report, device=device, processes=processes)
     with work.open():
@@ -89,9 +93,9 @@ def complete(
 
 def prepare(work: Session) -> None:
     """Reads the scene and says what will be done, before anything takes long."""
-    from realfill.matching import registry
+    from realfill.matching.registry import available_matcher
 
-    registry.available(work.run.config.select)  # refuses a weights file that is not there
+    available_matcher(work.run.config.select)  # refuses a weights file that is not there
     for notice in work.scene.notices:
         work.say(notice)
     if work.run.config.guide.only:
@@ -113,32 +117,32 @@ def prepare(work: Session) -> None:
 
 def _draft(work: Session) -> None:
     """Fills the hole by geometry (docs/geometry.md) and says how far the references vouch for it."""
-    from realfill.geometry import make_draft
+    from realfill.geometry.make_draft import make_draft
 
     run, scene = work.run, work.scene
     with work.stage("prepare", 1):
-        made = make_draft.make(scene, work.matcher[0])
-        files.write_bytes(run.folder / "confidence.png", overlay(made, scene.hole, longest=1024))
-        save(run.draft_folder, made)  # last: what is there is not made again
+        made = make_draft(scene, work.matcher[0])
+        files.write_bytes(run.folder / "confidence.png", confidence_overlay(made, scene.hole, longest=1024))
+        save_draft(run.draft_folder, made)  # last: what is there is not made again
     if made.reason:
         work.say(made.reason if run.config.guide.only else f"{made.reason} The fill goes on without geometry.")
     else:
-        work.say(f"The references show {covered(made, scene.hole):.0%} of the hole by geometry alone.")
+        work.say(f"The references show {covered_share(made, scene.hole):.0%} of the hole by geometry alone.")
 
 
 def train(work: Session) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
     from realfill.models import lora
-    from realfill.training import checkpoints
     from realfill.training import train as training
-    from realfill.training.draft_views import guides
+    from realfill.training.checkpoints import checkpoint_steps
+    from realfill.training.draft_views import draft_views
 
     run, wanted = work.run, work.run.config.train
     if run.trained or run.config.guide.only:
         return
-    preview, patches = previews.Maker(work), validation.Watch(work)
+    preview, patches = PreviewMaker(work), HeldOutLoss(work)
     seconds: list[float] = []
-    with work.stage("train", wanted.steps, max(checkpoints.steps(run.checkpoints), default=0)):
+    with work.stage("train", wanted.steps, max(checkpoint_steps(run.checkpoints), default=0)):
         steps = training.train(
             work.backbone,
             work.scene,
@@ -146,12 +150,12 @@ def train(work: Session) -> None:
             wanted,
             seed=run.config.seed,
             folder=run.checkpoints,
-            guides=guides(work.draft, work.scene, work.fit) if wanted.guided else (),
+            guides=draft_views(work.draft, work.scene, work.fit) if wanted.guided else (),
             within=work.economy,
         )
         with closed(steps):
             for step in steps:
-                work.report(dataclasses.replace(step, memory=devices.used(work.device)))
+                work.report(dataclasses.replace(step, memory=used_memory(work.device)))
                 preview.after(step.step)
                 patches.after(step.step)
                 seconds.append(step.seconds)
@@ -173,14 +177,14 @@ def sample(work: Session) -> None:
     seeds = list(dict.fromkeys(run.config.seeds))
     there = set(run.seeds_done())
     if run.config.guide.only and DRAFT not in there and work.draft is not None:
-        run.write_seed(DRAFT, render(work.draft, work.fit)[0])
+        run.write_seed(DRAFT, render_draft(work.draft, work.fit)[0])
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return
-    from realfill.sampling import draft_prior
     from realfill.sampling import sample as sampling
+    from realfill.sampling.draft_prior import make_draft_prior
 
-    given = draft_prior.guidance(work.draft, work.scene, work.fit, run.config.guide)
+    given = make_draft_prior(work.draft, work.scene, work.fit, run.config.guide)
     if given is not None and DRAFT not in there:
         run.write_seed(DRAFT, given.photo)
     done = len(seeds) - len(missing)
@@ -207,21 +211,21 @@ def sample(work: Session) -> None:
 
 def select(work: Session) -> None:
     """Ranks the seeds by the matches between the references and their filled regions (§3.4)."""
-    known, missing = scores.known(work.run)
+    known, missing = read_scores(work.run)
     if missing:
-        scores.score(work, known, missing)
+        score_missing(work, known, missing)
 
 
 def export(work: Session) -> None:
     """Blends the chosen seed, or the one with most matches, into the target at its own size (§3.4)."""
     run = work.run
-    seed, _ = exporting.choice(run)
+    seed, _ = chosen_seed(run)
     made = {"seed": seed, "export": run.config.export.model_dump(mode="json")}
     if run.result.exists() and run.read("result") == made:
         return
     with work.stage("export", 1):
         run.forget("result.json")  # between the two writes the picture must not pass for another's
-        files.write_bytes(run.result, exporting.render(run, work.scene, seed, "png"))
+        files.write_bytes(run.result, render_export(run, work.scene, seed, "png"))
         run.write("result", made)
 
 
@@ -234,7 +238,9 @@ _DO: dict[Stage, Callable[[Session], None]] = {
 }
 
 
-def _opened(folder: Path, source: Path | str | None, config: Config | None, processes: Processes, device: str) -> Run:
+def _opened(
+    folder: Path, source: Path | str | None, config: Config | None, processes: ProcessGroup, device: str
+) -> Run:
     """The run in a folder, made where it is new; of several processes only the main one makes it."""
     if processes.main:
         if config is None and not (folder / "run.json").exists():
@@ -249,6 +255,6 @@ def _outcome(work: Session) -> Outcome:
     run, result, seed, matches = work.run, None, None, None
     if run.result.exists() and run.read("result"):
         result = run.result
-        seed, matches = exporting.choice(run)
+        seed, matches = chosen_seed(run)
     matcher = run.read("scores").get("matcher")
     return Outcome(run.folder, result, seed, matches, matcher, work.seconds, tuple(work.notices))

@@ -8,7 +8,7 @@ said: training goes on to its end. A run that is continued begins to compare ane
 
 import functools
 
-from realfill.device.memory_plan import Plan
+from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import OutOfMemory
 from realfill.events import HeldOut
 from realfill.pipeline.session import Session
@@ -17,7 +17,7 @@ PATCHES = 8
 OFTEN, SELDOM = 10, 50  # measurements in a training, at least; steps between them, at most
 
 
-class Watch:
+class HeldOutLoss:
     """Measures every few steps, where `train.patience` asks for it."""
 
     def __init__(self, work: Session) -> None:
@@ -49,15 +49,15 @@ class Watch:
                 f"The loss on held-out patches has not fallen since step {self._step}; stopping now loses little."
             )
 
-    def _loss(self, plan: Plan) -> float:
+    def _loss(self, plan: MemoryPlan) -> float:
         """The mean over all patches, every layer's adapter on."""
         import torch
 
-        from realfill.models import lora
+        from realfill.models.lora import enable_all_layers
         from realfill.training.loss import realfill_loss
 
         backbone, (items, t, noise) = self._work.backbone, self._patches
-        with torch.no_grad(), lora.all_on(backbone):
+        with torch.no_grad(), enable_all_layers(backbone):
             pieces = [slice(start, start + plan.items) for start in range(0, PATCHES, plan.items)]
             losses = [
                 realfill_loss(backbone, items.part(piece.start, piece.stop), t=t[piece], noise=noise[piece])
@@ -71,16 +71,16 @@ class Watch:
         import torch
 
         from realfill import seeds
-        from realfill.training import batches
-        from realfill.training.loss import encode
+        from realfill.training.batches import ItemPick, draw_picks, keep_references, prepare_views
+        from realfill.training.loss import encode_batch
 
         work, run = self._work, self._work.run
         backbone, seed = work.backbone, run.config.seed
         wanted = run.config.train.model_copy(update={"mask_dropout": 0.0, "guided": 0.0})
-        views = batches.only_references(batches.prepare(work.scene, work.fit, wanted, cell=backbone.spec.cell))
+        views = keep_references(prepare_views(work.scene, work.fit, wanted, cell=backbone.spec.cell))
         keys = [(seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
-        picks = [batches.Pick(wanted.prompt, None, seeds.rng(*key)) for key in keys]
-        items = encode(backbone, batches.drawn(views, wanted, picks))
+        picks = [ItemPick(wanted.prompt, None, seeds.rng(*key)) for key in keys]
+        items = encode_batch(backbone, draw_picks(views, wanted, picks))
         t = torch.linspace(0, backbone.process.train_steps, 2 * PATCHES + 1)[1::2].long()
         noise = [
             torch.randn(items.clean.shape[1:], generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys

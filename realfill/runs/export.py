@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from realfill import files, seeds
-from realfill.geometry.draft import load, with_detail
+from realfill.geometry.draft import add_detail, load_draft
 from realfill.arrays import Photo
 from realfill.imaging import composite, decode, encode
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.scene import scene as scenes
 from realfill.errors import OptionError, RunError
 from realfill.runs.run import Run
@@ -23,7 +23,7 @@ _NOT_PACKED = ("lock", "log.txt", "stop")
 _MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
 
 
-def choice(run: Run) -> tuple[int, int | None]:
+def chosen_seed(run: Run) -> tuple[int, int | None]:
     """The seed to export and its matches: the one a person chose, else the first of the ranking.
 
     Raises:
@@ -36,7 +36,7 @@ def choice(run: Run) -> tuple[int, int | None]:
     return ranked[0], matches.get(ranked[0])
 
 
-def choose(run: Run, seed: int | None) -> None:
+def choose_seed(run: Run, seed: int | None) -> None:
     """Remembers which seed is to be exported; None: the one with most matches.
 
     Raises:
@@ -48,29 +48,29 @@ def choose(run: Run, seed: int | None) -> None:
     run.label(seed=seed)
 
 
-def record(run: Run, seed: int) -> dict[str, Any]:
+def export_record(run: Run, seed: int) -> dict[str, Any]:
     """All that made a seed's picture: settings, base with weight hash, versions. JSON data."""
     return {"seed": seed, "matches": _matches(run).get(seed), **{name: run.fact(name) for name in _MADE_BY}}
 
 
-def fit_of(run: Run) -> Fit | None:
+def crop_of_run(run: Run) -> CropTransform | None:
     """How the run's target became the working size, once that is known."""
     known = run.fact("fit")
-    return None if known is None else Fit(**{**known, "box": tuple(known["box"])})
+    return None if known is None else CropTransform(**{**known, "box": tuple(known["box"])})
 
 
-def render(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
+def render_export(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
     """The target with a seed's picture blended into its hole, encoded; known pixels beyond the feather unchanged."""
-    picture = composed(run, scene, seed)
-    return encode.encode(picture, file_format, quality=run.config.export.quality, record=record(run, seed))
+    picture = compose(run, scene, seed)
+    return encode.encode(picture, file_format, quality=run.config.export.quality, record=export_record(run, seed))
 
 
-def composed(run: Run, scene: Scene, seed: int) -> decode.Original:
+def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
     """What `render` encodes: the target in its own values with a seed's picture blended into its hole."""
-    fit, wanted = fit_of(run), run.config.export
+    fit, wanted = crop_of_run(run), run.config.export
     if fit is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
-    generated, covered = enlarged(run, scene, seed, fit), fit.covered()  # a wide feather may reach beyond the fit
+    generated, covered = enlarge(run, scene, seed, fit), fit.covered()  # a wide feather may reach beyond the fit
     if wanted.match_colour:
         generated = composite.match_colour(
             scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
@@ -78,35 +78,35 @@ def composed(run: Run, scene: Scene, seed: int) -> decode.Original:
     return composite.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
 
 
-def enlarged(run: Run, scene: Scene, seed: int, fit: Fit) -> Photo:
+def enlarge(run: Run, scene: Scene, seed: int, fit: CropTransform) -> Photo:
     """A seed's picture at the target's own size (H, W, 3), black beyond the fit.
 
     What geometry vouches for gets the references' own detail, which the working size had no room for.
     """
     generated = fit.photo_out(run.read_seed(seed))
-    draft = load(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
+    draft = load_draft(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
     if draft is None or draft.reason:
         return generated
-    return with_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)
+    return add_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)
 
 
-def settings(run: Run) -> bytes:
+def encode_settings(run: Run) -> bytes:
     """All settings of the run with base and versions, as readable JSON."""
     facts = {name: run.fact(name) for name in ("created", *_MADE_BY, "adapter_steps")}
     return json.dumps({"name": run.name, **facts}, indent=1, ensure_ascii=False).encode()
 
 
-def pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:
+def pack_pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:
     """A zip with the composite of each seed and the run's settings."""
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for seed in seeds:
             archive.writestr(
-                f"{run.seed_path(seed).stem}{SUFFIXES[file_format]}", render(run, scene, seed, file_format)
+                f"{run.seed_path(seed).stem}{SUFFIXES[file_format]}", render_export(run, scene, seed, file_format)
             )
-        archive.writestr("settings.json", settings(run))
+        archive.writestr("settings.json", encode_settings(run))
 
 
-def lora(run: Run, into: BinaryIO) -> None:
+def pack_lora(run: Run, into: BinaryIO) -> None:
     """A zip with the adapter, as stock pipelines load it, and the settings that made it.
 
     Raises:
@@ -117,10 +117,10 @@ def lora(run: Run, into: BinaryIO) -> None:
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(run.lora.rglob("*")):
             archive.write(path, path.relative_to(run.lora).as_posix())
-        archive.writestr("settings.json", settings(run))
+        archive.writestr("settings.json", encode_settings(run))
 
 
-def project(run: Run, into: BinaryIO) -> None:
+def pack_project(run: Run, into: BinaryIO) -> None:
     """A zip of the whole run: unpacked among other runs it opens and goes on.
 
     Left out are logs and locks, and links, which may lead anywhere.
@@ -140,9 +140,9 @@ def export_file(run: Run, path: Path) -> int:
         OptionError: the name ends in none of the formats' endings.
     """
     check_name(path)
-    seed, _ = choice(run)
+    seed, _ = chosen_seed(run)
     scene = scenes.load(run.scene_folder, variants=run.config.variants)
-    files.write_bytes(path, render(run, scene, seed, FORMATS[path.suffix.lower()]))
+    files.write_bytes(path, render_export(run, scene, seed, FORMATS[path.suffix.lower()]))
     return seed
 
 

@@ -28,6 +28,8 @@ import numpy as np
 
 from realfill import config as settings
 from realfill import files, seeds
+from realfill.files import speak_refusals
+from realfill.seeds import starts_from_draft
 from realfill.scene import scene
 from realfill.config import Config
 from realfill.errors import OptionError, RunError
@@ -35,7 +37,7 @@ from realfill.arrays import Photo
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.runs.status import Workplace
 
-from realfill.config import flat
+from realfill.config import flatten
 
 SCHEMA = 1
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
@@ -95,7 +97,7 @@ class Run(Workplace):
                 scene.store(folder / "scene", source, variants=config.variants)
             scene.load(folder / "scene", variants=config.variants)
             plain = config.model_dump(mode="json")
-            data = {"schema": SCHEMA, "created": now(), "config": plain, "versions": versions()}
+            data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
             files.write_json(folder / "run.json", data)
         return data
 
@@ -167,7 +169,7 @@ class Run(Workplace):
         Raises:
             RunError: as `update`.
         """
-        old, new = flat(self.config), flat(config)
+        old, new = flatten(self.config), flatten(config)
         for name, value in new.items():
             further = name == "train.steps" and value > old[name]
             if old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL and not further:
@@ -302,7 +304,7 @@ class Run(Workplace):
         """What a seed starts from: "draft" is geometry alone, "guided" began from it, "" from pure noise."""
         if seed == seeds.DRAFT:
             return "draft"
-        warm = self.config.guide.draft and seeds.is_warm(seed, self.config.guide.warm)
+        warm = self.config.guide.draft and starts_from_draft(seed, self.config.guide.warm)
         return "guided" if warm and self.seed_path(seeds.DRAFT).exists() else ""
 
     @property
@@ -313,7 +315,7 @@ class Run(Workplace):
     def write_seed(self, seed: int, photo: Photo) -> None:
         """Stores a seed's picture (H, W, 3), atomically."""
         path = self.seed_path(seed)
-        with files.refusals(path):
+        with speak_refusals(path):
             path.parent.mkdir(exist_ok=True)
             save_photo(photo, path)
 
@@ -341,12 +343,12 @@ class Run(Workplace):
 
 
 
-def now() -> str:
+def timestamp() -> str:
     """This moment, as run.json has it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def seconds(moment: str) -> float:
+def parse_timestamp(moment: str) -> float:
     """A moment of run.json in seconds since 1970.
 
     Raises:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from realfill import files
+from realfill.files import speak_refusals
 from realfill.errors import RunBusy, RunError
 from realfill.events import Event, from_json, to_json
 from realfill.locks import Lock, STALE
@@ -111,7 +112,7 @@ class Workplace:
     def forget(self, *names: str) -> None:
         """Removes files of the folder by name, those that are there."""
         for name in names:
-            with files.refusals(self.folder / name):
+            with speak_refusals(self.folder / name):
                 (self.folder / name).unlink(missing_ok=True)
 
     def _abandoned(self) -> bool:

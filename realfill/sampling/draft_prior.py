@@ -17,16 +17,16 @@ from torch import Tensor
 
 from realfill.arrays import Hole, Photo
 from realfill.config import GuideConfig
-from realfill.geometry.draft import VOUCHED, Confidence, Draft, render
-from realfill.imaging.fit import Fit
+from realfill.geometry.draft import VOUCHED, Confidence, Draft, render_draft
+from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone
 from realfill.models.pixels import to_tensors
 from realfill.scene.scene import Scene
-from realfill.seeds import is_warm
+from realfill.seeds import starts_from_draft
 
 
 @dataclass(frozen=True, eq=False)
-class Guidance:
+class DraftPrior:
     """The draft at the working size, and what is to be made of it."""
 
     photo: Photo  # (H, W, 3)
@@ -36,7 +36,7 @@ class Guidance:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class DraftStart:
     """Where seeds begin that start from the draft."""
 
     clean: Tensor  # (1, c, h, w) latents of the draft
@@ -53,15 +53,15 @@ class Start:
         return torch.where(self.strength < share, noised, latents)
 
 
-def guidance(draft: Draft | None, scene: Scene, fit: Fit, config: GuideConfig) -> Guidance | None:
+def make_draft_prior(draft: Draft | None, scene: Scene, fit: CropTransform, config: GuideConfig) -> DraftPrior | None:
     """The draft as sampling uses it; None where geometry says nothing."""
     if draft is None or draft.reason:
         return None
-    photo, confidence = render(draft, fit)
-    return Guidance(photo, confidence, fit.hole_in(scene.hole), config)
+    photo, confidence = render_draft(draft, fit)
+    return DraftPrior(photo, confidence, fit.hole_in(scene.hole), config)
 
 
-def shown(given: Guidance) -> tuple[Tensor, Tensor]:
+def prior_condition(given: DraftPrior) -> tuple[Tensor, Tensor]:
     """What a warm seed's condition sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
 
     With `guide.known`, vouched-for pixels of the draft count as known.
@@ -70,7 +70,7 @@ def shown(given: Guidance) -> tuple[Tensor, Tensor]:
     return to_tensors(given.photo, given.hole & ~vouched if given.config.known else given.hole)
 
 
-def start(given: Guidance, backbone: Backbone) -> Start:
+def make_start(given: DraftPrior, backbone: Backbone) -> DraftStart:
     """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
     low, high = given.config.strength, given.config.guess
     pixels, inside = to_tensors(given.photo, given.hole, blank=False)
@@ -78,10 +78,10 @@ def start(given: Guidance, backbone: Backbone) -> Start:
     # A cell is vouched for as its worst pixel is.
     doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))
     strength = torch.where(inside > 0, low + (high - low) * doubt, low)
-    return Start(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
+    return DraftStart(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
 
 
-def held(photo: Photo, given: Guidance) -> Photo:
+def hold_to_draft(photo: Photo, given: DraftPrior) -> Photo:
     """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`guide.bound`)."""
     if given.config.bound == 0:
         return photo
@@ -92,7 +92,7 @@ def held(photo: Photo, given: Guidance) -> Photo:
     return blended
 
 
-def parted(seeds: Sequence[int], given: Guidance | None) -> tuple[list[int], list[int]]:
+def split_seeds(seeds: Sequence[int], given: DraftPrior | None) -> tuple[list[int], list[int]]:
     """Seeds that start from pure noise, and those that start from the draft."""
-    warm = [seed for seed in seeds if given is not None and is_warm(seed, given.config.warm)]
+    warm = [seed for seed in seeds if given is not None and starts_from_draft(seed, given.config.warm)]
     return [seed for seed in seeds if seed not in warm], warm

@@ -10,16 +10,22 @@ from torch import Tensor
 
 from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig
-from realfill.device.memory_plan import Plan
+from realfill.device.memory_plan import MemoryPlan
 from realfill.imaging.fill import fill_from_known
-from realfill.imaging.fit import Fit
-from realfill.models import lora, out_of_memory
+from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone, Condition
-from realfill.models.fast import lanes
-from realfill.models.out_of_memory import Economy
+from realfill.models.fast.lanes import map_parallel
+from realfill.models.lora import merge_adapters
+from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.models.pixels import to_photo, to_tensors
-from realfill.sampling import draft_prior
-from realfill.sampling.draft_prior import Guidance, Start
+from realfill.sampling.draft_prior import (
+    DraftPrior,
+    DraftStart,
+    hold_to_draft,
+    make_start,
+    prior_condition,
+    split_seeds,
+)
 from realfill.scene.scene import Scene
 
 
@@ -34,13 +40,13 @@ class Candidate:
 def sample(
     backbone: Backbone,
     scene: Scene,
-    fit: Fit,
+    fit: CropTransform,
     config: SampleConfig,
     *,
     prompt: str,
     seeds: Sequence[int],
-    given: Guidance | None = None,
-    within: Economy | None = None,
+    given: DraftPrior | None = None,
+    within: MemoryBudget | None = None,
 ) -> Iterator[Candidate]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
 
@@ -53,19 +59,19 @@ def sample(
     Raises:
         OutOfMemory: the smallest memory plan is still too much for the device.
     """
-    within = within or out_of_memory.of(backbone, fit, Config(base=backbone.spec.name, sample=config))
+    within = within or plan_memory(backbone, fit, Config(base=backbone.spec.name, sample=config))
     backbone.follow(within.plan)
-    maker = _Maker(backbone, config, within)
-    cold, warm = draft_prior.parted(seeds, given)
+    maker = Sampler(backbone, config, within)
+    cold, warm = split_seeds(seeds, given)
     if cold:
         yield from maker.generate(maker.task(sampling_input(scene, fit), prompt), cold)
     if warm and given is not None:
         task = dataclasses.replace(
-            maker.task(draft_prior.shown(given), prompt),
-            start=within.run(backbone, "coding", lambda _: draft_prior.start(given, backbone)),
+            maker.task(prior_condition(given), prompt),
+            start=within.run(backbone, "coding", lambda _: make_start(given, backbone)),
         )
         for candidate in maker.generate(task, warm):
-            yield dataclasses.replace(candidate, photo=draft_prior.held(candidate.photo, given))
+            yield dataclasses.replace(candidate, photo=hold_to_draft(candidate.photo, given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,16 +80,16 @@ class _Task:
 
     condition: Condition
     blank: Condition | None  # for classifier-free guidance
-    start: Start | None = None
+    start: DraftStart | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Maker:
+class Sampler:
     """What all seeds of a call share."""
 
     backbone: Backbone
     config: SampleConfig
-    within: Economy
+    within: MemoryBudget
 
     @torch.no_grad()
     def task(self, seen: tuple[Tensor, Tensor], prompt: str) -> _Task:
@@ -105,10 +111,10 @@ class _Maker:
     def _latents(self, task: _Task, seeds: Sequence[int]) -> Tensor:
         """Denoised latents (B, c, h, w) of the first few seeds."""
 
-        def denoise(plan: Plan) -> Tensor:
+        def denoise(plan: MemoryPlan) -> Tensor:
             group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
-            with lora.merged(self.backbone):
-                made = lanes.over(
+            with merge_adapters(self.backbone):
+                made = map_parallel(
                     self.backbone.device,
                     len(group),
                     lambda start, stop: _denoise(self.backbone, self.config, task, group[start:stop]),
@@ -156,12 +162,12 @@ def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Seque
     return filled
 
 
-def _noised(backbone: Backbone, start: Start, noise: Tensor, t: Tensor) -> Tensor:
+def _noised(backbone: Backbone, start: DraftStart, noise: Tensor, t: Tensor) -> Tensor:
     """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
     return backbone.process.corrupt(start.clean, noise, t.reshape(1))[0]
 
 
-def sampling_input(scene: Scene, fit: Fit) -> tuple[Tensor, Tensor]:
+def sampling_input(scene: Scene, fit: CropTransform) -> tuple[Tensor, Tensor]:
     """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
     # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
     return to_tensors(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))

@@ -16,8 +16,10 @@ from typing import IO
 
 from realfill import files
 from realfill.errors import SceneError
+from realfill.files import speak_refusals, temporary_path
 from realfill.imaging.decode import MEGABYTES
 from realfill.scene import scene
+from realfill.scene.scene import natural_order
 
 try:
     from lzma import LZMAError
@@ -36,7 +38,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def members(names: Sequence[str]) -> dict[str, str]:
+def scene_members(names: Sequence[str]) -> dict[str, str]:
     """Which of many file names make one scene, and the place of each: "trip/ref/IMG_2.JPG" → "ref/00.jpg".
 
     References come in natural order. Backslashes count as slashes; a leading folder is allowed.
@@ -59,7 +61,7 @@ def members(names: Sequence[str]) -> dict[str, str]:
             raise SceneError(f"target/ has {len(one)} files for {part}; keep one of them.")
         found |= {name: f"target/{part}{inside[name].suffix.lower()}" for name in one}
     references = [name for name, path in inside.items() if path.parent.name.lower() == "ref"]
-    references.sort(key=lambda name: scene.natural(inside[name].name))
+    references.sort(key=lambda name: natural_order(inside[name].name))
     if len(references) > scene.MOST_REFERENCES:
         raise SceneError(
             f"The scene has {len(references)} reference photos and the most are {scene.MOST_REFERENCES}; "
@@ -76,18 +78,18 @@ def pack(folder: Path, archive: Path) -> None:
         DiskFull, RunError: `archive` cannot be written.
     """
     held = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    draft = files.temporary(archive)
+    draft = temporary_path(archive)
     try:
-        with files.refusals(archive):
+        with speak_refusals(archive):
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as packed:  # pictures are compressed already
-                for name, place in members(list(held)).items():
+                for name, place in scene_members(list(held)).items():
                     packed.write(held[name], f"{archive.stem}/{place}")
             draft.replace(archive)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def size(archive: Path) -> int:
+def unpacked_size(archive: Path) -> int:
     """Bytes of the scene in a zip file once it is unpacked, as the file says; where that is a lie, less is unpacked.
 
     Raises:
@@ -95,7 +97,7 @@ def size(archive: Path) -> int:
     """
     with _opened(archive) as packed:
         entries = _entries(packed)
-        found = sum(entries[name].file_size for name in members(list(entries)))
+        found = sum(entries[name].file_size for name in scene_members(list(entries)))
     if found > MOST_BYTES:
         raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
     return found
@@ -110,10 +112,10 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     with _opened(archive) as packed, files.new_folder(folder) as draft:
         entries, left = _entries(packed), MOST_BYTES
-        for name, place in members(list(entries)).items():
+        for name, place in scene_members(list(entries)).items():
             target = draft / place
             target.parent.mkdir(exist_ok=True)
-            with packed.open(entries[name]) as source, files.refusals(folder):
+            with packed.open(entries[name]) as source, speak_refusals(folder):
                 left -= _copy(source, target, min(left, MEGABYTES * 2**20), name)
 
 
@@ -125,8 +127,8 @@ def gather(given: Sequence[tuple[str, Path]], folder: Path) -> None:
         DiskFull, RunError: the folder cannot be written.
     """
     held = dict(given)
-    places = members(list(held))
-    with files.new_folder(folder) as draft, files.refusals(folder):
+    places = scene_members(list(held))
+    with files.new_folder(folder) as draft, speak_refusals(folder):
         for name, place in places.items():
             (draft / place).parent.mkdir(exist_ok=True)
             shutil.copyfile(held[name], draft / place)

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.errors import SceneError
+from realfill.files import speak_refusals
 from realfill.imaging import decode
-from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original
+from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original, rotate_upright
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import Fit, around
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo, to_photo
 
 MOST_REFERENCES = 5
@@ -94,17 +95,17 @@ def assemble(
     return _store(folder, inputs, target.stem, variants=variants)
 
 
-def fit_to(scene: Scene, *, size: int, multiple: int, context: float) -> Fit:
+def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
     """The crop of the target that a base works on: the hole with context, at an area of about size²."""
-    return around(scene.hole, size=size, multiple=multiple, context=context)
+    return crop_around(scene.hole, size=size, multiple=multiple, context=context)
 
 
-def enlarge(fit: Fit) -> float:
+def enlarge(fit: CropTransform) -> float:
     """How many times longer the filled part's sides are in the target than where it is generated."""
     return 1.0 / fit.scale
 
 
-def enlargement_notice(fit: Fit) -> str | None:
+def enlargement_notice(fit: CropTransform) -> str | None:
     """A sentence where the hole is enlarged over 1.5 times, to be said before training."""
     factor = enlarge(fit)
     if factor <= ENLARGED:
@@ -119,10 +120,10 @@ def enlargement_notice(fit: Fit) -> str | None:
 def pictures(folder: Path) -> list[Path]:
     """The files of a folder that should be pictures, in natural order (2 before 10); no dotfiles or sidecars."""
     found = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
-    return sorted(found, key=lambda path: natural(path.name))
+    return sorted(found, key=lambda path: natural_order(path.name))
 
 
-def hole_of(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
+def read_hole(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
     """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
 
     Raises:
@@ -132,7 +133,7 @@ def hole_of(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
     return _at_size(_painted(mask, target), (target.height, target.width), name)
 
 
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """The key that sorts file names as people count: 2 before 10."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
     return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
@@ -195,7 +196,7 @@ def _check_count(references: Sequence[Path]) -> None:
 
 def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene:
     scene, suffixes = _read(inputs, name, variants=variants)
-    with files.new_folder(folder) as draft, files.refusals(folder):
+    with files.new_folder(folder) as draft, speak_refusals(folder):
         for part in ("ref", "target"):
             (draft / part).mkdir()
         for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
@@ -217,7 +218,7 @@ def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole,
         notices: list[str] = []
     else:
         name = mask.name if isinstance(mask, Path) else "The mask"
-        hole, notices = hole_of(mask, original)
+        hole, notices = read_hole(mask, original)
     if not hole.any():
         raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
     if hole.all():
@@ -241,7 +242,7 @@ def _painted(mask: MaskInput, target: Original) -> Hole:
     hole = _fill(decode.to_eight_bits(original.pixels))
     turned = (target.width, target.height)  # what the target's size is in its file, when it lies on its side
     if target.orientation >= 5 and hole.shape == turned and hole.shape != turned[::-1]:
-        return decode.upright(hole, target.orientation)
+        return rotate_upright(hole, target.orientation)
     return hole
 
 

@@ -20,7 +20,7 @@ from realfill import seeds
 from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging.fill import _resized, fill_from_known
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.imaging.holes import random_hole
 from realfill.models.pixels import _planes
 from realfill.scene.scene import Scene
@@ -47,7 +47,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class View:
+class TrainingView:
     """A photo prepared for drawing crops from: where they may lie, and how large they are."""
 
     photo: Photo
@@ -59,7 +59,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Guide:
+class DraftView:
     """A picture of the scene in the target's frame: a warped reference, or the draft (docs/geometry.md)."""
 
     photo: Photo  # (h, w, 3), the fit's box at any resolution
@@ -68,17 +68,19 @@ class Guide:
 
 
 @dataclass(frozen=True)
-class Views:
+class TrainingViews:
     """All photos of a scene, the size (height, width) that crops are resized to, and pixels per latent cell."""
 
-    views: tuple[View, ...]  # the references first
+    views: tuple[TrainingView, ...]  # the references first
     height: int
     width: int
     cell: int
-    guides: tuple[View, ...] = ()
+    guides: tuple[TrainingView, ...] = ()
 
 
-def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int, guides: Sequence[Guide] = ()) -> Views:
+def prepare_views(
+    scene: Scene, fit: CropTransform, config: TrainConfig, *, cell: int, guides: Sequence[DraftView] = ()
+) -> TrainingViews:
     """Views of the references and, unless nothing of it is known, of the target.
 
     The target's hole is overwritten before anything can see it: what the file holds there adds nothing.
@@ -89,7 +91,7 @@ def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int, guides: S
     """
     shown = min(1.0, max(fit.box[2] / fit.photo_width, fit.box[3] / fit.photo_height))
     views = [
-        View(
+        TrainingView(
             photo=photo,
             hole=np.zeros(photo.shape[:2], np.bool_),
             is_target=False,
@@ -100,20 +102,22 @@ def prepare(scene: Scene, fit: Fit, config: TrainConfig, *, cell: int, guides: S
     ]
     if not scene.hole.all():
         filled = fill_from_known(scene.target, scene.hole)
-        views.append(View(filled, scene.hole, is_target=True, box=_inside(fit), smallest=config.crop))
+        views.append(TrainingView(filled, scene.hole, is_target=True, box=_inside(fit), smallest=config.crop))
     shrunk = tuple(_shrunk(view, fit) for view in views)
-    return Views(shrunk, fit.height, fit.width, cell, tuple(_guide_view(guide, fit, config) for guide in guides))
+    return TrainingViews(
+        shrunk, fit.height, fit.width, cell, tuple(_guide_view(guide, fit, config) for guide in guides)
+    )
 
 
-def _guide_view(guide: Guide, fit: Fit, config: TrainConfig) -> View:
+def _guide_view(guide: DraftView, fit: CropTransform, config: TrainConfig) -> TrainingView:
     height, width = guide.photo.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
     photo = fill_from_known(guide.photo, guide.unknown)
-    return _shrunk(View(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
+    return _shrunk(TrainingView(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
 
 
 @dataclass(frozen=True, eq=False)
-class Pick:
+class ItemPick:
     """What an item of a step is, before anything of it is drawn."""
 
     prompt: str
@@ -121,12 +125,14 @@ class Pick:
     rng: np.random.Generator  # draws its picture and its hole
 
 
-def only_references(views: Views) -> Views:
+def keep_references(views: TrainingViews) -> TrainingViews:
     """The same without the target and without pictures in its frame."""
-    return Views(tuple(view for view in views.views if not view.is_target), views.height, views.width, views.cell)
+    return TrainingViews(
+        tuple(view for view in views.views if not view.is_target), views.height, views.width, views.cell
+    )
 
 
-def pick(config: TrainConfig, *, seed: int, step: int, index: int) -> Pick:
+def pick_item(config: TrainConfig, *, seed: int, step: int, index: int) -> ItemPick:
     """The item `index` of a step's batch.
 
     With `config.pool` pictures and holes come from a fixed set of that many, each a pure function of its
@@ -135,12 +141,12 @@ def pick(config: TrainConfig, *, seed: int, step: int, index: int) -> Pick:
     own = seeds.rng(seed, seeds.Stream.BATCH, step, index)
     prompt = "" if own.random() < config.prompt_dropout else config.prompt
     if not config.pool:
-        return Pick(prompt, None, own)
+        return ItemPick(prompt, None, own)
     number = int(own.integers(config.pool))
-    return Pick(prompt, number, seeds.rng(seed, seeds.Stream.POOL, number))
+    return ItemPick(prompt, number, seeds.rng(seed, seeds.Stream.POOL, number))
 
 
-def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Sequence[int]) -> Batch:
+def draw_batch(views: TrainingViews, config: TrainConfig, *, seed: int, step: int, indices: Sequence[int]) -> Batch:
     """The items `indices` of a step's batch; every item with its own photo, crop, hole and prompt.
 
     Args:
@@ -148,10 +154,10 @@ def draw(views: Views, config: TrainConfig, *, seed: int, step: int, indices: Se
         step: counted from 0.
         indices: positions in the batch; a process of several draws only its own.
     """
-    return drawn(views, config, [pick(config, seed=seed, step=step, index=index) for index in indices])
+    return draw_picks(views, config, [pick_item(config, seed=seed, step=step, index=index) for index in indices])
 
 
-def drawn(views: Views, config: TrainConfig, picks: Sequence[Pick]) -> Batch:
+def draw_picks(views: TrainingViews, config: TrainConfig, picks: Sequence[ItemPick]) -> Batch:
     """The items that were picked; each pick can be drawn once."""
     items = [_item(views, config, one.rng) for one in picks]
     pixels = np.stack([item[0] for item in items]).astype(np.float32) / 127.5 - 1
@@ -164,7 +170,7 @@ def drawn(views: Views, config: TrainConfig, picks: Sequence[Pick]) -> Batch:
     )
 
 
-def joined(parts: Sequence[Batch]) -> Batch:
+def join_batches(parts: Sequence[Batch]) -> Batch:
     """One batch of several."""
     return Batch(
         pixels=torch.cat([part.pixels for part in parts]),
@@ -175,7 +181,7 @@ def joined(parts: Sequence[Batch]) -> Batch:
     )
 
 
-def _inside(fit: Fit) -> tuple[float, float, float, float]:
+def _inside(fit: CropTransform) -> tuple[float, float, float, float]:
     """The part of the fit's box that lies in the photo."""
     left, top, width, height = fit.box
     right, bottom = min(left + width, fit.photo_width), min(top + height, fit.photo_height)
@@ -189,7 +195,7 @@ def _largest(box: tuple[float, float, float, float], fit_height: int, fit_width:
     return fit_width * scale, fit_height * scale
 
 
-def _shrunk(view: View, fit: Fit) -> View:
+def _shrunk(view: TrainingView, fit: CropTransform) -> TrainingView:
     """The view at no more pixels than its smallest crop needs, so that crops of large photos are quick."""
     crop_width = _largest(view.box, fit.height, fit.width)[0] * view.smallest
     scale = min(1.0, fit.width / crop_width)
@@ -202,10 +208,10 @@ def _shrunk(view: View, fit: Fit) -> View:
     left, top, box_width, box_height = view.box
     box = (left * sx, top * sy, box_width * sx, box_height * sy)
     wanted = None if view.wanted is None else _resized(view.wanted.astype(np.float32), (width, height)) > 0
-    return View(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
+    return TrainingView(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
 
 
-def _item(views: Views, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
+def _item(views: TrainingViews, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
     """Pixels, hole, weight and whether it is the target, of one training item."""
     if views.guides and rng.random() < config.guided:
         view = views.guides[int(rng.integers(len(views.guides)))]
@@ -235,7 +241,7 @@ def known_share(unknown: Hole, *, cell: int) -> float:
     return float(1 - touched.mean())
 
 
-def _crop(view: View, views: Views, rng: np.random.Generator) -> tuple[Fit, Hole]:
+def _crop(view: TrainingView, views: TrainingViews, rng: np.random.Generator) -> tuple[CropTransform, Hole]:
     """A random crop of the view and its unknown pixels (H, W)."""
     width, height = _largest(view.box, views.height, views.width)
     share = float(np.exp(rng.uniform(np.log(view.smallest), 0.0)))
@@ -243,7 +249,7 @@ def _crop(view: View, views: Views, rng: np.random.Generator) -> tuple[Fit, Hole
     left = view.box[0] + rng.uniform(0, max(0.0, view.box[2] - width))
     top = view.box[1] + rng.uniform(0, max(0.0, view.box[3] - height))
     photo_height, photo_width = view.photo.shape[:2]
-    fit = Fit((left, top, width, height), views.width, views.height, photo_width, photo_height)
+    fit = CropTransform((left, top, width, height), views.width, views.height, photo_width, photo_height)
     in_frame = view.is_target or view.wanted is not None
     unknown = fit.hole_in(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
     return fit, unknown

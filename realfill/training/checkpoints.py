@@ -14,6 +14,7 @@ from torch import Tensor
 
 from realfill import files
 from realfill.errors import OptionError, RunError
+from realfill.files import speak_refusals, temporary_path
 
 _PARTS = ("adapter", "optimiser")
 
@@ -35,21 +36,21 @@ class TrainState:
             DiskFull, RunError: it could not be written; older checkpoints are untouched.
         """
         final = folder / f"{self.step:06d}"
-        draft = files.temporary(final)
+        draft = temporary_path(final)
         try:
             for part, tensors in zip(_PARTS, (self.parameters, self._moments()), strict=True):
                 data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
                 files.write_bytes(draft / f"{part}.safetensors", data)
                 files.write_bytes(draft / f"{part}.sha256", hashlib.sha256(data).hexdigest().encode())
-            with files.refusals(final):
+            with speak_refusals(final):
                 shutil.rmtree(final, ignore_errors=True)
                 files.replace(draft, final)
                 files.sync_folder(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         # Newer ones are damaged, or `resume` would have taken them; counted as kept they would push out good ones.
-        good = [step for step in steps(folder) if step <= self.step]
-        for step in set(steps(folder)) - set(good[-keep:]):
+        good = [step for step in checkpoint_steps(folder) if step <= self.step]
+        for step in set(checkpoint_steps(folder)) - set(good[-keep:]):
             shutil.rmtree(folder / f"{step:06d}", ignore_errors=True)
 
     def resume(self, folder: Path) -> None:
@@ -58,7 +59,7 @@ class TrainState:
         Raises:
             RunError: a whole checkpoint does not fit this adapter.
         """
-        for step in reversed(steps(folder)):
+        for step in reversed(checkpoint_steps(folder)):
             parts = [_read(folder / f"{step:06d}", part) for part in _PARTS]
             if parts[0] is None or parts[1] is None:
                 continue
@@ -90,13 +91,13 @@ class TrainState:
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
-def load_adapter(folder: Path, step: int, parameters: dict[str, Tensor]) -> None:
+def load_checkpoint_adapter(folder: Path, step: int, parameters: dict[str, Tensor]) -> None:
     """Puts the adapter of checkpoint `folder/<step>` into `parameters`, as `adapters.parameters` names them.
 
     Raises:
         OptionError: there is no such checkpoint, it is damaged, or it belongs to other settings.
     """
-    known = ", ".join(map(str, steps(folder))) or "none"
+    known = ", ".join(map(str, checkpoint_steps(folder))) or "none"
     adapter = _read(folder / f"{step:06d}", "adapter")
     if adapter is None:
         raise OptionError(f"There is no good checkpoint of step {step}; there are {known} (sample.checkpoint).")
@@ -106,7 +107,7 @@ def load_adapter(folder: Path, step: int, parameters: dict[str, Tensor]) -> None
         parameters[name].data.copy_(tensor)
 
 
-def steps(folder: Path) -> list[int]:
+def checkpoint_steps(folder: Path) -> list[int]:
     """The steps of the checkpoints in a folder, oldest first."""
     if not folder.is_dir():
         return []

@@ -1,12 +1,12 @@
 """What training sees of the draft: references warped into the target's frame."""
 
-from realfill.geometry.draft import VOUCHED, Draft, render, valid_in
-from realfill.imaging.fit import Fit
+from realfill.geometry.draft import VOUCHED, Draft, render_draft, render_warped
+from realfill.imaging.fit import CropTransform
 from realfill.scene.scene import Scene
-from realfill.training.batches import Guide
+from realfill.training.batches import DraftView
 
 
-def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
+def draft_views(draft: Draft | None, scene: Scene, fit: CropTransform) -> list[DraftView]:
     """Pictures in the target's frame for training: the draft, then each warped reference.
 
     What a reference does not show, and what nothing vouches for, is unknown there: hidden, without loss.
@@ -15,7 +15,9 @@ def guides(draft: Draft | None, scene: Scene, fit: Fit) -> list[Guide]:
         return []
     finest = min(2.0, draft.frame.scale / fit.scale)
     size = max(1.0, finest)
-    frame = Fit(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
+    frame = CropTransform(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
     hole = frame.hole_in(scene.hole)
-    pictures = [render(draft, frame), *(valid_in(draft, one, frame) for one in draft.warped)]
-    return [Guide(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02]
+    pictures = [render_draft(draft, frame), *(render_warped(draft, one, frame) for one in draft.warped)]
+    return [
+        DraftView(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02
+    ]

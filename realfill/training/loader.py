@@ -15,35 +15,34 @@ from torch import Tensor
 
 from realfill import seeds
 from realfill.config import TrainConfig
-from realfill.models.backbone import Backbone, blanked
-from realfill.training import batches, loss
-from realfill.training.batches import Batch, Pick, Views
-from realfill.training.loss import Encoded
+from realfill.models.backbone import Backbone, blank_hole
+from realfill.training.batches import Batch, ItemPick, TrainingViews, draw_picks, join_batches, pick_item
+from realfill.training.loss import EncodedBatch, known_latents
 
 BYTES = 40  # of a pool item, a latent cell of four channels: two latents and two planes in float32
 _WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class Step:
     """The items of a step that one process computes."""
 
-    items: Batch | Encoded
+    items: Batch | EncodedBatch
     t: Tensor  # (B,) int64
     noise: Tensor  # (B, c, h, w)
 
-    def part(self, start: int, stop: int) -> "Work":
+    def part(self, start: int, stop: int) -> "Step":
         """Items start to stop, for computing a step in pieces."""
-        return Work(self.items.part(start, stop), self.t[start:stop], self.noise[start:stop])
+        return Step(self.items.part(start, stop), self.t[start:stop], self.noise[start:stop])
 
 
-class Feed:
+class Loader:
     """Gives each step its work."""
 
     def __init__(
         self,
         backbone: Backbone,
-        views: Views,
+        views: TrainingViews,
         config: TrainConfig,
         *,
         seed: int,
@@ -59,7 +58,7 @@ class Feed:
         self._workers = ThreadPoolExecutor(count, thread_name_prefix="feed") if ahead else None
         self._coming: dict[int, list[Future[_Drawn]]] = {}
 
-    def work(self, step: int) -> Work:
+    def work(self, step: int) -> Step:
         """The work of a step, counted from 0."""
         if self._workers is None:
             drawn = [self._draw(step, index) for index in self._indices]
@@ -70,8 +69,8 @@ class Feed:
             drawn = [future.result() for future in waiting]
         t, noise = torch.cat([one.t for one in drawn]), torch.cat([one.noise for one in drawn])
         if self._pool is not None:
-            return Work(self._pool.items([one.pick for one in drawn]), t, noise)
-        return Work(batches.joined([one.batch for one in drawn if one.batch is not None]), t, noise)
+            return Step(self._pool.items([one.pick for one in drawn]), t, noise)
+        return Step(join_batches([one.batch for one in drawn if one.batch is not None]), t, noise)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -82,8 +81,8 @@ class Feed:
         return [workers.submit(self._draw, step, index) for index in self._indices]
 
     def _draw(self, step: int, index: int) -> "_Drawn":
-        pick = batches.pick(self._config, seed=self._seed, step=step, index=index)
-        batch = batches.drawn(self._views, self._config, [pick]) if self._pool is None else None
+        pick = pick_item(self._config, seed=self._seed, step=step, index=index)
+        batch = draw_picks(self._views, self._config, [pick]) if self._pool is None else None
         t, noise = draw_noise(self._backbone, self._views, seed=self._seed, step=step, index=index)
         if self._backbone.device.type != "cuda":
             return _Drawn(pick, batch, t, noise)
@@ -103,7 +102,7 @@ class Feed:
 class _Drawn:
     """One item of a step."""
 
-    pick: Pick
+    pick: ItemPick
     batch: Batch | None  # None: it comes from the pool
     t: Tensor  # (1,)
     noise: Tensor  # (1, c, h, w)
@@ -116,15 +115,15 @@ class Pool:
     begins with an empty pool. So an item's two pictures are encoded together and with no others.
     """
 
-    def __init__(self, backbone: Backbone, views: Views, config: TrainConfig, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, views: TrainingViews, config: TrainConfig, *, seed: int) -> None:
         self._backbone, self._views, self._config, self._seed = backbone, views, config, seed
-        self._known: dict[int, Encoded] = {}
+        self._known: dict[int, EncodedBatch] = {}
         self._nothing: Tensor | None = None  # latents of a picture of which nothing is shown
 
-    def items(self, picks: Sequence[Pick]) -> Encoded:
+    def items(self, picks: Sequence[ItemPick]) -> EncodedBatch:
         """The items that were picked, each with the prompt of its pick."""
         found = [self._item(pick) for pick in picks]
-        return Encoded(
+        return EncodedBatch(
             clean=torch.cat([one.clean for one in found]),
             masked=torch.cat([one.masked for one in found]),
             hole=torch.cat([one.hole for one in found]),
@@ -132,13 +131,13 @@ class Pool:
             prompts=tuple(pick.prompt for pick in picks),
         )
 
-    def _item(self, pick: Pick) -> Encoded:
+    def _item(self, pick: ItemPick) -> EncodedBatch:
         assert pick.number is not None
         if pick.number not in self._known:
-            self._known[pick.number] = self._encode(batches.drawn(self._views, self._config, [pick]))
+            self._known[pick.number] = self._encode(draw_picks(self._views, self._config, [pick]))
         return self._known[pick.number]
 
-    def _encode(self, batch: Batch) -> Encoded:
+    def _encode(self, batch: Batch) -> EncodedBatch:
         backbone = self._backbone
         if batch.hole.all():  # one in ten hides everything, and then all of them are the same grey
             clean = backbone.encode(batch.pixels)
@@ -146,13 +145,13 @@ class Pool:
                 self._nothing = backbone.encode(torch.zeros_like(batch.pixels))
             masked = self._nothing
         else:
-            both = backbone.encode(torch.cat([batch.pixels, blanked(batch.pixels, batch.hole)]))
+            both = backbone.encode(torch.cat([batch.pixels, blank_hole(batch.pixels, batch.hole)]))
             clean, masked = both[:1], both[1:]
-        known = loss.known_cells(batch.weight, cell=backbone.spec.cell).to(backbone.device)
-        return Encoded(clean, masked, backbone.cells(batch.hole), known, ("",))
+        known = known_latents(batch.weight, cell=backbone.spec.cell).to(backbone.device)
+        return EncodedBatch(clean, masked, backbone.cells(batch.hole), known, ("",))
 
 
-def draw_noise(backbone: Backbone, views: Views, *, seed: int, step: int, index: int) -> tuple[Tensor, Tensor]:
+def draw_noise(backbone: Backbone, views: TrainingViews, *, seed: int, step: int, index: int) -> tuple[Tensor, Tensor]:
     """Time (1,) and noise (1, c, h, w) of one item, from (seed, step, index); drawn on the CPU."""
     generator = torch.Generator().manual_seed(seeds.key(seed, seeds.Stream.NOISE, step, index))
     t = torch.randint(backbone.process.train_steps, (1,), generator=generator)

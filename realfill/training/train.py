@@ -16,31 +16,32 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from realfill.config import Config, TrainConfig
-from realfill.device.memory_plan import Plan
+from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import Diverged, OptionError, OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging.fit import Fit
-from realfill.models import lora, out_of_memory
+from realfill.imaging.fit import CropTransform
+from realfill.models import lora
 from realfill.models.backbone import Backbone
-from realfill.models.fast import lanes
-from realfill.models.out_of_memory import Economy
+from realfill.models.fast.lanes import map_parallel
+from realfill.models.lora import adapter_parameters, attach_adapters, parameter_groups
+from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.scene.scene import Scene
-from realfill.training import batches, checkpoints
-from realfill.training.batches import Guide
-from realfill.training.loader import Feed, Work
+from realfill.training import checkpoints
+from realfill.training.batches import DraftView, prepare_views
+from realfill.training.loader import Loader, Step
 from realfill.training.loss import realfill_loss
 
 
 def train(
     backbone: Backbone,
     scene: Scene,
-    fit: Fit,
+    fit: CropTransform,
     config: TrainConfig,
     *,
     seed: int,
     folder: Path,
-    guides: Sequence[Guide] = (),
-    within: Economy | None = None,
+    guides: Sequence[DraftView] = (),
+    within: MemoryBudget | None = None,
 ) -> Iterator[TrainStep]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
@@ -62,23 +63,23 @@ def train(
         raise OptionError(
             f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
         )
-    lora.attach(backbone, config, seed=seed)
+    attach_adapters(backbone, config, seed=seed)
     optimiser = torch.optim.AdamW(
-        lora.groups(backbone, config),
+        parameter_groups(backbone, config),
         weight_decay=config.weight_decay,
         fused=backbone.device.type in ("cpu", "cuda"),  # all layers in one pass
     )
-    state = checkpoints.TrainState(lora.parameters(backbone), optimiser)
+    state = checkpoints.TrainState(adapter_parameters(backbone), optimiser)
     state.resume(folder)
     saved = state.step
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
-    views = batches.prepare(scene, fit, config, cell=backbone.spec.cell, guides=guides)
+    views = prepare_views(scene, fit, config, cell=backbone.spec.cell, guides=guides)
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
     rates = [group["lr"] for group in optimiser.param_groups]
-    feed = Feed(backbone, views, config, seed=seed, indices=indices)
+    feed = Loader(backbone, views, config, seed=seed, indices=indices)
     if within is None:
         wanted = Config(base=backbone.spec.name, train=config)
-        within = out_of_memory.of(backbone, fit, wanted, processes=accelerator.num_processes)
+        within = plan_memory(backbone, fit, wanted, processes=accelerator.num_processes)
     within.begin(backbone, batch=config.batch)
     try:
         while state.step < config.steps:
@@ -95,7 +96,7 @@ def train(
                     "lower train.learning_rate_unet and train again in a new run."
                 )
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * share_of_rate(state.step, config)
+                group["lr"] = rate * learning_rate_factor(state.step, config)
             optimiser.step()
             state.step += 1
             due = state.step % config.checkpoint_every == 0 or state.step == config.steps
@@ -116,7 +117,7 @@ def train(
         backbone.follow(None)
 
 
-def share_of_rate(step: int, config: TrainConfig) -> float:
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """What of the learning rates a step uses, counted from 0: all of them, and less and less in the last ones.
 
     With `config.decay` at 0 they stay, as in the paper. A small batch leaves an adapter wherever the last steps threw
@@ -130,10 +131,10 @@ def _backward(
     accelerator: Accelerator,
     backbone: Backbone,
     trained: dict[str, Tensor],
-    work: Work,
+    work: Step,
     *,
     total: int,
-    within: Economy,
+    within: MemoryBudget,
 ) -> Tensor:
     """Accumulate the gradient of a step's mean loss in pieces as the memory plan has them.
 
@@ -149,13 +150,13 @@ def _backward(
             share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
         return share.detach(), torch.autograd.grad(share, parameters, allow_unused=True)
 
-    def backward(plan: Plan) -> Tensor:
+    def backward(plan: MemoryPlan) -> Tensor:
         for parameter in parameters:
             parameter.grad = None
         loss = torch.zeros((), device=backbone.device)
         for first in range(0, len(work.t), plan.items):
             count = min(plan.items, len(work.t) - first)
-            for share, gradients in lanes.over(backbone.device, count, partial(gradient, first)):
+            for share, gradients in map_parallel(backbone.device, count, partial(gradient, first)):
                 loss += share
                 for parameter, part in zip(parameters, gradients, strict=True):
                     if part is not None:

@@ -11,11 +11,11 @@ from PIL import Image
 
 from realfill.cli import draft_process
 from realfill.config import SelectConfig
-from realfill.geometry import make_draft
-from realfill.geometry.draft import covered
+from realfill.geometry.draft import covered_share
+from realfill.geometry.make_draft import make_draft
 from realfill.imaging import holes
 from realfill.imaging.photo import read_photo
-from realfill.matching import registry
+from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
@@ -48,8 +48,8 @@ def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_
     assert done.stdout.strip() == "[]"
     words = json.loads((tmp_path / "words.json").read_text())
     scene = scenes.load(folder)
-    made = make_draft.make(scene, registry.load(SelectConfig(matcher="sift")))
-    assert words["vouched"] == covered(made, scene.hole) > 0.5
+    made = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
+    assert words["vouched"] == covered_share(made, scene.hole) > 0.5
     assert (words["references"], words["reason"]) == ([0], "")
     whole = read_photo(tmp_path / "a-draft.png")
     assert np.array_equal(whole[~HOLE], scene.target[~HOLE])

@@ -6,7 +6,7 @@ import pytest
 
 from realfill import config
 from realfill.cli import options
-from realfill.cli.options import Options
+from realfill.cli.options import Options, scene_folder
 from realfill.errors import OptionError, RunError
 from realfill.runs.run import Run
 from realfill.scene import examples
@@ -68,12 +68,12 @@ def test_a_run_keeps_its_settings(tmp_path: Path, toy_scene: Path) -> None:
 def test_examples_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "FOLDER", tmp_path)
     (tmp_path / "bowl" / "target").mkdir(parents=True)
-    assert options.scene_of(None, "bowl") == tmp_path / "bowl"
+    assert scene_folder(None, "bowl") == tmp_path / "bowl"
     with pytest.raises(OptionError, match="the examples are: bowl"):
-        options.scene_of(None, "../../etc")
+        scene_folder(None, "../../etc")
     with pytest.raises(OptionError, match="not both"):
-        options.scene_of(tmp_path, "bowl")
-    assert options.scene_of(tmp_path, None) == tmp_path
+        scene_folder(tmp_path, "bowl")
+    assert scene_folder(tmp_path, None) == tmp_path
 
 
 def test_where_a_run_lives(tmp_path: Path) -> None:

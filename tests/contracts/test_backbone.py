@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from realfill.config import TrainConfig
-from realfill.models import lora, registry
-from realfill.models.backbone import Backbone, blanked
+from realfill.models.backbone import Backbone, blank_hole
+from realfill.models.lora import adapter_parameters, attach_adapters, detach_adapters
+from realfill.models.registry import load_backbone
 from tests.tiny import WAYS, Way, backbone_in
 
 HEIGHT, WIDTH = 32, 48
@@ -22,13 +23,13 @@ def place(request: pytest.FixtureRequest, tiny_bases: dict[str, Path]) -> tuple[
 
 @pytest.fixture(scope="module")
 def _loaded(place: tuple[str, Path]) -> Backbone:
-    return registry.load(str(place[1]), device="cpu", dtype=torch.float32)
+    return load_backbone(str(place[1]), device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture
 def backbone(_loaded: Backbone) -> Iterator[Backbone]:
     yield _loaded
-    lora.detach(_loaded)
+    detach_adapters(_loaded)
 
 
 def pixels(count: int = 2, seed: int = 0) -> Tensor:
@@ -55,7 +56,7 @@ def test_spec_is_that_of_the_base(backbone: Backbone, place: tuple[str, Path]) -
 
 def test_the_hash_follows_the_weights(backbone: Backbone, place: tuple[str, Path], tmp_path: Path) -> None:
     assert len(backbone.spec.weights_hash) == 64
-    assert registry.load(str(place[1]), device="cpu").spec.weights_hash == backbone.spec.weights_hash
+    assert load_backbone(str(place[1]), device="cpu").spec.weights_hash == backbone.spec.weights_hash
 
 
 def test_encode_gives_float_latents_of_the_stated_shape(backbone: Backbone) -> None:
@@ -75,7 +76,7 @@ def test_words_and_cells_are_those_of_a_condition(backbone: Backbone) -> None:
     condition = backbone.condition(pixels(), hole(), ["a photo of sks", ""])
     assert torch.equal(backbone.words(["a photo of sks", ""]), condition.words)
     assert torch.equal(backbone.cells(hole()), condition.hole)
-    assert torch.equal(backbone.encode(blanked(pixels(), hole())), condition.masked)
+    assert torch.equal(backbone.encode(blank_hole(pixels(), hole())), condition.masked)
 
 
 def test_latents_and_pixels_lie_in_the_usual_order(backbone: Backbone) -> None:
@@ -168,10 +169,10 @@ def test_a_loaded_base_is_frozen_and_in_evaluation_mode(backbone: Backbone) -> N
 
 
 def test_gradients_reach_every_adapter_and_nothing_else(backbone: Backbone) -> None:
-    lora.attach(backbone, TrainConfig(layers="attention"), seed=1)
+    attach_adapters(backbone, TrainConfig(layers="attention"), seed=1)
     condition = backbone.condition(pixels(), hole(), ["a photo of sks", ""])
     torch.autograd.backward(backbone.predict(latents(backbone), torch.tensor([5, 900]), condition).square().mean())
-    ours = lora.parameters(backbone)
+    ours = adapter_parameters(backbone)
     for name, network in backbone.trainable().items():
         for key, parameter in network.named_parameters():
             assert (parameter.grad is not None) == (f"{name}.{key}" in ours)

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from realfill.device import devices
-from realfill.device.process_group import Processes
+from realfill.device.devices import choose_device, describe_device
+from realfill.device.process_group import ProcessGroup
 from realfill.errors import OptionError
 
 
 def test_auto_is_a_device_that_computes() -> None:
-    name = devices.choose()
+    name = choose_device()
     assert (torch.ones(2, device=name) * 2).sum().item() == 4
     assert name != "cpu" or not torch.cuda.is_available()
 
@@ -17,7 +18,7 @@ def test_auto_is_a_device_that_computes() -> None:
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "", "gpu", "cpu "])
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(OptionError, match="the devices are"):
-        devices.choose(name)
+        choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps"])
@@ -27,11 +28,11 @@ def test_a_device_that_is_not_there_is_refused_with_the_reason(name: str) -> Non
     if name == "mps" and torch.backends.mps.is_available():
         pytest.skip("this machine has it")
     with pytest.raises(OptionError, match="give cpu"):
-        devices.choose(name)
+        choose_device(name)
 
 
 def test_memory_is_told() -> None:
-    device = devices.describe("cpu")
+    device = describe_device("cpu")
     assert 0 < device.free <= device.total
 
 
@@ -44,7 +45,7 @@ def test_the_default_base_fits_the_memory(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_alone_there_is_one_main_process() -> None:
-    processes = Processes("cpu")
+    processes = ProcessGroup("cpu")
     assert processes.main and not processes.several
     assert processes.any(True) and not processes.any(False)
     assert processes.device("cpu") == "cpu"

@@ -8,27 +8,40 @@ import pytest
 
 from realfill import config
 from realfill.device import memory_plan
-from realfill.device.memory_plan import Plan, Work
+from realfill.device.memory_plan import (
+    MemoryPlan,
+    MemoryUse,
+    choose_plan,
+    describe_cards,
+    describe_lowering,
+    describe_machine,
+    describe_plan,
+    gpu_memory,
+    greatest_plan,
+    lower_plan,
+    memory_needs,
+    plan_for_card,
+)
 
 MINI, PAPER = config.PRESETS["mini"], config.PRESETS["paper"]
-WHOLE = Plan(items=16, seeds=64, pictures=16)
+WHOLE = MemoryPlan(items=16, seeds=64, pictures=16)
 
 
-def ladder(plan: Plan, work: Work) -> list[Plan]:
+def ladder(plan: MemoryPlan, work: MemoryUse) -> list[MemoryPlan]:
     found = [plan]
-    while smaller := memory_plan.lower(found[-1], work):
+    while smaller := lower_plan(found[-1], work):
         found.append(smaller)
     return found
 
 
 @pytest.mark.parametrize("work", ["training", "filling", "coding"])
 @pytest.mark.parametrize("given", [PAPER, MINI])
-def test_every_lower_plan_needs_less_until_there_is_none(work: Work, given: config.Config) -> None:
-    plans, needs = ladder(WHOLE, work), memory_plan.needs(given, width=2)
+def test_every_lower_plan_needs_less_until_there_is_none(work: MemoryUse, given: config.Config) -> None:
+    plans, needs = ladder(WHOLE, work), memory_needs(given, width=2)
     sizes = [needs.of(plan, work) for plan in plans]
     assert len(plans) > 4
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(sizes)
-    assert memory_plan.lower(plans[-1], work) is None
+    assert lower_plan(plans[-1], work) is None
 
 
 def test_training_goes_from_pieces_to_the_slow_ways() -> None:
@@ -40,66 +53,66 @@ def test_training_goes_from_pieces_to_the_slow_ways() -> None:
 
 
 def test_more_memory_never_takes_less_at_once() -> None:
-    needs = memory_plan.needs(PAPER, width=2)
-    plans = [memory_plan.choose(free * 1e9, needs, WHOLE) for free in (0.1, 0.5, 1, 2, 4, 8, 12, 16, 20, 80)]
+    needs = memory_needs(PAPER, width=2)
+    plans = [choose_plan(free * 1e9, needs, WHOLE) for free in (0.1, 0.5, 1, 2, 4, 8, 12, 16, 20, 80)]
     assert [plan.items for plan in plans] == sorted(plan.items for plan in plans)
     assert [plan.seeds for plan in plans] == sorted(plan.seeds for plan in plans)
-    assert plans[0] == Plan(1, 1, 1, parked=True, recompute=True)
+    assert plans[0] == MemoryPlan(1, 1, 1, parked=True, recompute=True)
     assert plans[-1] == WHOLE
 
 
 @pytest.mark.parametrize("gigabytes", [1.0, 4.0, 9.0, 20.0])
 def test_what_is_chosen_fits(gigabytes: float) -> None:
-    needs = memory_plan.needs(PAPER, width=2)
-    plan = memory_plan.choose(gigabytes * 1e9, needs, WHOLE)
+    needs = memory_needs(PAPER, width=2)
+    plan = choose_plan(gigabytes * 1e9, needs, WHOLE)
     for work in ("training", "filling", "coding"):
         assert needs.of(plan, work) < gigabytes * 1e9
 
 
 def test_the_plans_of_the_usual_cards() -> None:
     """Estimates, but theirs: who changes the numbers behind them sees what a person would be told."""
-    plans = [memory_plan.for_card(PAPER, card * 2.0**30) for card in memory_plan.CARDS]
+    plans = [plan_for_card(PAPER, card * 2.0**30) for card in memory_plan.CARDS]
     assert [plan and plan.items for plan in plans] == [4, 8, 8, 16]
     assert not any(plan and plan.recompute for plan in plans)
-    assert memory_plan.on_cards(PAPER) == "Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16."
-    assert memory_plan.on_cards(MINI) == "GPUs of 8 GB and more take all 4 items of a step at once."
+    assert describe_cards(PAPER) == "Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16."
+    assert describe_cards(MINI) == "GPUs of 8 GB and more take all 4 items of a step at once."
 
 
 def test_a_card_without_room_for_the_weights_is_told_so() -> None:
-    assert memory_plan.for_card(PAPER, 2e9) is None
+    assert plan_for_card(PAPER, 2e9) is None
     large = config.change(PAPER, {"fit.size": 2048})
-    assert "8 GB none" in memory_plan.on_cards(large)
-    assert "too little memory" in memory_plan.told(None, 16)
+    assert "8 GB none" in describe_cards(large)
+    assert "too little memory" in describe_plan(None, 16)
 
 
 def test_a_number_that_the_person_gave_wins() -> None:
     given = config.change(PAPER, {"train.micro_batch": 5, "sample.batch": 9})
-    most, keep = memory_plan.greatest(given, gpu=True)
+    most, keep = greatest_plan(given, gpu=True)
     assert (most.items, most.seeds) == (5, 9)
-    plan = memory_plan.choose(3e9, memory_plan.needs(given, width=2), most, keep=keep)
+    plan = choose_plan(3e9, memory_needs(given, width=2), most, keep=keep)
     assert (plan.items, plan.seeds) == (5, 9)
     assert plan.recompute
-    alone = memory_plan.lower(plan, "training")  # but where memory runs out indeed, it goes down
+    alone = lower_plan(plan, "training")  # but where memory runs out indeed, it goes down
     assert alone is not None and alone.items == 3
 
 
 def test_larger_pictures_wider_weights_and_more_adapters_need_more() -> None:
-    plain = memory_plan.needs(PAPER, width=2)
-    assert memory_plan.needs(PAPER, width=4).item > plain.item
-    assert memory_plan.needs(config.change(PAPER, {"fit.size": 1024}), width=2).item == pytest.approx(4 * plain.item)
-    assert memory_plan.needs(config.change(PAPER, {"train.layers": "all"}), width=2).item > plain.item
+    plain = memory_needs(PAPER, width=2)
+    assert memory_needs(PAPER, width=4).item > plain.item
+    assert memory_needs(config.change(PAPER, {"fit.size": 1024}), width=2).item == pytest.approx(4 * plain.item)
+    assert memory_needs(config.change(PAPER, {"train.layers": "all"}), width=2).item > plain.item
 
 
 def test_an_unknown_base_is_taken_as_sd2_in_proportion() -> None:
     unknown = config.change(PAPER, {"base": "someone/else"})
-    assert memory_plan.needs(unknown, width=2) == memory_plan.needs(PAPER, width=2)
-    small = memory_plan.needs(unknown, width=2, unet=8_660_000)
-    assert small.weights == pytest.approx(0.01 * memory_plan.needs(PAPER, width=2).weights)
-    assert small.item == pytest.approx(0.1 * memory_plan.needs(PAPER, width=2).item)
+    assert memory_needs(unknown, width=2) == memory_needs(PAPER, width=2)
+    small = memory_needs(unknown, width=2, unet=8_660_000)
+    assert small.weights == pytest.approx(0.01 * memory_needs(PAPER, width=2).weights)
+    assert small.item == pytest.approx(0.1 * memory_needs(PAPER, width=2).item)
 
 
 def test_elsewhere_than_on_a_gpu_there_is_no_other_memory_to_park_in() -> None:
-    plan, keep = memory_plan.greatest(MINI, gpu=False)
+    plan, keep = greatest_plan(MINI, gpu=False)
     assert astuple(plan) == (4, 8, 1, True, False)
     assert keep == ()
 
@@ -107,22 +120,22 @@ def test_elsewhere_than_on_a_gpu_there_is_no_other_memory_to_park_in() -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (Plan(4, 64, 4), "4 instead of 16 training items at once"),
-        (Plan(16, 8, 16), "8 instead of 64 seeds at once"),
-        (Plan(16, 64, 2), "2 instead of 16 pictures at once in the autoencoder"),
-        (Plan(16, 64, 1, parked=True), "the autoencoder in the computer's memory while it rests"),
-        (Plan(16, 64, 16, recompute=True), "activations computed twice, which takes a third longer"),
+        (MemoryPlan(4, 64, 4), "4 instead of 16 training items at once"),
+        (MemoryPlan(16, 8, 16), "8 instead of 64 seeds at once"),
+        (MemoryPlan(16, 64, 2), "2 instead of 16 pictures at once in the autoencoder"),
+        (MemoryPlan(16, 64, 1, parked=True), "the autoencoder in the computer's memory while it rests"),
+        (MemoryPlan(16, 64, 16, recompute=True), "activations computed twice, which takes a third longer"),
     ],
 )
-def test_what_was_lowered_is_said(now: Plan, said: str) -> None:
-    assert memory_plan.lowered(WHOLE, now) == f"going on with {said}"
+def test_what_was_lowered_is_said(now: MemoryPlan, said: str) -> None:
+    assert describe_lowering(WHOLE, now) == f"going on with {said}"
 
 
 def test_a_plan_is_told() -> None:
-    assert memory_plan.told(WHOLE, 16) == "all 16 items of a step at once"
-    assert memory_plan.told(Plan(4, 8, 4), 16) == "4 of a step's 16 items at once"
-    assert memory_plan.told(Plan(1, 8, 1), 1) == "the one item of a step at once"
-    assert "a third longer" in memory_plan.told(Plan(1, 8, 1, recompute=True), 16)
+    assert describe_plan(WHOLE, 16) == "all 16 items of a step at once"
+    assert describe_plan(MemoryPlan(4, 8, 4), 16) == "4 of a step's 16 items at once"
+    assert describe_plan(MemoryPlan(1, 8, 1), 1) == "the one item of a step at once"
+    assert "a third longer" in describe_plan(MemoryPlan(1, 8, 1, recompute=True), 16)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell script as a program")
@@ -132,27 +145,27 @@ def test_the_gpu_is_seen_without_torch(tmp_path: Path, monkeypatch: pytest.Monke
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
-    memory_plan.gpu_here.cache_clear()
+    gpu_memory.cache_clear()
     try:
-        assert memory_plan.gpu_here() == 12 * 2**30
-        assert "this GPU of 12.9 GB takes 8 of a step's 16 items" in memory_plan.here(PAPER)
+        assert gpu_memory() == 12 * 2**30
+        assert "this GPU of 12.9 GB takes 8 of a step's 16 items" in describe_machine(PAPER)
         monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
-        memory_plan.gpu_here.cache_clear()
-        assert memory_plan.gpu_here() == 0
-        assert "this computer" in memory_plan.here(MINI)
+        gpu_memory.cache_clear()
+        assert gpu_memory() == 0
+        assert "this computer" in describe_machine(MINI)
     finally:
-        memory_plan.gpu_here.cache_clear()
+        gpu_memory.cache_clear()
 
 
 @pytest.mark.slow
 def test_the_estimates_are_what_the_shapes_count() -> None:
     """Who makes a step need more, or much less, meets this: `python -m benchmarks.memory_shapes` counts anew."""
-    from realfill.models import registry
+    from realfill.models.registry import is_present
 
-    if not registry.present("mini"):
+    if not is_present("mini"):
         pytest.skip("the embedded base is not in this checkout")
     from benchmarks.speed import memory_shapes
 
-    planned = memory_plan.needs(config.change(MINI, {"train.layers": "attention"}), width=4)
+    planned = memory_needs(config.change(MINI, {"train.layers": "attention"}), width=4)
     counted = memory_shapes.counter("mini").rows(["attention"])
     assert {name: getattr(planned, name) for name in counted} == pytest.approx(counted, rel=0.25)

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from realfill.config import Config, make
-from realfill.evaluation.dataset import Case, find
-from realfill.evaluation.plan import Plan, Scoring
+from realfill.evaluation.dataset import Case, find_cases
+from realfill.evaluation.plan import BenchmarkPlan, Scoring
 from tests.tiny import make_scene
 
 
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def case(root: Path) -> Case:
-    return find(root)[0][0]
+    return find_cases(root)[0][0]
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def quick(tiny_base: Path) -> Config:
 
 
 @pytest.fixture
-def plan(tmp_path: Path, quick: Config) -> Plan:
-    return Plan(tmp_path / "bench", ("telea",), quick, Scoring(matchers=("sift",)), live=False)
+def plan(tmp_path: Path, quick: Config) -> BenchmarkPlan:
+    return BenchmarkPlan(tmp_path / "bench", ("telea",), quick, Scoring(matchers=("sift",)), live=False)
 
 
 @pytest.fixture(scope="session")

@@ -77,11 +77,11 @@ def test_prompts_are_for_these_scenes(root: Path, tmp_path: Path, capsys: pytest
 
 def test_every_example_scene_has_a_prompt() -> None:
     """Short enough for CLIP's 77 tokens: about four and a half letters each."""
-    from realfill.evaluation.generate import prompt_of
+    from realfill.evaluation.generate import read_prompt
     from realfill.scene import examples
 
     for example in examples.examples():
-        text = prompt_of(example.folder)
+        text = read_prompt(example.folder)
         assert text.startswith("a photo of ") and 150 < len(text) < 345, example.name
 
 

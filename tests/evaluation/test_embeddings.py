@@ -12,8 +12,9 @@ from transformers import CLIPModel, ViTModel
 
 from realfill.arrays import Photo
 from realfill.errors import WeightsError
-from realfill.evaluation.metrics import embeddings, registry
+from realfill.evaluation.metrics import embeddings
 from realfill.evaluation.metrics.base import Memory, Picture
+from realfill.evaluation.metrics.registry import load_metrics
 from tests.evaluation.conftest import photo
 
 HOLE = np.ones((40, 56), np.bool_)
@@ -106,14 +107,14 @@ def test_distance_by_hand() -> None:
 def test_missing_weights_are_said_and_never_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    loaded = registry.load(tmp_path)
+    loaded = load_metrics(tmp_path)
     assert {"dino", "clip", "lpips", "lpips_masked", "dreamsim"} <= loaded.missing.keys()
     assert not {metric.name for metric in loaded.metrics} & loaded.missing.keys()
     assert "hf download facebook/dino-vits16" in loaded.missing["dino"]
 
 
 def test_weights_from_a_folder_with_their_hash(metric_weights: Path) -> None:
-    loaded = registry.load(metric_weights)
+    loaded = load_metrics(metric_weights)
     by_name = {metric.name: metric for metric in loaded.metrics}
     assert {"dino", "clip"} <= by_name.keys()
     assert loaded.weights["dino"][:16] in by_name["dino"].identity

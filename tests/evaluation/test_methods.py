@@ -12,6 +12,7 @@ from realfill.errors import OptionError, WeightsError
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.methods import registry
 from realfill.evaluation.methods.base import NoResult, Setup
+from realfill.evaluation.methods.registry import expand_methods, find_method
 from realfill.pipeline.stages import complete
 from realfill.runs.run import Run
 from realfill.scene.scene import Scene
@@ -24,7 +25,7 @@ def _setup(case: Case, work: Path, config: Config, **more: str) -> Setup:
 
 
 def _photos(name: str, setup: Setup, scene: Scene, seeds: tuple[int, ...]) -> list[Photo]:
-    found = list(registry.find(name).entry.make(setup)(scene, seeds))
+    found = list(find_method(name).entry.make(setup)(scene, seeds))
     assert [one.seed for one in found] == list(seeds)
     assert all(one.photo.shape == scene.target.shape and one.photo.dtype == np.uint8 for one in found)
     return [one.photo for one in found]
@@ -87,9 +88,9 @@ def test_realfill_is_what_the_pipeline_makes(case: Case, quick: Config, tmp_path
     photos = _photos("realfill", setup, scene, (1, 2))
     complete(tmp_path / "run", scene=case.folder, config=quick, device="cpu", until="sample")
     run = Run.open(tmp_path / "run")
-    from realfill.runs import export
+    from realfill.runs.export import crop_of_run
 
-    fit = export.fit_of(run)
+    fit = crop_of_run(run)
     assert fit is not None
     for seed, photo in zip((1, 2), photos, strict=True):
         inside = scene.hole & fit.covered()
@@ -119,11 +120,11 @@ def test_a_written_prompt_decides_the_picture(case: Case, quick: Config, tmp_pat
 def test_paint_by_example_takes_one_reference_a_seed(case: Case, quick: Config, tmp_path: Path) -> None:
     import dataclasses
 
-    from realfill.evaluation.methods.prompted import drawn
+    from realfill.evaluation.methods.prompted import draw_seed
 
-    assert {drawn(seed, 3) for seed in range(20)} == {0, 1, 2}
+    assert {draw_seed(seed, 3) for seed in range(20)} == {0, 1, 2}
     scene = case.scene()
-    taken = drawn(5, 2)
+    taken = draw_seed(5, 2)
     setup = _setup(case, tmp_path, quick, example_base=str(paint_by_example(tmp_path / "pbe")))
     first = _photos("paint-by-example", setup, scene, (5,))[0]
     left = list(scene.references)
@@ -163,6 +164,7 @@ def test_dreambooths_training_lowers_its_loss(case: Case, quick: Config, tmp_pat
 
     from realfill import config
     from realfill.evaluation.methods import dreambooth, prompted
+    from realfill.evaluation.methods.dreambooth import train_dreambooth
     from realfill.events import Event, TrainStep
 
     base = str(text_to_image(tmp_path / "base", tiny_base))
@@ -181,7 +183,7 @@ def test_dreambooths_training_lowers_its_loss(case: Case, quick: Config, tmp_pat
 
         pipe = prompted.load_pipeline(StableDiffusionPipeline, base, "cpu")
         setup = Setup(case.folder, work, settings, report=report)
-        dreambooth.tuned(dreambooth.TextToImage(pipe), case.scene().references, settings.train, setup=setup)
+        train_dreambooth(dreambooth.TextToImage(pipe), case.scene().references, settings.train, setup=setup)
 
     train(tmp_path / "whole")
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
@@ -195,12 +197,12 @@ def test_dreambooths_training_lowers_its_loss(case: Case, quick: Config, tmp_pat
 
 
 def test_names() -> None:
-    assert registry.expand(()) == list(registry.DEFAULT)
-    assert registry.expand(["dreambooth", "telea"]) == ["dreambooth@0.6", "dreambooth@0.8", "dreambooth@1", "telea"]
-    assert registry.expand(["realfill"], (1, 3)) == ["realfill", "realfill@1refs", "realfill@3refs"]
-    assert registry.expand(["telea", "untrained", "stitch"], (2,)) == ["telea", "untrained", "stitch", "stitch@2refs"]
-    found = registry.find("dreambooth@0.8@2refs")
+    assert expand_methods(()) == list(registry.DEFAULT)
+    assert expand_methods(["dreambooth", "telea"]) == ["dreambooth@0.6", "dreambooth@0.8", "dreambooth@1", "telea"]
+    assert expand_methods(["realfill"], (1, 3)) == ["realfill", "realfill@1refs", "realfill@3refs"]
+    assert expand_methods(["telea", "untrained", "stitch"], (2,)) == ["telea", "untrained", "stitch", "stitch@2refs"]
+    found = find_method("dreambooth@0.8@2refs")
     assert (found.entry.title, found.references) == ("DreamBooth, strength 0.8, 2 references", 2)
     for wrong in ("dalle", "telea@0.5", "realfill@9refs", "dreambooth@0", "RealFill"):
         with pytest.raises(OptionError):
-            registry.find(wrong)
+            find_method(wrong)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics.base import Picture
-from realfill.evaluation.metrics.perceptual import Lpips, box_of, lpips_network
+from realfill.evaluation.metrics.perceptual import Lpips, hole_box, lpips_network
 from tests.evaluation.conftest import photo
 
 TORCHVISION = "torchvision has no build for this torch here; LPIPS and DreamSim need it (requirements-bench.txt)"
@@ -56,7 +56,7 @@ def test_two_protocols_by_hand() -> None:
     ],
 )
 def test_the_box_is_the_holes_and_never_too_small_for_the_network(hole: Any, wanted: tuple[slice, slice]) -> None:
-    assert box_of(hole) == wanted
+    assert hole_box(hole) == wanted
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason=TORCHVISION)
@@ -99,9 +99,9 @@ def test_another_file_is_no_alexnet(tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason=TORCHVISION)
 def test_dreamsim_of_the_published_weights() -> None:
     pytest.importorskip("dreamsim", reason="dreamsim is in requirements-bench.txt")
-    from realfill.evaluation.metrics import registry
+    from realfill.evaluation.metrics.registry import load_metrics
 
-    loaded = {metric.name: metric for metric in registry.load().metrics}
+    loaded = {metric.name: metric for metric in load_metrics().metrics}
     if "dreamsim" not in loaded:
         pytest.skip("DreamSim's weights are not on this machine")
     truth, hole = Picture(photo(1), "t"), np.ones((40, 56), np.bool_)

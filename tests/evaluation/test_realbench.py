@@ -9,7 +9,7 @@ import pytest
 
 from realfill.errors import OptionError
 from realfill.evaluation import realbench
-from realfill.evaluation.dataset import find
+from realfill.evaluation.dataset import find_cases
 
 
 def _zip(path: Path, root: Path, prefix: str = "realfill_data_release_full/RealBench/") -> Path:
@@ -31,8 +31,8 @@ def test_unpacks_the_release(root: Path, tmp_path: Path) -> None:
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert "realfill_data_release_full/README.md" in names
     assert not any(name.endswith((".sh", ".DS_Store")) or "MACOSX" in name for name in names)
-    cases, _ = find(tmp_path / "out")
-    assert (cases[0].scene().target == find(root)[0][0].scene().target).all()
+    cases, _ = find_cases(tmp_path / "out")
+    assert (cases[0].scene().target == find_cases(root)[0][0].scene().target).all()
 
 
 def test_refuses_another_digest_and_a_folder_in_use(root: Path, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from realfill.evaluation import results
-from realfill.evaluation.dataset import Case, find
+from realfill.evaluation.dataset import Case, find_cases
 from realfill.evaluation.report import plots, thumbnails
 from realfill.evaluation.report.page import write
 from realfill.evaluation.report.plots import Axes
+from realfill.evaluation.report.thumbnails import draw_hole
 from realfill.evaluation.store import Store
 from realfill.imaging.photo import read_photo
 
@@ -37,7 +38,7 @@ class _Sources(HTMLParser):
 
 
 def _scored(store: Store, root: Path) -> list[Case]:
-    cases, _ = find(root)
+    cases, _ = find_cases(root)
     for case in cases:
         scene = case.scene()
         rows = {}
@@ -94,9 +95,9 @@ def test_a_plot_places_points_by_their_values() -> None:
 
 
 def test_thumbnails_are_made_once(root: Path, tmp_path: Path) -> None:
-    case = find(root)[0][0]
+    case = find_cases(root)[0][0]
     scene, picture, thumb = case.scene(), case.folder / "target" / "gt.png", tmp_path / "t.jpg"
-    thumbnails.make(picture, thumb, lambda photo: thumbnails.veiled(photo, scene.hole))
+    thumbnails.make(picture, thumb, lambda photo: draw_hole(photo, scene.hole))
     stamp = thumb.stat().st_mtime_ns
     thumbnails.make(picture, thumb, lambda photo: photo)
     assert thumb.stat().st_mtime_ns == stamp

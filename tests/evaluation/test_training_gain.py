@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from realfill import config
-from realfill.evaluation import generate
-from realfill.evaluation.dataset import Case, truth_of
+from realfill.evaluation.dataset import Case, read_truth
+from realfill.evaluation.generate import generate_missing
 from realfill.evaluation.metrics.base import Picture, read
-from realfill.evaluation.plan import Plan, Scoring
+from realfill.evaluation.plan import BenchmarkPlan, Scoring
 from realfill.evaluation.store import Store
 from realfill.events import Event
 from realfill.scene import examples
@@ -37,7 +37,7 @@ def _psnr(store: Store, method: str, case: Case) -> list[float]:
     pictures = [
         read(store.picture(method, case.name, seed)) for seed in store.seeds(method, case.name) if seed not in drafted
     ]
-    return Psnr().measure(Picture(truth_of(case, scene), "truth"), scene.hole, pictures)
+    return Psnr().measure(Picture(read_truth(case, scene), "truth"), scene.hole, pictures)
 
 
 @pytest.mark.slow
@@ -47,8 +47,8 @@ def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> 
     case = Case(example.name, example.folder)
     folder = Path(os.environ.get("REALFILL_EXAMPLE_BENCH") or tmp_path)
     wanted = config.make("mini", {"base": "mini", "select.matcher": "sift"})
-    plan = Plan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)), live=False)
-    assert [one.trouble for one in generate.fill(plan, case, _silent)] == ["", ""]
+    plan = BenchmarkPlan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)), live=False)
+    assert [one.trouble for one in generate_missing(plan, case, _silent)] == ["", ""]
     store = Store(folder)
     made = [store.made(method, case.name) for method in plan.methods]
     assert made[0]["base"]["weights_hash"] == made[1]["base"]["weights_hash"]

@@ -10,8 +10,21 @@ from PIL import Image
 
 from realfill.arrays import Hole, Photo
 from realfill.geometry import draft
-from realfill.geometry.draft import Draft, Fine, Warped
-from realfill.imaging.fit import Fit, around
+from realfill.geometry.draft import (
+    Draft,
+    Fine,
+    Warped,
+    add_detail,
+    confidence_overlay,
+    covered_share,
+    crop_in_frame,
+    full_size_draft,
+    load_draft,
+    render_draft,
+    render_warped,
+    save_draft,
+)
+from realfill.imaging.fit import CropTransform, crop_around
 from tests.tiny import world
 
 HEIGHT, WIDTH = 96, 128
@@ -25,7 +38,7 @@ def hole() -> Hole:
 
 def draft_of(photo: Photo, confidence: float = 1.0) -> Draft:
     """A draft in the target's own pixels that holds `photo`."""
-    frame = Fit((0.0, 0.0, float(WIDTH), float(HEIGHT)), WIDTH, HEIGHT, WIDTH, HEIGHT)
+    frame = CropTransform((0.0, 0.0, float(WIDTH), float(HEIGHT)), WIDTH, HEIGHT, WIDTH, HEIGHT)
     trust = np.where(hole(), confidence, 1).astype(np.float32)
     valid = np.zeros((HEIGHT, WIDTH), np.float32)
     valid[:, 64:] = 1
@@ -34,8 +47,8 @@ def draft_of(photo: Photo, confidence: float = 1.0) -> Draft:
 
 def test_a_stored_draft_is_read_as_it_was(tmp_path: Path) -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.4)
-    draft.save(tmp_path / "draft", made)
-    read = draft.load(tmp_path / "draft")
+    save_draft(tmp_path / "draft", made)
+    read = load_draft(tmp_path / "draft")
     assert read is not None
     assert (read.frame, read.reason, read.seconds) == (made.frame, made.reason, made.seconds)
     np.testing.assert_array_equal(read.photo, made.photo)
@@ -52,48 +65,48 @@ def finer(made: Draft) -> Draft:
 
 def test_the_finer_part_is_stored_and_laid_over_the_hole(tmp_path: Path) -> None:
     made = finer(draft_of(world(HEIGHT, WIDTH)))
-    draft.save(tmp_path / "draft", made)
-    read = draft.load(tmp_path / "draft", warped=False)
+    save_draft(tmp_path / "draft", made)
+    read = load_draft(tmp_path / "draft", warped=False)
     assert read is not None and read.fine is not None
     assert (read.fine.left, read.fine.top, read.warped) == (40, 30, ())
-    whole = draft.full(read)
+    whole = full_size_draft(read)
     assert (whole[hole()] == 240).all()
     np.testing.assert_array_equal(whole[~hole()], made.photo[~hole()])
 
 
 def test_detail_is_that_of_the_finer_part() -> None:
     made = finer(draft_of(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)))
-    fit = around(hole(), size=32, multiple=8, context=0.5)
+    fit = crop_around(hole(), size=32, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    found = draft.with_detail(generated, made, fit, hole())
+    found = add_detail(generated, made, fit, hole())
     assert (found[hole()] == 230).all()
     assert (found[:10] == 90).all()
 
 
 def test_no_draft_is_none(tmp_path: Path) -> None:
-    assert draft.load(tmp_path / "draft") is None
+    assert load_draft(tmp_path / "draft") is None
 
 
 def test_a_frame_moves_into_another_to_the_same_point_of_the_target() -> None:
-    frame = Fit((10.0, 6.0, 100.0, 80.0), 50, 40, WIDTH, HEIGHT)
-    other = Fit((24.5, 20.25, 60.0, 45.0), 32, 24, WIDTH, HEIGHT)
+    frame = CropTransform((10.0, 6.0, 100.0, 80.0), 50, 40, WIDTH, HEIGHT)
+    other = CropTransform((24.5, 20.25, 60.0, 45.0), 32, 24, WIDTH, HEIGHT)
     points = np.array([[0.0, 0.0], [31.0, 23.0], [7.5, 3.25]])
-    through = frame.to_photo(draft.moved(frame, other).to_photo(points))
+    through = frame.to_photo(crop_in_frame(frame, other).to_photo(points))
     np.testing.assert_allclose(through, other.to_photo(points), atol=1e-9)
 
 
 def test_render_of_its_own_frame_is_the_draft() -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.6)
-    photo, confidence = draft.render(made, made.frame)
+    photo, confidence = render_draft(made, made.frame)
     np.testing.assert_array_equal(photo, made.photo)
     np.testing.assert_allclose(confidence, made.confidence, atol=0.5 / 255)
 
 
 def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
-    fit = Fit((-64.0, 0.0, 192.0, 96.0), 48, 24, WIDTH, HEIGHT)
-    _, confidence = draft.render(made, fit)
-    _, valid = draft.valid_in(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
+    fit = CropTransform((-64.0, 0.0, 192.0, 96.0), 48, 24, WIDTH, HEIGHT)
+    _, confidence = render_draft(made, fit)
+    _, valid = render_warped(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
     for trust in (confidence, valid):
         assert (trust[:, :16] == 0).all() and (trust[:, 16:] > 0.99).all()
 
@@ -102,27 +115,27 @@ def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
 def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(everywhere: bool) -> None:
     photo = world(HEIGHT, WIDTH)
     made = draft_of(photo, 1.0 if not everywhere else 0.0)
-    fit = around(hole(), size=32, multiple=8, context=0.5)
-    enlarged = fit.photo_out(draft.render(made, fit)[0])
+    fit = crop_around(hole(), size=32, multiple=8, context=0.5)
+    enlarged = fit.photo_out(render_draft(made, fit)[0])
     assert np.abs(enlarged.astype(int) - photo)[hole()].mean() > 4  # the working size has lost something
-    whole = draft.with_detail(enlarged, made, fit, hole(), everywhere=everywhere)
+    whole = add_detail(enlarged, made, fit, hole(), everywhere=everywhere)
     assert np.abs(whole.astype(int) - photo)[hole()].max() <= 1
 
 
 def test_detail_adds_nothing_where_nothing_vouches_for_it() -> None:
     made = draft_of(world(HEIGHT, WIDTH), 0.0)
-    fit = around(hole(), size=32, multiple=8, context=0.5)
+    fit = crop_around(hole(), size=32, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     inner = np.zeros_like(hole())
     inner[32:64, 42:88] = True
-    np.testing.assert_array_equal(draft.with_detail(generated, made, fit, hole())[inner], 90)
+    np.testing.assert_array_equal(add_detail(generated, made, fit, hole())[inner], 90)
 
 
 def test_detail_stays_near_the_hole() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
-    fit = around(hole(), size=64, multiple=8, context=0.5)
+    fit = crop_around(hole(), size=64, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    changed = (draft.with_detail(generated, made, fit, hole()) != 90).any(2)
+    changed = (add_detail(generated, made, fit, hole()) != 90).any(2)
     assert changed.any()
     assert not changed[:10].any()
     assert not changed[:, :20].any()
@@ -130,7 +143,7 @@ def test_detail_stays_near_the_hole() -> None:
 
 def test_the_overlay_is_green_where_vouched_for_and_amber_where_invented() -> None:
     for confidence, colour in ((1.0, draft.SHOWN_COLOUR), (0.0, draft.GUESSED_COLOUR)):
-        data = draft.overlay(draft_of(world(HEIGHT, WIDTH), confidence), hole(), longest=64)
+        data = confidence_overlay(draft_of(world(HEIGHT, WIDTH), confidence), hole(), longest=64)
         picture = np.asarray(Image.open(io.BytesIO(data)))
         assert picture.shape == (48, 64, 4)
         np.testing.assert_array_equal(picture[24, 32, :3], colour)
@@ -141,4 +154,4 @@ def test_the_overlay_is_green_where_vouched_for_and_amber_where_invented() -> No
 def test_covered_is_the_share_of_the_hole() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
     made.confidence[30:48] = np.where(hole()[30:48], 0, 1)
-    assert draft.covered(made, hole()) == pytest.approx(0.5)
+    assert covered_share(made, hole()) == pytest.approx(0.5)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
-from realfill.geometry import draft, make_draft
-from realfill.geometry.draft import Draft, full
-from realfill.imaging.fit import Fit
-from realfill.matching import registry
+from realfill.geometry.draft import Draft, full_size_draft, render_draft
+from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
+from realfill.imaging.fit import CropTransform
 from realfill.matching.matcher import Matcher, Matches
+from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
@@ -27,7 +27,7 @@ HOLE = box(90, 200, 140, 270)
 
 @pytest.fixture(scope="module")
 def sift() -> Matcher:
-    return registry.load(SelectConfig(matcher="sift"))
+    return load_matcher(SelectConfig(matcher="sift"))
 
 
 def darker(photo: Photo) -> Photo:
@@ -45,7 +45,7 @@ def plane() -> Scene:
 
 @pytest.fixture(scope="module")
 def made(plane: Scene, sift: Matcher) -> Draft:
-    return make_draft.make(plane, sift)
+    return make_draft(plane, sift)
 
 
 def error(picture: Photo, truth: Photo, where: Hole) -> float:
@@ -57,13 +57,13 @@ def test_a_plane_is_filled_with_what_is_there(plane: Scene, made: Draft) -> None
     assert plane.truth is not None
     assert made.reason == ""
     assert error(made.photo, plane.truth, HOLE) < 4
-    assert error(make_draft.inpainted(plane.target, HOLE), plane.truth, HOLE) > 20  # the test can fail
+    assert error(inpaint(plane.target, HOLE), plane.truth, HOLE) > 20  # the test can fail
     assert (made.confidence[HOLE] > 0.5).mean() > 0.95
     assert {one.reference for one in made.warped} == {0, 1}
 
 
 def test_known_pixels_are_the_targets(plane: Scene, made: Draft) -> None:
-    assert made.frame == Fit((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300)
+    assert made.frame == CropTransform((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300)
     assert np.array_equal(made.photo[~HOLE], plane.target[~HOLE])
     assert (made.confidence[~HOLE] == 1).all()
     assert made.confidence.dtype == np.float32
@@ -82,25 +82,25 @@ def test_references_come_in_the_targets_colours(plane: Scene, made: Draft) -> No
 def test_paint_in_the_hole_changes_nothing(plane: Scene, made: Draft, sift: Matcher) -> None:
     target = plane.target.copy()
     target[HOLE] = np.random.default_rng(0).integers(0, 256, (int(HOLE.sum()), 3), np.uint8)
-    again = make_draft.make(replace(plane, target=target), sift)
+    again = make_draft(replace(plane, target=target), sift)
     assert np.array_equal(again.photo, made.photo)
     assert np.array_equal(again.confidence, made.confidence)
 
 
 def test_truth_is_never_looked_at(plane: Scene, made: Draft, sift: Matcher) -> None:
     """And a second draft of one scene is the same, bit for bit."""
-    again = make_draft.make(replace(plane, truth=None), sift)
+    again = make_draft(replace(plane, truth=None), sift)
     assert np.array_equal(again.photo, made.photo)
     assert [one.reference for one in again.warped] == [one.reference for one in made.warped]
 
 
 def test_an_unrelated_reference_is_refused(sift: Matcher) -> None:
     other = scene(seen(painted(1), shift(80, 60)), HOLE, seen(painted(2), shift(80, 60)))
-    held = make_draft.make(other, sift)
-    assert held.reason == make_draft.NO_GEOMETRY
+    held = make_draft(other, sift)
+    assert held.reason == NO_GEOMETRY
     assert (held.confidence[HOLE] == 0).all()
     assert (held.confidence[~HOLE] == 1).all()
-    assert np.array_equal(held.photo, make_draft.inpainted(plane_filled(other), HOLE))
+    assert np.array_equal(held.photo, inpaint(plane_filled(other), HOLE))
 
 
 def plane_filled(made_up: Scene) -> Photo:
@@ -112,7 +112,7 @@ def plane_filled(made_up: Scene) -> Photo:
 @pytest.mark.parametrize("grey", [0, 127, 255])
 def test_flat_pictures_are_refused_without_an_error(grey: int, sift: Matcher) -> None:
     flat = np.full((300, 400, 3), grey, np.uint8)
-    held = make_draft.make(scene(flat, HOLE, flat, painted(3)), sift)
+    held = make_draft(scene(flat, HOLE, flat, painted(3)), sift)
     assert held.reason
     assert (held.confidence[HOLE] == 0).all()
     assert np.array_equal(held.photo[~HOLE], flat[~HOLE])
@@ -122,7 +122,7 @@ def test_what_no_reference_shows_has_no_confidence(sift: Matcher) -> None:
     """The only reference ends in the middle of the hole."""
     world = painted(1)
     cut = seen(world, shift(80, 60))[:, :205]
-    half = make_draft.make(scene(seen(world, shift(80, 60)), HOLE, np.ascontiguousarray(cut)), sift)
+    half = make_draft(scene(seen(world, shift(80, 60)), HOLE, np.ascontiguousarray(cut)), sift)
     right = HOLE & (np.arange(400) >= 207)
     left = HOLE & (np.arange(400) < 195)
     assert (half.confidence[right] == 0).all()
@@ -143,8 +143,8 @@ def test_two_planes_at_different_depths(sift: Matcher) -> None:
 
     truth = view(0, 0)
     two = scene(truth, HOLE, view(6, 26), view(-5, -22))
-    made = make_draft.make(two, sift)
-    plain = make_draft.inpainted(plane_filled(two), HOLE)
+    made = make_draft(two, sift)
+    plain = inpaint(plane_filled(two), HOLE)
     near, far = HOLE & (np.arange(400) < 195), HOLE & (np.arange(400) > 225)
     for part in (near, far):
         assert error(made.photo, truth, part) < 0.4 * error(plain, truth, part)
@@ -154,30 +154,30 @@ def test_two_planes_at_different_depths(sift: Matcher) -> None:
 def test_a_reference_of_something_else_does_not_spoil_a_good_one(plane: Scene, made: Draft, sift: Matcher) -> None:
     assert plane.truth is not None
     more = replace(plane, references=(seen(painted(9), shift(20, 20)), *plane.references))
-    found = make_draft.make(more, sift)
+    found = make_draft(more, sift)
     assert error(found.photo, plane.truth, HOLE) < 4
     assert {one.reference for one in found.warped} <= {1, 2}
 
 
 def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, sift: Matcher) -> None:
-    small = make_draft.make(plane, sift, size=200)
+    small = make_draft(plane, sift, size=200)
     assert (small.frame.width, small.frame.height) == (200, 150)
     assert small.photo.shape == (150, 200, 3)
-    back, _ = draft.render(small, Fit((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300))
+    back, _ = render_draft(small, CropTransform((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300))
     assert plane.truth is not None
     moved = [error(np.roll(back, step, 1), plane.truth, ~HOLE) for step in (-1, 0, 1)]
     assert moved[1] < min(moved[0], moved[2])  # half-pixel correct: no shift fits better
 
 
 def test_a_large_target_has_the_references_detail_in_the_hole(plane: Scene, made: Draft, sift: Matcher) -> None:
-    small = make_draft.make(plane, sift, size=200)
+    small = make_draft(plane, sift, size=200)
     assert plane.truth is not None and small.fine is not None
-    whole, coarse = full(small), small.frame.photo_out(small.photo)
+    whole, coarse = full_size_draft(small), small.frame.photo_out(small.photo)
     assert error(whole, plane.truth, HOLE) < 0.7 * error(coarse, plane.truth, HOLE)
     assert np.array_equal(whole[:90], coarse[:90])
     assert made.fine is None  # at the target's own size there is nothing to add
     few = tuple(cv2.resize(photo, (200, 150), interpolation=cv2.INTER_AREA) for photo in plane.references)
-    assert make_draft.make(replace(plane, references=few), sift, size=200).fine is None  # and none of small references
+    assert make_draft(replace(plane, references=few), sift, size=200).fine is None  # and none of small references
 
 
 def test_the_light_of_a_reference_counts_for_its_place(sift: Matcher) -> None:
@@ -190,15 +190,15 @@ def test_the_light_of_a_reference_counts_for_its_place(sift: Matcher) -> None:
 
     truth = seen(world, shift(80, 60))
     first, second = (shaded(seen(world, shift(80 + step, 60))) for step in (6, -6))
-    found = make_draft.make(scene(truth, HOLE, first, second, seen(world, tilted(95, 50))), sift)
+    found = make_draft(scene(truth, HOLE, first, second, seen(world, tilted(95, 50))), sift)
     assert found.warped[0].reference == 2
     assert error(found.photo, truth, HOLE) < 4
 
 
 def test_render_is_the_fits_own_way(plane: Scene, made: Draft) -> None:
     """Rendering a draft at native scale into a frame is what the frame does to the picture itself."""
-    fit = Fit((100.0, 60.0, 200.0, 150.0), 128, 96, photo_width=400, photo_height=300)
-    photo, confidence = draft.render(made, fit)
+    fit = CropTransform((100.0, 60.0, 200.0, 150.0), 128, 96, photo_width=400, photo_height=300)
+    photo, confidence = render_draft(made, fit)
     assert np.array_equal(photo, fit.photo_in(made.photo))
     missing = fit.hole_in(HOLE)
     assert (confidence[~missing] > 0.99).all()
@@ -223,10 +223,10 @@ def test_other_matchers_points_are_used_and_those_in_the_hole_are_not(sift: Matc
     world = cv2.resize(rng.integers(0, 256, (10, 14, 3), np.uint8), (560, 420), interpolation=cv2.INTER_CUBIC)
     soft = scene(seen(world, shift(80, 60)), HOLE, seen(world, shift(50, 60)))
     assert soft.truth is not None
-    known = make_draft.make(soft, Knows(~HOLE))  # type: ignore[arg-type]
+    known = make_draft(soft, Knows(~HOLE))  # type: ignore[arg-type]
     assert error(known.photo, soft.truth, HOLE) < 3
-    inside = make_draft.make(soft, Knows(HOLE))  # type: ignore[arg-type]
-    assert np.array_equal(inside.photo, make_draft.make(soft, sift).photo)
+    inside = make_draft(soft, Knows(HOLE))  # type: ignore[arg-type]
+    assert np.array_equal(inside.photo, make_draft(soft, sift).photo)
 
 
 def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -> None:
@@ -234,7 +234,7 @@ def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -
     world = painted(1)
     truth, colour = seen(world, shift(80, 60)), seen(world, tilted(95, 50))
     grey = np.repeat(seen(world, tilted(70, 65, turn=-0.04)).mean(2, keepdims=True), 3, 2).astype(np.uint8)
-    found = make_draft.make(scene(truth, HOLE, grey, colour), sift)
+    found = make_draft(scene(truth, HOLE, grey, colour), sift)
     assert error(found.photo, truth, HOLE) < 5
     assert found.warped[0].reference == 1
 
@@ -250,7 +250,7 @@ def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
 
 
 def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:
-    found = make_draft.write(
+    found = write_draft(
         toy_scene, tmp_path / "out.png", SelectConfig(matcher="sift"), confidence=tmp_path / "trust.png"
     )
     toy = scenes.load(toy_scene)

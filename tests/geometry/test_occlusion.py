@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from realfill.geometry import confidence, occlusion, plane_sweep
+from realfill.geometry import plane_sweep
+from realfill.geometry.confidence import make_scorer
 from realfill.geometry.correspondences import Pairs
-from realfill.geometry.plane_sweep import Rig
+from realfill.geometry.occlusion import DepthOrder, depth_order, occluded_pixels, relative_depth, resolve_occlusion
+from realfill.geometry.plane_sweep import Cameras, depth_values
 from tests.geometry.test_reconstruction import CAMERAS, seen
 from tests.geometry.worlds import box, painted
 
@@ -20,21 +22,21 @@ def space(count: int = 120) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 @pytest.mark.parametrize("reference", [1, 2])
 def test_the_nearer_point_is_known_in_any_space(reference: int, mirror: float) -> None:
     bent = (np.random.default_rng(4).normal(0, 0.2, (4, 4)) + np.eye(4)) @ np.diag([1, 1, 1, mirror])
-    rig = Rig(CAMERAS[0] @ bent, {0: CAMERAS[reference] @ bent})
+    rig = Cameras(CAMERAS[0] @ bent, {0: CAMERAS[reference] @ bent})
     points = space()
     pairs = Pairs.of(seen(CAMERAS[0], points), seen(CAMERAS[reference], points))
-    order = occlusion.order(rig, 0, pairs, (600, 800))
-    mu = plane_sweep.values(rig.ways()[0], pairs)
-    near = occlusion.nearness(rig, 0, pairs.first, mu)
+    order = depth_order(rig, 0, pairs, (600, 800))
+    mu = depth_values(rig.ways()[0], pairs)
+    near = relative_depth(rig, 0, pairs.first, mu)
     depth = (np.c_[points, np.ones(len(points))] @ CAMERAS[reference].T)[:, 2]
     # Of two points on one pixel of the reference the one at a smaller depth is the nearer one.
     farther = points + 0.5 * (points - _centre(reference))
     at = seen(CAMERAS[0], farther)
-    behind = plane_sweep.values(rig.ways()[0], Pairs.of(at, seen(CAMERAS[reference], farther)))
+    behind = depth_values(rig.ways()[0], Pairs.of(at, seen(CAMERAS[reference], farther)))
     assert (depth > 0).all()
-    assert (order.reference * (near - occlusion.nearness(rig, 0, at, behind)) > 0).all()
+    assert (order.reference * (near - relative_depth(rig, 0, at, behind)) > 0).all()
     beyond = points * 1.5  # the target's camera stands at the origin
-    further = plane_sweep.values(rig.ways()[0], Pairs.of(pairs.first, seen(CAMERAS[reference], beyond)))
+    further = depth_values(rig.ways()[0], Pairs.of(pairs.first, seen(CAMERAS[reference], beyond)))
     assert (order.target * (mu - further) > 0).all()
 
 
@@ -44,38 +46,38 @@ def _centre(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 
 
 def test_few_points_and_a_flat_wall_say_nothing_of_the_order() -> None:
-    rig = Rig(CAMERAS[0], {0: CAMERAS[1]})
+    rig = Cameras(CAMERAS[0], {0: CAMERAS[1]})
     points = space(12)
     few = Pairs.of(seen(CAMERAS[0], points), seen(CAMERAS[1], points))
-    assert occlusion.order(rig, 0, few, (600, 800)) == occlusion.Order(0, 0)
+    assert depth_order(rig, 0, few, (600, 800)) == DepthOrder(0, 0)
 
 
-def board() -> tuple[Rig, plane_sweep.Field, int]:
+def board() -> tuple[Cameras, plane_sweep.Field, int]:
     """A reference 8 pixels to the side per μ; a wall at 1, a board at 3 in the middle; the sign of what is near."""
     camera = np.eye(3, 4)
     camera[0, 3] = 8
-    rig = Rig(np.eye(3, 4), {0: camera})
+    rig = Cameras(np.eye(3, 4), {0: camera})
     direction = float(np.sign(rig.ways()[0][1][0]))
     mu = np.full((192, 256), direction, np.float32)
     mu[60:140, 100:160] = 3 * direction
-    near = occlusion.nearness(rig, 0, np.zeros((2, 2)), direction * np.array([1.0, 3.0]))
+    near = relative_depth(rig, 0, np.zeros((2, 2)), direction * np.array([1.0, 3.0]))
     return rig, mu, int(np.sign(near[1] - near[0]))
 
 
 def test_a_board_hides_the_wall_beside_it() -> None:
     rig, mu, sign = board()
-    found = occlusion.hidden(rig, 0, mu, sign, scale=1.0, shape=(192, 256))
+    found = occluded_pixels(rig, 0, mu, sign, scale=1.0, shape=(192, 256))
     expected = box(60, 140, 160, 176, **SIDE)  # where the wall lands on the board, 16 pixels further
     assert (found & expected).sum() > 0.9 * expected.sum()
     assert (found & ~expected).sum() < 0.1 * expected.sum()
-    assert not occlusion.hidden(rig, 0, mu, 0, scale=1.0, shape=(192, 256)).any()
+    assert not occluded_pixels(rig, 0, mu, 0, scale=1.0, shape=(192, 256)).any()
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_one_reference_alone_sees_lies_behind(sign: int) -> None:
     """Between a near board and a far wall two references show different things, and the depth there is chance."""
     wall, other = painted(4, 192, 256), painted(5, 192, 256)
-    judge = confidence.judge(wall, box(10, 182, 10, 246, **SIDE))
+    judge = make_scorer(wall, box(10, 182, 10, 246, **SIDE))
     unlike = box(60, 140, 160, 176, **SIDE)
     second = np.where(unlike[:, :, None], other, wall)
     mu = np.where(box(60, 140, 100, 160, **SIDE), 3.0, 1.0).astype(np.float32) * sign
@@ -83,7 +85,7 @@ def test_what_one_reference_alone_sees_lies_behind(sign: int) -> None:
     torn[unlike] = np.random.default_rng(0).uniform(0, 6, int(unlike.sum())) * sign
     ones = np.ones(mu.shape, np.float32)
     inside = box(70, 130, 162, 174, **SIDE)
-    found = occlusion.settled(judge, (wall, ones), (second, ones), torn, sign)
+    found = resolve_occlusion(judge, (wall, ones), (second, ones), torn, sign)
     assert np.abs(found[inside] - sign).mean() < 0.2 < np.abs(torn[inside] - sign).mean()
     assert np.array_equal(found[:50], mu[:50])
-    assert occlusion.settled(judge, (wall, ones), (second, ones), torn, 0) is torn
+    assert resolve_occlusion(judge, (wall, ones), (second, ones), torn, 0) is torn

@@ -3,21 +3,19 @@
 import numpy as np
 import pytest
 
-from realfill.geometry import (
-    blending,
-    colour_correction,
-    confidence,
-    correspondences,
-    detail,
-    homography,
-    mesh_warp,
-    smoothing,
-    warping,
-)
-from realfill.geometry.correspondences import Pairs
-from realfill.geometry.make_draft import view
+from realfill.geometry import blending, detail, homography
+from realfill.geometry.blending import choose_sources, match_border, remove_islands
+from realfill.geometry.colour_correction import fit_colour
+from realfill.geometry.confidence import known_agreement, make_scorer
+from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
+from realfill.geometry.detail import is_worthwhile, render_detail
+from realfill.geometry.homography import find_planes, is_sane
+from realfill.geometry.make_draft import working_photo
+from realfill.geometry.mesh_warp import fit_mesh
+from realfill.geometry.smoothing import spread_smoothly
+from realfill.geometry.warping import homography_map, warp_photo
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import within
+from realfill.imaging.fit import crop_longest
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
 HOLE = box(90, 200, 140, 270)
@@ -26,7 +24,7 @@ HOLE = box(90, 200, 140, 270)
 def test_no_keypoint_lies_in_the_hole_or_on_its_edge() -> None:
     photo = seen(painted(1), shift(80, 60))
     photo[HOLE] = 255  # its outline is all corners
-    found = correspondences.features(photo, HOLE)
+    found = draft_keypoints(photo, HOLE)
     x, y = np.rint(found.xy).astype(int).T
     wide = box(90 - 2, 200 + 2, 140 - 2, 270 + 2)
     assert len(found.xy) > 100
@@ -35,14 +33,12 @@ def test_no_keypoint_lies_in_the_hole_or_on_its_edge() -> None:
 
 def test_pairs_follow_the_homography_between_two_views() -> None:
     world, first, second = painted(1), shift(80, 60), tilted(95, 50)
-    found = correspondences.compare(
-        correspondences.features(seen(world, first)), correspondences.features(seen(world, second))
-    )
+    found = match_keypoints(draft_keypoints(seen(world, first)), draft_keypoints(seen(world, second)))
     truth = second @ np.linalg.inv(first)
     apart = np.linalg.norm(homography.apply(truth, found.first) - found.second, axis=1)
     assert len(found) > 100
     assert (apart < 1.5).mean() > 0.9
-    best = homography.planes(found)[0]
+    best = find_planes(found)[0]
     corners = np.array([[10.0, 10], [390, 20], [380, 290], [5, 280]])
     assert np.abs(homography.apply(best.matrix, corners) - homography.apply(truth, corners)).max() < 1.0
 
@@ -51,21 +47,21 @@ def test_two_planes_are_found_one_after_another() -> None:
     rng = np.random.default_rng(0)
     first = rng.uniform(0, 400, (200, 2))
     second = np.where((np.arange(200) < 120)[:, None], first + np.array([10, 5]), first - np.array([40, 0]))
-    found = homography.planes(Pairs.of(first, second))
+    found = find_planes(Pairs.of(first, second))
     assert [int(one.inliers.sum()) for one in found] == [120, 80]
 
 
 def test_planes_of_chance_are_few() -> None:
     rng = np.random.default_rng(0)
-    assert homography.planes(Pairs.of(rng.uniform(0, 400, (60, 2)), rng.uniform(0, 400, (60, 2)))) == []
+    assert find_planes(Pairs.of(rng.uniform(0, 400, (60, 2)), rng.uniform(0, 400, (60, 2)))) == []
 
 
 def test_a_homography_that_folds_the_picture_is_not_sane() -> None:
     corners = np.array([[0.0, 0], [400, 0], [400, 300], [0, 300]])
-    assert homography.sane(np.eye(3), corners)
-    assert not homography.sane(np.diag([-1.0, 1, 1]), corners)  # mirrored
-    assert not homography.sane(np.array([[1.0, 0, 0], [0, 1, 0], [-0.005, 0, 1]]), corners)  # its horizon crosses them
-    assert not homography.sane(np.diag([0.01, 0.01, 1]), corners)  # shrinks to a point
+    assert is_sane(np.eye(3), corners)
+    assert not is_sane(np.diag([-1.0, 1, 1]), corners)  # mirrored
+    assert not is_sane(np.array([[1.0, 0, 0], [0, 1, 0], [-0.005, 0, 1]]), corners)  # its horizon crosses them
+    assert not is_sane(np.diag([0.01, 0.01, 1]), corners)  # shrinks to a point
 
 
 def test_a_sheet_bends_to_its_points_and_not_to_outliers() -> None:
@@ -74,7 +70,7 @@ def test_a_sheet_bends_to_its_points_and_not_to_outliers() -> None:
     bend = np.c_[4 * np.sin(first[:, 0] / 90), np.zeros(300)]
     second = first + bend
     second[:20] += 60
-    way = mesh_warp.fit(np.eye(3), first, second, np.ones(300), shape=(300, 400))
+    way = fit_mesh(np.eye(3), first, second, np.ones(300), shape=(300, 400))
     y, x = np.mgrid[20:280:20, 20:380:20]
     expected = x + 4 * np.sin(x / 90)
     assert np.abs(way[y, x, 0] - expected).mean() < 0.3
@@ -84,7 +80,7 @@ def test_a_sheet_bends_to_its_points_and_not_to_outliers() -> None:
 def test_a_map_lays_the_reference_where_the_target_has_it() -> None:
     world = painted(1)
     target, reference = seen(world, shift(80, 60)), seen(world, shift(95, 50))
-    laid, valid = warping.lay(reference, warping.of_matrix(shift(95, 50) @ np.linalg.inv(shift(80, 60)), 300, 400))
+    laid, valid = warp_photo(reference, homography_map(shift(95, 50) @ np.linalg.inv(shift(80, 60)), 300, 400))
     assert np.array_equal(laid[valid > 0], target[valid > 0])
     assert valid[:, :15].max() == 0 and valid[:10].max() == 1  # the reference begins 15 pixels further right
 
@@ -93,7 +89,7 @@ def test_colours_come_back_in_spite_of_a_moved_object() -> None:
     truth = seen(painted(1), shift(80, 60))
     changed = np.clip(truth * 0.7 + 12, 0, 255).astype(np.uint8)
     changed[:, :120] = seen(painted(2), shift(0, 0))[:, :120]  # three tenths show something else
-    fit = colour_correction.fit(changed, truth, np.ones(truth.shape[:2], np.float32))
+    fit = fit_colour(changed, truth, np.ones(truth.shape[:2], np.float32))
     part = (slice(None), slice(130, None))
     assert np.abs(fit.apply(changed)[part].astype(int) - truth[part]).mean() < 4
 
@@ -103,7 +99,7 @@ def test_flat_colours_get_an_offset_and_no_wild_gain() -> None:
     rng = np.random.default_rng(0)
     wall = np.clip(rng.normal([230, 110, 40], 3, (60, 60, 3)), 0, 255).astype(np.uint8)
     other = np.clip(rng.normal([235, 100, 50], 3, (60, 60, 3)), 0, 255).astype(np.uint8)
-    fit = colour_correction.fit(other, wall, np.ones((60, 60), np.float32))
+    fit = fit_colour(other, wall, np.ones((60, 60), np.float32))
     white = fit.apply(np.full((1, 1, 3), 240, np.uint8))[0, 0].astype(int)
     assert white.max() - white.min() < 30
     assert np.abs(fit.apply(other).astype(int).mean((0, 1)) - wall.mean((0, 1))).max() < 2
@@ -113,7 +109,7 @@ def test_fields_take_after_the_nearest_known_values() -> None:
     values, weight = np.zeros((80, 120), np.float32), np.zeros((80, 120), np.float32)
     values[:, 0], values[:, -1] = 1, 5
     weight[:, 0] = weight[:, -1] = 1
-    found = smoothing.spread(values, weight, reach=3.0)
+    found = spread_smoothly(values, weight, reach=3.0)
     assert np.abs(found[:, 3] - 1).max() < 0.3 and np.abs(found[:, 116] - 5).max() < 0.3
     assert np.abs(found[:, 60] - 3).max() < 0.5
     assert (np.diff(found[40]) > -0.05).all()
@@ -122,11 +118,11 @@ def test_fields_take_after_the_nearest_known_values() -> None:
 def test_agreement_tells_a_right_reference_from_a_shifted_one() -> None:
     world = painted(1)
     target = seen(world, shift(80, 60))
-    judge = confidence.judge(target, HOLE)
+    judge = make_scorer(target, HOLE)
     ones = np.ones(judge.known.shape, np.float32)
     here, there = (seen(world, shift(80 + step, 60)) for step in (0, 12))
     right, wrong = (
-        confidence.consistent(judge, np.asarray(view(photo, 256).photo, np.uint8), ones) for photo in (here, there)
+        known_agreement(judge, np.asarray(working_photo(photo, 256).photo, np.uint8), ones) for photo in (here, there)
     )
     known = judge.known > 0
     assert right[known].mean() > 0.9
@@ -140,7 +136,7 @@ def test_the_offset_comes_from_known_pixels_and_meets_the_border() -> None:
     ones = np.ones(HOLE.shape, np.float32)
     painted_over = target.copy()
     painted_over[HOLE] = 255
-    found = blending.to_border(laid, ones, nearest_known(painted_over, HOLE), HOLE, ones)
+    found = match_border(laid, ones, nearest_known(painted_over, HOLE), HOLE, ones)
     inside = HOLE & (laid > 0).all(2) & (target < 243).all(2)
     assert np.abs(found[inside] - target[inside]).mean() < 2
 
@@ -149,7 +145,7 @@ def test_a_better_source_is_taken_and_a_hole_stays_where_none_is() -> None:
     flat = np.full((300, 400, 3), 100, np.float32)
     low, high = np.full((300, 400), 0.4, np.float32), np.full((300, 400), 0.9, np.float32)
     low[:, 230:] = high[:, 200:] = 0
-    label = blending.choose([flat, flat], [low, high], HOLE, 0.12)
+    label = choose_sources([flat, flat], [low, high], HOLE, 0.12)
     assert (label[HOLE & (np.arange(400) < 195)] == 1).all()
     assert (label[HOLE & (np.arange(400) >= 235)] == -1).all()
 
@@ -159,9 +155,9 @@ def test_small_and_doubtful_patches_are_given_up() -> None:
     label[90:95, 140:145] = 0
     label[120:180, 160:200] = 0
     sure, unsure = np.full((300, 400), 0.8, np.float32), np.full((300, 400), 0.3, np.float32)
-    kept = blending.without_islands(label, HOLE, [sure], seed=0.45, least=0.01)
+    kept = remove_islands(label, HOLE, [sure], seed=0.45, least=0.01)
     assert (kept[90:95, 140:145] == -1).all() and (kept[120:180, 160:200] == 0).all()
-    assert (blending.without_islands(label, HOLE, [unsure], seed=0.45, least=0.01) == -1).all()
+    assert (remove_islands(label, HOLE, [unsure], seed=0.45, least=0.01) == -1).all()
 
 
 def test_a_patch_counts_against_its_own_part_of_the_hole() -> None:
@@ -174,7 +170,7 @@ def test_a_patch_counts_against_its_own_part_of_the_hole() -> None:
     label[10:18, 10:18] = -1
     sure = np.full((300, 400), 0.8, np.float32)
     sure[35:43] = 0.3  # one row of parts is not trusted
-    kept = blending.without_islands(label, hole, [sure], seed=0.45, least=0.01)
+    kept = remove_islands(label, hole, [sure], seed=0.45, least=0.01)
     assert (kept[35:43] == -1).all()
     kept[35:43] = label[35:43]
     assert np.array_equal(kept, label)
@@ -184,32 +180,30 @@ def test_a_patch_needs_trust_in_a_twentieth_of_it() -> None:
     label = np.where(HOLE, 0, -1).astype(np.int8)
     known, twentieth = np.full((300, 400), 0.3, np.float32), HOLE.sum() // 20
     known[tuple(np.argwhere(HOLE)[: twentieth + 1].T)] = 0.8
-    assert np.array_equal(blending.without_islands(label, HOLE, [known], seed=0.45, least=0.01), label)
+    assert np.array_equal(remove_islands(label, HOLE, [known], seed=0.45, least=0.01), label)
     known[tuple(np.argwhere(HOLE)[twentieth - 1 : twentieth + 1].T)] = 0.3
-    assert (blending.without_islands(label, HOLE, [known], seed=0.45, least=0.01) == -1).all()
+    assert (remove_islands(label, HOLE, [known], seed=0.45, least=0.01) == -1).all()
 
 
 def _part(height: int, width: int, share: float = 1.0) -> detail.Part:
     """A reference of that size that the draft, 40 x 60, shows with a share of so much in every pixel."""
     photo = np.zeros((height, width, 3), np.uint8)
-    own = view(photo, 60)
-    way = warping.of_matrix(np.diag([own.fit.width / 60, own.fit.height / 40, 1.0]), 40, 60)
+    own = working_photo(photo, 60)
+    way = homography_map(np.diag([own.fit.width / 60, own.fit.height / 40, 1.0]), 40, 60)
     shares = np.full((40, 60), share, np.float32)
-    same = colour_correction.fit(
-        np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
-    )
+    same = fit_colour(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32))
     return detail.Part(photo, own.fit, way, same, np.zeros((40, 60, 3), np.uint8), shares)
 
 
 @pytest.mark.parametrize(("side", "worth"), [(32766, True), (32767, False), (40000, False)])
 def test_a_side_beyond_what_opencv_reads_is_not_rendered_at_its_own_size(side: int, worth: bool) -> None:
-    frame = within(80, 120, longest=60)
+    frame = crop_longest(80, 120, longest=60)
     draft, huge, usual = np.zeros((40, 60, 3), np.uint8), _part(12, side), _part(80, 120)
-    assert detail.worth(frame, [huge]) is worth
-    assert detail.worth(within(side, 12, longest=60), [usual]) is worth
-    assert detail.worth(frame, [huge, usual])  # one that can be read is enough
-    assert detail.rendered(draft, frame, [huge, usual], (0, 0, 120, 80)).shape == (80, 120, 3)
-    assert not detail.worth(frame, [_part(80, 120, share=0.0)])
+    assert is_worthwhile(frame, [huge]) is worth
+    assert is_worthwhile(crop_longest(side, 12, longest=60), [usual]) is worth
+    assert is_worthwhile(frame, [huge, usual])  # one that can be read is enough
+    assert render_detail(draft, frame, [huge, usual], (0, 0, 120, 80)).shape == (80, 120, 3)
+    assert not is_worthwhile(frame, [_part(80, 120, share=0.0)])
 
 
 def test_blending_hides_a_step_and_keeps_known_pixels() -> None:
@@ -225,5 +219,5 @@ def test_blending_hides_a_step_and_keeps_known_pixels() -> None:
 
 @pytest.mark.parametrize("size", [(200, 150), (150, 200)])
 def test_frames_have_the_photos_shape(size: tuple[int, int]) -> None:
-    fit = within(size[0] * 4, size[1] * 4, longest=200)
+    fit = crop_longest(size[0] * 4, size[1] * 4, longest=200)
     assert (fit.height, fit.width) == size

@@ -3,18 +3,19 @@
 import cv2
 import numpy as np
 
-from realfill.geometry import confidence, plane_sweep
+from realfill.geometry import plane_sweep
+from realfill.geometry.confidence import make_scorer
 from realfill.geometry.correspondences import Pairs
-from realfill.geometry.plane_sweep import Rig
+from realfill.geometry.plane_sweep import Cameras, depth_maps
 from tests.geometry.test_reconstruction import CAMERAS, seen
 from tests.geometry.worlds import box, painted
 
 
-def rig() -> Rig:
+def rig() -> Cameras:
     """The cameras of three pictures, in a space that is not the one they were made in."""
     bent = np.random.default_rng(4).normal(0, 0.2, (4, 4)) + np.eye(4)
     target, one, other = (camera @ bent for camera in CAMERAS)
-    return Rig(target, {0: one, 1: other})
+    return Cameras(target, {0: one, 1: other})
 
 
 def points(count: int = 60) -> tuple[Pairs, Pairs]:
@@ -38,14 +39,14 @@ def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
 def test_wrong_pairs_have_no_depth() -> None:
     first, _ = points()
     off = Pairs.of(first.first, first.second + np.array([0.0, 25.0]))
-    only = Rig(rig().target, {0: rig().references[0]})
+    only = Cameras(rig().target, {0: rig().references[0]})
     assert len(plane_sweep.depths(only, {0: off})[1]) < 6
 
 
 def test_a_smaller_map_is_the_same_map() -> None:
     made = rig().flattened(dict(enumerate(points())))
-    large = plane_sweep.maps(made, np.full((120, 160), 0.01, np.float32))[0]
-    small = plane_sweep.maps(made, np.full((60, 80), 0.01, np.float32), 0.5)[0]
+    large = depth_maps(made, np.full((120, 160), 0.01, np.float32))[0]
+    small = depth_maps(made, np.full((60, 80), 0.01, np.float32), 0.5)[0]
     middle = large.reshape(60, 2, 80, 2, 2).mean((1, 3))
     assert np.abs((small + 0.5) / 0.5 - 0.5 - middle).max() < 0.02
 
@@ -64,8 +65,8 @@ def test_a_sweep_finds_the_depth_of_what_only_the_references_show() -> None:
     cameras = {number: flat.copy() for number in range(3)}
     for number, shift in enumerate((2, -2, 4)):
         cameras[number][0, 3] = shift
-    made = Rig(flat, cameras)
-    judge = confidence.judge(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
+    made = Cameras(flat, cameras)
+    judge = make_scorer(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
     far_xy = np.stack(np.meshgrid(np.arange(8, 248, 12), np.arange(4, 50, 8)), 2).reshape(-1, 2)
     near_xy = np.stack(np.meshgrid([114, 156], [80, 90, 100, 110, 120]), 2).reshape(-1, 2)  # at its sides alone
     sign = float(np.sign(made.ways()[0][1][0]))

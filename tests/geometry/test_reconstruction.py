@@ -6,6 +6,7 @@ import pytest
 
 from realfill.geometry import reconstruction
 from realfill.geometry.correspondences import Pairs
+from realfill.geometry.reconstruction import transfer_points
 from realfill.matching.rootsift import Keypoints
 from tests.matching.test_epipolar import flat_but_two
 
@@ -54,7 +55,7 @@ def test_unseen_points_are_put_in_place(space: Array, noise: float) -> None:
     known = Keypoints(target.xy[left], target.descriptors[left])
     to_one = Pairs(target.xy[left].astype(float), one.xy[left].astype(float), np.arange(len(left)), left)
     to_other = Pairs(target.xy[left].astype(float), other.xy[left].astype(float), np.arange(len(left)), left)
-    found = reconstruction.transfer(pairs(one, other, everything), (to_one, to_other), (known, one, other))
+    found = transfer_points(pairs(one, other, everything), (to_one, to_other), (known, one, other))
     assert found is not None
     row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in found.first]
     apart = np.linalg.norm(found.target - seen(CAMERAS[0], space[row]), axis=1)
@@ -76,7 +77,7 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
         Pairs(target.xy[rows].astype(float), ref.xy[rows].astype(float), np.arange(len(rows)), rows)
         for ref in (one, other)
     ]
-    found = reconstruction.transfer(pairs(one, other, np.arange(len(flat))), (link[0], link[1]), (known, one, other))
+    found = transfer_points(pairs(one, other, np.arange(len(flat))), (link[0], link[1]), (known, one, other))
     if found is not None:
         row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in found.first]
         apart = np.linalg.norm(found.target - seen(CAMERAS[0], flat[row]), axis=1)
@@ -87,7 +88,7 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
 def test_too_few_points_give_nothing() -> None:
     none = Pairs.of(np.zeros((5, 2)), np.zeros((5, 2)))
     empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-    assert reconstruction.transfer(none, (none, none), (empty, empty, empty)) is None
+    assert transfer_points(none, (none, none), (empty, empty, empty)) is None
     assert not reconstruction.epipolar(none).any()
 
 
@@ -95,7 +96,7 @@ def test_a_plane_on_which_opencv_asserts_gives_nothing() -> None:
     given = Pairs.of(*flat_but_two(49))
     none = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert not reconstruction.epipolar(given).any()
-    assert reconstruction.transfer(given, (given, given), (none, none, none)) is None
+    assert transfer_points(given, (given, given), (none, none, none)) is None
 
 
 @pytest.mark.parametrize("seed", [1, 3, 4, 8])
@@ -108,5 +109,5 @@ def test_one_reference_twice_and_a_target_of_another_place_give_nothing(seed: in
     reference = Keypoints(xy.astype(np.float32), words)
     target = Keypoints(rng.uniform(0, 500, (40, 2)).astype(np.float32), words)
     link = pairs(target, reference, rows)
-    found = reconstruction.transfer(pairs(reference, reference, rows), (link, link), (target, reference, reference))
+    found = transfer_points(pairs(reference, reference, rows), (link, link), (target, reference, reference))
     assert found is None

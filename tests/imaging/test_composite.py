@@ -11,9 +11,10 @@ from realfill.arrays import Hole
 from realfill.imaging import decode, encode, holes
 from realfill.imaging.composite import composite, feather_alpha, match_colour, preview
 from realfill.imaging.decode import Original
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.imaging.photo import to_photo
 from realfill.scene import scene
+from realfill.scene.scene import crop_to_fill
 from realfill.seeds import rng
 from tests import files16
 
@@ -107,7 +108,7 @@ def test_the_border_fades_out_before_the_generated_pixels_end() -> None:
     """A wide feather round a hole in a tight box: nothing of the black frame gets in, and no edge shows."""
     hole = box_hole()
     target = Original(np.full((H, W, 3), 200, np.uint8), "RGB", None, "PNG", None, True)
-    fit = Fit((17.0, 9.0, 19.0, 19.0), 19, 19, W, H)
+    fit = CropTransform((17.0, 9.0, 19.0, 19.0), 19, 19, W, H)
     generated = fit.photo_out(np.full((19, 19, 3), 100, np.uint8))
     result = composite(target, hole, generated, feather=12, covered=fit.covered()).pixels[:, :, 0].astype(int)
     assert (result[~fit.covered()] == 200).all()
@@ -121,7 +122,7 @@ def test_the_border_fades_out_before_the_generated_pixels_end() -> None:
 
 def test_the_eight_megapixel_scene_keeps_its_size_and_its_known_pixels(shared: Path, tmp_path: Path) -> None:
     loaded = scene.load(shared / "scenes" / "berlin_cathedral_8mp")
-    fit = scene.fit_to(loaded, size=512, multiple=8, context=0.5)
+    fit = crop_to_fill(loaded, size=512, multiple=8, context=0.5)
     generated = fit.photo_out(255 - fit.photo_in(loaded.target))
     result = composite(loaded.original, loaded.hole, generated, feather=8, covered=fit.covered())
     (tmp_path / "result.png").write_bytes(encode.encode(result, "png", quality=95, record={}))

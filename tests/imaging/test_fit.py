@@ -9,28 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realfill.imaging import holes
-from realfill.imaging.fit import Fit, around, whole
+from realfill.imaging.fit import CropTransform, crop_around, crop_whole
 from realfill.scene import scene
+from realfill.scene.scene import crop_to_fill
 from realfill.seeds import rng
 
 
 @st.composite
-def fits(draw: st.DrawFn) -> Fit:
+def fits(draw: st.DrawFn) -> CropTransform:
     photo_height, photo_width = draw(st.integers(20, 90)), draw(st.integers(20, 90))
     width, height = draw(st.integers(4, 60)), draw(st.integers(4, 60))
     box_width = draw(st.floats(6, 110))
     box = (draw(st.floats(-20, 30)), draw(st.floats(-20, 30)), box_width, box_width * height / width)
-    return Fit(box, width, height, photo_width, photo_height)
+    return CropTransform(box, width, height, photo_width, photo_height)
 
 
 @given(fits(), st.lists(st.tuples(st.floats(-50, 200), st.floats(-50, 200)), min_size=1, max_size=5))
-def test_points_go_there_and_back(fit: Fit, points: list[tuple[float, float]]) -> None:
+def test_points_go_there_and_back(fit: CropTransform, points: list[tuple[float, float]]) -> None:
     np.testing.assert_allclose(fit.to_working(fit.to_photo(points)), points, atol=1e-6)
     np.testing.assert_allclose(fit.to_photo(fit.to_working(points)), points, atol=1e-6)
 
 
 def test_corners_of_the_box_are_the_corners_of_the_working_picture() -> None:
-    fit = Fit((10.0, 20.0, 40.0, 20.0), 80, 40, 100, 100)
+    fit = CropTransform((10.0, 20.0, 40.0, 20.0), 80, 40, 100, 100)
     np.testing.assert_allclose(fit.to_working([(9.5, 19.5), (49.5, 39.5)]), [(-0.5, -0.5), (79.5, 39.5)])
     assert fit.scale == 2
 
@@ -59,7 +60,7 @@ def check_ramp(
 
 @given(fits(), SLOPES)
 @settings(max_examples=150, deadline=None)
-def test_a_ramp_is_seen_where_to_photo_says(fit: Fit, slope: tuple[float, float]) -> None:
+def test_a_ramp_is_seen_where_to_photo_says(fit: CropTransform, slope: tuple[float, float]) -> None:
     """The value at a working pixel is the ramp's at the place to_photo gives: no shift, both ways of scaling."""
     seen = fit.photo_in(ramp(fit.photo_height, fit.photo_width, slope))
     ys, xs = np.mgrid[: fit.height, : fit.width]
@@ -69,7 +70,7 @@ def test_a_ramp_is_seen_where_to_photo_says(fit: Fit, slope: tuple[float, float]
 
 @given(fits(), SLOPES)
 @settings(max_examples=150, deadline=None)
-def test_a_ramp_comes_back_where_to_working_says(fit: Fit, slope: tuple[float, float]) -> None:
+def test_a_ramp_comes_back_where_to_working_says(fit: CropTransform, slope: tuple[float, float]) -> None:
     back = fit.photo_out(ramp(fit.height, fit.width, slope))
     ys, xs = np.nonzero(fit.covered())
     if len(ys):
@@ -79,7 +80,7 @@ def test_a_ramp_comes_back_where_to_working_says(fit: Fit, slope: tuple[float, f
 
 @given(fits())
 @settings(deadline=None)
-def test_a_flat_colour_stays_flat_and_the_rest_black(fit: Fit) -> None:
+def test_a_flat_colour_stays_flat_and_the_rest_black(fit: CropTransform) -> None:
     photo = np.full((fit.photo_height, fit.photo_width, 3), (10, 200, 90), np.uint8)
     working = fit.photo_in(photo)
     assert working.shape == (fit.height, fit.width, 3)
@@ -91,14 +92,14 @@ def test_a_flat_colour_stays_flat_and_the_rest_black(fit: Fit) -> None:
 
 def test_at_scale_one_pixels_come_back_bit_for_bit() -> None:
     photo = rng(1).integers(0, 256, (40, 56, 3)).astype(np.uint8)
-    fit = Fit((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
+    fit = CropTransform((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
     assert np.array_equal(fit.photo_in(photo), photo[4:28, 8:40])
     assert np.array_equal(fit.photo_out(fit.photo_in(photo))[fit.covered()], photo[fit.covered()])
 
 
 @given(fits(), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_the_hole_is_every_footprint_that_touches_it(fit: Fit, seed: int) -> None:
+def test_the_hole_is_every_footprint_that_touches_it(fit: CropTransform, seed: int) -> None:
     hole = rng(seed).random((fit.photo_height, fit.photo_width)) < 0.02
     left, top, width, height = fit.box
     seen = fit.hole_in(hole)
@@ -119,14 +120,14 @@ def test_when_shrinking_what_lies_in_the_hole_reaches_no_known_pixel(seed: int, 
     hole = holes.random_hole(70, 90, rng(seed))
     photo = rng(seed, 1).integers(0, 256, (70, 90, 3)).astype(np.uint8)
     painted = np.where(hole[..., None], np.uint8(255), photo)
-    fit = whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
+    fit = crop_whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
     known = ~fit.hole_in(hole)
     assert np.array_equal(fit.photo_in(photo)[known], fit.photo_in(painted)[known])
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 100, 256]), st.sampled_from([1, 4, 8, 32]))
 def test_whole_holds_the_photo_at_the_asked_area_with_square_pixels(h: int, w: int, size: int, multiple: int) -> None:
-    fit = whole(h, w, size=size, multiple=multiple)
+    fit = crop_whole(h, w, size=size, multiple=multiple)
     left, top, width, height = fit.box
     assert left <= 1e-6 and top <= 1e-6 and left + width >= w - 1e-6 and top + height >= h - 1e-6
     assert fit.width % multiple == 0 and fit.height % multiple == 0
@@ -145,7 +146,7 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     hole = np.zeros((h, w), np.bool_)
     hole[top : data.draw(st.integers(top + 1, h)), left : data.draw(st.integers(left + 1, w))] = True
     context = data.draw(st.sampled_from([0.0, 0.1, 0.5, 2.0]))
-    fit = around(hole, size=128, multiple=8, context=context)
+    fit = crop_around(hole, size=128, multiple=8, context=context)
     box_left, box_top, width, height = fit.box
     x0, y0, x1, y1 = holes.bounding_box(hole)
     assert box_left <= x0 + 1e-6 and box_top <= y0 + 1e-6
@@ -169,13 +170,13 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
 def test_a_small_hole_in_a_large_photo_is_seen_at_twice_its_size_at_most() -> None:
     hole = np.zeros((2000, 3000), np.bool_)
     hole[1000:1010, 1500:1510] = True
-    fit = around(hole, size=512, multiple=8, context=0.5)
+    fit = crop_around(hole, size=512, multiple=8, context=0.5)
     assert fit.box == (1377.0, 877.0, 256.0, 256.0)
     assert (fit.width, fit.height) == (512, 512)
 
 
 def test_arrays_of_another_size_are_refused() -> None:
-    fit = whole(20, 30, size=64, multiple=8)
+    fit = crop_whole(20, 30, size=64, multiple=8)
     with pytest.raises(ValueError, match="expects"):
         fit.photo_in(np.zeros((30, 20, 3), np.uint8))
     with pytest.raises(ValueError, match="expects"):
@@ -188,7 +189,7 @@ def test_the_real_scenes_fit(shared: Path) -> None:
     sizes = {}
     for folder in ("berry_bowl", "bedroom_outpaint", "flowerwoman", "berlin_cathedral_8mp"):
         loaded = scene.load(shared / "scenes" / folder)
-        fit = scene.fit_to(loaded, size=256, multiple=8, context=0.5)
+        fit = crop_to_fill(loaded, size=256, multiple=8, context=0.5)
         sizes[folder] = (fit.photo_width, fit.photo_height)
         assert abs(fit.width * fit.height / 256**2 - 1) < 0.1
         assert not (loaded.hole & ~fit.covered()).any()
@@ -200,10 +201,10 @@ def test_the_real_scenes_fit(shared: Path) -> None:
 
 
 def test_beyond_is_where_points_lie_off_the_photo() -> None:
-    fit = Fit((-30.0, 10.0, 100.0, 50.0), 20, 10, 60, 50)
+    fit = CropTransform((-30.0, 10.0, 100.0, 50.0), 20, 10, 60, 50)
     x, y = np.meshgrid(np.arange(20), np.arange(10))
     at = fit.to_photo(np.stack([x.ravel(), y.ravel()], 1)) + 0.5
     off = (at < 0).any(1) | (at[:, 0] > 60) | (at[:, 1] > 50)
     assert np.array_equal(fit.beyond().ravel(), off) and 0 < off.mean() < 1
     assert fit.hole_in(np.zeros((50, 60), np.bool_))[fit.beyond()].all()
-    assert not whole(48, 64, size=64, multiple=8).beyond()[4:-4].any()
+    assert not crop_whole(48, 64, size=64, multiple=8).beyond()[4:-4].any()

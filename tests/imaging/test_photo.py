@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from realfill.errors import OptionError, SceneError
 from realfill.imaging import encode
-from realfill.imaging.decode import Original, read_original, upright
+from realfill.imaging.decode import Original, read_original, rotate_upright
 from realfill.imaging.photo import blend, insert, read_photo, save_photo, to_photo
 from realfill.seeds import rng
 from tests import files16, profiles
@@ -106,8 +106,8 @@ def test_every_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> N
         turned = np.array(ImageOps.exif_transpose(with_orientation(eight, orientation)))
         from_png = back(files16.png(deep, files16.orientation_chunk(orientation)), tmp_path)
         from_tiff = back(files16.tiff(deep, orientation=orientation), tmp_path)
-        assert np.array_equal(from_png.pixels, upright(deep, orientation))
-        assert np.array_equal(from_tiff.pixels, upright(deep, orientation))
+        assert np.array_equal(from_png.pixels, rotate_upright(deep, orientation))
+        assert np.array_equal(from_tiff.pixels, rotate_upright(deep, orientation))
         assert np.array_equal(files16_to_eight(from_png.pixels), turned)
 
 

@@ -14,7 +14,7 @@ import pytest
 from realfill import config
 from realfill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_INTERRUPTED
 from realfill.jobs import child_process, queue
-from realfill.jobs.child_process import Once, Warm
+from realfill.jobs.child_process import FreshProcess, WarmProcess, detached_options
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 
@@ -50,8 +50,8 @@ HAND = """
 
 
 @pytest.fixture
-def hand() -> Iterator[Warm]:
-    started = Warm([sys.executable, "-c", textwrap.dedent(HAND)])
+def hand() -> Iterator[WarmProcess]:
+    started = WarmProcess([sys.executable, "-c", textwrap.dedent(HAND)])
     yield started
     started.close()
 
@@ -65,7 +65,7 @@ def _pid(folder: Path) -> int:
     return int((folder / "log.txt").read_text().split("\n")[0].split()[-1])
 
 
-def test_one_process_for_all_and_a_log_for_each(hand: Warm, tmp_path: Path) -> None:
+def test_one_process_for_all_and_a_log_for_each(hand: WarmProcess, tmp_path: Path) -> None:
     one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
     assert [hand.work(one), hand.work(two)] == [EXIT_DONE, EXIT_DONE]
     assert _pid(one) == _pid(two)
@@ -75,7 +75,7 @@ def test_one_process_for_all_and_a_log_for_each(hand: Warm, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("name", "code"), [("dies", -signal.SIGKILL), ("fails", EXIT_DEFECT)])
 def test_a_crash_costs_one_run_and_the_next_gets_a_fresh_process(
-    hand: Warm, tmp_path: Path, name: str, code: int
+    hand: WarmProcess, tmp_path: Path, name: str, code: int
 ) -> None:
     bad, good = _folder(tmp_path, name), _folder(tmp_path, "good")
     assert hand.work(bad) == code
@@ -83,7 +83,7 @@ def test_a_crash_costs_one_run_and_the_next_gets_a_fresh_process(
     assert _pid(bad) != _pid(good)
 
 
-def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: Warm, tmp_path: Path) -> None:
+def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: WarmProcess, tmp_path: Path) -> None:
     one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
     hand.work(one)
     os.kill(_pid(one), signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: Warm, tmp_p
     assert _pid(one) != _pid(two)
 
 
-def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(hand: Warm, tmp_path: Path) -> None:
+def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(hand: WarmProcess, tmp_path: Path) -> None:
     folder, codes = _folder(tmp_path, "waits"), list[int]()
     thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
     thread.start()
@@ -119,14 +119,14 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_of_its_own_on_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "WINDOWS", True)
-    assert child_process.apart() == {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+    assert detached_options() == {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
     monkeypatch.setattr(child_process, "WINDOWS", False)
-    assert child_process.apart() == {"start_new_session": True}
+    assert detached_options() == {"start_new_session": True}
 
 
-@pytest.mark.parametrize("kind", [Once, Warm])
+@pytest.mark.parametrize("kind", [FreshProcess, WarmProcess])
 def test_both_hands_start_their_process_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Once] | type[Warm]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FreshProcess] | type[WarmProcess]
 ) -> None:
     given: list[object] = []
 
@@ -141,7 +141,7 @@ def test_both_hands_start_their_process_apart(
 
 
 @pytest.mark.usefixtures("windows")
-def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: Warm, tmp_path: Path) -> None:
+def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: WarmProcess, tmp_path: Path) -> None:
     folder, codes = _folder(tmp_path, "asked"), list[int]()
     hand.work(_folder(tmp_path, "before"))
     thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
@@ -159,9 +159,9 @@ def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: War
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize("person", [False, True])
 def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
-    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
+    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
 ) -> None:
-    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
     run = Run.create(tmp_path / "runs" / "asked", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs")
@@ -178,14 +178,14 @@ def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
 
 def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "one")
-    assert Warm(["/no/such/program"]).work(folder) == child_process.ENDED
-    assert Once(["/no/such/program"]).work(folder) == child_process.ENDED
+    assert WarmProcess(["/no/such/program"]).work(folder) == child_process.ENDED
+    assert FreshProcess(["/no/such/program"]).work(folder) == child_process.ENDED
 
 
 def test_the_worker_goes_on_after_a_crash(
-    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
     runs = [Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene) for name in ("dies", "good")]
     for run in runs:
         queue.submit(run)
@@ -194,9 +194,9 @@ def test_the_worker_goes_on_after_a_crash(
 
 
 def test_a_run_that_was_deleted_in_work_stays_deleted(
-    hand: Warm, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "Warm", lambda: hand)
+    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
     run = Run.create(tmp_path / "runs" / "waits", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs", idle=0.1)

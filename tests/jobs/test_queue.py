@@ -14,7 +14,8 @@ import pytest
 from realfill import config
 from realfill.errors import DiskFull, RunBusy
 from realfill.jobs import queue
-from realfill.jobs.device_lock import _device_file, device
+from realfill.jobs.device_lock import _device_file, hold_device
+from realfill.jobs.queue import claim, queue_position, waiting_runs
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 from realfill.runs.status import Workplace
@@ -81,11 +82,11 @@ def test_first_come_first_served(make: Callable[[str], Run], tmp_path: Path) -> 
     make("never submitted")
     assert [queue.submit(run) for run in (first, second, third)] == [1, 2, 3]
     assert queue.submit(first) == 1  # again: keeps its place
-    assert [queue.position(run) for run in (first, second, third)] == [1, 2, 3]
+    assert [queue_position(run) for run in (first, second, third)] == [1, 2, 3]
     assert _work(tmp_path / "runs", _child(FINISH)) == 3
     assert _taken(tmp_path / "runs") == ["c", "a", "b"]
     assert {run.status().state for run in (first, second, third)} == {"done"}
-    assert queue.waiting(tmp_path / "runs") == [] and queue.position(first) == 0
+    assert waiting_runs(tmp_path / "runs") == [] and queue_position(first) == 0
 
 
 def test_a_run_in_work_is_not_queued(make: Callable[[str], Run]) -> None:
@@ -99,17 +100,17 @@ def test_a_stopped_run_leaves_the_queue_and_may_come_back(make: Callable[[str], 
     queue.submit(one)
     queue.submit(two)
     one.request_stop()
-    assert [run.folder.name for run in queue.waiting(tmp_path / "runs")] == ["b"]
+    assert [run.folder.name for run in waiting_runs(tmp_path / "runs")] == ["b"]
     assert queue.submit(one) == 2
     assert not one.stop_requested()
 
 
 def test_only_a_waiting_free_run_can_be_claimed(make: Callable[[str], Run]) -> None:
     run = make("a")
-    with queue.claimed(run) as mine:
+    with claim(run) as mine:
         assert not mine  # not queued
     queue.submit(run)
-    with queue.claimed(run) as mine, queue.claimed(Run.open(run.folder)) as others:
+    with claim(run) as mine, claim(Run.open(run.folder)) as others:
         assert (mine, others) == (True, False)
         assert run.locked
     assert not run.locked
@@ -253,7 +254,7 @@ def test_a_damaged_state_stops_no_other_run(make: Callable[[str], Run], tmp_path
     (bad.folder / "state.json").write_text(text)
     assert queue.status_of(bad.folder) is None
     assert not queue.wants_worker(bad.folder) and queue.wants_worker(good.folder)
-    assert queue.position(good) == 1
+    assert queue_position(good) == 1
     assert _work(tmp_path / "runs", _child(FINISH)) == 2
     assert good.status().state == left.status().state == "done"
     assert (bad.folder / "state.json").read_text() == text
@@ -307,15 +308,15 @@ def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def nothing() -> None:
         return
 
-    with device("cpu", check=nothing):
-        with pytest.raises(RunBusy, match="device cpu"), device("cpu", check=nothing):
+    with hold_device("cpu", check=nothing):
+        with pytest.raises(RunBusy, match="device cpu"), hold_device("cpu", check=nothing):
             pass
-        with pytest.raises(InterruptedError), device("cpu", check=give_up, waits=lambda: said.append("waits")):
+        with pytest.raises(InterruptedError), hold_device("cpu", check=give_up, waits=lambda: said.append("waits")):
             pass
-        with device("cuda:1", check=nothing):  # another device is another matter
+        with hold_device("cuda:1", check=nothing):  # another device is another matter
             pass
     assert said == ["waits"]
-    with device("cpu", check=nothing, waits=lambda: said.append("never")):
+    with hold_device("cpu", check=nothing, waits=lambda: said.append("never")):
         pass
     assert said == ["waits"]
 

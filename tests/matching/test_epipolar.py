@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from realfill.matching.epipolar import fundamental
+from realfill.matching.epipolar import fundamental_matrix
 
 Points = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def test_a_movement_is_found_with_the_pairs_that_follow_it() -> None:
     space = rng.uniform([-2, -2, 4], [2, 2, 9], (60, 3))
     first, second = (500 * (space[:, :2] + [step, 0]) / space[:, 2:] for step in (0.0, 0.7))
     second[:15] += rng.uniform(20, 80, (15, 2))
-    found = fundamental(first, second, 1.5, sure=0.999, draws=2000)
+    found = fundamental_matrix(first, second, 1.5, sure=0.999, draws=2000)
     assert found is not None
     matrix, inlier = found
     assert matrix.shape == (3, 3) and inlier.shape == (60,)
@@ -40,4 +40,4 @@ def test_a_movement_is_found_with_the_pairs_that_follow_it() -> None:
 
 @pytest.mark.parametrize("seed", [49, 116, 188])
 def test_where_opencv_asserts_there_is_none(seed: int) -> None:
-    assert fundamental(*flat_but_two(seed), 1.5, sure=0.9999, draws=10000) is None
+    assert fundamental_matrix(*flat_but_two(seed), 1.5, sure=0.9999, draws=10000) is None

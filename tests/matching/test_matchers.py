@@ -18,8 +18,10 @@ from realfill.arrays import Photo
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import OutOfMemory, WeightsError
 from realfill.imaging.photo import read_photo
-from realfill.matching import aliked, inference, loftr, registry, weights
+from realfill.matching import aliked, loftr, weights
+from realfill.matching.inference import refuse_out_of_memory
 from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
+from realfill.matching.registry import available_matcher, load_matcher, load_matcher_or_sift
 from realfill.matching.rootsift import Keypoints
 from realfill.matching.sift import Sift
 
@@ -45,7 +47,7 @@ def texture(seed: int, size: int = 256) -> Photo:
 def make(kind: str, shared: Path | None, size: int = 256) -> FeatureMatcher[object]:
     name, file = KINDS[kind]
     path = "" if shared is None or not file else str(shared / "weights" / file)
-    matcher = registry.load(SelectConfig(matcher=name, weights=path, size=size))
+    matcher = load_matcher(SelectConfig(matcher=name, weights=path, size=size))
     assert isinstance(matcher, FeatureMatcher)
     assert matcher.name == name
     return matcher
@@ -154,7 +156,7 @@ def test_a_higher_confidence_keeps_the_better_part(shared: Path) -> None:
     for name, file in (KINDS["aliked-t16"], KINDS["loftr-coarse"]):
         path = str(shared / "weights" / file)
         few, many = (
-            registry.load(SelectConfig(matcher=name, weights=path, size=256, confidence=least)).match(
+            load_matcher(SelectConfig(matcher=name, weights=path, size=256, confidence=least)).match(
                 [photo[:256]], [soft[:256]]
             )[0][0]
             for least in (0.9, 0.3)
@@ -190,14 +192,14 @@ def test_without_network_the_sentence_says_what_to_do(offline: Path) -> None:
     for name, file in (("loftr", "loftr_outdoor.ckpt"), ("aliked", "aliked-n16.pth")):
         config = SelectConfig(matcher=name)
         with pytest.raises(WeightsError) as refusal:
-            registry.load(config)
+            load_matcher(config)
         for part in (file, str(offline), "https://", "HF_HUB_OFFLINE", "--matcher-weights", "--matcher sift"):
             assert part in str(refusal.value)
-        found, sentence = registry.load_or_sift(config)
+        found, sentence = load_matcher_or_sift(config)
         assert found.name == "sift" and "ranked with sift" in str(sentence)
-        usable, advice = registry.available(config)
+        usable, advice = available_matcher(config)
         assert usable == "sift" and file in str(advice)
-    assert registry.available(SelectConfig(matcher="sift")) == ("sift", None)
+    assert available_matcher(SelectConfig(matcher="sift")) == ("sift", None)
     assert not offline.exists()
 
 
@@ -206,9 +208,9 @@ def test_a_file_that_was_named_is_never_replaced_by_sift(offline: Path, tmp_path
     for path, says in ((tmp_path / "missing.ckpt", "no file"), (tmp_path / "other.ckpt", "read safely")):
         config = SelectConfig(matcher="loftr", weights=str(path))
         with pytest.raises(WeightsError, match=says):
-            registry.load_or_sift(config)
+            load_matcher_or_sift(config)
     with pytest.raises(WeightsError, match="no file"):
-        registry.available(SelectConfig(matcher="loftr", weights=str(tmp_path / "missing.ckpt")))
+        available_matcher(SelectConfig(matcher="loftr", weights=str(tmp_path / "missing.ckpt")))
 
 
 def test_a_flipped_bit_is_noticed(shared: Path, tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_a_flipped_bit_is_noticed(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "aliked-t16.pth"
     path.write_bytes(data)
     with pytest.raises(WeightsError, match="damaged"):
-        registry.load(SelectConfig(matcher="aliked", weights=str(path)))
+        load_matcher(SelectConfig(matcher="aliked", weights=str(path)))
 
 
 class Malicious:
@@ -234,7 +236,7 @@ def test_nothing_in_a_weights_file_is_executed(tmp_path: Path) -> None:
     torch.save({"state_dict": Malicious(marker)}, tmp_path / "saved.ckpt")
     for name in ("plain.ckpt", "saved.ckpt"):
         with pytest.raises(WeightsError):
-            registry.load(SelectConfig(matcher="loftr", weights=str(tmp_path / name)))
+            load_matcher(SelectConfig(matcher="loftr", weights=str(tmp_path / name)))
     assert not marker.exists()
 
 
@@ -242,7 +244,7 @@ def test_weights_of_another_kind_are_refused(shared: Path, tmp_path: Path) -> No
     for name, file, says in (("loftr", "aliked-t16", "LoFTR weights"), ("aliked", "loftr-coarse", "ALIKED weights")):
         path = shared / "weights" / KINDS[file][1]
         with pytest.raises(WeightsError, match=says):
-            registry.load(SelectConfig(matcher=name, weights=str(path)))
+            load_matcher(SelectConfig(matcher=name, weights=str(path)))
     coarse = torch.load(shared / "weights" / KINDS["loftr-coarse"][1], map_location="cpu", weights_only=True)[
         "model_state_dict"
     ]
@@ -250,7 +252,7 @@ def test_weights_of_another_kind_are_refused(shared: Path, tmp_path: Path) -> No
     for number, state in enumerate(({**coarse, "more": torch.ones(1)}, lacking, {"state_dict": 3}, [1, 2])):
         torch.save(state, tmp_path / f"{number}.pt")
         with pytest.raises(WeightsError):
-            registry.load(SelectConfig(matcher="loftr", weights=str(tmp_path / f"{number}.pt")))
+            load_matcher(SelectConfig(matcher="loftr", weights=str(tmp_path / f"{number}.pt")))
 
 
 def test_a_download_is_checked_and_put_in_place(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +286,8 @@ def test_weights_in_the_hub_folder_are_used(shared: Path, offline: Path) -> None
     offline.mkdir(parents=True)
     shutil.copy(shared / "weights/aliked/aliked-n16.pth", offline)
     config = SelectConfig(matcher="aliked", size=128)
-    assert registry.available(config) == ("aliked", None)
-    found, sentence = registry.load_or_sift(config)
+    assert available_matcher(config) == ("aliked", None)
+    found, sentence = load_matcher_or_sift(config)
     assert found.name == "aliked" and sentence is None
 
 
@@ -360,7 +362,7 @@ def test_where_memory_runs_out_fewer_pairs_are_compared_at_once(
 
 
 def test_too_little_memory_becomes_a_sentence() -> None:
-    with pytest.raises(OutOfMemory, match=r"lower select\.size"), inference.memory_of("cuda"):
+    with pytest.raises(OutOfMemory, match=r"lower select\.size"), refuse_out_of_memory("cuda"):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
 

@@ -7,6 +7,7 @@ import pytest
 from realfill.arrays import Photo
 from realfill.imaging.photo import read_photo
 from realfill.matching import overlap
+from realfill.matching.overlap import count_shared, overlap_keypoints
 from realfill.matching.rootsift import Keypoints
 from tests.matching.test_epipolar import flat_but_two
 
@@ -29,9 +30,9 @@ def seen_from(photo: Photo, degrees: float, scale: float) -> Photo:
 
 
 def test_the_same_place_shares_much_and_another_place_next_to_nothing() -> None:
-    target = overlap.points(textured(1))
-    same = overlap.shared(overlap.points(seen_from(textured(1), 8, 1.15)), target)
-    other = overlap.shared(overlap.points(textured(2)), target)
+    target = overlap_keypoints(textured(1))
+    same = count_shared(overlap_keypoints(seen_from(textured(1), 8, 1.15)), target)
+    other = count_shared(overlap_keypoints(textured(2)), target)
     assert same > 100
     assert not overlap.is_little(same)
     assert overlap.is_little(other)
@@ -39,22 +40,22 @@ def test_the_same_place_shares_much_and_another_place_next_to_nothing() -> None:
 
 def test_large_photos_are_looked_at_small() -> None:
     photo = textured(3, 1200, 1600)
-    found = overlap.points(photo)
+    found = overlap_keypoints(photo)
     assert found.xy.max() < overlap.SIZE
     assert len(found.xy) <= overlap.KEYPOINTS + 1  # OpenCV keeps equals of the last
 
 
 def test_an_empty_wall_shares_nothing() -> None:
-    wall = overlap.points(np.full((200, 300, 3), 128, np.uint8))
+    wall = overlap_keypoints(np.full((200, 300, 3), 128, np.uint8))
     assert wall.descriptors.shape == (0, 128)
-    assert overlap.shared(wall, overlap.points(textured(1))) == 0
-    assert overlap.shared(overlap.points(textured(1)), wall) == 0
+    assert count_shared(wall, overlap_keypoints(textured(1))) == 0
+    assert count_shared(overlap_keypoints(textured(1)), wall) == 0
 
 
 def test_a_flat_place_on_which_opencv_asserts_is_still_the_same_place() -> None:
     first, second = (xy.astype(np.float32) for xy in flat_but_two(188))
     words = np.eye(len(first), 128, dtype=np.float32)
-    count = overlap.shared(Keypoints(first, words), Keypoints(second, words))
+    count = count_shared(Keypoints(first, words), Keypoints(second, words))
     assert len(first) - 4 <= count <= len(first)
 
 
@@ -63,7 +64,7 @@ def test_real_scenes_share_more_than_strangers(shared: Path) -> None:
     if not folder.is_dir():
         pytest.skip("the shared scenes are not on this machine")
     names = ("berlin_cathedral_8mp", "flowerwoman")
-    targets = {name: overlap.points(read_photo(folder / name / "target" / "target.png")) for name in names}
-    reference = overlap.points(read_photo(next(iter(sorted((folder / names[1] / "ref").iterdir())))))
-    assert not overlap.is_little(overlap.shared(reference, targets[names[1]]))
-    assert overlap.is_little(overlap.shared(reference, targets[names[0]]))
+    targets = {name: overlap_keypoints(read_photo(folder / name / "target" / "target.png")) for name in names}
+    reference = overlap_keypoints(read_photo(next(iter(sorted((folder / names[1] / "ref").iterdir())))))
+    assert not overlap.is_little(count_shared(reference, targets[names[1]]))
+    assert overlap.is_little(count_shared(reference, targets[names[0]]))

@@ -7,10 +7,18 @@ import pytest
 import torch
 
 from realfill.arrays import Hole, Photo
-from realfill.imaging.fit import around
+from realfill.imaging.fit import crop_around
 from realfill.imaging.photo import read_photo
 from realfill.matching.matcher import Matches
-from realfill.matching.selection import Score, best_share, doubt, in_hole, is_ranked, rank, score
+from realfill.matching.selection import (
+    Score,
+    best_share,
+    is_in_hole,
+    is_ranked,
+    rank_scores,
+    ranking_doubt,
+    score_candidates,
+)
 from realfill.matching.sift import Sift
 from tests.matching.test_matchers import texture
 
@@ -72,10 +80,10 @@ def test_true_loftr_matches_are_counted_where_they_land(true_matches: tuple[Matc
     by_hand = int(((x >= left - 0.5) & (x < right - 0.5) & (y >= top - 0.5) & (y < bottom - 0.5)).sum())
     hole = box_hole(shape, left, top, right, bottom)
     two = Recorded([[matches, Matches.none()]])
-    (inside,) = score(two, [], [(7, numbered(0, shape))], hole)
+    (inside,) = score_candidates(two, [], [(7, numbered(0, shape))], hole)
     assert 300 < by_hand < 1500
     assert inside == Score(7, by_hand, (by_hand, 0))
-    (outside,) = score(two, [], [(7, numbered(0, shape))], ~hole)
+    (outside,) = score_candidates(two, [], [(7, numbered(0, shape))], ~hole)
     assert inside.matches + outside.matches == len(matches) == 1719
 
 
@@ -84,16 +92,16 @@ def test_true_loftr_matches_are_counted_where_they_land(true_matches: tuple[Matc
     [(2, 1, True), (1.5, 0.5, True), (1.49, 1, False), (2, 0.49, False), (3.49, 2.49, True), (3.5, 2, False)],
 )
 def test_a_point_belongs_to_its_nearest_pixel(x: float, y: float, expected: bool) -> None:
-    assert in_hole(np.array([[x, y]], np.float32), box_hole((5, 6), 2, 1, 4, 3))[0] == expected
+    assert is_in_hole(np.array([[x, y]], np.float32), box_hole((5, 6), 2, 1, 4, 3))[0] == expected
 
 
 def test_points_beyond_the_photo_are_in_no_hole() -> None:
     everywhere = np.ones((4, 6), np.bool_)
     beyond = np.array([[-0.6, 1], [5.5, 1], [1, -0.6], [1, 3.5], [-1e6, 1e6]], np.float32)
     edge = np.array([[-0.5, -0.5], [5.49, 3.49]], np.float32)
-    assert not in_hole(beyond, everywhere).any()
-    assert in_hole(edge, everywhere).all()
-    assert in_hole(np.zeros((0, 2), np.float32), everywhere).shape == (0,)
+    assert not is_in_hole(beyond, everywhere).any()
+    assert is_in_hole(edge, everywhere).all()
+    assert is_in_hole(np.zeros((0, 2), np.float32), everywhere).shape == (0,)
 
 
 def test_the_truth_ranks_first_in_whatever_order_candidates_come() -> None:
@@ -105,20 +113,20 @@ def test_the_truth_ranks_first_in_whatever_order_candidates_come() -> None:
     references = [np.roll(truth, 5, axis=1), np.roll(truth, -8, axis=0)]
     candidates = [(seed, filled(truth, hole, fill)) for seed, fill in fills.items()]
     matcher = Sift(size=256)
-    ranked = rank(score(matcher, references, candidates, hole))
+    ranked = rank_scores(score_candidates(matcher, references, candidates, hole))
     assert [one.seed for one in ranked[:2]] == [9, 4]
     assert ranked[0].matches > 3 * max(one.matches for one in ranked[2:])
     assert all(one.matches == sum(one.per_reference) and len(one.per_reference) == 2 for one in ranked)
-    assert rank(score(matcher, references, candidates[::-1], hole)) == ranked
+    assert rank_scores(score_candidates(matcher, references, candidates[::-1], hole)) == ranked
 
 
 def test_only_what_lands_in_the_hole_counts() -> None:
     photo = texture(2)
-    (nothing,) = score(Sift(size=256), [photo], [(0, photo)], np.zeros(photo.shape[:2], np.bool_))
+    (nothing,) = score_candidates(Sift(size=256), [photo], [(0, photo)], np.zeros(photo.shape[:2], np.bool_))
     hole = box_hole(photo.shape[:2], 0, 0, 100, 256)
-    (part,) = score(Sift(size=256), [photo], [(0, photo)], hole)
-    (rest,) = score(Sift(size=256), [photo], [(0, photo)], ~hole)
-    (everything,) = score(Sift(size=256), [photo], [(0, photo)], np.ones_like(hole))
+    (part,) = score_candidates(Sift(size=256), [photo], [(0, photo)], hole)
+    (rest,) = score_candidates(Sift(size=256), [photo], [(0, photo)], ~hole)
+    (everything,) = score_candidates(Sift(size=256), [photo], [(0, photo)], np.ones_like(hole))
     assert nothing.matches == 0
     assert 0 < part.matches < everything.matches
     assert part.matches + rest.matches == everything.matches
@@ -127,8 +135,8 @@ def test_only_what_lands_in_the_hole_counts() -> None:
 def test_a_candidate_without_any_match_scores_zero() -> None:
     photo, flat = texture(3), np.zeros((256, 256, 3), np.uint8)
     everywhere = np.ones((256, 256), np.bool_)
-    assert [*score(Sift(size=256), [photo, flat], [(5, flat)], everywhere)] == [Score(5, 0, (0, 0))]
-    assert [*score(Sift(size=256), [flat], [(5, photo)], everywhere)] == [Score(5, 0, (0,))]
+    assert [*score_candidates(Sift(size=256), [photo, flat], [(5, flat)], everywhere)] == [Score(5, 0, (0, 0))]
+    assert [*score_candidates(Sift(size=256), [flat], [(5, photo)], everywhere)] == [Score(5, 0, (0,))]
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3, 7])
@@ -139,7 +147,7 @@ def test_seeds_stay_with_their_photos_when_the_matcher_batches(ahead: int) -> No
 
     matcher = Recorded([[points(index)] for index in range(5)], ahead)
     candidates = [(100 - index, numbered(index, (8, 8))) for index in (3, 0, 4, 1, 2)]
-    scores = list(score(matcher, [], iter(candidates), np.ones((8, 8), np.bool_)))
+    scores = list(score_candidates(matcher, [], iter(candidates), np.ones((8, 8), np.bool_)))
     assert [(one.seed, one.matches) for one in scores] == [(97, 3), (100, 0), (96, 4), (99, 1), (98, 2)]
 
 
@@ -152,7 +160,9 @@ def test_scores_come_one_by_one_and_references_are_looked_at_once() -> None:
             return super().extract(working)
 
     photos = [numbered(index, (64, 64)) for index in range(3)]
-    scores = score(Counting(size=64), photos[:2], [(seed, photos[2]) for seed in range(3)], np.ones((64, 64), np.bool_))
+    scores = score_candidates(
+        Counting(size=64), photos[:2], [(seed, photos[2]) for seed in range(3)], np.ones((64, 64), np.bool_)
+    )
     next(scores)
     assert seen == [0, 1, 2]
     next(scores)
@@ -161,13 +171,13 @@ def test_scores_come_one_by_one_and_references_are_looked_at_once() -> None:
 
 def test_a_candidate_of_another_size_is_a_defect() -> None:
     with pytest.raises(ValueError, match="seed 4"):
-        list(score(Sift(size=64), [], [(4, numbered(0, (8, 9)))], np.ones((8, 8), np.bool_)))
+        list(score_candidates(Sift(size=64), [], [(4, numbered(0, (8, 9)))], np.ones((8, 8), np.bool_)))
 
 
 def test_ties_are_in_the_order_of_seeds() -> None:
     scores = [Score(seed, matches, (matches,)) for seed, matches in [(8, 2), (1, 2), (5, 9), (0, 0), (3, 2)]]
-    assert [one.seed for one in rank(scores)] == [5, 1, 3, 8, 0]
-    assert rank(scores) == rank(scores[::-1])
+    assert [one.seed for one in rank_scores(scores)] == [5, 1, 3, 8, 0]
+    assert rank_scores(scores) == rank_scores(scores[::-1])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +185,7 @@ def test_ties_are_in_the_order_of_seeds() -> None:
 )
 def test_the_best_share_is_the_top_of_the_ranking(count: int, share: float, kept: int) -> None:
     scores = [Score(seed, seed * 7 % 11, (seed * 7 % 11,)) for seed in range(count)]
-    assert best_share(scores, share) == rank(scores)[:kept]
+    assert best_share(scores, share) == rank_scores(scores)[:kept]
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.01])
@@ -187,10 +197,10 @@ def test_a_share_is_a_share(share: float) -> None:
 def test_few_matches_are_doubted_and_none_is_unranked() -> None:
     none, one, many = ([Score(0, count, (count,)), Score(1, 0, (0,))] for count in (0, 1, 300))
     assert not is_ranked(none) and is_ranked(one) and is_ranked(many)
-    assert "unranked" in str(doubt(none))
-    assert "only 1 match " in str(doubt(one))
-    assert doubt(many) is None
-    assert doubt([]) is None
+    assert "unranked" in str(ranking_doubt(none))
+    assert "only 1 match " in str(ranking_doubt(one))
+    assert ranking_doubt(many) is None
+    assert ranking_doubt([]) is None
 
 
 @pytest.mark.parametrize(
@@ -201,11 +211,11 @@ def test_on_real_scenes_small_candidates_are_told_apart(shared: Path, scene: str
     folder = shared / "scenes" / scene
     references = [read_photo(path) for path in sorted((folder / "ref").iterdir())]
     truth, mask = (read_photo(folder / "target" / name) for name in ("gt.png", "mask.png"))
-    fit = around(mask[..., 0] > 127, size=256, multiple=32, context=0.5)
+    fit = crop_around(mask[..., 0] > 127, size=256, multiple=32, context=0.5)
     hole, target = fit.hole_in(mask[..., 0] > 127), fit.photo_in(truth)
     soft = np.asarray(cv2.GaussianBlur(target, (0, 0), 2), np.uint8)
     fills = [inpainted(target, hole), filled(target, hole, soft), target]
-    telea, blurred, true = score(Sift(size=512), references, list(enumerate(fills)), hole)
+    telea, blurred, true = score_candidates(Sift(size=512), references, list(enumerate(fills)), hole)
     assert true.matches > 2 * blurred.matches
     assert blurred.matches > telea.matches + least
     assert telea.matches <= 3

@@ -10,6 +10,8 @@ from realfill import config
 from realfill.config import Config
 from realfill.models import cache, lora
 from realfill.models.backbone import Backbone
+from realfill.models.cache import keep_models, load_adapter, load_base, note_adapter
+from realfill.models.lora import attach_adapters
 from realfill.pipeline import stages
 from realfill.runs.run import Run
 
@@ -43,16 +45,16 @@ def _loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_the_base_stays_until_another_is_asked_for_or_its_files_change(tiny_bases: dict[str, Path]) -> None:
     one, other = str(tiny_bases["epsilon"]), str(tiny_bases["sample"])
-    assert cache.base(one, "cpu") is not cache.base(one, "cpu")
-    with cache.kept():
-        first = cache.base(one, "cpu")
-        assert cache.base(one, "cpu") is first
-        second = cache.base(other, "cpu")
+    assert load_base(one, "cpu") is not load_base(one, "cpu")
+    with keep_models():
+        first = load_base(one, "cpu")
+        assert load_base(one, "cpu") is first
+        second = load_base(other, "cpu")
         assert second.spec.name == other
         weights = next(Path(other).rglob("unet/*.safetensors"))
         os.utime(weights, (1, 1))
-        assert cache.base(other, "cpu") is not second
-    assert cache.base(one, "cpu") is not first
+        assert load_base(other, "cpu") is not second
+    assert load_base(one, "cpu") is not first
 
 
 def test_more_seeds_of_a_warm_run_are_those_of_a_cold_one(
@@ -60,7 +62,7 @@ def test_more_seeds_of_a_warm_run_are_those_of_a_cold_one(
 ) -> None:
     read = _loads(monkeypatch)
     more = config.change(quick, {"sample.seeds": "0-1"})
-    with cache.kept():
+    with keep_models():
         for settings in (quick, more):
             stages.complete(tmp_path / "warm", scene=toy_scene, config=settings, device="cpu")
         assert read == []  # training left it on the base
@@ -79,22 +81,22 @@ def test_an_adapter_counts_as_there_only_while_nobody_touched_it(
     quick: Config, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = _loads(monkeypatch)
-    with cache.kept():
-        base = cache.base(str(tiny_base), "cpu")
-        lora.attach(base, quick.train, seed=1)
+    with keep_models():
+        base = load_base(str(tiny_base), "cpu")
+        attach_adapters(base, quick.train, seed=1)
         lora.save_lora(base, tmp_path)
-        cache.adapted(base, tmp_path, quick.train)
-        cache.adapt(base, tmp_path, quick.train)
+        note_adapter(base, tmp_path, quick.train)
+        load_adapter(base, tmp_path, quick.train)
         assert read == []
-        lora.attach(base, quick.train, seed=2)  # another run's training
-        cache.adapt(base, tmp_path, quick.train)
+        attach_adapters(base, quick.train, seed=2)  # another run's training
+        load_adapter(base, tmp_path, quick.train)
         assert len(read) == 1
-        cache.adapt(base, tmp_path, quick.train)
+        load_adapter(base, tmp_path, quick.train)
         assert len(read) == 1
         cache.forget_adapter()
-        cache.adapt(base, tmp_path, quick.train)
+        load_adapter(base, tmp_path, quick.train)
         assert len(read) == 2
         for file in tmp_path.iterdir():
             os.utime(file, (1, 1))
-        cache.adapt(base, tmp_path, quick.train)
+        load_adapter(base, tmp_path, quick.train)
         assert len(read) == 3

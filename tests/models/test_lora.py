@@ -13,6 +13,14 @@ from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models import lora, stable_diffusion
 from realfill.models.backbone import Backbone, Condition
+from realfill.models.lora import (
+    adapter_parameters,
+    attach_adapters,
+    detach_adapters,
+    enable_all_layers,
+    merge_adapters,
+    parameter_groups,
+)
 from tests.tiny import WAYS, Way, backbone_in
 
 ATTENTION = TrainConfig()
@@ -43,38 +51,38 @@ def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> list[bool]
 def scramble(backbone: Backbone) -> None:
     """Give every adapter weights that matter, as training would."""
     generator = torch.Generator().manual_seed(8)
-    for parameter in lora.parameters(backbone).values():
+    for parameter in adapter_parameters(backbone).values():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
 
 
 @BOTH
 def test_a_fresh_adapter_changes_nothing_and_detach_restores(tiny: Backbone, config: TrainConfig) -> None:
     before = answer(tiny)
-    lora.attach(tiny, config, seed=1)
+    attach_adapters(tiny, config, seed=1)
     assert same(answer(tiny), before) == [True, True]
     scramble(tiny)
     assert same(answer(tiny), before) == [False, False]
-    lora.detach(tiny)
+    detach_adapters(tiny)
     assert same(answer(tiny), before) == [True, True]
-    assert not lora.parameters(tiny)
-    lora.detach(tiny)  # nothing to do is fine
+    assert not adapter_parameters(tiny)
+    detach_adapters(tiny)  # nothing to do is fine
 
 
 def test_attaching_again_starts_afresh(tiny: Backbone) -> None:
     before = answer(tiny)
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     scramble(tiny)
-    lora.attach(tiny, ALL, seed=1)
+    attach_adapters(tiny, ALL, seed=1)
     assert same(answer(tiny), before) == [True, True]
-    assert {p.shape[0] for n, p in lora.parameters(tiny).items() if "lora_A" in n} == {ALL.rank}
+    assert {p.shape[0] for n, p in adapter_parameters(tiny).items() if "lora_A" in n} == {ALL.rank}
 
 
 def test_initial_values_follow_from_the_seed_alone(tiny: Backbone) -> None:
     drawn = []
     for seed in (4, 4, 5):
         torch.rand(7)  # the global state must not matter
-        lora.attach(tiny, ATTENTION, seed=seed)
-        drawn.append({name: p.detach().clone() for name, p in lora.parameters(tiny).items()})
+        attach_adapters(tiny, ATTENTION, seed=seed)
+        drawn.append({name: p.detach().clone() for name, p in adapter_parameters(tiny).items()})
     assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
     downs = [name for name in drawn[0] if "lora_A" in name]
     assert not any(torch.equal(drawn[0][name], drawn[2][name]) for name in downs)
@@ -82,8 +90,8 @@ def test_initial_values_follow_from_the_seed_alone(tiny: Backbone) -> None:
 
 
 def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
-    names = lora.parameters(tiny)
+    attach_adapters(tiny, ATTENTION, seed=1)
+    names = adapter_parameters(tiny)
     for layer in ("to_q", "to_k", "to_v", "to_out.0"):
         assert any(name.startswith("unet") and f"attn1.{layer}.lora_A" in name for name in names)
         assert any(name.startswith("unet") and f"attn2.{layer}.lora_A" in name for name in names)
@@ -95,7 +103,7 @@ def test_attention_of_both_networks_is_adapted_at_rank_eight(tiny: Backbone) -> 
 
 
 def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> None:
-    lora.attach(tiny, TrainConfig(rank=8, alpha=24.0), seed=1)
+    attach_adapters(tiny, TrainConfig(rank=8, alpha=24.0), seed=1)
     scramble(tiny)
     layer = next(lora.lora_layers(tiny.trainable()["unet"]))
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
@@ -106,17 +114,17 @@ def test_the_adapters_output_is_scaled_by_alpha_over_rank(tiny: Backbone) -> Non
 
 def test_adapters_are_float32_on_a_half_precision_base(tiny_base: Path) -> None:
     half = backbone_in(tiny_base, "stored in bf16")
-    lora.attach(half, ALL, seed=1)
-    assert {parameter.dtype for parameter in lora.parameters(half).values()} == {torch.float32}
+    attach_adapters(half, ALL, seed=1)
+    assert {parameter.dtype for parameter in adapter_parameters(half).values()} == {torch.float32}
     scramble(half)
     assert torch.isfinite(answer(half)[0]).all()
 
 
 def test_each_network_has_its_own_learning_rate(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
-    unet, text = lora.groups(tiny, ATTENTION)
+    attach_adapters(tiny, ATTENTION, seed=1)
+    unet, text = parameter_groups(tiny, ATTENTION)
     assert (unet["lr"], text["lr"]) == (2e-4, 4e-5)
-    by_id = {id(parameter): name for name, parameter in lora.parameters(tiny).items()}
+    by_id = {id(parameter): name for name, parameter in adapter_parameters(tiny).items()}
     assert all(by_id[id(p)].startswith("unet.") for p in unet["params"])
     assert all(by_id[id(p)].startswith("text_encoder.") for p in text["params"])
     assert len(unet["params"]) + len(text["params"]) == len(by_id)
@@ -137,7 +145,7 @@ def gates(backbone: Backbone, steps: int, *, rate: float, seed: int = 3) -> Tens
 
 
 def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     drawn = gates(tiny, 400, rate=0.1)
     assert set(drawn.flatten().tolist()) == {0.0, 1.0}
     count = drawn.numel()
@@ -151,7 +159,7 @@ def test_layers_are_dropped_at_the_rate_each_for_itself(tiny: Backbone) -> None:
 
 
 def test_gates_follow_from_seed_and_step(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     drawn = gates(tiny, 30, rate=0.5)
     assert torch.equal(drawn, gates(tiny, 30, rate=0.5))
     assert not torch.equal(drawn, gates(tiny, 30, rate=0.5, seed=4))
@@ -161,7 +169,7 @@ def test_gates_follow_from_seed_and_step(tiny: Backbone) -> None:
 @BOTH
 def test_gated_layers_are_really_off(tiny: Backbone, config: TrainConfig) -> None:
     base = answer(tiny)
-    lora.attach(tiny, config, seed=1)
+    attach_adapters(tiny, config, seed=1)
     scramble(tiny)
     on = answer(tiny)
     dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
@@ -173,7 +181,7 @@ def test_gated_layers_are_really_off(tiny: Backbone, config: TrainConfig) -> Non
 
 
 def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     scramble(tiny)
     dropout = lora.LayerDropout(tiny, rate=0.0, seed=0)
     layers = [layer for network in tiny.trainable().values() for layer in lora.lora_layers(network)]
@@ -187,7 +195,7 @@ def test_one_gate_switches_one_layer(tiny: Backbone) -> None:
 
 
 def test_dropped_layers_still_get_a_gradient_tensor(tiny: Backbone) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     scramble(tiny)
     dropout = lora.LayerDropout(tiny, rate=0.5, seed=0)
     dropout.draw(0)
@@ -215,7 +223,7 @@ def stock(folder: Path) -> Any:
 def test_a_stock_pipeline_loads_what_we_save(
     tiny: Backbone, tiny_base: Path, tmp_path: Path, config: TrainConfig
 ) -> None:
-    lora.attach(tiny, config, seed=1)
+    attach_adapters(tiny, config, seed=1)
     scramble(tiny)
     lora.save_lora(tiny, tmp_path / "lora")
     pipeline = stock(tiny_base)
@@ -228,17 +236,17 @@ def test_a_stock_pipeline_loads_what_we_save(
 
 @BOTH
 def test_load_restores_what_save_wrote(tiny: Backbone, tmp_path: Path, config: TrainConfig) -> None:
-    lora.attach(tiny, config, seed=1)
+    attach_adapters(tiny, config, seed=1)
     scramble(tiny)
     before = answer(tiny)
     lora.save_lora(tiny, tmp_path / "lora")
-    lora.detach(tiny)
+    detach_adapters(tiny)
     lora.load_lora(tiny, tmp_path / "lora", config)
     assert same(answer(tiny), before) == [True, True]
 
 
 def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Path, tmp_path: Path) -> None:
-    lora.attach(tiny, ATTENTION, seed=1)
+    attach_adapters(tiny, ATTENTION, seed=1)
     lora.save_lora(tiny, tmp_path / "lora")
     (file,) = (tmp_path / "lora").iterdir()
     with safe_open(file, "pt") as opened:
@@ -251,7 +259,7 @@ def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) ->
     before = answer(tiny)
     with pytest.raises(WeightsError, match="no adapter"):
         lora.load_lora(tiny, tmp_path / "nowhere", ATTENTION)
-    lora.attach(tiny, ALL, seed=1)
+    attach_adapters(tiny, ALL, seed=1)
     lora.save_lora(tiny, tmp_path / "all")
     for other in (ATTENTION, TrainConfig(layers="all", rank=5), TrainConfig(rank=ALL.rank)):
         with pytest.raises(WeightsError, match="does not fit"):
@@ -265,13 +273,13 @@ def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) ->
 
 @BOTH
 def test_pictures_between_two_steps_use_every_layer(tiny: Backbone, config: TrainConfig) -> None:
-    lora.attach(tiny, config, seed=1)
+    attach_adapters(tiny, config, seed=1)
     scramble(tiny)
     on = answer(tiny)
     dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
     dropout.draw(0)
     off = answer(tiny)
-    with lora.all_on(tiny):
+    with enable_all_layers(tiny):
         assert same(answer(tiny), on) == [True, True]
     assert same(answer(tiny), off) == [True, True]
     dropout.close()
@@ -287,16 +295,16 @@ def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
     tiny_base: Path, config: TrainConfig, way: Way
 ) -> None:
     backbone = backbone_in(tiny_base, way)
-    lora.attach(backbone, config, seed=1)
+    attach_adapters(backbone, config, seed=1)
     scramble(backbone)
-    for parameter in lora.parameters(backbone).values():
+    for parameter in adapter_parameters(backbone).values():
         parameter.data /= 4  # in half precision much larger ones say little but how it was rounded
 
     def tensors() -> list[Tensor]:
         return [one for network in backbone.trainable().values() for one in network.state_dict().values()]
 
     before, apart = [tensor.clone() for tensor in tensors()], answer(backbone)
-    with lora.merged(backbone):
+    with merge_adapters(backbone):
         together = answer(backbone)
     assert all(torch.equal(one, copy) for one, copy in zip(tensors(), before, strict=True))
     assert same(answer(backbone), apart) == [True, True]
@@ -305,20 +313,20 @@ def test_merged_layers_say_the_same_and_the_base_comes_back_bit_by_bit(
 
 
 def test_a_failure_while_merged_brings_the_base_back(tiny: Backbone) -> None:
-    lora.attach(tiny, ALL, seed=1)
+    attach_adapters(tiny, ALL, seed=1)
     scramble(tiny)
     before = answer(tiny)
-    with pytest.raises(torch.OutOfMemoryError), lora.merged(tiny), lora.merged(tiny):
+    with pytest.raises(torch.OutOfMemoryError), merge_adapters(tiny), merge_adapters(tiny):
         raise torch.OutOfMemoryError("injected")
     assert same(answer(tiny), before) == [True, True]
 
 
 def test_merged_means_with_the_gates_of_now(tiny: Backbone) -> None:
     base = answer(tiny)
-    lora.attach(tiny, ALL, seed=1)
+    attach_adapters(tiny, ALL, seed=1)
     scramble(tiny)
     dropout = lora.LayerDropout(tiny, rate=1.0, seed=0)
     dropout.draw(0)
-    with lora.merged(tiny):
+    with merge_adapters(tiny):
         assert same(answer(tiny), base) == [True, True]
     dropout.close()

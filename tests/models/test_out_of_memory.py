@@ -13,28 +13,30 @@ from realfill import config
 from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig, TrainConfig
 from realfill.device import devices
-from realfill.device.memory_plan import Plan
+from realfill.device.devices import is_out_of_memory
+from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import OutOfMemory
 from realfill.events import Notice
-from realfill.imaging.fit import Fit, around
-from realfill.models import lora, out_of_memory
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.models.backbone import Backbone
-from realfill.models.out_of_memory import Economy
+from realfill.models.lora import adapter_parameters, detach_adapters
+from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.pipeline.stages import complete
 from realfill.sampling import sample
 from realfill.scene.scene import Scene
-from realfill.training import checkpoints, train
+from realfill.training import train
+from realfill.training.checkpoints import checkpoint_steps
 
 pytestmark = pytest.mark.usefixtures("one_lane")  # calls are counted here
 
 TRAIN = TrainConfig(steps=3, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2)
 SAMPLE = SampleConfig(sampler="ddim", steps=2)
-WHOLE = Plan(items=4, seeds=5, pictures=5)
-LAST = Plan(items=1, seeds=1, pictures=1, parked=True, recompute=True)
+WHOLE = MemoryPlan(items=4, seeds=5, pictures=5)
+LAST = MemoryPlan(items=1, seeds=1, pictures=1, parked=True, recompute=True)
 
 
-def fit_of(scene: Scene) -> Fit:
-    return around(scene.hole, size=32, multiple=8, context=0.5)
+def fit_of(scene: Scene) -> CropTransform:
+    return crop_around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def full() -> torch.OutOfMemoryError:
@@ -67,13 +69,15 @@ def holds(real: Callable[..., Any], most: int) -> Callable[..., Any]:
 Trained = tuple[list[float], dict[str, Tensor]]
 
 
-def trained(backbone: Backbone, scene: Scene, folder: Path, within: Economy, settings: TrainConfig = TRAIN) -> Trained:
+def trained(
+    backbone: Backbone, scene: Scene, folder: Path, within: MemoryBudget, settings: TrainConfig = TRAIN
+) -> Trained:
     steps = train.train(backbone, scene, fit_of(scene), settings, seed=3, folder=folder, within=within)
     losses = [step.loss for step in steps]
-    return losses, {name: value.detach().clone() for name, value in lora.parameters(backbone).items()}
+    return losses, {name: value.detach().clone() for name, value in adapter_parameters(backbone).items()}
 
 
-def filled(backbone: Backbone, scene: Scene, within: Economy) -> dict[int, Photo]:
+def filled(backbone: Backbone, scene: Scene, within: MemoryBudget) -> dict[int, Photo]:
     found = sample.sample(
         backbone, scene, fit_of(scene), SAMPLE, prompt="a photo of sks", seeds=range(5), within=within
     )
@@ -90,8 +94,8 @@ def alike(one: dict[int, Photo], other: dict[int, Photo]) -> bool:
 @pytest.fixture(scope="module")
 def plain(_loaded_tiny: Backbone, toy: Scene, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Losses and adapter of a training for which everything fits."""
-    found = trained(_loaded_tiny, toy, tmp_path_factory.mktemp("plain"), Economy(WHOLE))
-    lora.detach(_loaded_tiny)
+    found = trained(_loaded_tiny, toy, tmp_path_factory.mktemp("plain"), MemoryBudget(WHOLE))
+    detach_adapters(_loaded_tiny)
     return found
 
 
@@ -119,7 +123,7 @@ def test_training_goes_on_from_the_same_step_with_the_same_numbers(
     items: int,
 ) -> None:
     heard: list[str] = []
-    within = Economy(WHOLE, heard.append)
+    within = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, part, fails(getattr(tiny, part), calls))
     short, others = trained(tiny, toy, tmp_path / "short", within)
     assert short == pytest.approx(plain[0], abs=1e-5)
@@ -128,15 +132,15 @@ def test_training_goes_on_from_the_same_step_with_the_same_numbers(
     assert within.plan.items == items
     said = [sentence for sentence in heard if "ran out" in sentence]
     assert said and all("training items at once" in sentence for sentence in said)
-    assert checkpoints.steps(tmp_path / "short") == [3]
+    assert checkpoint_steps(tmp_path / "short") == [3]
 
 
 def test_a_pool_is_encoded_in_smaller_groups(
     tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pooled = TRAIN.model_copy(update={"pool": 5})
-    whole, _ = trained(tiny, toy, tmp_path / "whole", Economy(WHOLE), pooled)
-    within = Economy(WHOLE)
+    whole, _ = trained(tiny, toy, tmp_path / "whole", MemoryBudget(WHOLE), pooled)
+    within = MemoryBudget(WHOLE)
     monkeypatch.setattr(tiny, "encode", fails(tiny.encode, {2, 5}))
     short, _ = trained(tiny, toy, tmp_path / "short", within, pooled)
     assert short == pytest.approx(whole, abs=1e-5)
@@ -146,19 +150,21 @@ def test_a_pool_is_encoded_in_smaller_groups(
 def test_memory_that_runs_out_in_the_backward_pass_counts_no_gradient_twice(
     tiny: Backbone, toy: Scene, tmp_path: Path, plain: Trained
 ) -> None:
-    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", within=Economy(WHOLE))
+    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", within=MemoryBudget(WHOLE))
     losses = [next(steps).loss]
     # The text encoder's gradients come last: those of the U-Net have been added by then.
-    parameter = next(value for name, value in lora.parameters(tiny).items() if name.startswith("text_encoder"))
+    parameter = next(value for name, value in adapter_parameters(tiny).items() if name.startswith("text_encoder"))
     hook = fails(lambda gradient: gradient, {1})
     parameter.register_hook(hook)  # type: ignore[no-untyped-call]
     losses += [step.loss for step in steps]
     assert losses == pytest.approx(plain[0], abs=1e-5)
 
 
-@pytest.mark.parametrize("plan", [Plan(2, 5, 1), Plan(1, 5, 1, parked=True), LAST])
-def test_every_plan_trains_the_same(tiny: Backbone, toy: Scene, tmp_path: Path, plain: Trained, plan: Plan) -> None:
-    other, others = trained(tiny, toy, tmp_path / "other", Economy(plan))
+@pytest.mark.parametrize("plan", [MemoryPlan(2, 5, 1), MemoryPlan(1, 5, 1, parked=True), LAST])
+def test_every_plan_trains_the_same(
+    tiny: Backbone, toy: Scene, tmp_path: Path, plain: Trained, plan: MemoryPlan
+) -> None:
+    other, others = trained(tiny, toy, tmp_path / "other", MemoryBudget(plan))
     assert other == pytest.approx(plain[0], abs=1e-5)
     for name, value in plain[1].items():
         torch.testing.assert_close(others[name], value, atol=1e-4, rtol=1e-3)
@@ -166,7 +172,7 @@ def test_every_plan_trains_the_same(tiny: Backbone, toy: Scene, tmp_path: Path, 
 
 def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     kept = []
-    for plan in (Plan(1, 5, 1, parked=True), LAST):
+    for plan in (MemoryPlan(1, 5, 1, parked=True), LAST):
         total = 0
 
         def count(tensor: Tensor) -> Tensor:
@@ -174,7 +180,7 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
             total += tensor.nbytes
             return tensor
 
-        steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", within=Economy(plan))
+        steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", within=MemoryBudget(plan))
         next(steps)  # afterwards the gradient exists, whatever the plan
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             noisy = torch.randn(1, 4, 16, 16)
@@ -188,14 +194,14 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
 def test_the_smallest_plan_failing_is_an_error_with_the_cure_and_keeps_what_was_learnt(
     tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    within = Economy(WHOLE)
+    within = MemoryBudget(WHOLE)
     steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path, within=within)
     next(steps)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 0))
     with pytest.raises(OutOfMemory, match=r"smallest plan.*fit\.size"):
         next(steps)
-    assert within.plan == Plan(1, 5, 1, parked=True, recompute=True)
-    assert checkpoints.steps(tmp_path) == [1]
+    assert within.plan == MemoryPlan(1, 5, 1, parked=True, recompute=True)
+    assert checkpoint_steps(tmp_path) == [1]
     assert not any(getattr(module, "gradient_checkpointing", False) for module in tiny.trainable()["unet"].modules())
 
 
@@ -203,18 +209,18 @@ def test_the_smallest_plan_failing_is_an_error_with_the_cure_and_keeps_what_was_
 
 
 def test_seeds_are_made_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = filled(tiny, toy, Economy(WHOLE))
+    plain = filled(tiny, toy, MemoryBudget(WHOLE))
     heard: list[str] = []
-    within = Economy(WHOLE, heard.append)
+    within = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 2))
     assert alike(filled(tiny, toy, within), plain)
     assert heard == ["Memory ran out; going on with 2 instead of 5 seeds at once. The result stays the same."]
 
 
 def test_pictures_are_decoded_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = filled(tiny, toy, Economy(WHOLE))
+    plain = filled(tiny, toy, MemoryBudget(WHOLE))
     heard: list[str] = []
-    within = Economy(WHOLE, heard.append)
+    within = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, "decode", holds(tiny.decode, 1))
     assert alike(filled(tiny, toy, within), plain)
     assert (within.plan.seeds, within.plan.pictures) == (5, 1)
@@ -226,16 +232,16 @@ def test_pictures_are_decoded_in_smaller_groups(tiny: Backbone, toy: Scene, monk
 def test_memory_that_runs_out_in_the_encoder_is_tried_again(
     tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, within = filled(tiny, toy, Economy(WHOLE)), Economy(WHOLE)
+    plain, within = filled(tiny, toy, MemoryBudget(WHOLE)), MemoryBudget(WHOLE)
     monkeypatch.setattr(tiny, "encode", fails(tiny.encode, {1}))
     assert alike(filled(tiny, toy, within), plain)
     assert within.plan.seeds == 5
 
 
 def test_every_plan_fills_the_same(tiny: Backbone, toy: Scene) -> None:
-    plain = filled(tiny, toy, Economy(WHOLE))
-    for plan in (Plan(1, 3, 2), LAST):
-        assert alike(filled(tiny, toy, Economy(plan)), plain)
+    plain = filled(tiny, toy, MemoryBudget(WHOLE))
+    for plan in (MemoryPlan(1, 3, 2), LAST):
+        assert alike(filled(tiny, toy, MemoryBudget(plan)), plain)
     tiny.follow(None)
 
 
@@ -245,7 +251,7 @@ def test_too_much_for_the_smallest_plan_says_so(
 ) -> None:
     monkeypatch.setattr(tiny, part, holds(getattr(tiny, part), 0))
     with pytest.raises(OutOfMemory, match="smallest plan"):
-        filled(tiny, toy, Economy(WHOLE))
+        filled(tiny, toy, MemoryBudget(WHOLE))
     tiny.follow(None)
 
 
@@ -263,22 +269,22 @@ def test_too_much_for_the_smallest_plan_says_so(
     ],
 )
 def test_torch_has_many_words_for_it(error: Exception, tiny: Backbone) -> None:
-    assert devices.is_full(error)
-    within = Economy(WHOLE)
+    assert is_out_of_memory(error)
+    within = MemoryBudget(WHOLE)
     assert within.run(tiny, "filling", lambda plan: fails(lambda: plan.seeds, {plan.seeds // 5}, lambda: error)()) == 3
 
 
 def test_the_computers_own_words(tiny: Backbone) -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         torch.empty(2**62, dtype=torch.uint8)
-    assert devices.is_full(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 def test_other_errors_pass(tiny: Backbone) -> None:
-    def wrong(plan: Plan) -> None:
+    def wrong(plan: MemoryPlan) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    within = Economy(WHOLE)
+    within = MemoryBudget(WHOLE)
     with pytest.raises(RuntimeError, match="shapes"):
         within.run(tiny, "training", wrong)
     assert within.plan == WHOLE
@@ -320,12 +326,12 @@ def test_a_run_says_its_plan_and_what_was_lowered(
 
 def test_the_plan_follows_the_memory_that_is_free(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = Config(base=tiny.spec.name, train=TRAIN)
-    assert out_of_memory.of(tiny, fit_of(toy), wanted).plan.items == 4
-    assert out_of_memory.of(tiny, fit_of(toy), wanted, processes=2).plan.items == 2
+    assert plan_memory(tiny, fit_of(toy), wanted).plan.items == 4
+    assert plan_memory(tiny, fit_of(toy), wanted, processes=2).plan.items == 2
     monkeypatch.setattr(devices, "free", lambda name: 0)
-    assert out_of_memory.of(tiny, fit_of(toy), wanted).plan == LAST
+    assert plan_memory(tiny, fit_of(toy), wanted).plan == LAST
     given = Config(base=tiny.spec.name, train=TRAIN.model_copy(update={"micro_batch": 3}))
-    assert out_of_memory.of(tiny, fit_of(toy), given).plan.items == 3
+    assert plan_memory(tiny, fit_of(toy), given).plan.items == 3
 
 
 # ── on a GPU ──
@@ -350,12 +356,12 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
         backbone = StableDiffusionInpaint(pipeline, name="sd2", weights_hash="")
         scene, fit = random_sd2.scene(tmp_path / "scene", 512)
         wanted = TrainConfig(steps=2, batch=16, pool=2)
-        chosen = out_of_memory.of(backbone, fit, Config(base="sd2", train=wanted)).plan
+        chosen = plan_memory(backbone, fit, Config(base="sd2", train=wanted)).plan
         losses: list[list[float]] = []
         heard: list[str] = []
-        for number, plan in enumerate((chosen, Plan(16, 64, 16))):
+        for number, plan in enumerate((chosen, MemoryPlan(16, 64, 16))):
             torch.cuda.reset_peak_memory_stats()
-            within = Economy(plan, heard.append)
+            within = MemoryBudget(plan, heard.append)
             folder = tmp_path / str(number)
             steps = list(train.train(backbone, scene, fit, wanted, seed=0, folder=folder, within=within))
             losses.append([step.loss for step in steps])

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from realfill.errors import OptionError, WeightsError
 from realfill.models import backbone, registry
+from realfill.models.registry import find_base, is_present, load_backbone
 
 WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
@@ -22,8 +23,8 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_found_and_loaded(tiny_base: Path) -> None:
-    assert registry.find(str(tiny_base)) == tiny_base
-    assert registry.load(str(tiny_base), device="cpu").spec.name == str(tiny_base)
+    assert find_base(str(tiny_base)) == tiny_base
+    assert load_backbone(str(tiny_base), device="cpu").spec.name == str(tiny_base)
 
 
 def test_mini_is_the_embedded_one_even_beside_a_folder_of_that_name(
@@ -31,7 +32,7 @@ def test_mini_is_the_embedded_one_even_beside_a_folder_of_that_name(
 ) -> None:
     (tmp_path / "mini").mkdir()
     monkeypatch.chdir(tmp_path)
-    found = registry.find("mini")
+    found = find_base("mini")
     assert found is not None
     assert found.parts[-2:] == ("assets", "mini")
 
@@ -53,9 +54,9 @@ def test_a_processor_computes_in_bf16_where_it_can(
 
 
 def test_a_processor_keeps_float32_weights(tiny_base: Path) -> None:
-    half = registry.load(str(tiny_base), device="cpu", dtype=torch.bfloat16)
+    half = load_backbone(str(tiny_base), device="cpu", dtype=torch.bfloat16)
     assert half.dtype == torch.bfloat16
-    exact = registry.load(str(tiny_base), device="cpu", dtype=torch.float32)
+    exact = load_backbone(str(tiny_base), device="cpu", dtype=torch.float32)
     for network, same in zip(half.trainable().values(), exact.trainable().values(), strict=True):
         for one, other in zip(network.parameters(), same.parameters(), strict=True):
             assert torch.equal(one, other)  # not rounded on the way, either
@@ -65,13 +66,13 @@ def test_a_processor_keeps_float32_weights(tiny_base: Path) -> None:
 
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(OptionError, match=r"no base .minni.*mini, sd2"):
-        registry.find("minni")
+        find_base("minni")
 
 
 def test_a_base_that_cannot_be_downloaded_says_what_to_do() -> None:
-    assert not registry.present("sd2")
+    assert not is_present("sd2")
     with pytest.raises(WeightsError) as caught:
-        registry.load("sd2", device="cpu")
+        load_backbone("sd2", device="cpu")
     for part in ("sd2-community/stable-diffusion-2-inpainting", "hf download", "--base mini"):
         assert part in str(caught.value)
 
@@ -84,38 +85,38 @@ def test_a_connection_that_is_lost_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lost)
     with pytest.raises(WeightsError, match="--base mini"):
-        registry.load("sd2", device="cpu")
+        load_backbone("sd2", device="cpu")
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])
 def test_formats_that_can_run_code_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x80\x04")
     with pytest.raises(WeightsError, match=r"not a \.safetensors file"):
-        registry.load(str(tmp_path / name), device="cpu")
+        load_backbone(str(tmp_path / name), device="cpu")
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(WeightsError, match="damaged"):
-        registry.load(str(tmp_path / "model.safetensors"), device="cpu")
+        load_backbone(str(tmp_path / "model.safetensors"), device="cpu")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match="not a Stable Diffusion"):
-        registry.load(str(tmp_path / "model.safetensors"), device="cpu")
+        load_backbone(str(tmp_path / "model.safetensors"), device="cpu")
 
 
 @pytest.mark.parametrize(("width", "source"), [(768, "stable-diffusion-v1-5"), (1024, "sd2-community")])
 def test_a_single_file_names_the_configs_it_needs(tmp_path: Path, width: int, source: str) -> None:
     save_file({WIDTH_KEY: torch.zeros(4, width)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=source):
-        registry.load(str(tmp_path / "model.safetensors"), device="cpu")
+        load_backbone(str(tmp_path / "model.safetensors"), device="cpu")
 
 
 def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="could not be loaded"):
-        registry.load(str(tmp_path), device="cpu")
+        load_backbone(str(tmp_path), device="cpu")
 
 
 def test_a_base_that_does_not_inpaint_is_refused(tiny_base: Path, tmp_path: Path) -> None:
@@ -129,4 +130,4 @@ def test_a_base_that_does_not_inpaint_is_refused(tiny_base: Path, tmp_path: Path
     shutil.rmtree(folder / "unet")
     UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
     with pytest.raises(WeightsError, match="not an inpainting model"):
-        registry.load(str(folder), device="cpu")
+        load_backbone(str(folder), device="cpu")

@@ -13,7 +13,7 @@ from realfill.config import Config
 from realfill.errors import OptionError, RunError
 from realfill.pipeline import scores
 from realfill.pipeline.stages import complete
-from realfill.runs import export
+from realfill.runs.export import crop_of_run
 from realfill.runs.run import Run
 
 STEPS = 4
@@ -66,7 +66,7 @@ def test_what_the_crop_holds_beyond_the_photo_counts_nothing(settings: Config, t
         truth.unlink()
     complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", until="sample")
     run = Run.open(tmp_path / "run")
-    fit = export.fit_of(run)
+    fit = crop_of_run(run)
     assert fit is not None and fit.beyond().any()
     reference = Image.open(next(iter(sorted((run.scene_folder / "ref").iterdir()))))
     pixels = np.tile(np.asarray(reference.convert("RGB")), (2, 2, 1))[: fit.height, : fit.width]

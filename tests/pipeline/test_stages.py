@@ -20,15 +20,16 @@ from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import composite, decode, holes, photo
-from realfill.jobs.device_lock import device
+from realfill.jobs.device_lock import hold_device
 from realfill.matching import registry as matching
+from realfill.matching.registry import load_matcher
 from realfill.models import registry
 from realfill.pipeline.stages import Outcome, complete
-from realfill.runs import export
+from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
-from realfill.training import checkpoints
+from realfill.training.checkpoints import checkpoint_steps
 from tests.tiny import make_scene
 
 STEPS, SEEDS = 6, (0, 1, 2)
@@ -161,7 +162,7 @@ def test_interrupted_training_goes_on_bit_for_bit(
     for step in (2, 5):
         with pytest.raises(Interrupted, match="same command"):
             complete(folder, scene=source, config=settings, device="cpu", report=stop)
-        assert max(checkpoints.steps(folder / "checkpoints")) == step
+        assert max(checkpoint_steps(folder / "checkpoints")) == step
         assert Run.open(folder).status().state == "stopped"
         assert not Run.open(folder).trained
     complete(folder, device="cpu")
@@ -217,11 +218,11 @@ def test_another_feather_exports_anew(done: Path, settings: Config) -> None:
 
 def test_a_chosen_seed_is_exported_and_stays(done: Path, settings: Config) -> None:
     worst = Run.open(done).read("scores")["seeds"][-1]["seed"]
-    export.choose(Run.open(done), worst)
+    choose_seed(Run.open(done), worst)
     assert complete(done, device="cpu").seed == worst
     assert complete(done, config=config.change(settings, {"export.feather": 1}), device="cpu").seed == worst
     with pytest.raises(OptionError, match="no picture of seed 99"):
-        export.choose(Run.open(done), 99)
+        choose_seed(Run.open(done), 99)
 
 
 def test_a_picture_is_never_taken_for_anothers(done: Path, settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +276,7 @@ def test_sift_stands_in_aloud_until_the_weights_are_there(
     done: Path, settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = config.change(settings, {"select.matcher": "loftr"})
-    sift = matching.load(config.SelectConfig(matcher="sift"))
+    sift = load_matcher(config.SelectConfig(matcher="sift"))
     monkeypatch.setattr(matching, "load_or_sift", lambda *_: (sift, "LoFTR could not be had."))
     monkeypatch.setattr(matching, "available", lambda _: ("sift", "not here"))
     outcome = complete(done, config=wanted, device="cpu")
@@ -307,7 +308,7 @@ def test_a_signal_ends_after_the_step(source: Path, settings: Config, tmp_path: 
     with pytest.raises(Interrupted):
         complete(tmp_path / "new", scene=source, config=settings, device="cpu", report=report)
     assert signal.getsignal(number) is before
-    assert max(checkpoints.steps(tmp_path / "new" / "checkpoints")) == 2
+    assert max(checkpoint_steps(tmp_path / "new" / "checkpoints")) == 2
     assert Run.open(tmp_path / "new").status().state == "stopped"
 
 
@@ -353,7 +354,7 @@ def test_it_waits_for_the_device_and_can_be_stopped_meanwhile(done: Path) -> Non
             complete(done, device="cpu", report=lambda event: said.set() if isinstance(event, Notice) else None)
         ended.set()
 
-    with device("cpu", check=lambda: None), _in_thread(work):
+    with hold_device("cpu", check=lambda: None), _in_thread(work):
         assert said.wait(60)
         assert not ended.is_set()
         Run.open(done).request_stop()

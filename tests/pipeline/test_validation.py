@@ -8,13 +8,13 @@ from safetensors.torch import load_file
 
 from realfill import config
 from realfill.config import Config
-from realfill.device.process_group import Processes
+from realfill.device.process_group import ProcessGroup
 from realfill.errors import OutOfMemory
 from realfill.events import Event, HeldOut, Notice
 from realfill.pipeline import validation
 from realfill.pipeline.session import Session
 from realfill.pipeline.stages import complete
-from realfill.pipeline.validation import Watch
+from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.run import Run
 
 
@@ -27,7 +27,7 @@ def settings(tiny_base: Path) -> Config:
 def session(settings: Config, scene: Path, folder: Path, told: list[Event] | None = None) -> Session:
     run = Run.create(folder, settings, scene)
     report = (lambda event: None) if told is None else told.append
-    return Session(run, report, device="cpu", processes=Processes("cpu"))
+    return Session(run, report, device="cpu", processes=ProcessGroup("cpu"))
 
 
 def _adapter(folder: Path) -> dict[str, bytes]:
@@ -52,9 +52,9 @@ def test_the_patches_are_references_and_the_same_whenever_they_are_made(
     settings: Config, toy_scene: Path, tmp_path: Path
 ) -> None:
     work = session(settings, toy_scene, tmp_path / "run")
-    items, t, noise = Watch(work)._patches
+    items, t, noise = HeldOutLoss(work)._patches
     torch.rand(3)
-    again = Watch(work)._patches
+    again = HeldOutLoss(work)._patches
     assert torch.equal(items.clean, again[0].clean) and torch.equal(noise, again[2])
     assert t.tolist() == sorted(set(t.tolist())) and t[0] > 0 and t[-1] < 1000
     assert items.known.all()  # nothing unknown: none of them shows the target
@@ -63,13 +63,13 @@ def test_the_patches_are_references_and_the_same_whenever_they_are_made(
 
 
 def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
-    from realfill.device.memory_plan import Plan
-    from realfill.models import lora
+    from realfill.device.memory_plan import MemoryPlan
+    from realfill.models.lora import attach_adapters
 
     work = session(settings, toy_scene, tmp_path / "run")
-    lora.attach(work.backbone, settings.train, seed=0)
-    watch = Watch(work)
-    assert watch._loss(Plan(3, 1, 1)) == pytest.approx(watch._loss(Plan(16, 1, 1)), rel=1e-4)
+    attach_adapters(work.backbone, settings.train, seed=0)
+    watch = HeldOutLoss(work)
+    assert watch._loss(MemoryPlan(3, 1, 1)) == pytest.approx(watch._loss(MemoryPlan(16, 1, 1)), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
     settings: Config, toy_scene: Path, tmp_path: Path, losses: list[float], said: list[int]
 ) -> None:
     told: list[Event] = []
-    watch = Watch(session(settings, toy_scene, tmp_path / "run", told))
+    watch = HeldOutLoss(session(settings, toy_scene, tmp_path / "run", told))
     for step, loss in enumerate(losses, 1):
         watch._compare(step, loss)
     sentences = [event.sentence for event in told if isinstance(event, Notice)]
@@ -96,7 +96,7 @@ def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
 
 def test_a_long_training_is_not_measured_all_the_time(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
     wanted = config.change(settings, {"train.steps": 2000})
-    assert Watch(session(wanted, toy_scene, tmp_path / "run"))._every == validation.SELDOM
+    assert HeldOutLoss(session(wanted, toy_scene, tmp_path / "run"))._every == validation.SELDOM
 
 
 def test_too_little_memory_ends_the_measuring_and_not_the_training(
@@ -105,7 +105,7 @@ def test_too_little_memory_ends_the_measuring_and_not_the_training(
     def full(*_: object) -> float:
         raise OutOfMemory("no room")
 
-    monkeypatch.setattr(Watch, "_loss", full)
+    monkeypatch.setattr(HeldOutLoss, "_loss", full)
     told: list[Event] = []
     complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
     assert Run.open(tmp_path / "run").trained

@@ -14,15 +14,17 @@ from realfill import config
 from realfill.errors import OptionError, RunError
 from realfill.imaging import holes
 from realfill.runs import export as exporting
+from realfill.runs.export import choose_seed, chosen_seed, crop_of_run, export_record, pack_lora, pack_pictures, pack_project, render_export
 from realfill.runs.run import Run
 from realfill.scene import scene
+from realfill.scene.scene import crop_to_fill
 
 
 @pytest.fixture
 def run(toy_scene: Path, tmp_path: Path) -> Run:
     """As sampling leaves it, with grey pictures, and a fit that leaves little room around the hole."""
     made = Run.create(tmp_path / "run", config.make("mini", {"export.feather": 40}), toy_scene)
-    fit = scene.fit_to(scene.load(toy_scene), size=50, multiple=8, context=0.1)
+    fit = crop_to_fill(scene.load(toy_scene), size=50, multiple=8, context=0.1)
     made.record(fit=dataclasses.asdict(fit), base={"name": "mini", "weights_hash": "abc"})
     for seed in (3, 5, 9):
         made.write_seed(seed, np.full((fit.height, fit.width, 3), 200, np.uint8))
@@ -34,31 +36,31 @@ def _scores(run: Run, counts: dict[int, int]) -> None:
 
 
 def test_the_choice_a_persons_then_the_rankings_then_any(run: Run) -> None:
-    assert exporting.choice(run) == (3, None)
+    assert chosen_seed(run) == (3, None)
     _scores(run, {5: 20, 9: 10, 77: 5})
-    assert exporting.choice(run) == (5, 20)
-    exporting.choose(run, 9)
-    assert exporting.choice(run) == (9, 10)
+    assert chosen_seed(run) == (5, 20)
+    choose_seed(run, 9)
+    assert chosen_seed(run) == (9, 10)
     run.seed_path(9).unlink()
-    assert exporting.choice(run) == (5, 20)
-    exporting.choose(run, None)
+    assert chosen_seed(run) == (5, 20)
+    choose_seed(run, None)
     with pytest.raises(OptionError, match=r"seed 77; there are 3, 5"):
-        exporting.choose(run, 77)
+        choose_seed(run, 77)
 
 
 def test_a_run_without_pictures_says_how_to_make_some(toy_scene: Path, tmp_path: Path) -> None:
     bare = Run.create(tmp_path / "bare", config.make("mini", {}), toy_scene)
     with pytest.raises(RunError, match="realfill sample"):
-        exporting.choice(bare)
+        chosen_seed(bare)
     with pytest.raises(RunError, match="has not begun"):
-        exporting.render(bare, scene.load(bare.scene_folder), 0, "png")
+        render_export(bare, scene.load(bare.scene_folder), 0, "png")
 
 
 def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
     """Beyond the fit nothing was generated: there the target itself is blended in, so it does not change."""
     given = scene.load(run.scene_folder)
-    picture = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
-    fit = exporting.fit_of(run)
+    picture = np.asarray(Image.open(io.BytesIO(render_export(run, given, 5, "png"))))
+    fit = crop_of_run(run)
     assert fit is not None
     outside = ~fit.covered()
     near = holes.distance_from_hole(given.hole) <= run.config.export.feather
@@ -85,7 +87,7 @@ def test_other_names_are_refused_before_any_work(run: Run, tmp_path: Path, name:
 
 def test_the_record_says_all_that_made_it(run: Run) -> None:
     _scores(run, {5: 20, 9: 10})
-    record = json.loads(json.dumps(exporting.record(run, 9)))
+    record = json.loads(json.dumps(export_record(run, 9)))
     assert (record["seed"], record["matches"]) == (9, 10)
     assert record["base"]["weights_hash"] == "abc"
     assert config.validate(record["config"]) == run.config
@@ -100,20 +102,20 @@ def _unzipped(data: io.BytesIO) -> dict[str, bytes]:
 
 def test_several_pictures_in_one_zip_are_what_each_alone_is(run: Run) -> None:
     given, packed = scene.load(run.scene_folder), io.BytesIO()
-    exporting.pictures(run, given, [9, 3], "tiff", packed)
+    pack_pictures(run, given, [9, 3], "tiff", packed)
     found = _unzipped(packed)
     assert list(found) == ["000009.tif", "000003.tif", "settings.json"]
-    assert found["000003.tif"] == exporting.render(run, given, 3, "tiff")
+    assert found["000003.tif"] == render_export(run, given, 3, "tiff")
     assert json.loads(found["settings.json"])["config"]["export"]["feather"] == 40
 
 
 def test_the_adapter_leaves_with_its_settings_and_not_before_it_is_there(run: Run) -> None:
     with pytest.raises(RunError, match="no adapter yet"):
-        exporting.lora(run, io.BytesIO())
+        pack_lora(run, io.BytesIO())
     run.lora.mkdir()
     (run.lora / "pytorch_lora_weights.safetensors").write_bytes(b"weights")
     packed = io.BytesIO()
-    exporting.lora(run, packed)
+    pack_lora(run, packed)
     found = _unzipped(packed)
     assert found["pytorch_lora_weights.safetensors"] == b"weights"
     assert json.loads(found["settings.json"])["base"]["weights_hash"] == "abc"
@@ -125,7 +127,7 @@ def test_a_packed_project_opens_elsewhere(run: Run, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (run.folder / "link").symlink_to(tmp_path / "secret")
     packed = io.BytesIO()
-    exporting.project(run, packed)
+    pack_project(run, packed)
     found = _unzipped(packed)
     assert not {"log.txt", "lock", "stop", "link"} & found.keys()
     with zipfile.ZipFile(packed) as archive:
@@ -137,10 +139,10 @@ def test_a_packed_project_opens_elsewhere(run: Run, tmp_path: Path) -> None:
 
 def test_matching_colours_is_done_where_it_is_asked_for(run: Run) -> None:
     given = scene.load(run.scene_folder)
-    plain = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
+    plain = np.asarray(Image.open(io.BytesIO(render_export(run, given, 5, "png"))))
     export = run.config.export.model_copy(update={"match_colour": True})
     run.update(run.config.model_copy(update={"export": export}))
-    met = np.asarray(Image.open(io.BytesIO(exporting.render(run, given, 5, "png"))))
+    met = np.asarray(Image.open(io.BytesIO(render_export(run, given, 5, "png"))))
     far = holes.distance_from_hole(given.hole) > 40
     assert np.array_equal(met[far], plain[far])
     assert (plain[given.hole] == 200).all() and met[given.hole].mean() < 195  # the target is darker than the grey

@@ -18,8 +18,8 @@ from PIL import Image
 from realfill import config
 from realfill.config import Config
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
-from realfill.config import flat
-from realfill.runs.listing import folders, listing, new_folder
+from realfill.config import flatten
+from realfill.runs.listing import list_runs, new_run_folder, run_folders
 from realfill.runs.run import Run, SCHEMA
 from realfill.runs.status import Workplace
 from realfill.scene import scene
@@ -233,7 +233,7 @@ def test_a_run_in_work_is_not_deleted(run: Run) -> None:
         run.delete()
     run.delete()
     assert not run.folder.exists()
-    assert listing(run.folder.parent) == []
+    assert list_runs(run.folder.parent) == []
 
 
 def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: Path) -> None:
@@ -243,8 +243,8 @@ def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: P
     (folder / "broken").mkdir()
     (folder / "broken" / "run.json").write_text("{")
     (folder / "file").write_text("")
-    assert [found.folder.name for found in listing(folder)] == ["second", "run"]
-    assert listing(folder / "none") == []
+    assert [found.folder.name for found in list_runs(folder)] == ["second", "run"]
+    assert list_runs(folder / "none") == []
 
 
 def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,18 +257,18 @@ def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pyt
         return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", refusing)
-    assert folders(run.folder.parent) == [run.folder]
-    assert [found.folder for found in listing(run.folder.parent)] == [run.folder]
+    assert run_folders(run.folder.parent) == [run.folder]
+    assert [found.folder for found in list_runs(run.folder.parent)] == [run.folder]
 
 
 def test_new_names_cannot_be_guessed() -> None:
-    names = {new_folder(Path("runs")).name for _ in range(50)}
+    names = {new_run_folder(Path("runs")).name for _ in range(50)}
     assert len(names) == 50
     assert all(len(name.rsplit("-", 1)[1]) == 32 for name in names)
 
 
 def test_flat_names_are_the_settings_names() -> None:
-    assert set(flat(Config())) == set(config.flat_fields())
+    assert set(flatten(Config())) == set(config.flat_fields())
 
 
 KILLED = """

@@ -13,20 +13,28 @@ from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
 from realfill.geometry import draft
 from realfill.geometry.draft import VOUCHED, Draft, Warped
-from realfill.imaging import fit
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo
-from realfill.models import registry
 from realfill.models.backbone import Backbone
+from realfill.models.registry import load_backbone
 from realfill.pipeline.stages import complete
 from realfill.runs import export
+from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
-from realfill.sampling import draft_prior, sample
-from realfill.sampling.draft_prior import Guidance, Start
+from realfill.sampling import sample
+from realfill.sampling.draft_prior import (
+    DraftPrior,
+    DraftStart,
+    make_draft_prior,
+    make_start,
+    prior_condition,
+    split_seeds,
+)
 from realfill.scene import scene
 from realfill.scene.scene import Scene
-from realfill.training import batches, draft_views
-from realfill.training.batches import Batch
+from realfill.seeds import starts_from_draft
+from realfill.training.batches import Batch, draw_batch, prepare_views
+from realfill.training.draft_views import draft_views
 from tests.tiny import make_wide_scene, world
 
 CELL = 2
@@ -34,17 +42,17 @@ CELL = 2
 
 @pytest.fixture(scope="module")
 def backbone(tiny_base: Path) -> Backbone:
-    return registry.load(str(tiny_base), device="cpu")
+    return load_backbone(str(tiny_base), device="cpu")
 
 
-def fit_of(toy: Scene) -> Fit:
-    return fit.around(toy.hole, size=48, multiple=8, context=0.7)
+def fit_of(toy: Scene) -> CropTransform:
+    return crop_around(toy.hole, size=48, multiple=8, context=0.7)
 
 
 def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
     """A draft that knows the truth in the hole's left half, as far as `confidence` says, and guesses grey elsewhere."""
     height, width = toy.hole.shape
-    frame = Fit((0.0, 0.0, float(width), float(height)), width, height, width, height)
+    frame = CropTransform((0.0, 0.0, float(width), float(height)), width, height, width, height)
     assert toy.truth is not None
     left, right = np.array_split(np.flatnonzero(toy.hole.any(0)), 2)
     trust = np.where(toy.hole, 0, 1).astype(np.float32)
@@ -54,8 +62,8 @@ def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
     return Draft(frame, photo, trust, (Warped(0, photo, trust),), "", 0.0)
 
 
-def given_of(toy: Scene, guide: GuideConfig | None = None) -> Guidance:
-    given = draft_prior.guidance(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
+def given_of(toy: Scene, guide: GuideConfig | None = None) -> DraftPrior:
+    given = make_draft_prior(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
     assert given is not None
     return given
 
@@ -65,16 +73,16 @@ def given_of(toy: Scene, guide: GuideConfig | None = None) -> Guidance:
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
 def test_warm_seeds_are_an_even_share(share: float) -> None:
-    warm = [seeds.is_warm(seed, share) for seed in range(64)]
+    warm = [starts_from_draft(seed, share) for seed in range(64)]
     assert sum(warm) == 64 * share
     assert all(sum(warm[start : start + 8]) == 8 * share for start in range(0, 64, 8))
 
 
 def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
     reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
-    assert draft_prior.guidance(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
-    assert draft_views.guides(reasoned, toy, fit_of(toy)) == []
-    assert draft_prior.parted([0, 1, 2], None) == ([0, 1, 2], [])
+    assert make_draft_prior(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
+    assert draft_views(reasoned, toy, fit_of(toy)) == []
+    assert split_seeds([0, 1, 2], None) == ([0, 1, 2], [])
 
 
 # ── training ──
@@ -82,10 +90,10 @@ def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
 
 def drawn(toy: Scene, **changes: float) -> Batch:
     settings = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0, guided=1.0, **changes)
-    guides = draft_views.guides(draft_of(toy), toy, fit_of(toy))
+    guides = draft_views(draft_of(toy), toy, fit_of(toy))
     assert len(guides) == 2  # the draft, and the one reference
-    views = batches.prepare(toy, fit_of(toy), settings, cell=CELL, guides=guides)
-    return batches.draw(views, settings, seed=0, step=0, indices=range(32))
+    views = prepare_views(toy, fit_of(toy), settings, cell=CELL, guides=guides)
+    return draw_batch(views, settings, seed=0, step=0, indices=range(32))
 
 
 def test_guided_items_lie_in_the_targets_frame_and_count_only_where_vouched_for(toy: Scene) -> None:
@@ -108,7 +116,7 @@ def test_unaware_items_hide_random_rectangles(toy: Scene) -> None:
 def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
     with_share, without = TrainConfig(guided=0.5), TrainConfig()
     one, other = (
-        batches.draw(batches.prepare(toy, fit_of(toy), each, cell=CELL), each, seed=1, step=2, indices=range(8))
+        draw_batch(prepare_views(toy, fit_of(toy), each, cell=CELL), each, seed=1, step=2, indices=range(8))
         for each in (with_share, without)
     )
     assert torch.equal(one.pixels, other.pixels)
@@ -121,7 +129,7 @@ def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
 def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
     given = given_of(toy)
     for known in (False, True):
-        pixels, hole = draft_prior.shown(dataclasses.replace(given, config=GuideConfig(known=known)))
+        pixels, hole = prior_condition(dataclasses.replace(given, config=GuideConfig(known=known)))
         missing = hole[0, 0].numpy() > 0
         vouched = given.hole & (given.confidence >= VOUCHED)
         assert vouched.any()
@@ -131,14 +139,14 @@ def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
 
 
 def test_strength_grows_with_doubt(toy: Scene, backbone: Backbone) -> None:
-    start = draft_prior.start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
+    start = make_start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
     assert bool((start.strength == 0.25).any())
     assert bool((start.strength == 0.75).any())
     assert (float(start.strength.min()), float(start.strength.max()), start.most) == (0.25, 0.75, 0.75)
 
 
 def test_cells_wait_for_their_time() -> None:
-    start = Start(torch.zeros(1, 4, 1, 2), torch.tensor([[[[0.3, 0.8]]]]), 0.8)
+    start = DraftStart(torch.zeros(1, 4, 1, 2), torch.tensor([[[[0.3, 0.8]]]]), 0.8)
     latents, noised = torch.ones(2, 4, 1, 2), torch.full((2, 4, 1, 2), 7.0)
     assert start.hold(latents, noised, 0.5)[0, 0, 0].tolist() == [7.0, 1.0]
     assert start.hold(latents, noised, 0.2)[0, 0, 0].tolist() == [1.0, 1.0]
@@ -159,7 +167,7 @@ def test_cold_seeds_are_the_papers_pictures(toy: Scene, backbone: Backbone) -> N
     plain = made(backbone, toy, GuideConfig(), [0, 1, 2, 3])
     same = {seed for seed in mixed if np.abs(mixed[seed].astype(int) - plain[seed]).max() <= 1}
     assert set(mixed) == {0, 1, 2, 3}
-    assert same == {seed for seed in range(4) if not seeds.is_warm(seed, 0.5)}
+    assert same == {seed for seed in range(4) if not starts_from_draft(seed, 0.5)}
 
 
 def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbone: Backbone) -> None:
@@ -188,7 +196,7 @@ def images_max(values: draft.Confidence) -> draft.Confidence:
 
 def test_no_strength_returns_the_draft_through_the_autoencoder(toy: Scene, backbone: Backbone) -> None:
     given = given_of(toy, GuideConfig(strength=0.0, guess=0.0))
-    start = draft_prior.start(given, backbone)
+    start = make_start(given, backbone)
     pixels = torch.from_numpy(given.photo.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     torch.testing.assert_close(start.clean, backbone.encode(pixels))
     assert start.most == 0
@@ -216,7 +224,7 @@ def test_a_run_puts_the_draft_among_its_candidates(
     assert any(isinstance(event, Notice) and "of the hole by geometry" in event.sentence for event in said)
     assert (run.folder / "confidence.png").exists()
     wide = scene.load(source)
-    export.choose(run, seeds.DRAFT)
+    choose_seed(run, seeds.DRAFT)
     export.export_file(run, tmp_path / "draft.png")
     error = read_photo(tmp_path / "draft.png").astype(float) - wide.truth
     assert np.abs(error[wide.hole]).mean() < 12  # plain inpainting of this texture is off by 30 and more

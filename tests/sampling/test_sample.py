@@ -19,10 +19,10 @@ from torch import Tensor
 
 from realfill.config import SampleConfig, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
-from realfill.imaging.fit import Fit, around, whole
-from realfill.models import registry
+from realfill.imaging.fit import CropTransform, crop_around, crop_whole
 from realfill.models.backbone import Backbone
-from realfill.models.lora import attach, parameters, save_lora
+from realfill.models.lora import adapter_parameters, attach_adapters, save_lora
+from realfill.models.registry import find_base, is_present, load_backbone, load_backbone_folder
 from realfill.sampling import sample
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
@@ -31,8 +31,8 @@ PROMPT = "a photo of sks"
 KINDS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
 
 
-def fit_of(scene: Scene) -> Fit:
-    fit = around(scene.hole, size=48, multiple=8, context=0.7)
+def fit_of(scene: Scene) -> CropTransform:
+    fit = crop_around(scene.hole, size=48, multiple=8, context=0.7)
     assert fit.width != fit.height
     return fit
 
@@ -67,9 +67,9 @@ def raw(
 
 def adapted(backbone: Backbone, folder: Path) -> Path:
     """Attach an adapter whose weights matter, and save it."""
-    attach(backbone, TrainConfig(alpha=16.0), seed=1)
+    attach_adapters(backbone, TrainConfig(alpha=16.0), seed=1)
     generator = torch.Generator().manual_seed(8)
-    for parameter in parameters(backbone).values():
+    for parameter in adapter_parameters(backbone).values():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
     save_lora(backbone, folder)
     return folder
@@ -95,7 +95,7 @@ def test_our_sampling_is_the_stock_pipelines(
     guidance: float,
     kind: str,
 ) -> None:
-    backbone = registry.load_folder(tiny_bases[kind], dtype=torch.float32)
+    backbone = load_backbone_folder(tiny_bases[kind], dtype=torch.float32)
     fit, seeds = fit_of(toy), [17, 3]
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(toy, fit)
@@ -173,7 +173,7 @@ def test_the_targets_hole_adds_nothing_to_the_result(tiny: Backbone, toy: Scene,
 
 def test_a_blank_canvas_gives_variants(tiny: Backbone, toy: Scene) -> None:
     blank = dataclasses.replace(toy, hole=np.ones_like(toy.hole))
-    fit = whole(*blank.hole.shape, size=48, multiple=8)
+    fit = crop_whole(*blank.hole.shape, size=48, multiple=8)
     made = list(sample.sample(tiny, blank, fit, config(), prompt=PROMPT, seeds=[0, 1]))
     assert not np.array_equal(made[0].photo, made[1].photo)
     other = dataclasses.replace(blank, target=255 - blank.target)
@@ -218,17 +218,17 @@ def test_mini_samples_through_the_stock_pipeline_too(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The embedded base on a real scene, from the sampler `mini` uses: what a stranger's pipeline shows."""
-    if not registry.present("mini"):
+    if not is_present("mini"):
         pytest.skip("the embedded base is not in this checkout")
     from realfill.scene import scene as scenes
 
     real = scenes.load(shared / "scenes" / "berry_bowl")
-    backbone = registry.load("mini", device="cpu", dtype=torch.float32)
-    fit = around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
+    backbone = load_backbone("mini", device="cpu", dtype=torch.float32)
+    fit = crop_around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
     lora = adapted(backbone, tmp_path / "lora")
     pixels, hole = sampling_input(real, fit)
     masked = backbone.condition(pixels, hole, [PROMPT]).masked
-    place = registry.find("mini")
+    place = find_base("mini")
     assert place is not None
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(place, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)

@@ -12,6 +12,7 @@ from PIL import Image
 from realfill.errors import SceneError
 from realfill.scene import archive as scenefiles
 from realfill.scene import scene
+from realfill.scene.archive import unpacked_size
 
 
 def picture(shade: int = 90) -> bytes:
@@ -140,19 +141,19 @@ def test_a_damaged_lzma_archive_is_a_sentence(toy_scene: Path, tmp_path: Path) -
 def test_the_size_is_that_of_the_scene_alone(toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = {"ref/a.png": bytes(5000), "target/target.png": bytes(7000)}
     archive = zipped(tmp_path / "a.zip", parts | {"notes.txt": bytes(90_000), "other/b.png": bytes(90_000)})
-    assert scenefiles.size(archive) == 12_000
+    assert unpacked_size(archive) == 12_000
     scenefiles.unpack(archive, tmp_path / "scene")
     assert sum(path.stat().st_size for path in (tmp_path / "scene").rglob("*.png")) == 12_000
     monkeypatch.setattr(scenefiles, "MOST_BYTES", 11_999)
     with pytest.raises(SceneError, match="too large unpacked"):
-        scenefiles.size(archive)
+        unpacked_size(archive)
 
 
 def test_no_more_is_unpacked_than_the_archive_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = zipped(tmp_path / "a.zip", {"target/target.png": bytes(2_000_000)})
     lie = archive.read_bytes().replace((2_000_000).to_bytes(4, "little"), (3000).to_bytes(4, "little"))
     archive.write_bytes(lie)
-    assert scenefiles.size(archive) == 3000
+    assert unpacked_size(archive) == 3000
     copy, copied = scenefiles._copy, list[int]()
 
     def counted(source: IO[bytes], target: Path, limit: int, name: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
-from realfill.matching import registry
+from realfill.matching.registry import load_matcher
 from realfill.scene import examples, scene
 from realfill.scene.examples import Example
 from realfill.scene.scene import Scene
@@ -86,7 +86,7 @@ def test_target_and_truth_agree_where_the_target_is_known(example: Example) -> N
 def test_the_known_part_matches_a_reference(example: Example) -> None:
     of = load(example.folder)
     counts = []
-    for found in registry.load(SelectConfig(matcher="sift")).match(of.references, [of.target])[0]:
+    for found in load_matcher(SelectConfig(matcher="sift")).match(of.references, [of.target])[0]:
         x, y = np.round(found.target_xy).astype(int).T
         counts.append(int((~of.hole[y, x]).sum()))
     assert max(counts) >= LEAST_MATCHES

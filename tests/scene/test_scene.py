@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from realfill.errors import DiskFull, RunError, SceneError
-from realfill.imaging import decode
-from realfill.imaging.fit import Fit
+from realfill.imaging.decode import rotate_upright
+from realfill.imaging.fit import CropTransform
 from realfill.scene import scene
 from realfill.scene.scene import Scene
 from realfill.seeds import rng
@@ -343,7 +343,7 @@ def turned(folder: Path, orientation: int, *, suffix: str = "png") -> Image.Exif
 
 def stored(pixels: Array, orientation: int) -> Array:
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
-    return decode.upright(pixels, inverse)
+    return rotate_upright(pixels, inverse)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -467,8 +467,8 @@ def test_single_files_and_a_painted_array_make_the_same_scene(folder: Path, tmp_
 
 
 def test_an_enlarged_hole_is_announced_over_one_and_a_half_times() -> None:
-    def fit(side: float) -> Fit:
-        return Fit((0.0, 0.0, side, side), 256, 256, 4000, 4000)
+    def fit(side: float) -> CropTransform:
+        return CropTransform((0.0, 0.0, side, side), 256, 256, 4000, 4000)
 
     assert scene.enlarge(fit(512)) == 2
     assert scene.enlargement_notice(fit(256 * 1.5)) is None

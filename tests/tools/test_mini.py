@@ -7,8 +7,8 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from realfill.models import registry
 from realfill.models.backbone import Backbone
+from realfill.models.registry import load_backbone
 from tools.mini import adversary, checkpoints, pack
 from tools.mini.data import Pictures, read_photos
 from tools.mini.procedural import dead_leaves
@@ -18,7 +18,7 @@ MINI = Path(__file__).resolve().parents[2] / "assets" / "mini"
 
 @pytest.fixture(scope="module")
 def mini() -> Backbone:
-    return registry.load("mini", device="cpu")
+    return load_backbone("mini", device="cpu")
 
 
 def test_fits_into_28_megabytes() -> None:

@@ -12,27 +12,27 @@ from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging import holes
 from realfill.imaging.fill import fill_from_known
-from realfill.imaging.fit import Fit, around
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
 from realfill.training import batches
-from realfill.training.batches import Batch, Views
+from realfill.training.batches import Batch, TrainingViews, draw_batch, prepare_views
 
 CONFIG = TrainConfig()
 NO_DROPOUT = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0)
 CELL = 4
 
 
-def fit_of(scene: Scene, size: int = 48) -> Fit:
-    return around(scene.hole, size=size, multiple=8, context=0.5)
+def fit_of(scene: Scene, size: int = 48) -> CropTransform:
+    return crop_around(scene.hole, size=size, multiple=8, context=0.5)
 
 
-def views_of(scene: Scene, config: TrainConfig = CONFIG, size: int = 48) -> Views:
-    return batches.prepare(scene, fit_of(scene, size), config, cell=CELL)
+def views_of(scene: Scene, config: TrainConfig = CONFIG, size: int = 48) -> TrainingViews:
+    return prepare_views(scene, fit_of(scene, size), config, cell=CELL)
 
 
-def draw(views: Views, count: int, config: TrainConfig = CONFIG, *, seed: int = 0, step: int = 0) -> Batch:
-    return batches.draw(views, config, seed=seed, step=step, indices=range(count))
+def draw(views: TrainingViews, count: int, config: TrainConfig = CONFIG, *, seed: int = 0, step: int = 0) -> Batch:
+    return draw_batch(views, config, seed=seed, step=step, indices=range(count))
 
 
 def equal(one: Batch, other: Batch) -> bool:
@@ -286,7 +286,7 @@ def test_batches_do_not_depend_on_how_indices_are_split(toy: Scene) -> None:
     for processes in (2, 3):
         for rank in range(processes):
             indices = range(rank, 8, processes)
-            mine = batches.draw(views, CONFIG, seed=0, step=7, indices=indices)
+            mine = draw_batch(views, CONFIG, seed=0, step=7, indices=indices)
             for place, index in enumerate(indices):
                 assert equal(mine.part(place, place + 1), whole.part(index, index + 1))
 

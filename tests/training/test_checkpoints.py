@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from realfill.errors import RunError
-from realfill.training.checkpoints import TrainState, steps
+from realfill.training.checkpoints import TrainState, checkpoint_steps
 
 
 def fresh(size: int = 3, seed: int = 0) -> tuple[TrainState, torch.optim.Optimizer]:
@@ -73,14 +73,14 @@ def test_nothing_to_resume_is_fine(tmp_path: Path) -> None:
     before = values(state)
     state.resume(tmp_path / "none")
     assert state.step == 0 and same(values(state), before)
-    assert steps(tmp_path / "none") == []
+    assert checkpoint_steps(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
     saved(tmp_path, 5, keep=keep)
-    assert steps(tmp_path) == list(range(6 - keep, 6))
-    assert {path.name for path in tmp_path.iterdir()} == {f"{step:06d}" for step in steps(tmp_path)}
+    assert checkpoint_steps(tmp_path) == list(range(6 - keep, 6))
+    assert {path.name for path in tmp_path.iterdir()} == {f"{step:06d}" for step in checkpoint_steps(tmp_path)}
 
 
 def flip(file: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_damaged_one_never_pushes_out_a_good_one(tmp_path: Path, keep: int) ->
     state.resume(tmp_path)
     advance(state, optimiser)
     state.save(tmp_path, keep=keep)
-    assert steps(tmp_path) == [1, 2, 3][-keep:]
+    assert checkpoint_steps(tmp_path) == [1, 2, 3][-keep:]
     assert resumed(tmp_path).step == 3
 
 
@@ -143,7 +143,7 @@ def test_other_things_in_the_folder_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / ".000003.0123.tmp").mkdir()
     (tmp_path / "000007").write_text("a file")
     (tmp_path / "notes").mkdir()
-    assert steps(tmp_path) == [1, 2]
+    assert checkpoint_steps(tmp_path) == [1, 2]
     assert resumed(tmp_path).step == 2
 
 

@@ -5,39 +5,39 @@ import torch
 from torch import Tensor
 
 from realfill.config import TrainConfig
-from realfill.imaging.fit import around
+from realfill.imaging.fit import crop_around
 from realfill.models.backbone import Backbone
 from realfill.scene.scene import Scene
-from realfill.training import batches, loader, loss
-from realfill.training.batches import Batch, Views
-from realfill.training.loader import Feed, Work
-from realfill.training.loss import Encoded
+from realfill.training import loader
+from realfill.training.batches import Batch, TrainingViews, draw_batch, pick_item, prepare_views
+from realfill.training.loader import Loader, Step
+from realfill.training.loss import EncodedBatch, encode_batch
 
 FRESH = TrainConfig(steps=5, batch=4)
 POOL = TrainConfig(steps=40, batch=4, pool=6, mask_dropout=0.4)
 
 
-def views_of(scene: Scene, backbone: Backbone, config: TrainConfig) -> Views:
-    fit = around(scene.hole, size=32, multiple=8, context=0.5)
-    return batches.prepare(scene, fit, config, cell=backbone.spec.cell)
+def views_of(scene: Scene, backbone: Backbone, config: TrainConfig) -> TrainingViews:
+    fit = crop_around(scene.hole, size=32, multiple=8, context=0.5)
+    return prepare_views(scene, fit, config, cell=backbone.spec.cell)
 
 
-def works(backbone: Backbone, scene: Scene, config: TrainConfig, steps: range, *, ahead: bool = False) -> list[Work]:
-    feed = Feed(backbone, views_of(scene, backbone, config), config, seed=3, indices=range(4), ahead=ahead)
+def works(backbone: Backbone, scene: Scene, config: TrainConfig, steps: range, *, ahead: bool = False) -> list[Step]:
+    feed = Loader(backbone, views_of(scene, backbone, config), config, seed=3, indices=range(4), ahead=ahead)
     try:
         return [feed.work(step) for step in steps]
     finally:
         feed.close()
 
 
-def tensors(work: Work) -> list[Tensor]:
+def tensors(work: Step) -> list[Tensor]:
     items = work.items
     planes = [items.pixels, items.hole, items.weight] if isinstance(items, Batch) else [items.clean, items.masked]
-    planes += [items.hole, items.known] if isinstance(items, Encoded) else []
+    planes += [items.hole, items.known] if isinstance(items, EncodedBatch) else []
     return [*planes, work.t, work.noise]
 
 
-def equal(one: Work, other: Work) -> bool:
+def equal(one: Step, other: Step) -> bool:
     same = [torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True)]
     return all(same) and one.items.prompts == other.items.prompts
 
@@ -60,7 +60,7 @@ def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Sce
 
 def test_without_a_pool_the_items_are_those_of_the_step(tiny: Backbone, toy: Scene) -> None:
     (work,) = works(tiny, toy, FRESH, range(2, 3))
-    wanted = batches.draw(views_of(toy, tiny, FRESH), FRESH, seed=3, step=2, indices=range(4))
+    wanted = draw_batch(views_of(toy, tiny, FRESH), FRESH, seed=3, step=2, indices=range(4))
     assert isinstance(work.items, Batch)
     assert torch.equal(work.items.pixels, wanted.pixels) and torch.equal(work.items.weight, wanted.weight)
     assert work.items.prompts == wanted.prompts and work.items.is_target == wanted.is_target
@@ -74,7 +74,7 @@ def test_drawing_ahead_changes_nothing(tiny: Backbone, toy: Scene, config: Train
 
 def test_a_feed_drawn_ahead_answers_out_of_order(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, FRESH)
-    feed = Feed(tiny, views, FRESH, seed=3, indices=range(4), ahead=True)
+    feed = Loader(tiny, views, FRESH, seed=3, indices=range(4), ahead=True)
     found = [feed.work(step) for step in (0, 3, 3, 1)]
     feed.close()
     plain = works(tiny, toy, FRESH, range(4))
@@ -84,8 +84,8 @@ def test_a_feed_drawn_ahead_answers_out_of_order(tiny: Backbone, toy: Scene) -> 
 def test_a_pool_item_is_the_item_that_is_drawn(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, POOL)
     for step, work in enumerate(works(tiny, toy, POOL, range(10))):
-        wanted = loss.encode(tiny, batches.draw(views, POOL, seed=3, step=step, indices=range(4)))
-        assert isinstance(work.items, Encoded)
+        wanted = encode_batch(tiny, draw_batch(views, POOL, seed=3, step=step, indices=range(4)))
+        assert isinstance(work.items, EncodedBatch)
         assert work.items.prompts == wanted.prompts
         for name in ("hole", "known"):
             assert torch.equal(getattr(work.items, name), getattr(wanted, name))
@@ -109,7 +109,7 @@ def test_a_pool_is_encoded_once(tiny: Backbone, toy: Scene, monkeypatch: pytest.
 
     monkeypatch.setattr(tiny, "encode", counted)
     works(tiny, toy, POOL, range(30))
-    picks = [batches.pick(POOL, seed=3, step=step, index=index) for step in range(30) for index in range(4)]
+    picks = [pick_item(POOL, seed=3, step=step, index=index) for step in range(30) for index in range(4)]
     assert len({pick.number for pick in picks}) == POOL.pool
     assert len(seen) <= POOL.pool + 1  # and one for all items of which nothing is shown
     assert sum(seen) <= 2 * POOL.pool

@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from realfill.config import TrainConfig
-from realfill.imaging.fit import around
-from realfill.models import lora, registry
+from realfill.imaging.fit import crop_around
 from realfill.models.backbone import Backbone
+from realfill.models.lora import adapter_parameters, attach_adapters
+from realfill.models.registry import load_backbone_folder
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 from realfill.scene.scene import Scene
-from realfill.training import batches
-from realfill.training.batches import Batch
-from realfill.training.loss import known_cells, realfill_loss
+from realfill.training.batches import Batch, draw_batch, prepare_views
+from realfill.training.loss import known_latents, realfill_loss
 
 CONFIG = TrainConfig()
 
 
 def batch_of(scene: Scene, count: int = 6) -> Batch:
-    fit = around(scene.hole, size=32, multiple=8, context=0.5)
-    views = batches.prepare(scene, fit, CONFIG, cell=2)
-    return batches.draw(views, CONFIG, seed=1, step=2, indices=range(count))
+    fit = crop_around(scene.hole, size=32, multiple=8, context=0.5)
+    views = prepare_views(scene, fit, CONFIG, cell=2)
+    return draw_batch(views, CONFIG, seed=1, step=2, indices=range(count))
 
 
 def noise_for(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -67,7 +67,7 @@ def by_hand(backbone: StableDiffusionInpaint, batch: Batch, t: Tensor, noise: Te
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 @torch.no_grad()
 def test_the_loss_is_equation_three(toy: Scene, tiny_bases: dict[str, Path], kind: str) -> None:
-    backbone = registry.load_folder(tiny_bases[kind], dtype=torch.float32)
+    backbone = load_backbone_folder(tiny_bases[kind], dtype=torch.float32)
     assert isinstance(backbone, StableDiffusionInpaint)
     batch = batch_of(toy)
     assert any(batch.is_target) and not all(batch.is_target)
@@ -78,11 +78,11 @@ def test_the_loss_is_equation_three(toy: Scene, tiny_bases: dict[str, Path], kin
 
 
 def loss_and_gradient(backbone: Backbone, batch: Batch) -> list[Tensor]:
-    lora.attach(backbone, CONFIG, seed=4)
+    attach_adapters(backbone, CONFIG, seed=4)
     t, noise = noise_for(batch)
     losses = realfill_loss(backbone, batch, t=t, noise=noise)
     torch.autograd.backward(losses.mean())
-    gradients = [parameter.grad for parameter in lora.parameters(backbone).values()]
+    gradients = [parameter.grad for parameter in adapter_parameters(backbone).values()]
     return [losses.detach(), *(g for g in gradients if g is not None)]
 
 
@@ -133,4 +133,4 @@ def test_a_large_hole_counts_as_much_as_a_reference(
 def test_a_cell_that_one_unknown_pixel_touches_counts_nothing() -> None:
     weight = torch.ones(1, 1, 8, 12)
     weight[0, 0, 3, 7] = 0
-    assert known_cells(weight, cell=4)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert known_latents(weight, cell=4)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]

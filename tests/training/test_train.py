@@ -15,12 +15,14 @@ from torch import Tensor
 from realfill.config import TrainConfig
 from realfill.errors import Diverged, OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging import fit
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.models import lora
 from realfill.models.backbone import Backbone
+from realfill.models.lora import adapter_parameters, detach_adapters
 from realfill.scene.scene import Scene
-from realfill.training import batches, checkpoints, train
+from realfill.training import batches, train
+from realfill.training.batches import draw_batch, prepare_views
+from realfill.training.checkpoints import checkpoint_steps
 from realfill.training.loss import realfill_loss
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +35,8 @@ def with_(**changes: object) -> TrainConfig:
     return TrainConfig.model_validate({**CONFIG.model_dump(), **changes})
 
 
-def fit_of(scene: Scene) -> Fit:
-    return fit.around(scene.hole, size=32, multiple=8, context=0.5)
+def fit_of(scene: Scene) -> CropTransform:
+    return crop_around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def run(
@@ -52,7 +54,7 @@ def run(
 
 
 def weights(backbone: Backbone) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in lora.parameters(backbone).items()}
+    return {name: parameter.detach().clone() for name, parameter in adapter_parameters(backbone).items()}
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -75,7 +77,7 @@ def whole(
     """Losses and adapter of an uninterrupted training."""
     steps = run(_loaded_tiny, toy, tmp_path_factory.mktemp("whole"))
     kept = weights(_loaded_tiny)
-    lora.detach(_loaded_tiny)
+    detach_adapters(_loaded_tiny)
     return losses(steps), kept
 
 
@@ -102,7 +104,7 @@ def test_resuming_at_any_step_equals_no_interruption(
     tiny: Backbone, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]], stop: int
 ) -> None:
     first = run(tiny, toy, tmp_path, until=stop)
-    assert checkpoints.steps(tmp_path) == [stop]  # closing the generator saves
+    assert checkpoint_steps(tmp_path) == [stop]  # closing the generator saves
     torch.rand(stop)  # the global state must not matter
     second = run(tiny, toy, tmp_path)
     assert [step.step for step in second] == list(range(stop + 1, 6))
@@ -124,7 +126,7 @@ def test_a_finished_training_does_nothing_but_restore(
 ) -> None:
     run(tiny, toy, tmp_path)
     before = contents(tmp_path)
-    lora.detach(tiny)
+    detach_adapters(tiny)
     assert run(tiny, toy, tmp_path) == []
     assert equal(weights(tiny), whole[1])
     assert contents(tmp_path) == before
@@ -134,7 +136,7 @@ def test_checkpoints_come_every_few_steps_and_the_newest_are_kept(tiny: Backbone
     seen = []
     config = with_(checkpoint_every=2, keep_checkpoints=2)
     for _ in train.train(tiny, toy, fit_of(toy), config, seed=3, folder=tmp_path):
-        seen.append(checkpoints.steps(tmp_path))
+        seen.append(checkpoint_steps(tmp_path))
     assert seen == [[], [2], [2], [2, 4], [4, 5]]
 
 
@@ -172,7 +174,7 @@ def test_layers_are_dropped_anew_each_step_also_after_resuming(
 def test_the_gradients_norm_is_limited(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     steps = train.train(tiny, toy, fit_of(toy), with_(clip_norm=1e-3), seed=3, folder=tmp_path)
     next(steps)
-    gradients = [p.grad.flatten() for p in lora.parameters(tiny).values() if p.grad is not None]
+    gradients = [p.grad.flatten() for p in adapter_parameters(tiny).values() if p.grad is not None]
     assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-2)
     steps.close()  # type: ignore[attr-defined]
 
@@ -183,7 +185,7 @@ def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, t
     run(tiny, toy, tmp_path, with_(steps=2, layer_dropout=1.0))
     hooks = [module._forward_hooks for network in tiny.trainable().values() for module in network.modules()]
     assert not any(hooks)
-    lora.detach(tiny)
+    detach_adapters(tiny)
     after = tiny.trainable()["unet"].state_dict()
     assert set(after) == names
     assert all(torch.equal(after[name], before[name]) for name in names)
@@ -206,7 +208,7 @@ def test_a_loss_that_is_not_finite_stops_and_writes_nothing(tiny: Backbone, toy:
     finally:
         bias.data.copy_(good)
     assert contents(tmp_path) == before
-    assert checkpoints.steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
     resumed = run(tiny, toy, tmp_path)
     assert [step.step for step in resumed] == [3, 4, 5]
 
@@ -215,7 +217,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_adapter(tiny: Backbone,
     steps = train.train(tiny, toy, fit_of(toy), with_(checkpoint_every=1), seed=3, folder=tmp_path)
     next(steps)
     kept, before = weights(tiny), contents(tmp_path)
-    parameter = next(iter(lora.parameters(tiny).values()))
+    parameter = next(iter(adapter_parameters(tiny).values()))
     parameter.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     with pytest.raises(Diverged):
         next(steps)
@@ -257,7 +259,7 @@ def test_one_item_too_many_says_so_and_keeps_what_was_learnt(
     monkeypatch.setattr(train, "realfill_loss", short_of_memory(0))
     with pytest.raises(OutOfMemory, match="memory"):
         next(steps)
-    assert checkpoints.steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
 
 
 @pytest.mark.parametrize("micro", [1, 3])
@@ -272,7 +274,7 @@ def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: 
     steps = train.train(tiny, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
     for _ in range(3):
         next(steps)
-    parameter = next(iter(lora.parameters(tiny).values()))
+    parameter = next(iter(adapter_parameters(tiny).values()))
 
     def interrupt(_: Tensor) -> None:
         raise KeyboardInterrupt
@@ -280,7 +282,7 @@ def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: 
     parameter.register_hook(interrupt)  # type: ignore[no-untyped-call]
     with pytest.raises(KeyboardInterrupt):
         next(steps)
-    assert checkpoints.steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
 
 
 # ── several processes ──
@@ -322,7 +324,7 @@ def test_two_processes_equal_one(
         assert seen == pytest.approx(whole[0], abs=1e-5)
     ours, others = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     assert equal(ours, others)
-    assert checkpoints.steps(tmp_path / "run") == [5]
+    assert checkpoint_steps(tmp_path / "run") == [5]
 
 
 # ── learning ──
@@ -330,8 +332,8 @@ def test_two_processes_equal_one(
 
 def test_the_loss_goes_down(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     config = with_(steps=60, layers="all", learning_rate_unet=1e-2)
-    views = batches.prepare(toy, fit_of(toy), config, cell=tiny.spec.cell)
-    batch = batches.draw(views, config, seed=99, step=0, indices=range(32))
+    views = prepare_views(toy, fit_of(toy), config, cell=tiny.spec.cell)
+    batch = draw_batch(views, config, seed=99, step=0, indices=range(32))
     generator = torch.Generator().manual_seed(6)
     t = torch.randint(1000, (32,), generator=generator)
     noise = torch.randn(32, 4, batch.pixels.shape[2] // 2, batch.pixels.shape[3] // 2, generator=generator)

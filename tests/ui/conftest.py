@@ -20,9 +20,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from realfill import config
 from realfill.config import Config
-from realfill.runs.listing import new_folder
+from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
+from realfill.scene.scene import crop_to_fill
 from ui.access import uploads
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,13 +74,13 @@ def quick() -> Config:
 @pytest.fixture
 def run(tmp_path: Path, toy_scene: Path, quick: Config) -> Run:
     """A new run of the toy scene that nobody works on."""
-    return Run.create(new_folder(tmp_path / "runs"), quick, toy_scene)
+    return Run.create(new_run_folder(tmp_path / "runs"), quick, toy_scene)
 
 
 @pytest.fixture
 def sampled(run: Run, folder: Path) -> Run:
     """A run as it is after sampling: a fit, two seeds, scores."""
-    fit = scene.fit_to(scene.load(run.scene_folder), size=64, multiple=8, context=0.5)
+    fit = crop_to_fill(scene.load(run.scene_folder), size=64, multiple=8, context=0.5)
     run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
     for seed in (3, 8):
         run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))

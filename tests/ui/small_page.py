@@ -13,7 +13,8 @@ from gradio.components import Component
 
 from ui import api, server
 from ui.access import hosts, uploads
-from ui.errors import spoken
+from ui.access.uploads import check_path
+from ui.errors import speak_errors
 from ui.rail import component
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
@@ -45,7 +46,7 @@ class SmallPage:
             component.wire(self.rail, self)
             api.publish(self)
 
-    @spoken
+    @speak_errors
     def attach(self, run_id: str) -> dict[Component, Any]:
         """Shows a project's name."""
         return {self.run_id: run_id, self.shown: f"project {self.jobs.view(run_id).name}"}
@@ -59,16 +60,16 @@ class SmallPage:
         asked = str(request.query_params.get("project", "") or self.jobs.latest())
         return self.attach(asked) if asked else self.blank()
 
-    @spoken
+    @speak_errors
     def take(self, path: str | None) -> str:
         """Says how large an upload is."""
-        found = uploads.checked(path)
+        found = check_path(path)
         return "no file" if found is None else f"{found.stat().st_size} bytes"
 
-    @spoken
+    @speak_errors
     def take_all(self, given: list[tuple[str, Any]] | None) -> str:
         """Says how many uploads there are."""
-        return f"{len([uploads.checked(path) for path, _ in given or ()])} files"
+        return f"{len([check_path(path) for path, _ in given or ()])} files"
 
     def fail(self) -> str:
         """A defect that nobody turned into a sentence."""

@@ -14,7 +14,7 @@ from PIL import Image
 from realfill.errors import RunError
 from realfill.imaging import decode
 from realfill.locks import Lock
-from realfill.runs.listing import folders
+from realfill.runs.listing import run_folders
 from realfill.runs.run import Run
 from realfill.scene import scene
 from ui.access import visitors
@@ -107,7 +107,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
     page.browsing.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
     assert mine.starred == [3] and page.jobs.view(ID).starred == []
     again = handlers.act("", event(what="own", id=ID, name=""))
-    assert again[page.run_id] == mine.folder.name and len(folders(page.jobs.runs_dir)) == 1
+    assert again[page.run_id] == mine.folder.name and len(run_folders(page.jobs.runs_dir)) == 1
 
 
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypa
 
 # ── the ones that come with the program ──
 
-HERE = folders(jobs.EXAMPLES)
+HERE = run_folders(jobs.EXAMPLES)
 
 
 @pytest.mark.parametrize("place", HERE, ids=lambda place: place.name)

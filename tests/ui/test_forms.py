@@ -11,6 +11,7 @@ from realfill.errors import OptionError
 from ui import forms
 from ui.forms import Form
 from ui.tabs import train
+from ui.tabs.train import fill_way
 
 
 @pytest.fixture
@@ -73,13 +74,13 @@ def test_runs_of_seeds_are_written_short() -> None:
 @pytest.mark.parametrize("way", list(train.WAYS))
 def test_a_way_of_filling_is_what_its_settings_say(way: str) -> None:
     guide = train.WAYS[way]
-    assert train.way_of(guide) == way
+    assert fill_way(guide) == way
     made = config.make("quick", {f"guide.{name}": value for name, value in guide.model_dump().items()})
-    assert made.guide == guide and train.way_of(made.guide) == way
+    assert made.guide == guide and fill_way(made.guide) == way
     assert way in [value for _, value in train.WAY_WORDS]
 
 
 def test_presets_are_shown_as_the_way_they_fill() -> None:
-    shown = {name: train.way_of(preset.guide) for name, preset in PRESETS.items()}
+    shown = {name: fill_way(preset.guide) for name, preset in PRESETS.items()}
     assert shown == {"mini": "guided", "quick": "paper", "paper": "paper"}
     assert train.WAYS["guided"] == PRESETS["mini"].guide and train.WAYS["paper"] == PRESETS["paper"].guide

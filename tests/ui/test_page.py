@@ -14,11 +14,12 @@ from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.locks import Lock
-from realfill.runs.listing import listing
+from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
 from realfill.scene import scene
 from ui import errors
 from ui import page as layout
+from ui.errors import speak_errors
 from ui.page import Page
 from ui.runs import costs
 from ui.runs.jobs import Jobs
@@ -97,7 +98,7 @@ def test_what_is_missing_or_forged_is_a_sentence_and_leaves_no_run(
 ) -> None:
     with pytest.raises(gr.Error, match=sentence):
         page.start(given(page, folder, toy_scene, **changes))
-    assert listing(page.jobs.runs_dir) == []
+    assert list_runs(page.jobs.runs_dir) == []
     assert [item for item in page.jobs.runs_dir.iterdir() if item.name != ".worker.lock"] == []
 
 
@@ -323,7 +324,7 @@ def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: P
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:
-    @errors.spoken
+    @speak_errors
     def broken() -> None:
         raise ZeroDivisionError("/secret/path")
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from realfill.config import Config
-from realfill.runs.listing import listing, new_folder
+from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
@@ -93,9 +93,9 @@ def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, 
 @pytest.fixture
 def three(small: Server, toy_scene: Path, quick: Config) -> Iterator[list[Run]]:
     """Three projects on the small server, newest first, and no others."""
-    for old in listing(small.runs_dir):
+    for old in list_runs(small.runs_dir):
         old.delete()
-    made = [Run.create(new_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
+    made = [Run.create(new_run_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
     for run, name in zip(made, ("Barn", "Kitchen", "Pier"), strict=True):
         run.label(name=name)
     yield made

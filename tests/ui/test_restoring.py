@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from realfill import config
 from realfill.events import StageStarted, TrainStep
-from realfill.runs.listing import new_folder
+from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
@@ -46,7 +46,7 @@ def project(server: Server, folder: Path, name: str, count: int) -> Run:
         Image.fromarray(picture[8 * index :][:120, 12 * index :][:, :160]).save(folder / "ref" / f"{index}.png")
     Image.fromarray(picture[30:150, 40:200]).save(folder / "target" / "target.png")
     Image.fromarray(hole).save(folder / "target" / "mask.png")
-    run = Run.create(new_folder(server.runs_dir), config.make("mini", {}), folder)
+    run = Run.create(new_run_folder(server.runs_dir), config.make("mini", {}), folder)
     run.label(name=name)
     return run
 

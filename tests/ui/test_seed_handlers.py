@@ -18,14 +18,14 @@ from PIL import Image
 from realfill import files
 from realfill.imaging import composite, encode, holes, photo
 from realfill.locks import Lock
-from realfill.runs import export
+from realfill.runs.export import choose_seed, export_record
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
 from ui.page import Page
 from ui.runs import cells, pictures, seed_view
 from ui.runs.jobs import Jobs
-from ui.runs.pictures import Export
+from ui.runs.pictures import Export, export_picture, read_ground
 from ui.runs.thumbnails import Thumbs
 
 
@@ -93,7 +93,7 @@ def test_the_best_seed_is_open_until_a_person_picks_one(page: Page, sampled: Run
     updates = page.attach(sampled.folder.name)
     assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 8
     assert Run.open(sampled.folder).chosen is None
-    export.choose(sampled, 3)
+    choose_seed(sampled, 3)
     updates = page.attach(sampled.folder.name)
     assert updates[page.browse.viewer]["seed"] == updates[page.browse.seeds]["chosen"] == 3
 
@@ -163,7 +163,7 @@ def test_points_of_another_count_are_not_shown(sampled: Run) -> None:
 
 def test_the_outline_is_the_holes_border(sampled: Run) -> None:
     (line,) = pictures.outline(sampled)
-    hole = pictures.ground_of(sampled).fit.hole_in(scene.load(sampled.scene_folder).hole)
+    hole = read_ground(sampled).fit.hole_in(scene.load(sampled.scene_folder).hole)
     rows, columns = np.nonzero(hole)
     xs, ys = zip(*line, strict=True)
     assert (min(xs), max(xs)) == pytest.approx(
@@ -198,7 +198,7 @@ def test_the_seam_follows_the_feather(page: Page, sampled: Run) -> None:
 
 def test_what_the_seam_shows_is_what_is_exported(sampled: Run) -> None:
     """The window is computed alone, and must equal the same window of the whole."""
-    ground = pictures.ground_of(sampled)
+    ground = read_ground(sampled)
     for look in (Export(0), Export(7), Export(20, match_colour=True)):
         whole = ground.filled(sampled, 8, look)
         window = (slice(5, 25), slice(30, 60))
@@ -206,7 +206,7 @@ def test_what_the_seam_shows_is_what_is_exported(sampled: Run) -> None:
 
 
 def test_two_pictures_with_matched_colours_are_remembered_and_no_more(sampled: Run) -> None:
-    ground = pictures.ground_of(sampled)
+    ground = read_ground(sampled)
     for feather in range(4):
         ground.filled(sampled, 8, Export(feather, match_colour=True))
     assert pictures._matched.cache_info().currsize == 2  # each has the size of the photo
@@ -218,7 +218,7 @@ def test_another_place_is_another_piece(page: Page, sampled: Run) -> None:
 
 
 def test_matching_colours_changes_what_is_seen(sampled: Run) -> None:
-    ground = pictures.ground_of(sampled)
+    ground = read_ground(sampled)
     plain, met = (ground.filled(sampled, 8, Export(4, match_colour=on)) for on in (False, True))
     hole = ground.hole[ground.part]
     target = ground.target[ground.part]
@@ -251,11 +251,11 @@ def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
 @pytest.mark.parametrize("feather", [3, 20, pictures.WIDEST])
 @pytest.mark.parametrize("match", [False, True])
 def test_the_export_is_what_the_page_shows(sampled: Run, feather: int, match: bool) -> None:
-    look, ground = Export(feather, match_colour=match), pictures.ground_of(sampled)
+    look, ground = Export(feather, match_colour=match), read_ground(sampled)
     shown = ground.target.copy()
     shown[ground.part] = ground.filled(sampled, 8, look)
     assert (holes.distance_from_hole(ground.hole)[~ground.covered].min() < feather) == (feather > 3)  # beyond the crop
-    assert np.array_equal(photo.read_photo(Path(pictures.exported(sampled, look, 8))), shown)
+    assert np.array_equal(photo.read_photo(Path(export_picture(sampled, look, 8))), shown)
 
 
 def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:
@@ -265,7 +265,7 @@ def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, s
     assert fresh.result.read_bytes() == path.read_bytes()
     assert (fresh.config.export.feather, fresh.config.export.match_colour) == (5, True)
     assert fresh.read("result")["seed"] == 3
-    assert export.record(fresh, 3)["config"]["export"]["feather"] == 5
+    assert export_record(fresh, 3)["config"]["export"]["feather"] == 5
 
 
 @pytest.mark.parametrize(("kind", "format"), [("jpeg", "JPEG"), ("tiff", "TIFF"), ("webp", "WEBP")])
@@ -311,6 +311,6 @@ def test_when_a_run_ends_the_best_seed_is_opened_unless_one_was_picked(page: Pag
     updates = page.tick(sampled.folder.name, seen)
     assert updates[page.browse.viewer]["seed"] == 8
     assert "not measured yet" in updates[page.train.cost]
-    export.choose(sampled, 3)
+    choose_seed(sampled, 3)
     assert page.browse.viewer not in page.tick(sampled.folder.name, seen)
     assert set(updates) <= set(page.shown)

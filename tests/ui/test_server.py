@@ -20,9 +20,11 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from realfill.scene import archive
+from realfill.scene.archive import unpacked_size
 from tests.ui.conftest import Server, serving
 from ui import server as wrapper
-from ui.access import hosts, quotas, uploads
+from ui.access import quotas, uploads
+from ui.access.hosts import make_door
 from ui.server import Guard
 from ui.workbench.component import workbench
 
@@ -31,7 +33,7 @@ OWN = "http://127.0.0.1:7860"
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[TestClient]:
-    yield TestClient(Guard(PlainTextResponse("yes"), hosts.at("127.0.0.1")), base_url=OWN)
+    yield TestClient(Guard(PlainTextResponse("yes"), make_door("127.0.0.1")), base_url=OWN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "LOCALHOST", "[::1]:7860", "127.0.0.1"])
@@ -93,7 +95,7 @@ def test_every_answer_says_how_it_may_be_used(guarded: TestClient) -> None:
 
 
 def test_guessing_passwords_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    client, now = TestClient(Guard(PlainTextResponse("no"), hosts.at("127.0.0.1")), base_url=OWN), 100.0
+    client, now = TestClient(Guard(PlainTextResponse("no"), make_door("127.0.0.1")), base_url=OWN), 100.0
     monkeypatch.setattr("ui.server.time.monotonic", lambda: now)
     codes = [client.post("/login", content=b"").status_code for _ in range(wrapper.TRIES + 2)]
     assert codes == [200] * wrapper.TRIES + [429, 429]
@@ -106,12 +108,12 @@ def test_a_defect_is_a_sentence() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError("/secret/path")
 
-    answer = TestClient(Guard(broken, hosts.at("127.0.0.1")), base_url=OWN).get("/")
+    answer = TestClient(Guard(broken, make_door("127.0.0.1")), base_url=OWN).get("/")
     assert (answer.status_code, "secret" in answer.text, "defect" in answer.text) == (500, False, True)
 
 
 def test_a_server_for_the_network_answers_to_addresses_but_not_to_foreign_names() -> None:
-    client = TestClient(Guard(PlainTextResponse("yes"), hosts.at("0.0.0.0", {"ann": "secretsecret"})))
+    client = TestClient(Guard(PlainTextResponse("yes"), make_door("0.0.0.0", {"ann": "secretsecret"})))
     for host in ("192.168.1.5:7860", "[fe80::1]:7860", "localhost:7860", socket.gethostname()):
         assert client.get("/", headers={"host": host}).status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
@@ -120,7 +122,7 @@ def test_a_server_for_the_network_answers_to_addresses_but_not_to_foreign_names(
 def test_a_space_sets_a_cookie_and_may_be_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     monkeypatch.setenv("SPACE_HOST", "me-realfill.hf.space")
-    client = TestClient(Guard(PlainTextResponse("yes"), hosts.at("0.0.0.0")), base_url="https://me-realfill.hf.space")
+    client = TestClient(Guard(PlainTextResponse("yes"), make_door("0.0.0.0")), base_url="https://me-realfill.hf.space")
     first = client.get("/")
     assert "https://huggingface.co" in first.headers["content-security-policy"]
     cookie = first.headers["set-cookie"]
@@ -382,7 +384,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
 
     assert ask("keep_scene", {"scene": {}})["draft"]
     assert ask("open_zip", {"path": str(folder / "toy.zip")})["target"]
-    size = archive.size(folder / "toy.zip")
+    size = unpacked_size(folder / "toy.zip")
     assert booked == [("testclient", uploads.BLOCK), ("testclient", size)]
 
 

@@ -16,7 +16,7 @@ from tests.ui.test_workbench_endpoints import brought
 from ui.access import uploads
 from ui.workbench import drafts
 from ui.workbench.drafts import Answer, Drafting
-from ui.workbench.payload import Given
+from ui.workbench.payload import Payload
 
 SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
 QUICK = [
@@ -29,10 +29,10 @@ BROKEN = [sys.executable, "-c", "raise SystemExit('no such luck')"]
 
 
 @pytest.fixture
-def given(folder: Path, toy_scene: Path) -> Given:
+def given(folder: Path, toy_scene: Path) -> Payload:
     references = tuple(Path(brought(path)) for path in sorted((toy_scene / "ref").iterdir()))
     target = Path(brought(toy_scene / "target" / "target.png"))
-    return Given(references, target, strokes=scene.load(toy_scene).hole, name="A toy, photographed")
+    return Payload(references, target, strokes=scene.load(toy_scene).hole, name="A toy, photographed")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def child(line: Drafting, token: str) -> psutil.Process:
     return psutil.Process(process.pid)
 
 
-def test_a_draft_is_made_and_remembered(given: Given) -> None:
+def test_a_draft_is_made_and_remembered(given: Payload) -> None:
     line = Drafting()
     token = line.begin(given, "tab")["draft"]
     answer = until(lambda: line.look(token), lambda answer: bool(answer.get("over")))
@@ -77,7 +77,7 @@ def test_a_draft_is_made_and_remembered(given: Given) -> None:
     line.drop(third)
 
 
-def test_only_the_latest_are_kept(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_are_kept(given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "REMEMBERED", 1)
     line = Drafting(QUICK)
     answers = []
@@ -87,7 +87,7 @@ def test_only_the_latest_are_kept(given: Given, monkeypatch: pytest.MonkeyPatch)
     assert [Path(answer["whole"]).is_file() for answer in answers] == [False, True]
 
 
-def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Given) -> None:
+def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Payload) -> None:
     first, second = slow.begin(given, "a")["draft"], slow.begin(given, "b")["draft"]
     assert slow.look(first) == {"state": "working"}
     assert slow.look(second) == {"state": "waiting", "before": 1}
@@ -99,7 +99,7 @@ def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Given
         slow.look(first)
 
 
-def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafting, given: Given) -> None:
+def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafting, given: Payload) -> None:
     process = child(slow, slow.begin(given, "tab")["draft"])
     place = slow.begin(replace(given, references=given.references[:1]), "tab")["draft"]
     assert not process.is_running()
@@ -107,7 +107,7 @@ def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafti
     assert len(list((uploads.folder() / "drafted").iterdir())) == 1
 
 
-def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Given) -> None:
+def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Payload) -> None:
     first = slow.begin(given, "a")["draft"]
     process = child(slow, first)
     slow._works[first].asked -= drafts.FORGOTTEN
@@ -116,7 +116,7 @@ def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Given) -> None:
     assert slow._works[second].process is not None
 
 
-def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     token = slow.begin(given, "a")["draft"]
     process = child(slow, token)
     monkeypatch.setattr(drafts, "LONGEST", 0.0)
@@ -124,7 +124,7 @@ def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Given, monkeypa
     assert not process.is_running()
 
 
-def test_a_process_that_dies_is_a_sentence(given: Given) -> None:
+def test_a_process_that_dies_is_a_sentence(given: Payload) -> None:
     line = Drafting(BROKEN)
     token = line.begin(given, "tab")["draft"]
     with pytest.raises(SceneError, match="could not be made"):
@@ -132,7 +132,7 @@ def test_a_process_that_dies_is_a_sentence(given: Given) -> None:
     assert not line._made
 
 
-def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: Given) -> None:
+def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: Payload) -> None:
     for lacking, sentence in (
         (replace(given, references=()), "no reference yet"),
         (replace(given, target=None), "no target yet"),
@@ -145,7 +145,7 @@ def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: G
 
 
 def test_one_visitor_of_a_space_gets_two_drafts_at_once(
-    slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch
+    slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "somebody/realfill")
     slow.begin(given, "a")
@@ -155,7 +155,7 @@ def test_one_visitor_of_a_space_gets_two_drafts_at_once(
         slow.begin(given, "c")
 
 
-def test_the_line_has_an_end(slow: Drafting, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_has_an_end(slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "MOST_LIVE", 2)
     for tab in "ab":
         slow.begin(given, tab)

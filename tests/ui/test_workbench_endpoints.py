@@ -17,8 +17,9 @@ from realfill.imaging import photo as images
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
 from ui.access.quotas import Ledger, Quota, Refused
-from ui.workbench import endpoints, mask_rle, payload
-from ui.workbench.endpoints import Answer, Question
+from ui.workbench import endpoints, mask_rle
+from ui.workbench.endpoints import Answer, Question, opened_scene
+from ui.workbench.payload import read_payload, scene_inputs
 
 
 @pytest.fixture
@@ -152,31 +153,31 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
 
 def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
     given = value(toy_scene)
-    assert payload.read(given).name == ""  # own photos: whoever starts takes the name of the target's file
+    assert read_payload(given).name == ""  # own photos: whoever starts takes the name of the target's file
     saved = ask["give_scene"]({"scene": given | {"name": "  A day\n at the sea  "}})
     assert saved["name"] == "A day at the sea.zip"
     trip = tmp_path / "Trip.zip"
     shutil.copyfile(saved["file"], trip)
     opened = ask["open_zip"]({"path": brought(trip)})
     assert opened["name"] == "Trip"
-    assert payload.read(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
-    assert payload.read({"name": "x" * 99}).name == "x" * 60
-    assert payload.read({"name": ["x"]}).name == ""
+    assert read_payload(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
+    assert read_payload({"name": "x" * 99}).name == "x" * 60
+    assert read_payload({"name": ["x"]}).name == ""
 
 
 def test_one_copy_of_a_folder_serves_many_looks(folder: Path, toy_scene: Path) -> None:
-    first = endpoints.opened(toy_scene, "Toy")
-    assert endpoints.opened(toy_scene, "Toy") == first
+    first = opened_scene(toy_scene, "Toy")
+    assert opened_scene(toy_scene, "Toy") == first
     assert len(list((uploads.folder() / "opened").glob("*/*"))) == 1
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(toy_scene / "target" / "target.png")
-    assert endpoints.opened(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
+    assert opened_scene(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
 
 
 def test_a_scene_folder_is_copied_and_shown(ask: dict[str, Question], toy_scene: Path) -> None:
-    answer = endpoints.opened(toy_scene)
+    answer = opened_scene(toy_scene)
     assert all(Path(photo["path"]).is_relative_to(uploads.folder()) for photo in answer["references"])
     (toy_scene / "target" / "mask.png").unlink()
-    assert endpoints.opened(toy_scene)["strokes"] is None
+    assert opened_scene(toy_scene)["strokes"] is None
 
 
 def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path) -> None:
@@ -257,7 +258,7 @@ def test_what_is_made_counts_in_the_day_of_who_asked(
     ledger.admit("one", 4 * uploads.BLOCK - 20)
     if asked == "extended":
         with pytest.raises(Refused, match="come back tomorrow"):
-            payload.inputs(payload.read(given | {"extend": [6, 0, 0, 0]}))
+            scene_inputs(read_payload(given | {"extend": [6, 0, 0, 0]}))
     else:
         assert "come back tomorrow" in ask[asked]({"scene": given, "tab": "a"})["error"]
 

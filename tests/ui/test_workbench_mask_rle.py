@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from realfill.errors import SceneError
 from ui.workbench import mask_rle
+from ui.workbench.mask_rle import enlarge_mask, reduce_mask
 
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
@@ -48,22 +49,22 @@ def test_what_the_canvas_does_not_send_is_refused(given: Any) -> None:
 def test_enlarging_keeps_the_place() -> None:
     small = np.zeros((30, 40), np.bool_)
     small[10:20, 5:15] = True
-    large = mask_rle.enlarged(small, 120, 160)
+    large = enlarge_mask(small, 120, 160)
     rows, columns = np.flatnonzero(large.any(1)), np.flatnonzero(large.any(0))
     assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (40, 80, 20, 60)
-    assert mask_rle.enlarged(small, 30, 40) is small
+    assert enlarge_mask(small, 30, 40) is small
 
 
 def test_a_mask_of_another_photo_is_refused() -> None:
     with pytest.raises(SceneError, match="another photo"):
-        mask_rle.enlarged(np.ones((30, 40), np.bool_), 160, 120)
+        enlarge_mask(np.ones((30, 40), np.bool_), 160, 120)
 
 
 def test_reducing_keeps_thin_lines_and_the_place() -> None:
     hole = np.zeros((3000, 4096), np.bool_)
     hole[1000:1001, 200:3000] = True
-    small = mask_rle.reduced(hole)
+    small = reduce_mask(hole)
     assert small.shape == (1500, 2048)
     assert small[500, 100:1500].all()
     assert small.sum() == 1400
-    assert mask_rle.reduced(small) is small
+    assert reduce_mask(small) is small

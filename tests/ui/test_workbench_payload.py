@@ -11,6 +11,8 @@ from realfill.imaging import decode
 from realfill.scene import scene
 from realfill.scene.outpaint import Extension
 from ui.workbench import mask_rle, payload
+from ui.workbench.mask_rle import reduce_mask
+from ui.workbench.payload import drop_lost, read_mask, read_payload, scene_inputs
 
 
 def brought(folder: Path, path: Path) -> str:
@@ -36,7 +38,7 @@ def value(folder: Path, toy_scene: Path) -> dict[str, Any]:
 
 
 def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) -> None:
-    inputs, variants = payload.inputs(payload.read(value))
+    inputs, variants = scene_inputs(read_payload(value))
     assert not variants
     assert [str(path) for path in inputs.references] == value["references"]
     assert str(inputs.target) == value["target"]
@@ -46,14 +48,14 @@ def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) ->
 
 def test_there_and_back_it_is_the_same_scene(value: dict[str, Any]) -> None:
     value |= {"extend": [1, 2, 3, 4], "mask": value["target"], "variants": True, "name": "Toy"}
-    again = payload.read(value).wire()
+    again = read_payload(value).wire()
     assert again == {name: value[name] for name in again}
-    assert payload.read(None).wire() == payload.read("").wire() == payload.read({}).wire()
+    assert read_payload(None).wire() == read_payload("").wire() == read_payload({}).wire()
 
 
 def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dict[str, Any], tmp_path: Path) -> None:
     before = Path(value["target"]).read_bytes()
-    inputs, _ = payload.inputs(payload.read(value | {"extend": [10, 0, 20, 5]}))
+    inputs, _ = scene_inputs(read_payload(value | {"extend": [10, 0, 20, 5]}))
     assert Path(value["target"]).read_bytes() == before
     assert inputs.target.name == "target.png"
     old, new = decode.read_original(Path(value["target"])), decode.read_original(inputs.target)
@@ -64,11 +66,11 @@ def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dic
     assert made.hole[:, -20:].all()
     assert made.hole[-5:].all()
     assert np.array_equal(made.hole[: old.height, 10 : 10 + old.width], mask_rle.decode(value["strokes"]))
-    assert payload.inputs(payload.read(value | {"extend": [10, 0, 20, 5]}))[0].target == inputs.target
+    assert scene_inputs(read_payload(value | {"extend": [10, 0, 20, 5]}))[0].target == inputs.target
 
 
 def test_outpainting_alone_needs_no_painting(value: dict[str, Any]) -> None:
-    inputs, _ = payload.inputs(payload.read(value | {"extend": [0, 8, 0, 0], "strokes": None}))
+    inputs, _ = scene_inputs(read_payload(value | {"extend": [0, 8, 0, 0], "strokes": None}))
     assert isinstance(inputs.mask, np.ndarray)
     assert inputs.mask[:8].all()
     assert not inputs.mask[8:].any()
@@ -81,23 +83,23 @@ def test_a_loaded_mask_counts_at_its_own_size(folder: Path, toy_scene: Path, val
     Image.fromarray(np.zeros((3000, 4000, 3), np.uint8)).save(toy_scene / "target" / "target.png")
     Image.fromarray(hole).save(toy_scene / "target" / "mask.png")
     target, mask = (brought(folder, toy_scene / "target" / f"{name}.png") for name in ("target", "mask"))
-    shown = mask_rle.encode(mask_rle.reduced(hole))
-    inputs, _ = payload.inputs(payload.read(value | {"target": target, "mask": mask, "strokes": shown}))
+    shown = mask_rle.encode(reduce_mask(hole))
+    inputs, _ = scene_inputs(read_payload(value | {"target": target, "mask": mask, "strokes": shown}))
     assert isinstance(inputs.mask, np.ndarray)
     assert np.array_equal(inputs.mask, hole)
 
 
 def test_a_mask_saved_with_the_extension_is_understood(folder: Path, tmp_path: Path, value: dict[str, Any]) -> None:
-    found = payload.read(value | {"extend": [4, 6, 2, 0]})
+    found = read_payload(value | {"extend": [4, 6, 2, 0]})
     assert found.target is not None
     original = decode.read_original(found.target)
     Image.fromarray(payload.whole_hole(found, original).astype(np.uint8) * 255).save(tmp_path / "mask.png")
-    inner, _ = payload.mask_of(tmp_path / "mask.png", original, found.extension)
+    inner, _ = read_mask(tmp_path / "mask.png", original, found.extension)
     assert np.array_equal(inner, mask_rle.decode(value["strokes"]))
 
 
 def test_variants_need_no_mask(value: dict[str, Any]) -> None:
-    inputs, variants = payload.inputs(payload.read(value | {"variants": True, "strokes": None}))
+    inputs, variants = scene_inputs(read_payload(value | {"variants": True, "strokes": None}))
     assert variants
     assert inputs.mask is None
 
@@ -131,26 +133,26 @@ def test_variants_need_no_mask(value: dict[str, Any]) -> None:
 )
 def test_what_is_missing_or_forged_is_a_sentence(value: dict[str, Any], change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SceneError, match=sentence):
-        payload.inputs(payload.read(value | change))
+        scene_inputs(read_payload(value | change))
 
 
 @pytest.mark.parametrize("forged", [3, "x", [1], ["references"]])
 def test_what_is_no_scene_is_refused(forged: object) -> None:
     with pytest.raises(SceneError, match="reload the page"):
-        payload.read(forged)
+        read_payload(forged)
 
 
 def test_lost_files_are_left_out(value: dict[str, Any]) -> None:
     Path(value["references"][0]).unlink()
-    found, lost = payload.without_lost(value)
+    found, lost = drop_lost(value)
     assert lost
     assert [str(path) for path in found.references] == value["references"][1:]
     assert found.strokes is not None
     Path(value["target"]).unlink()
-    found, lost = payload.without_lost(value | {"extend": [1, 1, 1, 1]})
+    found, lost = drop_lost(value | {"extend": [1, 1, 1, 1]})
     assert lost
     assert (found.target, found.strokes, found.extension) == (None, None, Extension())
 
 
 def test_nothing_lost_is_said_so(value: dict[str, Any]) -> None:
-    assert payload.without_lost(value)[1] is False
+    assert drop_lost(value)[1] is False

@@ -22,11 +22,13 @@ from realfill import config
 from realfill.arrays import Photo
 from realfill.evaluation import tables
 from realfill.evaluation.store import Store
+from realfill.evaluation.tables import varied_methods
 from realfill.imaging import photo
-from realfill.imaging.fit import around
-from realfill.matching import registry, selection
+from realfill.imaging.fit import crop_around
 from realfill.matching.loftr import Loftr
 from realfill.matching.matcher import Matcher
+from realfill.matching.registry import load_matcher
+from realfill.matching.selection import score_candidates
 from realfill.scene import scene
 from realfill.scene.scene import Scene
 from tools.loftr import architecture
@@ -45,9 +47,9 @@ def small(folder: Path, *, size: int, threshold: float = 0.2) -> Matcher:
 def count(matcher: Matcher, one: Scene, references: Sequence[Photo], pictures: Sequence[Photo]) -> list[list[int]]:
     """Matches in the hole of each completed target with each reference, as `realfill bench` counts them."""
     settings = config.Config()
-    fit = around(one.hole, size=settings.select.size, multiple=8, context=settings.fit.context)
+    fit = crop_around(one.hole, size=settings.select.size, multiple=8, context=settings.fit.context)
     candidates = ((index, fit.photo_in(picture)) for index, picture in enumerate(pictures))
-    scores = selection.score(matcher, references, candidates, fit.hole_in(one.hole))
+    scores = score_candidates(matcher, references, candidates, fit.hole_in(one.hole))
     return [list(score.per_reference) for score in scores]
 
 
@@ -77,7 +79,7 @@ def table(store: Store, counts: dict[str, Counts]) -> str:
         data[tables.MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
     lines = ["| seeds | matcher | scenes | ρ PSNR | ρ SSIM |", "|---|---|---|---|---|"]
     for title, part in {"all": data, "from noise": tables.from_noise(data)}.items():
-        for method, name in itertools.product(tables.varied(part), counts):
+        for method, name in itertools.product(varied_methods(part), counts):
             ranks = tables.rank_correlation(part, method, name)
             values = " | ".join("–" if v is None else f"{v:.2f}" for v in (ranks.mean["psnr"], ranks.mean["ssim"]))
             lines.append(f"| {method}, {title} | {name} | {len(ranks.scenes)} | {values} |")
@@ -99,7 +101,7 @@ def main() -> None:
         if kind == OURS:
             matcher = small(Path(file), size=select.size)
         else:
-            matcher = registry.load(select.model_copy(update={"matcher": kind, "weights": file}))
+            matcher = load_matcher(select.model_copy(update={"matcher": kind, "weights": file}))
         done = known.setdefault(kind, {})
         for folder in sorted(args.scenes.iterdir()):
             count_scene(matcher, store, folder, others, done.setdefault(folder.name, {}))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill.config import SelectConfig
-from realfill.matching import registry
+from realfill.matching.registry import load_matcher
 from realfill.scene import examples, scene
 from realfill.scene.examples import Example
 from realfill.scene.scene import Scene
@@ -54,7 +54,7 @@ vignette and their film style after rendering (`tools/scenes/recipe.py`). `poste
 
 def matches(of: Scene) -> list[int]:
     """Matches between the known part of the target and each reference."""
-    matcher = registry.load(SelectConfig(matcher="sift"))
+    matcher = load_matcher(SelectConfig(matcher="sift"))
     counts = []
     for found in matcher.match(of.references, [of.target])[0]:
         x, y = np.round(found.target_xy).astype(int).T

@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def at(host: str, users: Mapping[str, str] | None = None) -> Door:
+def make_door(host: str, users: Mapping[str, str] | None = None) -> Door:
     """Who is let in by a server bound to `host`."""
     names = {"localhost", "127.0.0.1", "::1"}
     names |= {name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()}

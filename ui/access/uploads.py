@@ -56,7 +56,7 @@ def folder() -> Path:
     return Path(os.environ["GRADIO_TEMP_DIR"])
 
 
-def checked(path: str | None) -> Path | None:
+def check_path(path: str | None) -> Path | None:
     """The path of a file that really was uploaded here; None where nothing was given.
 
     Raises:
@@ -150,7 +150,7 @@ def keep_draft(
     return name
 
 
-def kept_draft(name: str) -> dict[str, Any] | None:
+def read_kept_draft(name: str) -> dict[str, Any] | None:
     """The scene kept under an id; None where there is none."""
     path = _draft(name)
     if path is None:

@@ -33,15 +33,15 @@ def can_sign_in() -> bool:
     return given and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
 
 
-def current() -> str:
+def current_visitor() -> str:
     """The owner of what the request that is being answered makes.
 
     `NOBODY` where runs are shared, and for a browser on a Space that keeps no cookie.
     """
-    return next(iter(known()), NOBODY)
+    return next(iter(known_visitor()), NOBODY)
 
 
-def known() -> list[str]:
+def known_visitor() -> list[str]:
     """The owners whose runs the request that is being answered may see, its own first.
 
     Who signs in still sees what the same browser made before.

@@ -18,7 +18,7 @@ from gradio.components import Component
 from realfill.errors import RunError
 from realfill.runs.status import LIVE
 from ui.access import visitors
-from ui.errors import spoken
+from ui.errors import speak_errors
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
 
@@ -117,7 +117,7 @@ class Handlers:
             "refresh": lambda run_id, _: None,
         }
 
-    @spoken
+    @speak_errors
     def act(self, run_id: str, event: gr.EventData) -> Updates:
         """Does what was pressed, and opens another project where that follows from it."""
         asked = {name: str(event._data.get(name, "")) for name in ("what", "id", "name")}
@@ -131,12 +131,12 @@ class Handlers:
         updates = {} if then is None else self._page.attach(then) if then else self._page.blank()
         return {**updates, **self._show(run_id if then is None else then, None)}
 
-    @spoken
+    @speak_errors
     def first(self) -> Updates:
         """The list for a fresh page, which may open no project; which one it opens is for others to say."""
         return self._show(None, None)
 
-    @spoken
+    @speak_errors
     def look(self, run_id: str, seen: Any) -> Any:
         """What changed in the list since the last look; nothing at all where nothing did."""
         return self._show(run_id, seen) or gr.skip()

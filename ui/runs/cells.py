@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from realfill import seeds
-from realfill.runs import export
+from realfill.runs.export import chosen_seed
 from realfill.runs.run import Run
 from ui.runs.thumbnails import Thumbs
 
 
 @dataclass(frozen=True)
-class Cell:
+class SeedCell:
     """One made seed. `matches` and `rank` None: not counted yet; `url` empty: its picture comes soon."""
 
     seed: int
@@ -25,14 +25,14 @@ class Cell:
     url: str = ""
 
 
-def cells(run: Run, thumbs: Thumbs) -> tuple[Cell, ...]:
+def cells(run: Run, thumbs: Thumbs) -> tuple[SeedCell, ...]:
     """The seeds that are made: counted ones in their stored order, then the others by number."""
     made = run.seeds_done()
     there, starred, hidden = set(made), set(run.starred), set(run.hidden)
 
-    def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> Cell:
+    def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
         picture, kind = thumbs.url(run.seed_path(seed)), run.kind(seed)
-        return Cell(seed, named(seed), matches, rank, refs, kind, seed in starred, seed in hidden, picture)
+        return SeedCell(seed, seed_name(seed), matches, rank, refs, kind, seed in starred, seed in hidden, picture)
 
     counted = [entry for entry in run.read("scores").get("seeds", []) if entry["seed"] in there]
     found = [
@@ -43,7 +43,7 @@ def cells(run: Run, thumbs: Thumbs) -> tuple[Cell, ...]:
     return (*found, *(cell(seed, None, None) for seed in made if seed not in ranked))
 
 
-def value(run: Run, found: tuple[Cell, ...], *, live: bool) -> dict[str, Any]:
+def value(run: Run, found: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any]:
     """The grid's value. More seeds can be asked for once there are some and nobody works on the run."""
     state = "They appear here one by one." if live else "There are no seeds yet."
     return {
@@ -54,7 +54,7 @@ def value(run: Run, found: tuple[Cell, ...], *, live: bool) -> dict[str, Any]:
         "why": (why := why_no_more(run, live=live or not found)),
         "more": not why,
         "fixed": run.is_example,
-        "chosen": current(run),
+        "chosen": current_seed(run),
         "empty": state,
     }
 
@@ -68,11 +68,11 @@ def why_no_more(run: Run, *, live: bool) -> str:
     return "More seeds can be asked for when the work here has ended." if live else ""
 
 
-def named(seed: int) -> str:
+def seed_name(seed: int) -> str:
     """What a person calls it."""
     return "Draft" if seed == seeds.DRAFT else f"Seed {seed}"
 
 
-def current(run: Run) -> int | None:
+def current_seed(run: Run) -> int | None:
     """The seed that would be exported and is shown in full; None where there is none yet."""
-    return export.choice(run)[0] if run.seeds_done() else None
+    return chosen_seed(run)[0] if run.seeds_done() else None

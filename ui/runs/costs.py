@@ -8,7 +8,7 @@ from typing import Any
 
 from realfill import files, humanize
 from realfill.config import Config
-from realfill.device import memory_plan
+from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
 
 NAME = ".costs.json"
@@ -38,14 +38,14 @@ def sentence(runs_dir: Path, config: Config) -> str:
     known, train, sample = _read(runs_dir), config.train, config.sample
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
-        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {memory_plan.here(config)}"
+        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {describe_machine(config)}"
     each = float(step["seconds"])
     parts = [f"Training about {humanize.duration(train.steps * each)} ({train.steps} steps at {each:.2g} s)"]
     if seed:
         parts.append(f"{len(sample.seeds)} seeds about {humanize.duration(len(sample.seeds) * float(seed['seconds']))}")
     if step.get("memory"):
         parts.append(f"{humanize.size(step['memory'])} of memory")
-    return f"{', '.join(parts)}. {memory_plan.here(config)}"
+    return f"{', '.join(parts)}. {describe_machine(config)}"
 
 
 def _key(config: Config, kind: str) -> str:

@@ -15,17 +15,18 @@ from pathlib import Path
 
 from realfill import files
 from realfill.config import Config
-from realfill.device import memory_plan
+from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
 from realfill.arrays import Hole
 from realfill.jobs import queue
-from realfill.jobs.child_process import apart
-from realfill.runs import listing
-from realfill.runs.listing import new_folder
+from realfill.jobs.child_process import detached_options
+from realfill.runs.listing import run_folders
+from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.scene import scene
 from ui.access import visitors
+from ui.access.visitors import current_visitor, known_visitor
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
@@ -36,7 +37,7 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SceneInputs:
     """A scene as it was given on the page; `mask` None: it is in the target's transparency, or variants."""
 
     references: Sequence[Path]
@@ -70,7 +71,7 @@ class Jobs:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
         if not visitors.on_space():
             return True
-        return (files.read_json(folder / "labels.json") or {}).get("owner") in visitors.known()
+        return (files.read_json(folder / "labels.json") or {}).get("owner") in known_visitor()
 
     def view(self, run_id: str) -> Run:
         """A run by its id, the name of its folder, to be looked at.
@@ -93,7 +94,7 @@ class Jobs:
 
     def folders(self) -> list[Path]:
         """The folders of all runs that the asking visitor may see; none is opened."""
-        return [folder for folder in listing.folders(self.runs_dir) if self._lists(folder)]
+        return [folder for folder in run_folders(self.runs_dir) if self._lists(folder)]
 
     def _lists(self, folder: Path) -> bool:
         with contextlib.suppress(RunError):  # whose a run with damaged labels is nobody knows; the others have one
@@ -105,18 +106,18 @@ class Jobs:
         times = [((folder / "run.json").stat().st_mtime_ns, folder.name) for folder in self.folders()]
         return max(times, default=(0, ""))[1]
 
-    def start(self, inputs: Inputs, config: Config) -> Run:
+    def start(self, inputs: SceneInputs, config: Config) -> Run:
         """Makes a run from the inputs and puts it into the queue.
 
         Raises:
             SceneError, DiskFull, RunError: nothing is left behind then.
         """
         self._room()
-        folder = new_folder(self.runs_dir)
+        folder = new_run_folder(self.runs_dir)
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
             run = Run.create(folder, config)
-            run.label(name=inputs.name or inputs.target.stem[:60], **owned())
+            run.label(name=inputs.name or inputs.target.stem[:60], **owner_facts())
         except BaseException:
             files.remove_folder(folder)
             raise
@@ -139,7 +140,7 @@ class Jobs:
 
         Returns whether there are such runs.
         """
-        wanted = any(queue.wants_worker(folder) for folder in listing.folders(self.runs_dir))
+        wanted = any(queue.wants_worker(folder) for folder in run_folders(self.runs_dir))
         if wanted:
             self.ensure_worker()
         return wanted
@@ -152,7 +153,7 @@ class Jobs:
         """
         if not visitors.on_space():
             return
-        if visitors.current() == visitors.NOBODY:
+        if current_visitor() == visitors.NOBODY:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
         statuses = [queue.status_of(item) for item in self.folders() if item != but]
         if sum(status is not None and status.state in LIVE for status in statuses) >= MOST:
@@ -167,13 +168,13 @@ class Jobs:
             command = [sys.executable, "-m", "realfill", "worker", str(self.runs_dir.resolve()), "--idle", IDLE]
             with (self.runs_dir / "worker.log").open("ab") as log:
                 self._worker = subprocess.Popen(
-                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **apart()
+                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached_options()
                 )
 
 
-def owned() -> dict[str, str]:
+def owner_facts() -> dict[str, str]:
     """The label that says whose a new run is; none where runs are shared."""
-    asking = visitors.current()
+    asking = current_visitor()
     return {"owner": asking} if asking else {}
 
 
@@ -184,4 +185,4 @@ def default_base() -> str:
     """
     if platform.system() == "Darwin":
         return "sd2" if platform.machine() == "arm64" else "mini"
-    return "sd2" if memory_plan.gpu_here() >= ROOM_FOR_SD2 else "mini"
+    return "sd2" if gpu_memory() >= ROOM_FOR_SD2 else "mini"

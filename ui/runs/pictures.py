@@ -18,13 +18,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill import files, seeds
+from realfill.files import speak_refusals, temporary_path
 from realfill.errors import OptionError, RunBusy, RunError
 from realfill.imaging import composite, holes
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.arrays import Hole
 from realfill.arrays import Photo
 from realfill.imaging.photo import to_photo
-from realfill.runs import export
+from realfill.runs.export import chosen_seed, crop_of_run, encode_settings, enlarge, pack_lora, pack_pictures, pack_project, render_export
 from realfill.imaging.encode import Format, SUFFIXES
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
@@ -55,7 +56,7 @@ class Ground:
 
     target: Photo  # (H, W, 3)
     hole: Hole  # (H, W)
-    fit: Fit
+    fit: CropTransform
     covered: Hole  # (H, W)
     part: Window  # of hole, crop and widest feather
     border: npt.NDArray[np.int64]  # (K, 2) rows and columns in the part: hole pixels beside known ones
@@ -75,9 +76,9 @@ class Ground:
         return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
 
-def opened(run: Run, seed: int, look: Export) -> dict[str, Any]:
+def open_picture(run: Run, seed: int, look: Export) -> dict[str, Any]:
     """The frames of one seed for the viewer: the photo whole and close up, each before and after."""
-    ground = ground_of(run)
+    ground = read_ground(run)
     part = ground.filled(run, seed, look)
     whole = ground.target.copy()
     whole[ground.part] = part
@@ -106,7 +107,7 @@ def reference_paths(run: Run) -> list[Path]:
 
 def outline(run: Run) -> list[list[list[float]]]:
     """The hole's border in the seeds' pictures: closed lines of [x, y], as shares of width and height."""
-    ground = ground_of(run)
+    ground = read_ground(run)
     beyond = ground.fit.hole_in(np.zeros_like(ground.hole))  # the crop may reach beyond the photo
     hole = ground.fit.hole_in(ground.hole) & ~beyond
     found, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -116,7 +117,7 @@ def outline(run: Run) -> list[list[list[float]]]:
 
 def seam(run: Run, seed: int, look: Export, place: int = 0) -> str:
     """A data address of a small enlarged piece of the seam; other places along the border by number."""
-    ground = ground_of(run)
+    ground = read_ground(run)
     if not len(ground.border):
         return ""
     row, column = ground.border[int((0.5 + 0.381966 * place) * len(ground.border)) % len(ground.border)]
@@ -129,7 +130,7 @@ def seam(run: Run, seed: int, look: Export, place: int = 0) -> str:
     return "data:image/webp;base64," + base64.b64encode(into.getvalue()).decode()
 
 
-def exported(run: Run, wanted: Export, seed: int | None = None) -> str:
+def export_picture(run: Run, wanted: Export, seed: int | None = None) -> str:
     """Writes a seed's picture, else the chosen seed's or the best one's, for download; returns the file's path.
 
     As PNG it becomes the run's own result too, unless a worker is writing there or it is an example.
@@ -138,11 +139,11 @@ def exported(run: Run, wanted: Export, seed: int | None = None) -> str:
         RunError: nothing is sampled yet.
         OptionError: there is no such seed, or the format cannot hold a picture of this size.
     """
-    seed = export.choice(run)[0] if seed is None else seed
+    seed = chosen_seed(run)[0] if seed is None else seed
     if seed not in run.seeds_done():
         raise OptionError(f"There is no picture of seed {seed} here.")
     _keep(run, wanted)
-    data = export.render(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
+    data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
     if wanted.kind == "png" and not run.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
@@ -151,20 +152,20 @@ def exported(run: Run, wanted: Export, seed: int | None = None) -> str:
     return uploads.offer(data, run.folder.name, f"{_name(run)}-{_called(seed)}{SUFFIXES[wanted.kind]}")
 
 
-def packed(run: Run, what: What, wanted: Export, seed: int | None = None) -> str:
+def pack_export(run: Run, what: What, wanted: Export, seed: int | None = None) -> str:
     """Writes what was asked for as one file for download and returns its path.
 
     Raises:
         RunError: it is not there yet, or no seed is starred.
     """
     if what == "picture":
-        return exported(run, wanted, seed)
+        return export_picture(run, wanted, seed)
     if what == "settings":
-        return uploads.offer(export.settings(run), run.folder.name, f"{_name(run)}-settings.json")
+        return uploads.offer(encode_settings(run), run.folder.name, f"{_name(run)}-settings.json")
     if what == "adapter":
-        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: export.lora(run, into))
+        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: pack_lora(run, into))
     if what == "project":
-        return _zipped(run, f"{_name(run)}-project.zip", lambda into: export.project(run, into))
+        return _zipped(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
     if what != "starred":
         raise OptionError(f"'{what}' cannot be exported.")
     starred = [seed for seed in run.starred if seed in run.seeds_done()]
@@ -173,17 +174,17 @@ def packed(run: Run, what: What, wanted: Export, seed: int | None = None) -> str
     _keep(run, wanted)
     scene = _scene(run.scene_folder, run.config.variants)
     return _zipped(
-        run, f"{_name(run)}-starred.zip", lambda into: export.pictures(run, scene, starred, wanted.kind, into)
+        run, f"{_name(run)}-starred.zip", lambda into: pack_pictures(run, scene, starred, wanted.kind, into)
     )
 
 
-def ground_of(run: Run) -> Ground:
+def read_ground(run: Run) -> Ground:
     """The run's ground, remembered.
 
     Raises:
         OptionError: the run has not begun, so it has none.
     """
-    fit = export.fit_of(run)
+    fit = crop_of_run(run)
     if fit is None:
         raise OptionError("This run has not begun yet; wait for its first seed.")
     return _ground(run.scene_folder, run.config.variants, fit)
@@ -203,9 +204,9 @@ def _keep(run: Run, wanted: Export) -> None:
 
 def _zipped(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
     path = uploads.place("downloads", run.folder.name) / name
-    draft = files.temporary(path)
+    draft = temporary_path(path)
     try:
-        with files.refusals(path), draft.open("xb") as into:
+        with speak_refusals(path), draft.open("xb") as into:
             fill(into)
         draft.replace(path)
     finally:
@@ -228,7 +229,7 @@ def _scene(folder: Path, variants: bool) -> Scene:
 
 
 @functools.lru_cache(maxsize=2)
-def _ground(folder: Path, variants: bool, fit: Fit) -> Ground:
+def _ground(folder: Path, variants: bool, fit: CropTransform) -> Ground:
     scene = _scene(folder, variants)
     target = to_photo(scene.original)
     covered = fit.covered()
@@ -255,14 +256,14 @@ def _around(middle: int, length: int, limit: int) -> slice:
 def _generated(folder: Path, seed: int, stamp: int) -> Photo:
     """A seed's picture in the ground's part; `stamp` is the file's time, so that a new file is another one."""
     run = Run.open(folder)
-    ground = ground_of(run)
+    ground = read_ground(run)
     scene = _scene(run.scene_folder, run.config.variants)
-    return np.ascontiguousarray(export.enlarged(run, scene, seed, ground.fit)[ground.part])
+    return np.ascontiguousarray(enlarge(run, scene, seed, ground.fit)[ground.part])
 
 
 @functools.lru_cache(maxsize=2)  # one at 12 megapixels has 36 MB: the one shown and the one before
 def _matched(folder: Path, seed: int, stamp: int, feather: int) -> Photo:
-    ground = ground_of(Run.open(folder))
+    ground = read_ground(Run.open(folder))
     target, hole, covered = ground.target[ground.part], ground.hole[ground.part], ground.covered[ground.part]
     generated = _generated(folder, seed, stamp)
     return composite.match_colour(target, hole, generated, feather=feather, covered=covered)

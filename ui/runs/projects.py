@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realfill import files
+from realfill.files import speak_refusals
 from realfill.errors import RealFillError, RunBusy, RunError
-from realfill.runs import run as runs
-from realfill.runs.listing import folders, new_folder
+from realfill.runs.run import parse_timestamp, timestamp
+from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.status import State, Workplace
-from ui.runs.jobs import owned
+from ui.runs.jobs import owner_facts
 from ui.runs.jobs import Jobs
 from ui.runs.thumbnails import Thumbs
 
@@ -55,7 +56,7 @@ class Projects:
 
     def examples(self) -> list[Project]:
         """The finished examples, by name."""
-        known = (self._look(folder) for folder in folders(self._jobs.examples))
+        known = (self._look(folder) for folder in run_folders(self._jobs.examples))
         return [one for one in known if one is not None]
 
     def take_example(self, name: str) -> str:
@@ -64,7 +65,7 @@ class Projects:
         Raises:
             RunError: there is no such example.
         """
-        if name not in [folder.name for folder in folders(self._jobs.examples)]:
+        if name not in [folder.name for folder in run_folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
         mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
         found = next(mine, None)
@@ -115,7 +116,7 @@ class Projects:
                     sentence = f"“{name}” is still at work; it will stop soon. Delete it again then."
                     raise RunBusy(sentence) from error
                 time.sleep(0.2)
-        with files.refusals(run.folder):  # without the lock: Windows moves no folder with an open file
+        with speak_refusals(run.folder):  # without the lock: Windows moves no folder with an open file
             self._trash.mkdir(exist_ok=True)
             files.replace(run.folder, self._trash / run_id)
             os.utime(self._trash / run_id)
@@ -130,7 +131,7 @@ class Projects:
         folder = self._trash / run_id
         if Path(run_id).name != run_id or not (folder / "run.json").is_file() or not self._jobs.mine(folder):
             raise RunError("That project is gone for good.")
-        with files.refusals(folder):
+        with speak_refusals(folder):
             files.replace(folder, self._jobs.runs_dir / run_id)
         return run_id
 
@@ -169,14 +170,14 @@ class Projects:
         return self._targets[folder.name]
 
     def _copy(self, source: Path, labels: dict[str, str | None], *, inputs_only: bool = False) -> str:
-        folder = new_folder(self._jobs.runs_dir)
+        folder = new_run_folder(self._jobs.runs_dir)
         with files.new_folder(folder) as draft:
             for item in ("scene", "run.json", "labels.json") if inputs_only else sorted(os.listdir(source)):
                 if item not in _LIVING and (source / item).exists():
                     _link(source / item, draft / item)
             run_file = files.read_json(draft / "run.json") or {}
-            files.write_json(draft / "run.json", {**run_file, "created": runs.now()})
-            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **owned()})
+            files.write_json(draft / "run.json", {**run_file, "created": timestamp()})
+            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **owner_facts()})
             if not inputs_only:
                 _settle(source, draft)
         return folder.name
@@ -203,7 +204,7 @@ def _link(source: Path, copy: Path) -> None:
                 return new
         return shutil.copy2(old, new)
 
-    with files.refusals(copy):
+    with speak_refusals(copy):
         if source.is_dir():
             shutil.copytree(source, copy, copy_function=one, ignore=shutil.ignore_patterns(".*.tmp"))
         else:
@@ -220,7 +221,7 @@ def _times(folder: Path) -> Hashable:
 
 def _read(folder: Path, thumb: str) -> Project:
     data = json.loads((folder / "run.json").read_bytes())
-    return Project(folder.name, _name(folder), Workplace(folder).status().state, runs.seconds(data["created"]), thumb)
+    return Project(folder.name, _name(folder), Workplace(folder).status().state, parse_timestamp(data["created"]), thumb)
 
 
 def _labels(folder: Path) -> dict[str, object]:

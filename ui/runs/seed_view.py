@@ -5,11 +5,12 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.runs.run import Run
 from ui.access import uploads
 from ui.runs import pictures
-from ui.runs import cells
+from ui.runs.pictures import open_picture, read_ground
+from ui.runs.cells import seed_name
 from ui.runs.pictures import Export
 from ui.runs.thumbnails import url
 
@@ -28,25 +29,25 @@ def value(run: Run, seed: int | None, look: Export) -> dict[str, Any]:
     entries = run.read("scores").get("seeds", [])
     ranked = {one["seed"]: (rank, one) for rank, one in enumerate(entries, 1)}
     rank, entry = ranked.get(seed, (None, _UNCOUNTED))
-    ground = pictures.ground_of(run)
+    ground = read_ground(run)
     counts = entry.get("per_reference", [])
     return {
         "run": run.folder.name,
         "seed": seed,
         "matches": entry.get("matches"),
-        "name": cells.named(seed),
-        "title": cells.named(seed) + ("" if rank is None else f" · #{rank} of {len(entries)}"),
+        "name": seed_name(seed),
+        "title": seed_name(seed) + ("" if rank is None else f" · #{rank} of {len(entries)}"),
         "star": seed in run.starred,
         "hide": seed in run.hidden,
         "note": "",
-        "frames": pictures.opened(run, seed, look),
+        "frames": open_picture(run, seed, look),
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
         "outline": pictures.outline(run),
         "refs": _references(run, seed, counts),
     }
 
 
-def _shape(fit: Fit) -> dict[str, int]:
+def _shape(fit: CropTransform) -> dict[str, int]:
     return {"w": fit.width, "h": fit.height}
 
 

@@ -18,12 +18,13 @@ from realfill.events import Event, Stage
 from realfill.humanize import duration
 from realfill.humanize import size as bytes_said
 from realfill.jobs import queue
+from realfill.jobs.queue import queue_position
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
 from ui import errors
 from ui.plot import component
 from ui.runs import cells
-from ui.runs.cells import Cell
+from ui.runs.cells import SeedCell
 from ui.runs.thumbnails import BROKEN, Thumbs
 
 RECENT = 50  # steps whose median speed gives the time left
@@ -108,7 +109,7 @@ class Story:
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class FileCache(Generic[T]):
     """What was read from files or folders, read again when one of them changed.
 
     `whole`: whether a value is complete, and need not be read again before something changes.
@@ -137,7 +138,7 @@ def _written(path: Path) -> int:
         return 0
 
 
-class Watch:
+class RunWatch:
     """One run, followed."""
 
     def __init__(self, run: Run, thumbs: Thumbs | None = None) -> None:
@@ -147,8 +148,8 @@ class Watch:
         self._thumbs = thumbs
         self._settings = 0  # when run.json was written
         self._offset = 0
-        self._cells = Kept(self._read_cells, lambda found: all(cell.url for cell in found), *_CELLS)
-        self._strip = Kept(self._read_strip, lambda found: all(url for _, url in found), "previews")
+        self._cells = FileCache(self._read_cells, lambda found: all(cell.url for cell in found), *_CELLS)
+        self._strip = FileCache(self._read_strip, lambda found: all(url for _, url in found), "previews")
 
     def look(self) -> "Look":
         """Reads what is new and returns what to show."""
@@ -164,7 +165,7 @@ class Watch:
         found, strip = self._cells.of(self.run.folder), self._strip.of(self.run.folder)
         return Look(self.run, self.run.status(), self.story.copy(), found, strip)
 
-    def _read_cells(self) -> tuple[Cell, ...]:
+    def _read_cells(self) -> tuple[SeedCell, ...]:
         return () if self._thumbs is None else cells.cells(self.run, self._thumbs)
 
     def _read_strip(self) -> tuple[tuple[int, str], ...]:
@@ -179,7 +180,7 @@ class Look:
     run: Run
     status: Status
     story: Story
-    cells: tuple[Cell, ...]
+    cells: tuple[SeedCell, ...]
     strip: tuple[tuple[int, str], ...]  # previews: step and address
 
     @property
@@ -232,10 +233,10 @@ class Look:
         if self.status.state == "running":
             return running_line(self.story)
         if self.status.state == "queued":
-            place = queue.position(self.run)
+            place = queue_position(self.run)
             return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
         sentence = errors.without_folders(self.status.sentence)
-        return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
+        return sentence or {"done": "CaseDone.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
     def notices(self) -> str:
         """HTML of what the person should know."""

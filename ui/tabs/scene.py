@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ui.runs.jobs import Inputs
-from ui.workbench import endpoints, payload
+from ui.runs.jobs import SceneInputs
 from ui.workbench.component import workbench
+from ui.workbench.endpoints import opened_scene
+from ui.workbench.payload import read_payload, scene_inputs
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ def build() -> SceneTab:
     return SceneTab(workbench())
 
 
-def inputs_of(tab: SceneTab, given: Mapping[Component, Any]) -> tuple[Inputs, bool]:
+def read_inputs(tab: SceneTab, given: Mapping[Component, Any]) -> tuple[SceneInputs, bool]:
     """The scene that was given, and whether it is one of scene variants.
 
     Raises:
         SceneError: something is missing; the sentence says what to do.
     """
-    return payload.inputs(payload.read(given[tab.workbench]))
+    return scene_inputs(read_payload(given[tab.workbench]))
 
 
-def opening(folder: Path, name: str = "") -> dict[str, Any]:
+def open_answer(folder: Path, name: str = "") -> dict[str, Any]:
     """The value that makes the workbench show a scene folder, of a run for instance; a handler returns it.
 
     The scene that was there before comes back with Ctrl+Z.
@@ -47,13 +48,13 @@ def opening(folder: Path, name: str = "") -> dict[str, Any]:
     Raises:
         SceneError: it is no scene.
     """
-    return {"open": endpoints.opened(folder, name)}
+    return {"open": opened_scene(folder, name)}
 
 
-def offering(folder: Path, name: str, run_id: str) -> dict[str, Any]:
+def offer_answer(folder: Path, name: str, run_id: str) -> dict[str, Any]:
     """As `opening`, for a fresh page, which sends it on as an event: what the tab itself remembers may stay.
 
     Raises:
         SceneError: it is no scene.
     """
-    return {"offer": endpoints.opened(folder, name), "project": run_id}
+    return {"offer": opened_scene(folder, name), "project": run_id}

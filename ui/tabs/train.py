@@ -12,7 +12,7 @@ from realfill import config
 from realfill.config import PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 from ui import forms
-from ui.errors import spoken
+from ui.errors import speak_errors
 from ui.forms import Form
 from ui.plot import component
 from ui.runs import costs
@@ -74,7 +74,7 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
                 )
                 preset_box = gr.Dropdown(PRESET_NAMES, value=preset, label="Preset", filterable=False, elem_id="preset")
             way = gr.Radio(
-                WAY_WORDS, value=way_of(PRESETS[preset].guide), label="How the hole is filled", elem_id="way"
+                WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way"
             )
             cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
             form.build(forms.MAIN)
@@ -109,13 +109,13 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
 
     def price(given: Mapping[Component, Any]) -> str:
         try:
-            return costs.sentence(runs_dir, config_of(tab, given, variants=False))
+            return costs.sentence(runs_dir, read_config(tab, given, variants=False))
         except (gr.Error, OptionError) as error:
             return str(error).strip("'")
 
     tab.base.input(config.default_preset, tab.base, tab.preset, **quiet)
     tab.preset.change(
-        lambda name: [*tab.form.values(PRESETS[name]), way_of(PRESETS[name].guide)],
+        lambda name: [*tab.form.values(PRESETS[name]), fill_way(PRESETS[name].guide)],
         tab.preset,
         [*tab.form.inputs, tab.way],
         **quiet,
@@ -131,7 +131,7 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
     )
 
 
-def way_of(guide: GuideConfig) -> str:
+def fill_way(guide: GuideConfig) -> str:
     """The way of filling that settings amount to, whatever their details."""
     return "draft" if guide.only else "guided" if guide.draft else "paper"
 
@@ -146,7 +146,7 @@ def _agree(tab: TrainTab, quiet: Mapping[str, Any]) -> None:
         return [forms.to_text(value) for value in WAYS[way].model_dump().values()]
 
     def followed(only: bool, draft: bool) -> Sequence[Any]:
-        return draft, only, way_of(GuideConfig(only=only, draft=draft))
+        return draft, only, fill_way(GuideConfig(only=only, draft=draft))
 
     tab.way.input(chosen, tab.way, tab.form.parts(names), **quiet)
     only.input(lambda on, draft: followed(on, on or draft), [only, draft], [draft, only, tab.way], **quiet)
@@ -154,7 +154,7 @@ def _agree(tab: TrainTab, quiet: Mapping[str, Any]) -> None:
     tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **quiet)
 
 
-def cost_of(start_base: str, runs_dir: Path) -> str:
+def cost_html(start_base: str, runs_dir: Path) -> str:
     """The cost of what the tab shows at first."""
     first = PRESETS[config.default_preset(start_base)].model_copy(update={"base": start_base})
     return costs.sentence(runs_dir, first)
@@ -166,8 +166,8 @@ def _bases(start: str) -> list[tuple[str, str]]:
     return own + [(label, name) for name, label in BASES.items()]
 
 
-@spoken
-def config_of(tab: TrainTab, given: Mapping[Component, Any], *, variants: bool) -> Config:
+@speak_errors
+def read_config(tab: TrainTab, given: Mapping[Component, Any], *, variants: bool) -> Config:
     """The settings that were given.
 
     Raises:

@@ -24,9 +24,9 @@ from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import scene
 from ui.access import quotas, uploads, visitors
+from ui.access.visitors import current_visitor
 from ui.runs import jobs
-from ui.workbench import payload
-from ui.workbench.payload import Given
+from ui.workbench.payload import Payload, scene_inputs
 
 COMMAND = (sys.executable, "-m", "realfill.cli.draft_process")  # the scene's folder and the file to make come last
 LONGEST = 180.0  # seconds that one draft may take
@@ -65,7 +65,7 @@ class Drafting:
         self._works: OrderedDict[str, _Work] = OrderedDict()  # by token, in the order asked for
         self._made: OrderedDict[str, Path] = OrderedDict()
 
-    def begin(self, given: Given, tab: str) -> Answer:
+    def begin(self, given: Payload, tab: str) -> Answer:
         """Puts the draft of a scene into the line, in place of the tab's earlier one; returns what `look` needs.
 
         Raises:
@@ -74,9 +74,9 @@ class Drafting:
         """
         if given.variants:
             raise SceneError("A draft needs known pixels around what is missing; choose “What I mark” for one.")
-        owner = (visitors.current(), tab)
+        owner = (current_visitor(), tab)
         self._give_up_earlier(owner)
-        inputs, _ = payload.inputs(given)
+        inputs, _ = scene_inputs(given)
         key = _key(given)
         place, file = uploads.place("drafted", secrets.token_hex(16)), f"{_stem(given)}-draft.png"
         work = _Work(secrets.token_urlsafe(16), key, owner, place, file)
@@ -187,14 +187,14 @@ def _remove(place: Path) -> None:
         files.remove_folder(place)
 
 
-def _key(given: Given) -> str:
+def _key(given: Payload) -> str:
     """Of everything that a draft is made of; photos count by path and state."""
     photos = [*given.references, *(path for path in (given.target, given.mask) if path is not None)]
     states = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in photos]
     return hashlib.sha256(json.dumps([given.wire(), states]).encode()).hexdigest()
 
 
-def _stem(given: Given) -> str:
+def _stem(given: Payload) -> str:
     """What the picture for download is called: as the scene, or as the target's file."""
     name = given.name or (given.target.stem if given.target is not None else "")
     return re.sub(r"[^\w -]+", "-", name).strip(" -_")[:60] or "scene"

@@ -27,13 +27,17 @@ from realfill.imaging import decode
 from realfill.imaging.decode import Original
 from realfill.scene import archive as scenefiles
 from realfill.scene import examples, scene
+from realfill.scene.archive import scene_members, unpacked_size
+from realfill.scene.scene import read_hole
 from ui.access import quotas, uploads
 from ui.access.quotas import Refused
+from ui.access.uploads import check_path, read_kept_draft
 from ui.errors import DEFECT, without_folders
 from ui.workbench import mask_rle, payload
 from ui.workbench.drafts import Drafting
+from ui.workbench.mask_rle import reduce_mask
 from ui.workbench.overlaps import Overlaps
-from ui.workbench.payload import Given
+from ui.workbench.payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
@@ -57,7 +61,7 @@ def questions() -> list[Question]:
 
     def begin_draft(asked: Any) -> Answer:
         """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""
-        return drafting.begin(payload.read(_part(asked, "scene")), _word(asked, "tab"))
+        return drafting.begin(read_payload(_part(asked, "scene")), _word(asked, "tab"))
 
     def look_draft(asked: Any) -> Answer:
         """How far that is; in the end what to show."""
@@ -96,22 +100,22 @@ def take_target(asked: Any) -> Answer:
 
 def take_mask(asked: Any) -> Answer:
     """What an uploaded mask file marks in the target."""
-    found = payload.read(_part(asked, "scene"))
+    found = read_payload(_part(asked, "scene"))
     path, target = _file(asked, "path"), found.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
     original, drawn = decode.read_original(target), decode.read_original(path)
-    hole, notices = payload.mask_of(path, original, found.extension)
+    hole, notices = read_mask(path, original, found.extension)
     if not hole.any():
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
     exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
     mask = str(path) if exact else None
-    return {"strokes": mask_rle.encode(mask_rle.reduced(hole)), "mask": mask, "notices": notices}
+    return {"strokes": mask_rle.encode(reduce_mask(hole)), "mask": mask, "notices": notices}
 
 
 def give_mask(asked: Any) -> Answer:
     """The mask at the extended target's size as a PNG for download; white is filled in."""
-    found = payload.read(_part(asked, "scene"))
+    found = read_payload(_part(asked, "scene"))
     if found.target is None:
         raise SceneError("There is no target yet; add the photo first.")
     hole = payload.whole_hole(found, decode.read_original(found.target))
@@ -122,8 +126,8 @@ def give_mask(asked: Any) -> Answer:
 
 def give_scene(asked: Any) -> Answer:
     """The scene as a zip for download: a scene folder as the command line takes it."""
-    found = payload.read(_part(asked, "scene"))
-    inputs, variants = payload.inputs(found)
+    found = read_payload(_part(asked, "scene"))
+    inputs, variants = scene_inputs(found)
     place = uploads.place("packed", secrets.token_hex(16))
     try:
         stem = _plain(inputs.name or inputs.target.stem)
@@ -148,7 +152,7 @@ def open_example(asked: Any) -> Answer:
     """An example as a scene of one's own."""
     name = _part(asked, "name")
     example = examples.find(name if isinstance(name, str) else "")
-    return opened(example.folder, example.title)
+    return opened_scene(example.folder, example.title)
 
 
 def open_zip(asked: Any) -> Answer:
@@ -156,7 +160,7 @@ def open_zip(asked: Any) -> Answer:
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
-    quotas.admit(scenefiles.size(archive))
+    quotas.admit(unpacked_size(archive))
     with _place_to_open(_plain(archive.stem)) as folder:
         scenefiles.unpack(archive, folder)
         return _of_folder(folder, archive.stem)
@@ -168,7 +172,7 @@ def open_files(asked: Any) -> Answer:
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
-    places = scenefiles.members([name for name, _ in held])
+    places = scene_members([name for name, _ in held])
     quotas.admit(sum(path.stat().st_size for name, path in held if name in places))
     with _place_to_open("scene") as folder:
         scenefiles.gather(held, folder)
@@ -177,7 +181,7 @@ def open_files(asked: Any) -> Answer:
 
 def keep_scene(asked: Any) -> Answer:
     """Keeps the scene on the server, for the tab to find it again after a reload."""
-    found = payload.read(_part(asked, "scene"))
+    found = read_payload(_part(asked, "scene"))
     known = _part(asked, "draft")
     draft = known if isinstance(known, str) else None
     return {"draft": uploads.keep_draft(found.wire(), draft, visitor=quotas.visitor(), admit=quotas.admit)}
@@ -186,15 +190,15 @@ def keep_scene(asked: Any) -> Answer:
 def recall_scene(asked: Any) -> Answer:
     """The scene that was kept; {} where there is none any more."""
     name = _part(asked, "draft")
-    value = uploads.kept_draft(name) if isinstance(name, str) else None
+    value = read_kept_draft(name) if isinstance(name, str) else None
     if value is None:
         return {}
-    found, lost = payload.without_lost(value)
+    found, lost = drop_lost(value)
     notice = ["Some photos of this scene are not on the server any more; add them again."]
-    return {**shown(found), "notices": notice if lost else []}
+    return {**payload_answer(found), "notices": notice if lost else []}
 
 
-def opened(folder: Path, name: str = "") -> Answer:
+def opened_scene(folder: Path, name: str = "") -> Answer:
     """A scene folder, copied into the private folder, as the workbench shows it; `name` or the folder's is its name.
 
     Raises:
@@ -210,7 +214,7 @@ def opened(folder: Path, name: str = "") -> Answer:
     return _of_folder(copy, name or folder.name)
 
 
-def shown(found: Given) -> Answer:
+def payload_answer(found: Payload) -> Answer:
     """A scene with all that the browser needs to show it."""
     target = None if found.target is None else _target(found.target, decode.read_original(found.target))
     return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
@@ -232,14 +236,14 @@ def _of_folder(folder: Path, name: str) -> Answer:
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     original, mask = decode.read_original(by_stem["target"]), by_stem.get("mask")
-    found = Given(references=tuple(references), target=by_stem["target"], name=payload.called(name))
+    found = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
     notices: list[str] = []
     if mask is None:
-        return {**shown(found), "strokes": _transparent(original), "notices": notices}
-    hole, notices = scene.hole_of(mask, original)
+        return {**payload_answer(found), "strokes": _transparent(original), "notices": notices}
+    hole, notices = read_hole(mask, original)
     if hole.all():
-        return {**shown(replace(found, variants=True)), "notices": notices}
-    return {**shown(replace(found, strokes=mask_rle.reduced(hole), mask=mask)), "notices": notices}
+        return {**payload_answer(replace(found, variants=True)), "notices": notices}
+    return {**payload_answer(replace(found, strokes=reduce_mask(hole), mask=mask)), "notices": notices}
 
 
 def _reference(path: Path) -> Answer:
@@ -256,7 +260,7 @@ def _transparent(original: Original) -> Answer | None:
     if original.mode != "RGBA":
         return None
     hole = np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)
-    return mask_rle.encode(mask_rle.reduced(hole)) if hole.any() and not hole.all() else None
+    return mask_rle.encode(reduce_mask(hole)) if hole.any() and not hole.all() else None
 
 
 def _download(data: bytes, name: str) -> Answer:
@@ -282,7 +286,7 @@ def _word(asked: Any, name: str) -> str:
 
 def _file(asked: Any, name: str) -> Path:
     value = _part(asked, name)
-    path = uploads.checked(value) if isinstance(value, str) else None
+    path = check_path(value) if isinstance(value, str) else None
     if path is None:
         raise SceneError(uploads.GONE)
     return path

@@ -57,7 +57,7 @@ def decode(given: Any) -> Hole:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(sides[0], sides[1])
 
 
-def reduced(hole: Hole) -> Hole:
+def reduce_mask(hole: Hole) -> Hole:
     """A hole (H, W) at the size at which the canvas paints."""
     scale = LONGEST / max(hole.shape)
     if scale >= 1:
@@ -66,7 +66,7 @@ def reduced(hole: Hole) -> Hole:
     return np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= TOUCHED)
 
 
-def enlarged(hole: Hole, height: int, width: int) -> Hole:
+def enlarge_mask(hole: Hole, height: int, width: int) -> Hole:
     """A painted hole at the target's size (height, width), with smooth outlines.
 
     Raises:

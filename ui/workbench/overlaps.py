@@ -7,6 +7,7 @@ from pathlib import Path
 
 from realfill.imaging import photo
 from realfill.matching import overlap
+from realfill.matching.overlap import count_shared, overlap_keypoints
 from realfill.matching.rootsift import Keypoints
 
 REMEMBERED = 64  # photos whose points are kept: 1.5 MB each at most
@@ -31,7 +32,7 @@ class Overlaps:
         with self._guard:
             if (one, other) not in self._counts:
                 self._held = {one: reference, other: target}
-                self._counts[one, other] = overlap.shared(self._points(one), self._points(other))
+                self._counts[one, other] = count_shared(self._points(one), self._points(other))
                 while len(self._counts) > REMEMBERED**2:
                     del self._counts[next(iter(self._counts))]
             return self._counts[one, other]
@@ -41,7 +42,7 @@ class Overlaps:
         return overlap.is_little(count)
 
     def _look(self, content: str) -> Keypoints:
-        return overlap.points(photo.read_photo(self._held[content]))
+        return overlap_keypoints(photo.read_photo(self._held[content]))
 
 
 def _content(path: Path) -> str:

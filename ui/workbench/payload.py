@@ -12,11 +12,14 @@ from realfill.arrays import Hole
 from realfill.errors import SceneError
 from realfill.imaging import decode, encode
 from realfill.imaging.decode import Original
-from realfill.scene import outpaint, scene
+from realfill.scene import outpaint
 from realfill.scene.outpaint import Extension
+from realfill.scene.scene import read_hole
 from ui.access import quotas, uploads
-from ui.runs.jobs import Inputs
+from ui.access.uploads import check_path
+from ui.runs.jobs import SceneInputs
 from ui.workbench import mask_rle
+from ui.workbench.mask_rle import enlarge_mask
 
 NOT_EXTENDED = Extension()
 MOST_EXTENDED = 20_000  # pixels on a side; `extending.check` bounds the area
@@ -24,7 +27,7 @@ _MOST_LISTED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Payload:
     """A scene that may still lack anything."""
 
     references: tuple[Path, ...] = ()
@@ -50,19 +53,19 @@ class Given:
         }
 
 
-def read(value: object) -> Given:
+def read_payload(value: object) -> Payload:
     """What a browser sent; None and "" are an empty scene.
 
     Raises:
         SceneError: a path that was not uploaded here, or anything that our page does not send.
     """
     if value is None or value == "":
-        return Given()
+        return Payload()
     if not isinstance(value, Mapping):
         raise SceneError("The scene did not arrive whole; reload the page, your scene is kept.")
     painted = value.get("strokes")
     pending = value.get("pending", 0)
-    return Given(
+    return Payload(
         references=tuple(_paths(value.get("references"))),
         target=_path(value.get("target")),
         strokes=None if painted is None else mask_rle.decode(painted),
@@ -70,16 +73,16 @@ def read(value: object) -> Given:
         mask=_path(value.get("mask")),
         variants=value.get("variants") is True,
         pending=pending if type(pending) is int else 0,
-        name=called(value.get("name")),
+        name=clean_name(value.get("name")),
     )
 
 
-def called(name: object) -> str:
+def clean_name(name: object) -> str:
     """A name that came from a browser, a file or a folder, as one line that is not too long."""
     return " ".join(name.split())[:60] if isinstance(name, str) else ""
 
 
-def inputs(given: Given) -> tuple[Inputs, bool]:
+def scene_inputs(given: Payload) -> tuple[SceneInputs, bool]:
     """The inputs of a run, and whether it is one of scene variants.
 
     Where the target is extended, its larger version is a file of its own; the upload keeps its bytes.
@@ -96,10 +99,10 @@ def inputs(given: Given) -> tuple[Inputs, bool]:
     original = decode.read_original(given.target)
     hole = None if given.variants else whole_hole(given, original)
     target = _extended(given.target, original, given.extension)
-    return Inputs(given.references, target, hole, given.name), given.variants
+    return SceneInputs(given.references, target, hole, given.name), given.variants
 
 
-def whole_hole(given: Given, original: Original) -> Hole:
+def whole_hole(given: Payload, original: Original) -> Hole:
     """The hole (H, W) of the extended target: what was painted, and all that is new.
 
     Raises:
@@ -107,9 +110,9 @@ def whole_hole(given: Given, original: Original) -> Hole:
     """
     outpaint.check(original.height, original.width, given.extension)
     if given.mask is not None:
-        inner = mask_of(given.mask, original, given.extension)[0]
+        inner = read_mask(given.mask, original, given.extension)[0]
     elif given.strokes is not None:
-        inner = mask_rle.enlarged(given.strokes, original.height, original.width)
+        inner = enlarge_mask(given.strokes, original.height, original.width)
     else:
         inner = np.zeros((original.height, original.width), np.bool_)
     if not inner.any() and not given.extension:
@@ -117,7 +120,7 @@ def whole_hole(given: Given, original: Original) -> Hole:
     return given.extension.hole(inner)
 
 
-def mask_of(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str]]:
+def read_mask(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str]]:
     """What a mask file marks in the target as it was before extending (H, W), and sentences for the person.
 
     A mask that was saved with the extension fits the extended target, and is understood as such.
@@ -128,9 +131,9 @@ def mask_of(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str
     if by:
         drawn = decode.read_original(mask)
         if (drawn.height, drawn.width) == by.size(target.height, target.width):
-            hole, notices = scene.hole_of(mask, outpaint.extend(target, by))
+            hole, notices = read_hole(mask, outpaint.extend(target, by))
             return hole[by.inside(target.height, target.width)], notices
-    return scene.hole_of(mask, target)
+    return read_hole(mask, target)
 
 
 def _extended(target: Path, original: Original, by: Extension) -> Path:
@@ -146,7 +149,7 @@ def _extended(target: Path, original: Original, by: Extension) -> Path:
     return path
 
 
-def without_lost(value: Mapping[str, Any]) -> tuple[Given, bool]:
+def drop_lost(value: Mapping[str, Any]) -> tuple[Payload, bool]:
     """As `read`, leaving out files that are there no more; and whether any was left out.
 
     Raises:
@@ -156,7 +159,7 @@ def without_lost(value: Mapping[str, Any]) -> tuple[Given, bool]:
     kept = [path for path in listed if _is_there(path)] if isinstance(listed, list) else []
     target = value.get("target") if _is_there(value.get("target")) else None
     mask = value.get("mask") if _is_there(value.get("mask")) else None
-    found = read({**value, "references": kept, "target": target, "mask": mask})
+    found = read_payload({**value, "references": kept, "target": target, "mask": mask})
     if target is None:
         found = replace(found, strokes=None, extension=NOT_EXTENDED)
     lost = len(kept) < len(listed or ()) or (target is None and bool(value.get("target")))
@@ -173,7 +176,7 @@ def _is_there(path: object) -> bool:
 def _path(value: object) -> Path | None:
     if value is not None and not isinstance(value, str):
         raise SceneError(uploads.GONE)
-    return uploads.checked(value)
+    return check_path(value)
 
 
 def _paths(value: object) -> list[Path]:

@@ -13,8 +13,8 @@ from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import OutOfMemory, StageError
 from realfill.events import Event, Notice, Report, SeedReady, StageStarted
-from realfill.imaging.fit import Fit
-from realfill.jobs import device_lock
+from realfill.imaging.fit import CropTransform
+from realfill.jobs.device_lock import hold_device
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -72,7 +72,7 @@ class Setup:
             OutOfMemory: it is too small.
         """
         sentence = "Another RealFill run is using the device; this goes on when it has finished."
-        with device_lock.device(self.device, check=lambda: None, waits=lambda: self.say(sentence)):
+        with hold_device(self.device, check=lambda: None, waits=lambda: self.say(sentence)):
             try:
                 yield
             except torch.OutOfMemoryError as error:
@@ -91,6 +91,6 @@ class Entry:
     looks: bool = True  # whether it looks at the references at all
 
 
-def at_target(scene: Scene, fit: Fit, working: Photo) -> Photo:
+def resize_to_target(scene: Scene, fit: CropTransform, working: Photo) -> Photo:
     """A working picture laid over the target, at the target's size."""
     return np.where(fit.covered()[..., None], fit.photo_out(working), scene.target)

@@ -6,8 +6,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from realfill.evaluation.methods.base import Method, Setup, at_target
-from realfill.imaging.fit import within
+from realfill.evaluation.methods.base import Method, Setup, resize_to_target
+from realfill.imaging.fit import crop_longest
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -23,10 +23,10 @@ class Inpaint:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        fit = within(*scene.hole.shape, longest=LONGEST)
+        fit = crop_longest(*scene.hole.shape, longest=LONGEST)
         hole = fit.hole_in(scene.hole).astype(np.uint8)
         working = np.asarray(cv2.inpaint(fit.photo_in(scene.target), hole, RADIUS, self._kind), np.uint8)
-        photo = at_target(scene, fit, working)
+        photo = resize_to_target(scene, fit, working)
         yield from (Candidate(seed, photo) for seed in seeds)
 
 
@@ -38,17 +38,17 @@ class Draft:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        from realfill.geometry import make_draft
-        from realfill.matching import registry
+        from realfill.geometry.make_draft import make_draft
+        from realfill.matching.registry import available_matcher, load_matcher
 
         select = self._setup.config.select
-        present = registry.available(select)[0]  # nothing is downloaded for a draft
-        matcher = registry.load(select.model_copy(update={"matcher": present}), self._setup.device)
-        made = make_draft.make(scene, matcher)
+        present = available_matcher(select)[0]  # nothing is downloaded for a draft
+        matcher = load_matcher(select.model_copy(update={"matcher": present}), self._setup.device)
+        made = make_draft(scene, matcher)
         if made.reason:
             self._setup.say(made.reason)
         self._setup.facts["held_back"] = made.reason
-        photo = at_target(scene, made.frame, made.photo)
+        photo = resize_to_target(scene, made.frame, made.photo)
         yield from (Candidate(seed, photo) for seed in seeds)
 
 

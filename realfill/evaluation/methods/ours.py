@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from realfill import config as settings
-from realfill.config import Config, flat
+from realfill.config import Config, flatten
 from realfill.evaluation.methods.base import Method, NoResult, Setup
 from realfill.pipeline import stages
-from realfill.runs import export
+from realfill.runs.export import crop_of_run, enlarge
 from realfill.runs.run import Run
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
@@ -33,13 +33,13 @@ class RealFill:
             until="sample",
         )
         run = Run.open(self._setup.work)
-        fit = export.fit_of(run)
+        fit = crop_of_run(run)
         if fit is None:
             raise NoResult(f"The run in {run.folder} ended without a working size.")
         guided = [seed for seed in run.seeds_done() if run.kind(seed) == "guided"]
         self._setup.facts.update(base=run.fact("base"), from_draft=guided)
         for seed in seeds:
-            photo = export.enlarged(run, scene, seed, fit)  # with the references' detail, as it is exported
+            photo = enlarge(run, scene, seed, fit)  # with the references' detail, as it is exported
             yield Candidate(seed, np.where(fit.covered()[..., None], photo, scene.target))
 
 
@@ -53,8 +53,8 @@ def untrained(setup: Setup) -> Method:
     return RealFill(setup, settings.change(setup.config, {"train.steps": 0}))
 
 
-def made_by(setup: Setup) -> dict[str, Any]:
+def read_made_by(setup: Setup) -> dict[str, Any]:
     """What decides the pictures: every setting but the seeds, and what only decides how it is carried out."""
     passing = ("sample.seeds", "sample.batch", "train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints")
     skipped = (*passing, "select.", "export.")
-    return {name: value for name, value in flat(setup.config).items() if not name.startswith(skipped)}
+    return {name: value for name, value in flatten(setup.config).items() if not name.startswith(skipped)}

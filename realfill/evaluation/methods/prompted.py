@@ -10,13 +10,12 @@ from PIL import Image
 
 from realfill import seeds
 from realfill.errors import WeightsError
-from realfill.evaluation.methods.base import Method, Setup, at_target
+from realfill.evaluation.methods.base import Method, Setup, resize_to_target
 from realfill.evaluation.metrics import weights
-from realfill.models import registry
+from realfill.models.registry import load_backbone
 from realfill.sampling import sample
 from realfill.sampling.sample import Candidate
-from realfill.scene import scene as scenes
-from realfill.scene.scene import Scene
+from realfill.scene.scene import Scene, crop_to_fill
 
 GUIDANCE = 7.5  # of Stable Diffusion with words, as its pipelines have it
 EXAMPLE_BASE = "Fantasy-Studio/Paint-by-Example"
@@ -36,15 +35,15 @@ class SdInpaint:
         if not setup.prompt:
             raise WeightsError("There is no prompt for this scene; write one into the file of --prompts or prompt.txt.")
         with setup.using_device():
-            backbone = registry.load(wanted.base, device=setup.device)
+            backbone = load_backbone(wanted.base, device=setup.device)
             spec = backbone.spec
             setup.facts["base"] = {"name": spec.name, "weights_hash": spec.weights_hash}
             size = wanted.fit.size or spec.size
-            fit = scenes.fit_to(scene, size=size, multiple=spec.multiple, context=wanted.fit.context)
+            fit = crop_to_fill(scene, size=size, multiple=spec.multiple, context=wanted.fit.context)
             config = wanted.sample.model_copy(update={"guidance": GUIDANCE})
             made = sample.sample(backbone, scene, fit, config, prompt=setup.prompt, seeds=seeds)
             for one in setup.counted(made, len(seeds)):
-                yield Candidate(one.seed, at_target(scene, fit, one.photo))
+                yield Candidate(one.seed, resize_to_target(scene, fit, one.photo))
 
 
 class PaintByExample:
@@ -65,22 +64,22 @@ class PaintByExample:
         setup.facts["base"] = {"name": source, "weights_hash": weights_hash(source)}
         cell = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
         size, multiple = int(pipe.unet.config.sample_size) * cell, cell * 8
-        fit = scenes.fit_to(scene, size=size, multiple=multiple, context=setup.config.fit.context)
+        fit = crop_to_fill(scene, size=size, multiple=multiple, context=setup.config.fit.context)
         target = Image.fromarray(fit.photo_in(scene.target))
         mask = Image.fromarray(fit.hole_in(scene.hole).astype(np.uint8) * 255)
         for seed in seeds:
             out = pipe(
-                example_image=Image.fromarray(scene.references[drawn(seed, len(scene.references))]),
+                example_image=Image.fromarray(scene.references[draw_seed(seed, len(scene.references))]),
                 image=target,
                 mask_image=mask,
                 guidance_scale=EXAMPLE_GUIDANCE,
                 num_inference_steps=EXAMPLE_STEPS,
                 generator=torch.Generator().manual_seed(seed),
             )
-            yield Candidate(seed, at_target(scene, fit, np.asarray(out.images[0], np.uint8)))
+            yield Candidate(seed, resize_to_target(scene, fit, np.asarray(out.images[0], np.uint8)))
 
 
-def drawn(seed: int, count: int) -> int:
+def draw_seed(seed: int, count: int) -> int:
     """Which of `count` references a seed takes."""
     return int(seeds.rng(seed, _EXAMPLE_STREAM).integers(count))
 

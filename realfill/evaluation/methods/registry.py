@@ -46,9 +46,9 @@ def _matching(setup: Setup) -> Mapping[str, Any]:
 
 
 def _run(setup: Setup) -> Mapping[str, Any]:
-    from realfill.evaluation.methods import ours
+    from realfill.evaluation.methods.ours import read_made_by
 
-    return ours.made_by(setup)
+    return read_made_by(setup)
 
 
 def _untrained(setup: Setup) -> Mapping[str, Any]:
@@ -91,7 +91,7 @@ ENTRIES: Mapping[str, Entry] = {
 }
 
 
-def find(name: str) -> Variant:
+def find_method(name: str) -> Variant:
     """A method by its full name.
 
     Raises:
@@ -112,7 +112,7 @@ def find(name: str) -> Variant:
     return Variant(name, entry, references)
 
 
-def expand(names: Sequence[str], references: Sequence[int] = ()) -> list[str]:
+def expand_methods(names: Sequence[str], references: Sequence[int] = ()) -> list[str]:
     """The full names of the methods asked for: `dreambooth` at its strengths, and each method that looks at
     references once a count of them where counts are given.
 
@@ -122,7 +122,7 @@ def expand(names: Sequence[str], references: Sequence[int] = ()) -> list[str]:
     full: list[str] = []
     for name in names or DEFAULT:
         full += [f"dreambooth@{strength:g}" for strength in STRENGTHS] if name == "dreambooth" else [name]
-    looking = [name for name in full if (found := find(name)).entry.looks and found.references is None]
+    looking = [name for name in full if (found := find_method(name)).entry.looks and found.references is None]
     full += [f"{name}@{count}refs" for name in looking for count in references]
     return list(dict.fromkeys(full))
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
-from realfill.evaluation.methods.base import Method, NoResult, Setup, at_target
+from realfill.evaluation.methods.base import Method, NoResult, Setup, resize_to_target
 from realfill.evaluation.methods.classic import RADIUS
-from realfill.imaging.fit import within
+from realfill.imaging.fit import crop_longest
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -36,9 +36,9 @@ class Stitch:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        fit = within(*scene.hole.shape, longest=LONGEST)
+        fit = crop_longest(*scene.hole.shape, longest=LONGEST)
         hole, target = fit.hole_in(scene.hole), fit.photo_in(scene.target)
-        photos = [within(*photo.shape[:2], longest=LONGEST).photo_in(photo) for photo in scene.references]
+        photos = [crop_longest(*photo.shape[:2], longest=LONGEST).photo_in(photo) for photo in scene.references]
         laid = _lay(target, hole, photos)
         colour, weight = _merged(target, hole, laid)
         shown = float((weight[hole] > 0).mean())
@@ -48,7 +48,7 @@ class Stitch:
         rest = (hole & (weight == 0)).astype(np.uint8)
         filled = np.where((hole & (weight > 0))[..., None], colour, target)
         working = np.asarray(cv2.inpaint(filled, rest, RADIUS, cv2.INPAINT_TELEA), np.uint8)
-        photo = at_target(scene, fit, working)
+        photo = resize_to_target(scene, fit, working)
         yield from (Candidate(seed, photo) for seed in seeds)
 
 

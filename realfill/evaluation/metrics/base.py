@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.errors import RunError
+from realfill.files import speak_refusals, temporary_path
 from realfill.imaging.photo import read_photo
 
 Vector = npt.NDArray[np.float32]
@@ -123,8 +123,8 @@ class Memory:
         """
         if self._path is None or not self._changed:
             return
-        draft = files.temporary(self._path)
-        with files.refusals(self._path):
+        draft = temporary_path(self._path)
+        with speak_refusals(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with draft.open("xb") as file:

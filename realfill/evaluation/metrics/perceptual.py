@@ -47,12 +47,12 @@ class Lpips:
 
     def _input(self, photo: Photo, hole: Hole) -> Tensor:
         """(1, 3, h, w) in [-1, 1]."""
-        seen = photo[box_of(hole)] if self._box else np.where(hole[..., None], photo, np.uint8(0))
+        seen = photo[hole_box(hole)] if self._box else np.where(hole[..., None], photo, np.uint8(0))
         values = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None]
         return (values.float() / 127.5 - 1).to(self._device)
 
 
-def box_of(hole: Hole) -> tuple[slice, slice]:
+def hole_box(hole: Hole) -> tuple[slice, slice]:
     """Rows and columns of the hole's bounding box, grown to 64 pixels where the photo has them."""
     left, top, right, bottom = bounding_box(hole)
     return _grown(top, bottom, hole.shape[0]), _grown(left, right, hole.shape[1])

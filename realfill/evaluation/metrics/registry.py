@@ -20,7 +20,7 @@ class Loaded:
     weights: Mapping[str, str]  # column → sha256 of its weights
 
 
-def load(weights: Path | None = None, *, device: str = "cpu", fetch: bool = False) -> Loaded:
+def load_metrics(weights: Path | None = None, *, device: str = "cpu", fetch: bool = False) -> Loaded:
     """All metrics of `COLUMNS` that this machine has packages and weights for.
 
     `weights`: a folder with dino-vits16/, clip-vit-base-patch32/, dreamsim/ and AlexNet's file. `fetch` lets

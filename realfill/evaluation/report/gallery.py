@@ -11,6 +11,7 @@ from realfill.evaluation.report import plots, thumbnails
 from realfill.evaluation.report.markdown import QUARTER
 from realfill.evaluation.report.markup import cell, figure, plain, rho, table, title
 from realfill.evaluation.report.plots import Axes
+from realfill.evaluation.report.thumbnails import cut_hole, draw_hole
 from realfill.evaluation.results import Results, number
 from realfill.evaluation.store import Store
 from realfill.evaluation.tables import MATCHES, by_references
@@ -20,7 +21,7 @@ from realfill.scene.scene import Scene
 MOST_SEEDS = 4  # pictures of one method and scene that are shown: the best by matches, from draft and from noise
 
 
-def shown(store: Store, results: Results, cases: Sequence[Case]) -> Iterable[str]:
+def gallery_html(store: Store, results: Results, cases: Sequence[Case]) -> Iterable[str]:
     """Per scene: its numbers, what was asked, the truth, and each method's best pictures by matches."""
     found = results.by_scene
     if found:
@@ -45,9 +46,9 @@ def shown(store: Store, results: Results, cases: Sequence[Case]) -> Iterable[str
 def _figures(store: Store, results: Results, case: Case, titles: Mapping[str, str]) -> Iterable[str]:
     place, inputs = store.folder / "thumbs" / case.name, _Inputs(case)
     target, truth = inputs.file("target"), inputs.file("gt")
-    thumbnails.make(target, place / "target.jpg", lambda photo: thumbnails.punched(photo, inputs.scene.hole))
+    thumbnails.make(target, place / "target.jpg", lambda photo: cut_hole(photo, inputs.scene.hole))
     yield figure(f"thumbs/{case.name}/target.jpg", "what was given")
-    thumbnails.make(truth, place / "truth.jpg", lambda photo: thumbnails.veiled(photo, inputs.scene.hole))
+    thumbnails.make(truth, place / "truth.jpg", lambda photo: draw_hole(photo, inputs.scene.hole))
     yield figure(f"thumbs/{case.name}/truth.jpg", "the truth")
     rows = results.data[results.data["scene"] == case.name]
     order = [MATCHES + results.matchers[0]] if results.matchers else []
@@ -57,9 +58,7 @@ def _figures(store: Store, results: Results, case: Case, titles: Mapping[str, st
         for _, row in shown.iterrows():
             seed = int(row["seed"])
             made = store.picture(str(method), case.name, seed)
-            thumbnails.make(
-                made, place / f"{method}-{seed}.jpg", lambda photo: thumbnails.veiled(photo, inputs.scene.hole)
-            )
+            thumbnails.make(made, place / f"{method}-{seed}.jpg", lambda photo: draw_hole(photo, inputs.scene.hole))
             said = [f"{title(name)} {_number(row[name], name)}" for name in results.measured[:1]]
             said += [f"{row[name]:.0f} matches" for name in order if isfinite(row[name])]
             began = " from the draft" if row["start"] == "draft" else ""

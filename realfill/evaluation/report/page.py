@@ -9,7 +9,8 @@ from realfill import files
 from realfill.evaluation import published
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.metrics.base import COLUMNS
-from realfill.evaluation.report import gallery, plots
+from realfill.evaluation.report import plots
+from realfill.evaluation.report.gallery import gallery_html
 from realfill.evaluation.report.markup import best, cell, plain, rho, table, title
 from realfill.evaluation.report.plots import Axes
 from realfill.evaluation.results import RANKING_RATE, Results
@@ -48,7 +49,7 @@ def write(store: Store, results: Results, cases: Sequence[Case]) -> Path:
         _signals(results),
         _references(results),
         _troubles(results),
-        *gallery.shown(store, results, cases),
+        *gallery_html(store, results, cases),
         _made_with(results),
     ]
     parts.insert(1, _contents(parts))

@@ -24,13 +24,13 @@ def thumbnail(photo: Photo) -> bytes:
     return bytes(data.tobytes())
 
 
-def veiled(photo: Photo, hole: Hole) -> Photo:
+def draw_hole(photo: Photo, hole: Hole) -> Photo:
     """A photo with its known part lightened, so that the eye goes to what was filled (as in Fig. 5)."""
     light = np.uint8(140) + photo // np.uint8(255 // 115 + 1)
     return np.where(hole[..., None], photo, light)
 
 
-def punched(photo: Photo, hole: Hole) -> Photo:
+def cut_hole(photo: Photo, hole: Hole) -> Photo:
     """A photo with its hole in white."""
     return np.where(hole[..., None], np.uint8(255), photo)
 

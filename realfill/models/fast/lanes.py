@@ -14,7 +14,7 @@ import torch
 Result = TypeVar("Result")
 
 
-def over(device: torch.device, count: int, compute: Callable[[int, int], Result]) -> list[Result]:
+def map_parallel(device: torch.device, count: int, compute: Callable[[int, int], Result]) -> list[Result]:
     """What `compute(start, stop)` returns for consecutive shares of `count` items, in their order.
 
     On a processor the shares run side by side in threads that inherit whether gradients are kept; elsewhere there is
@@ -24,7 +24,7 @@ def over(device: torch.device, count: int, compute: Callable[[int, int], Result]
         Exception: what the first share that failed raised, after all that began have ended.
     """
     cores = torch.get_num_threads()
-    lanes = number(count, cores) if device.type == "cpu" else 1
+    lanes = count_lanes(count, cores) if device.type == "cpu" else 1
     if lanes == 1:
         return [compute(0, count)]
     edges = [round(lane * count / lanes) for lane in range(lanes + 1)]
@@ -42,6 +42,6 @@ def over(device: torch.device, count: int, compute: Callable[[int, int], Result]
         torch.set_num_threads(cores)  # the lanes' number became that of every thread yet to come
 
 
-def number(count: int, cores: int) -> int:
+def count_lanes(count: int, cores: int) -> int:
     """How many shares take the least time, where each has an equal number of cores; the most of those."""
     return min(range(1, min(count, cores) + 1), key=lambda lanes: (-(-count // lanes) / (cores // lanes), -lanes))

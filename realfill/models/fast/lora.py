@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Geometry(NamedTuple):
+class ConvolutionGeometry(NamedTuple):
     """How a convolution moves over its input."""
 
     stride: tuple[int, ...]
@@ -21,7 +21,7 @@ class Geometry(NamedTuple):
     dilation: tuple[int, ...]
 
 
-def product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
+def lora_product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """base(x) + scale · B(A x), with gradients for x, A and B; `base` gets none.
 
     Args:
@@ -34,10 +34,10 @@ def product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: float) 
     # their sum. It is rounded for the product as autocast rounds every weight: since weights lie anywhere between two
     # steps, an update smaller than a step moves some of them by a whole one, and is right in the mean only.
     way: Any = _Summed if base.weight.dtype in (torch.float32, torch.float64) else _Beside
-    return rounded(way, x, base.weight, base.bias, down, up, scale, geometry(base))
+    return call_rounded(way, x, base.weight, base.bias, down, up, scale, convolution_geometry(base))
 
 
-def rounded(way: Any, x: Tensor, *rest: Any) -> Tensor:
+def call_rounded(way: Any, x: Tensor, *rest: Any) -> Tensor:
     """Applies an autograd function to an activation in the precision that autocast asks for, with autocast off."""
     kind = x.device.type
     if not torch.is_autocast_enabled(kind):
@@ -46,17 +46,17 @@ def rounded(way: Any, x: Tensor, *rest: Any) -> Tensor:
         return torch.as_tensor(way.apply(x.to(torch.get_autocast_dtype(kind)), *rest))
 
 
-def summed(base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
+def sum_weights(base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """W + scale · B A in W's own precision and layout; added up in float32 at least."""
     weight: Any = base.weight
     wide = torch.promote_types(weight.dtype, torch.float32)
     return _sum(weight.detach().to(wide), down.detach().to(wide), up.detach().to(wide), scale).to(weight.dtype)
 
 
-def geometry(base: nn.Module) -> Geometry | None:
+def convolution_geometry(base: nn.Module) -> ConvolutionGeometry | None:
     """None for a linear layer."""
     if isinstance(base, nn.Conv2d) and not isinstance(base.padding, str):
-        return Geometry(base.stride, base.padding, base.dilation)
+        return ConvolutionGeometry(base.stride, base.padding, base.dilation)
     return None
 
 
@@ -72,7 +72,7 @@ class _Summed(torch.autograd.Function):
         down: Tensor,
         up: Tensor,
         scale: float,
-        moves: Geometry | None,
+        moves: ConvolutionGeometry | None,
     ) -> Tensor:
         if scale:
             weight = _sum(weight, down.to(weight.dtype), up.to(weight.dtype), scale)
@@ -107,7 +107,7 @@ class _Beside(torch.autograd.Function):
         down: Tensor,
         up: Tensor,
         scale: float,
-        moves: Geometry | None,
+        moves: ConvolutionGeometry | None,
     ) -> Tensor:
         weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         y = _forward(x, weight, bias, moves)
@@ -144,11 +144,11 @@ def _sum(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     return flat.view(out, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, moves: Geometry | None) -> Tensor:
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, moves: ConvolutionGeometry | None) -> Tensor:
     return F.linear(x, weight, bias) if moves is None else F.conv2d(x, weight, bias, *moves)
 
 
-def _into_input(dy: Tensor, x: Tensor, weight: Tensor, moves: Geometry | None) -> Tensor:
+def _into_input(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry | None) -> Tensor:
     """The gradient of the layer's input."""
     if moves is None:
         return dy @ weight
@@ -157,20 +157,20 @@ def _into_input(dy: Tensor, x: Tensor, weight: Tensor, moves: Geometry | None) -
     return _convolution_backward(dy, x, weight, moves, 0)
 
 
-def _into_weight(dy: Tensor, x: Tensor, weight: Tensor, moves: Geometry | None) -> Tensor:
+def _into_weight(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry | None) -> Tensor:
     """The gradient of a weight of the layer's kind; `weight` only tells the shape."""
     if moves is None or _pointwise(weight, moves):
         return _outer(dy, x).view(weight.shape)
     return _convolution_backward(dy, x, weight, moves, 1)
 
 
-def _convolution_backward(dy: Tensor, x: Tensor, weight: Tensor, moves: Geometry, which: int) -> Tensor:
+def _convolution_backward(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry, which: int) -> Tensor:
     wanted = [which == 0, which == 1, False]
     found = torch.ops.aten.convolution_backward(dy, x, weight, None, *moves, False, [0, 0], 1, wanted)
     return torch.as_tensor(found[which])
 
 
-def _pointwise(weight: Tensor, moves: Geometry) -> bool:
+def _pointwise(weight: Tensor, moves: ConvolutionGeometry) -> bool:
     """Whether a convolution is a product of every cell alone."""
     return weight.shape[-2:] == (1, 1) and moves.stride == (1, 1) and moves.padding == (0, 0)
 

@@ -13,10 +13,10 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
-from realfill.models.fast.lora import rounded
+from realfill.models.fast.lora import call_rounded
 
 
-def quicken(network: nn.Module) -> None:
+def speed_up(network: nn.Module) -> None:
     """Gives the enlarging modules of a network another forward pass, its attention another processor."""
     for module in network.modules():
         if isinstance(module, Upsample2D):
@@ -47,7 +47,7 @@ class _Uncast(AttnProcessor2_0):  # type: ignore[misc]
 def _upsample(module: Any, stock: Any, x: Tensor, output_size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
     if output_size is not None or not _plain(module):
         return torch.as_tensor(stock(x, output_size, *args, **kwargs))
-    return rounded(_Upsampled, x, module.conv.weight, module.conv.bias)
+    return call_rounded(_Upsampled, x, module.conv.weight, module.conv.bias)
 
 
 def _plain(module: Any) -> bool:

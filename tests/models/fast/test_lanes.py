@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from realfill.config import SampleConfig, TrainConfig
-from realfill.imaging import fit
-from realfill.imaging.fit import Fit
-from realfill.models import lora
+from realfill.imaging.fit import CropTransform, crop_around
 from realfill.models.backbone import Backbone
-from realfill.models.fast import lanes
+from realfill.models.fast.lanes import count_lanes, map_parallel
+from realfill.models.lora import adapter_parameters, detach_adapters
 from realfill.sampling import sample
 from realfill.scene.scene import Scene
 from realfill.training import train
@@ -30,14 +29,14 @@ Cores = Callable[[int], None]
     [(4, 1, 1), (4, 2, 2), (4, 3, 1), (4, 4, 4), (4, 6, 2), (4, 8, 4), (1, 8, 1), (8, 2, 2), (16, 12, 4), (3, 2, 1)],
 )
 def test_the_shares_that_take_least_time(count: int, cores: int, lanes_: int) -> None:
-    assert lanes.number(count, cores) == lanes_
+    assert count_lanes(count, cores) == lanes_
 
 
 @pytest.mark.parametrize("cores_", [1, 2, 5, 7])
 @pytest.mark.parametrize("count", [1, 2, 5, 16])
 def test_every_item_once_and_in_order(cores: Cores, cores_: int, count: int) -> None:
     cores(cores_)
-    shares = lanes.over(CPU, count, lambda start, stop: list(range(start, stop)))
+    shares = map_parallel(CPU, count, lambda start, stop: list(range(start, stop)))
     assert [item for share in shares for item in share] == list(range(count))
     assert all(shares)
 
@@ -50,7 +49,7 @@ def test_shares_run_side_by_side_each_on_its_cores(cores: Cores) -> None:
         meeting.wait()
         return torch.get_num_threads()
 
-    assert lanes.over(CPU, 2, share) == [2, 2]
+    assert map_parallel(CPU, 2, share) == [2, 2]
     assert torch.get_num_threads() == 4
     later: list[int] = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
@@ -63,7 +62,7 @@ def test_shares_run_side_by_side_each_on_its_cores(cores: Cores) -> None:
 def test_gradients_are_kept_where_the_caller_keeps_them(cores: Cores, kept: bool) -> None:
     cores(2)
     with torch.set_grad_enabled(kept):
-        assert lanes.over(CPU, 2, lambda start, stop: torch.is_grad_enabled()) == [kept, kept]
+        assert map_parallel(CPU, 2, lambda start, stop: torch.is_grad_enabled()) == [kept, kept]
 
 
 def test_an_error_comes_when_all_that_began_have_ended(cores: Cores) -> None:
@@ -79,18 +78,18 @@ def test_an_error_comes_when_all_that_began_have_ended(cores: Cores) -> None:
         ended.set()
 
     with pytest.raises(MemoryError, match="too much"):
-        lanes.over(CPU, 2, share)
+        map_parallel(CPU, 2, share)
     assert ended.is_set()
     assert torch.get_num_threads() == 2
 
 
 def test_elsewhere_there_is_one_share(cores: Cores) -> None:
     cores(4)
-    assert lanes.over(torch.device("meta"), 8, lambda start, stop: (start, stop)) == [(0, 8)]
+    assert map_parallel(torch.device("meta"), 8, lambda start, stop: (start, stop)) == [(0, 8)]
 
 
-def fit_of(scene: Scene) -> Fit:
-    return fit.around(scene.hole, size=32, multiple=8, context=0.5)
+def fit_of(scene: Scene) -> CropTransform:
+    return crop_around(scene.hole, size=32, multiple=8, context=0.5)
 
 
 def test_training_in_lanes_is_training_in_one_piece(cores: Cores, tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
@@ -98,10 +97,10 @@ def test_training_in_lanes_is_training_in_one_piece(cores: Cores, tiny: Backbone
     found: list[tuple[list[float], dict[str, Tensor]]] = []
     for threads in (1, 2, 2):
         cores(threads)
-        lora.detach(tiny)
+        detach_adapters(tiny)
         folder = tmp_path / str(len(found))
         steps = list(train.train(tiny, toy, fit_of(toy), config, seed=3, folder=folder))
-        weights = {name: value.detach().clone() for name, value in lora.parameters(tiny).items()}
+        weights = {name: value.detach().clone() for name, value in adapter_parameters(tiny).items()}
         found.append(([step.loss for step in steps], weights))
     (plain, whole), (first, side), (again, same) = found
     assert first == pytest.approx(plain, abs=1e-5)

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from realfill.models.fast import lora
+from realfill.models.fast.lora import lora_product, sum_weights
 
 RANK = 3
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -41,7 +41,7 @@ def peft(kind: str, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor]:
 
 def ours(layer: Any, x: Tensor, gate: float = 1.0) -> Tensor:
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    return lora.product(x, layer.base_layer, down, up, layer.scaling["default"] * gate)
+    return lora_product(x, layer.base_layer, down, up, layer.scaling["default"] * gate)
 
 
 def gradients(layer: Any, x: Tensor, compute: Callable[[Any, Tensor], Tensor]) -> list[Tensor]:
@@ -95,8 +95,8 @@ def test_a_small_update_survives_half_precision() -> None:
     base.weight.fill_(1.0)
     down, up = torch.tensor([1e-3, -1e-3]).repeat(32)[None], torch.ones(1, 1)
     x = torch.tensor([1.0, -1.0]).repeat(32)[None].to(torch.bfloat16)  # the base alone says 0
-    assert torch.equal(lora.summed(base, down, up, 1.0), base.weight)
-    assert float(lora.product(x, base, down, up, 1.0)) == pytest.approx(0.064, rel=0.01)
+    assert torch.equal(sum_weights(base, down, up, 1.0), base.weight)
+    assert float(lora_product(x, base, down, up, 1.0)) == pytest.approx(0.064, rel=0.01)
 
 
 def test_an_input_without_gradient_gets_none() -> None:
@@ -112,7 +112,7 @@ def test_the_sum_of_weights_computes_the_same(kind: str) -> None:
     layer, x = peft(kind)
     wanted = ours(layer, x)
     factors = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.scaling["default"]
-    whole = lora.summed(layer.base_layer, *factors)
+    whole = sum_weights(layer.base_layer, *factors)
     assert whole.stride() == layer.base_layer.weight.stride()
     layer.base_layer.weight.data = whole
     torch.testing.assert_close(layer.base_layer(x), wanted, atol=1e-10, rtol=1e-10)
@@ -124,7 +124,7 @@ def test_under_autocast_a_small_update_comes_through_in_the_mean() -> None:
     base.weight.data = torch.linspace(1, 2, 2048).repeat_interleave(2)[None]
     signs = torch.tensor([1.0, -1.0]).repeat(2048)[None]  # the base alone says 0
     with torch.autocast("cpu", torch.bfloat16):
-        found = lora.product(signs, base, 1e-3 * signs, torch.ones(1, 1), 1.0)
+        found = lora_product(signs, base, 1e-3 * signs, torch.ones(1, 1), 1.0)
     assert float(found) == pytest.approx(4096 * 1e-3, rel=0.05)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from realfill.errors import OptionError
 from ui.access import hosts
+from ui.access.hosts import make_door
 
 
 def test_one_user_or_a_file_of_them(tmp_path: Path) -> None:
@@ -37,6 +38,6 @@ def test_loopback(host: str, local: bool) -> None:
 def test_a_space_answers_to_its_own_name_and_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     monkeypatch.setenv("SPACE_HOST", "me-realfill.hf.space")
-    found = hosts.at("0.0.0.0")
+    found = make_door("0.0.0.0")
     assert set(found.hosts) == {"me-realfill.hf.space", "localhost", "127.0.0.1", "::1"}
     assert not found.any_address

@@ -8,6 +8,7 @@ from PIL import Image
 
 from realfill.errors import SceneError
 from ui.access import uploads
+from ui.access.uploads import check_path, read_kept_draft
 
 
 def upload(folder: Path, name: str = "a.png", size: tuple[int, int] = (40, 30)) -> Path:
@@ -19,9 +20,9 @@ def upload(folder: Path, name: str = "a.png", size: tuple[int, int] = (40, 30)) 
 
 def test_an_upload_passes_and_nothing_given_is_nothing(folder: Path) -> None:
     path = upload(folder)
-    assert uploads.checked(str(path)) == path
-    assert uploads.checked(None) is None
-    assert uploads.checked("") is None
+    assert check_path(str(path)) == path
+    assert check_path(None) is None
+    assert check_path("") is None
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_an_upload_passes_and_nothing_given_is_nothing(folder: Path) -> None:
 )
 def test_a_path_that_was_not_uploaded_is_refused_without_naming_it(folder: Path, path: str) -> None:
     with pytest.raises(SceneError) as caught:
-        uploads.checked(path)
+        check_path(path)
     assert str(caught.value) == "An uploaded file is not there any more; upload it again."
 
 
@@ -42,7 +43,7 @@ def test_no_way_out_of_the_folder(folder: Path, tmp_path: Path) -> None:
     (beside / "b.png").write_bytes(b"")
     for path in (folder / "link.png", folder / ".." / "secret.png", beside / "b.png", folder):
         with pytest.raises(SceneError):
-            uploads.checked(str(path))
+            check_path(str(path))
 
 
 def test_a_thumbnail_is_small(folder: Path) -> None:
@@ -88,19 +89,19 @@ def test_a_scene_that_was_begun_keeps_its_photos_for_two_weeks(folder: Path) -> 
     uploads.sweep()
     assert kept.exists()
     assert not lost.exists()
-    assert uploads.kept_draft(name) == {"references": [str(kept)], "target": None, "mask": None}
+    assert read_kept_draft(name) == {"references": [str(kept)], "target": None, "mask": None}
     uploads.sweep(time.time() + uploads.KEEP_DRAFTS + 5)
-    assert uploads.kept_draft(name) is None
+    assert read_kept_draft(name) is None
     assert not kept.exists()
 
 
 def test_a_draft_is_replaced_by_who_knows_its_name_and_by_nobody_else(folder: Path) -> None:
     first = uploads.keep_draft({"target": "1"})
     assert uploads.keep_draft({"target": "2"}, first) == first
-    assert uploads.kept_draft(first) == {"target": "2"}
+    assert read_kept_draft(first) == {"target": "2"}
     for forged in ("../../etc/passwd", "x", "", "../drafts/" + first, "a" * 23):
         assert uploads.keep_draft({"target": "3"}, forged) not in (first, forged)
-        assert uploads.kept_draft(forged) is None
+        assert read_kept_draft(forged) is None
 
 
 def test_of_one_visitors_scenes_the_newest_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +111,12 @@ def test_of_one_visitors_scenes_the_newest_stay(folder: Path, monkeypatch: pytes
     for number in range(6):
         names.append(uploads.keep_draft({"name": number}, visitor="one"))
         os.utime(next((folder / "drafts").glob(f"{names[-1]}*")), (0, 1000 + number))
-        assert uploads.kept_draft(names[0]) is not None  # one that is asked for is as good as new
+        assert read_kept_draft(names[0]) is not None  # one that is asked for is as good as new
         os.utime(next((folder / "drafts").glob(f"{names[0]}*")), (0, 2000 + number))
-    assert [number for number, name in enumerate(names) if uploads.kept_draft(name)] == [0, 4, 5]
-    assert uploads.kept_draft(other) == {"name": "other"}
+    assert [number for number, name in enumerate(names) if read_kept_draft(name)] == [0, 4, 5]
+    assert read_kept_draft(other) == {"name": "other"}
     assert uploads.keep_draft({"name": "moved"}, other, visitor="one") == other  # a tab whose address changed
-    assert uploads.kept_draft(other) == {"name": "moved"}
+    assert read_kept_draft(other) == {"name": "moved"}
     assert len(list((folder / "drafts").iterdir())) == 4
 
 
@@ -131,13 +132,13 @@ def test_a_scene_is_booked_by_what_it_grows(folder: Path) -> None:
 
     with pytest.raises(ValueError):
         uploads.keep_draft({"name": "y" * 9 * uploads.BLOCK}, draft, admit=refuse)
-    assert uploads.kept_draft(str(draft)) == {"name": "x" * 3 * uploads.BLOCK}
+    assert read_kept_draft(str(draft)) == {"name": "x" * 3 * uploads.BLOCK}
 
 
 def test_a_scene_kept_by_an_earlier_version_is_found(folder: Path) -> None:
     (folder / "drafts").mkdir()
     (folder / "drafts" / f"{'a' * 22}.json").write_text('{"name": "old"}')
-    assert uploads.kept_draft("a" * 22) == {"name": "old"}
+    assert read_kept_draft("a" * 22) == {"name": "old"}
     assert uploads.keep_draft({"name": "new"}, "a" * 22) == "a" * 22
     assert [path.name for path in (folder / "drafts").iterdir()] == [f"{'a' * 22}.json"]
 

@@ -15,8 +15,9 @@ from realfill.errors import RunError
 from realfill.runs.run import Run
 from tests.ui.conftest import Server, serving
 from ui.access import visitors
+from ui.access.visitors import current_visitor
 from ui.runs import jobs
-from ui.runs.jobs import Jobs
+from ui.runs.jobs import Jobs, owner_facts
 from ui.runs.projects import Projects
 
 ID, OTHER = "a" * 24, "b" * 24
@@ -58,10 +59,10 @@ def test_an_owner_gives_no_id_away_and_an_account_goes_before_a_cookie() -> None
 def test_off_a_space_everything_is_everybodys(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
     visitors.enter(scope(header=ID))
-    assert visitors.current() == visitors.NOBODY
+    assert current_visitor() == visitors.NOBODY
     run.label(owner="somebody")
     assert Jobs(run.folder.parent).open(run.folder.name).folder == run.folder
-    assert jobs.owned() == {}
+    assert owner_facts() == {}
 
 
 @pytest.mark.usefixtures("space")
@@ -69,7 +70,7 @@ def test_on_a_space_others_neither_list_nor_open_nor_change(run: Run, folder: Pa
     visitors.enter(scope(header=ID))
     here = Jobs(run.folder.parent)
     projects = Projects(here)
-    run.label(**jobs.owned())
+    run.label(**owner_facts())
     assert here.open(run.folder.name).folder == run.folder
     assert here.latest() == run.folder.name and len(projects.listing()) == 1
     for asking in (scope(header=OTHER), scope()):
@@ -98,7 +99,7 @@ def test_a_run_without_owner_is_nobodys(run: Run) -> None:
 @pytest.mark.usefixtures("space")
 def test_copies_and_examples_belong_to_who_made_them(run: Run, folder: Path, tmp_path: Path) -> None:
     visitors.enter(scope(header=ID))
-    run.label(**jobs.owned())
+    run.label(**owner_facts())
     here = Jobs(run.folder.parent)
     copy = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
     (tmp_path / "examples").mkdir()
@@ -115,7 +116,7 @@ def test_a_visitor_has_a_few_runs_waiting_and_no_more(run: Run, monkeypatch: pyt
     monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
     monkeypatch.setattr(jobs, "MOST", 1)
     visitors.enter(scope(header=ID))
-    run.label(**jobs.owned())
+    run.label(**owner_facts())
     here = Jobs(run.folder.parent)
     other = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
     here.resume(run)

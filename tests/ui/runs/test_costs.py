@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from realfill import config
-from realfill.device import memory_plan
+from realfill.device.memory_plan import describe_machine
 from ui.runs import costs
 
 MINI = config.make("mini", {"train.steps": 150, "sample.seeds": "0-9"})
@@ -15,7 +15,7 @@ def test_what_was_measured_is_told(tmp_path: Path) -> None:
     costs.remember(tmp_path, MINI, "step", [9.0, 2.0, 2.0, 2.0, 2.0, 2.0], 1_500_000_000)
     said = costs.sentence(tmp_path, MINI)
     assert said.startswith("Training about 5 min 00 s (150 steps at 2 s), 1.5 GB of memory. ")
-    assert said.endswith(memory_plan.here(MINI))
+    assert said.endswith(describe_machine(MINI))
     costs.remember(tmp_path, MINI, "seed", [3.0])
     assert "10 seeds about 30 s" in costs.sentence(tmp_path, MINI)
     assert "10 min" in costs.sentence(tmp_path, config.change(MINI, {"train.steps": 300}))

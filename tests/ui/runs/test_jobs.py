@@ -8,6 +8,7 @@ import pytest
 from realfill.jobs import child_process
 from realfill.runs.run import Run
 from ui.access import visitors
+from ui.access.visitors import current_visitor
 from ui.runs.jobs import Jobs
 
 ID = "a" * 24
@@ -63,7 +64,7 @@ def test_on_a_space_damaged_runs_count_for_nobody(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     visitors.enter({"headers": [(b"X-RealFill-Visitor", ID.encode())], "session": {}})
     here = Jobs(run.folder.parent)
-    run.label(owner=visitors.current())
+    run.label(owner=current_visitor())
     for name, labels in (("labels", ""), ("state", (run.folder / "labels.json").read_text())):
         (run.folder.parent / name).mkdir()
         (run.folder.parent / name / "run.json").write_text("{}")

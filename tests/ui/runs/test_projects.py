@@ -9,7 +9,7 @@ import pytest
 
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
-from realfill.runs.listing import listing, new_folder
+from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from ui.runs import projects as module
 from ui.runs.jobs import Jobs
@@ -40,7 +40,7 @@ def test_a_project_is_listed_with_what_the_rail_shows(projects: Projects, run: R
 
 def test_newest_first_and_broken_ones_left_out(projects: Projects, run: Run, toy_scene: Path, quick: Config) -> None:
     later = Run.create(run.folder.parent / "0-by-hand", quick, toy_scene)
-    broken = new_folder(run.folder.parent)
+    broken = new_run_folder(run.folder.parent)
     broken.mkdir()
     (broken / "run.json").write_text("{")
     assert [one.id for one in projects.listing()] == [later.folder.name, run.folder.name]
@@ -103,7 +103,7 @@ def test_delete_and_undo(projects: Projects, run: Run) -> None:
     name = run.name
     assert projects.delete(run.folder.name) == name
     assert projects.listing() == [] and not run.folder.exists()
-    assert listing(run.folder.parent) == []
+    assert list_runs(run.folder.parent) == []
     projects.restore(run.folder.name)
     assert [one.id for one in projects.listing()] == [run.folder.name]
     assert sorted(path.name for path in run.folder.iterdir() if path.name not in ("lock", "stop")) == before

@@ -13,7 +13,7 @@ from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, See
 from realfill.imaging import photo
 from realfill.runs.run import Run
 from ui.runs.thumbnails import Thumbs
-from ui.runs.watch import Kept, Story, Watch, running_line
+from ui.runs.watch import FileCache, RunWatch, Story, running_line
 
 
 def step(number: int, loss: float = 0.5, seconds: float = 2.0, total: int = 10) -> TrainStep:
@@ -64,7 +64,7 @@ def test_a_notice_is_shown_once() -> None:
 
 
 def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
-    watch = Watch(run)
+    watch = RunWatch(run)
     run.append(StageStarted("train", 10))
     before = watch.look().key()
     assert watch.look().key() == before
@@ -75,7 +75,7 @@ def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
 
 
 def test_each_kind_of_news_changes_its_own_part(run: Run, folder: Path) -> None:
-    watch = Watch(run, Thumbs())
+    watch = RunWatch(run, Thumbs())
     first = watch.look()
     picture(run, 3)
     second = watch.look()
@@ -91,7 +91,7 @@ def test_each_kind_of_news_changes_its_own_part(run: Run, folder: Path) -> None:
 
 
 def test_a_replaced_event_file_is_read_from_its_start(run: Run) -> None:
-    watch = Watch(run)
+    watch = RunWatch(run)
     for number in range(1, 6):
         run.append(step(number))
     watch.look()
@@ -104,7 +104,7 @@ def test_a_torn_line_hides_nothing_that_follows(run: Run) -> None:
     run.append(step(1))
     with (run.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"event": "TrainS')
-    watch = Watch(run)
+    watch = RunWatch(run)
     assert sorted(watch.look().story.losses) == [1]
     run.append(step(2))
     assert sorted(watch.look().story.losses) == [1, 2]
@@ -112,11 +112,11 @@ def test_a_torn_line_hides_nothing_that_follows(run: Run) -> None:
 
 def test_the_state_is_text_and_not_markup(run: Run) -> None:
     run.enter("failed", f"<img src=x onerror=alert(1)> in {run.folder}/scene")
-    look = Watch(run).look()
+    look = RunWatch(run).look()
     assert "<img" not in look.bar()
     assert str(run.folder) not in look.bar()
     run.append(Notice("<script>"))
-    assert "<script>" not in Watch(run).look().notices()
+    assert "<script>" not in RunWatch(run).look().notices()
 
 
 def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
@@ -124,7 +124,7 @@ def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
         live = {}
         for state in ("queued", "running", "stopped", "failed", "done"):
             run.enter(state)
-            live[state] = Watch(run).look().live
+            live[state] = RunWatch(run).look().live
     assert live == {"queued": True, "running": True, "stopped": False, "failed": False, "done": False}
 
 
@@ -134,7 +134,7 @@ def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
         run.enter("done")
     thumbs, go_on = Thumbs(), threading.Event()
     thumbs._pool.submit(go_on.wait)  # the thread that makes them is busy
-    watch = Watch(run, thumbs)
+    watch = RunWatch(run, thumbs)
     first = watch.look()
     assert (first.live, first.news, first.cells[0].url) == (False, True, "")
     go_on.set()
@@ -147,7 +147,7 @@ def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
 
 
 def test_other_settings_of_the_run_are_seen(run: Run) -> None:
-    watch = Watch(run, Thumbs())
+    watch = RunWatch(run, Thumbs())
     before = watch.look()
     again = Run.open(run.folder)
     again.update(config.change(again.config, {"sample.seeds": "0-9"}))
@@ -164,12 +164,12 @@ def test_the_facts_of_training(run: Run) -> None:
         run.append(TrainStep(number, 10, 0.25, 1e-3, 1e-4, 1.5, 3_100_000_000))
     with run.lock():
         run.enter("running")
-        facts = Watch(run).look().facts()
+        facts = RunWatch(run).look().facts()
     for text in ("8 of 10", "3 s", "1.5 s", "3.1 GB", "0.438"):
         assert f"<dd>{text}</dd>" in facts
     with run.lock():
         run.enter("stopped")
-    assert "<dt>Time left</dt><dd>–</dd>" in Watch(run).look().facts()
+    assert "<dt>Time left</dt><dd>–</dd>" in RunWatch(run).look().facts()
 
 
 def test_after_training_its_speed_and_memory_stay_known() -> None:
@@ -182,13 +182,13 @@ def test_after_training_its_speed_and_memory_stay_known() -> None:
 
 
 def test_the_strip_shows_previews_by_step(run: Run, folder: Path) -> None:
-    assert "switched off" in Watch(run, Thumbs()).look().previews()
+    assert "switched off" in RunWatch(run, Thumbs()).look().previews()
     run.update(config.change(run.config, {"train.preview_every": 5}))
-    assert "every 5 steps" in Watch(run, Thumbs()).look().previews()
+    assert "every 5 steps" in RunWatch(run, Thumbs()).look().previews()
     (run.folder / "previews").mkdir()
     for number in (10, 5):
         photo.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
-    watch = Watch(run, Thumbs())
+    watch = RunWatch(run, Thumbs())
     until = time.monotonic() + 20
     while (look := watch.look()).news and time.monotonic() < until:
         time.sleep(0.02)
@@ -213,7 +213,7 @@ def settle(*paths: Path) -> None:
 def test_files_that_did_not_change_are_not_read_again(tmp_path: Path) -> None:
     reads = itertools.count(1)
     (tmp_path / "a").touch()
-    kept = Kept(lambda: next(reads), lambda count: True, "a", "b")
+    kept = FileCache(lambda: next(reads), lambda count: True, "a", "b")
     assert [kept.of(tmp_path) for _ in range(2)] == [1, 2]  # it has just changed, and may have changed again since
     settle(tmp_path / "a")
     assert [kept.of(tmp_path) for _ in range(3)] == [3, 3, 3]
@@ -227,14 +227,14 @@ def test_files_that_did_not_change_are_not_read_again(tmp_path: Path) -> None:
 
 def test_what_is_not_whole_is_read_again(tmp_path: Path) -> None:
     values = iter([0, 0, 1, 2])
-    kept = Kept(lambda: next(values), bool, "a")
+    kept = FileCache(lambda: next(values), bool, "a")
     assert [kept.of(tmp_path) for _ in range(4)] == [0, 0, 1, 1]
 
 
 def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, folder: Path) -> None:
     for seed in (1, 2):
         picture(run, seed)
-    watch = Watch(run, Thumbs())
+    watch = RunWatch(run, Thumbs())
     until = time.monotonic() + 20
     while (look := watch.look()).news and time.monotonic() < until:
         time.sleep(0.02)

@@ -25,8 +25,9 @@ def serve(port: int, folder: Path) -> None:
     import uvicorn
 
     from ui import server
-    from ui.errors import spoken
+    from ui.errors import speak_errors
     from ui.tabs import scene as scene_tab
+    from ui.tabs.scene import open_answer, read_inputs
 
     with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
         with gr.Tabs():
@@ -37,15 +38,15 @@ def serve(port: int, folder: Path) -> None:
                 sent = gr.Textbox(elem_id="sent")
                 opening = gr.Button("Open", elem_id="open")
 
-        @spoken
+        @speak_errors
         def store(given: Mapping[Any, Any]) -> str:
-            inputs, variants = scene_tab.inputs_of(tab, given)
+            inputs, variants = read_inputs(tab, given)
             scene.assemble(folder / "sent", inputs.references, inputs.target, inputs.mask, variants=variants)
             return secrets.token_hex(8)  # another one each time
 
-        @spoken
+        @speak_errors
         def reopen() -> dict[str, Any]:
-            return scene_tab.opening(folder / "sent")
+            return open_answer(folder / "sent")
 
         opening.click(reopen, None, tab.workbench, api_visibility="private")
         send.click(store, {tab.workbench}, sent, api_visibility="private")
