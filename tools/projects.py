@@ -113,7 +113,7 @@ def _draft(run: Run, place: Path) -> None:
     made = load_draft(run.draft_folder, warped=False)
     if made is None:
         return
-    hole = made.frame.hole_in(scene.load(run.scene_folder, variants=run.config.variants).hole)
+    hole = made.frame.crop_hole(scene.load(run.scene_folder, variants=run.config.variants).hole)
     kept = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
     photo = np.where(kept[:, :, None], made.photo, 128).astype(np.uint8)
     save_draft(place, draft.Draft(made.frame, photo, made.confidence, (), made.reason, made.seconds))

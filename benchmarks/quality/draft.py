@@ -111,7 +111,7 @@ def plain_trial(scene: Scene) -> Photo:
 
 def at_target(draft: Draft, scene: Scene) -> Photo:
     """The draft enlarged to the target's own size, known pixels as in the target."""
-    return np.where(scene.hole[..., None], draft.frame.photo_out(draft.photo), scene.target)
+    return np.where(scene.hole[..., None], draft.frame.uncrop_photo(draft.photo), scene.target)
 
 
 def row(folder: Path, matcher: Matcher, out: Path | None, size: int) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def row(folder: Path, matcher: Matcher, out: Path | None, size: int) -> dict[str
     began = time.process_time()
     draft = make_draft(scene, matcher, size=size)
     cpu = time.process_time() - began
-    hole = draft.frame.hole_in(scene.hole)
+    hole = draft.frame.crop_hole(scene.hole)
     pictures = {"draft": at_target(draft, scene)}
     if draft.fine is not None:  # sharper, and where it lies a pixel off it costs PSNR
         pictures["fine"] = np.where(scene.hole[..., None], full_size_draft(draft), scene.target)
@@ -153,12 +153,12 @@ def row(folder: Path, matcher: Matcher, out: Path | None, size: int) -> dict[str
 
 def _write(draft: Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    hole = draft.frame.hole_in(scene.hole)
+    hole = draft.frame.crop_hole(scene.hole)
     trust = np.repeat(np.rint(draft.confidence * 255).astype(np.uint8)[..., None], 3, 2)
-    white = np.where(hole[..., None], np.uint8(255), draft.frame.photo_in(scene.target))
+    white = np.where(hole[..., None], np.uint8(255), draft.frame.crop_photo(scene.target))
     tiles = [white, draft.photo, trust] + [one.photo for one in draft.warped]
     if scene.truth is not None:
-        tiles[1:1] = [draft.frame.photo_in(scene.truth), draft.frame.photo_in(pictures["plain"])]
+        tiles[1:1] = [draft.frame.crop_photo(scene.truth), draft.frame.crop_photo(pictures["plain"])]
     height, width = tiles[0].shape[:2]
     size = round(400 * width / max(height, width)), round(400 * height / max(height, width))
     tiles = [cv2.resize(tile, size, interpolation=cv2.INTER_AREA) for tile in tiles]

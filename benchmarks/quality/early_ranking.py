@@ -48,7 +48,7 @@ def guesses(work: Session, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
 
 def counts(work: Session, seeds: Sequence[int], after: Sequence[int]) -> dict[int, list[int]]:
     """Matches in the hole by number of steps, one for each seed."""
-    hole = work.fit.filled(work.scene.hole)
+    hole = work.fit.fillable_hole(work.scene.hole)
     found: dict[int, list[int]] = {}
     pictures: dict[int, list[tuple[int, Any]]] = {steps: [] for steps in after}
     for seed in seeds:

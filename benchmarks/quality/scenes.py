@@ -83,9 +83,9 @@ def sheet(run: Run, scene: Scene, path: Path) -> None:
     fit = crop_of_run(run)
     assert fit is not None
     ranked = [entry["seed"] for entry in run.read("scores")["seeds"]][:8]
-    row = [fit.photo_in(scene.target)]
+    row = [fit.crop_photo(scene.target)]
     if scene.truth is not None:
-        row.append(fit.photo_in(scene.truth))
+        row.append(fit.crop_photo(scene.truth))
     row += [run.read_seed(seed) for seed in ranked]
     row += [np.full_like(row[0], 255)] * (-len(row) % 5)
     rows = [np.concatenate(row[i : i + 5], 1) for i in range(0, len(row), 5)]

@@ -106,11 +106,11 @@ class Counter:
         for layers in forms:
             attach_adapters(self.backbone, FORMS[layers], seed=0)
             for again in (False, True):
-                self.backbone.follow(MemoryPlan(1, 1, 1, recompute=again))
+                self.backbone.use_plan(MemoryPlan(1, 1, 1, recompute=again))
                 name = "item" + ("_again" if again else "") + ("_all" if layers == "all" else "")
                 # The difference, since gradients and adapters cast once are there however many items there are.
                 found[name] = self._peak(lambda: self._learn(2)) - self._peak(lambda: self._learn(1))
-            self.backbone.follow(None)
+            self.backbone.use_plan(None)
         detach_adapters(self.backbone)
         return found
 

@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene, crop_to_fill
 from tools.mini import vocabulary

@@ -22,7 +22,7 @@ from realfill import seeds
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone, stored_dtype
 from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.models.stable_diffusion import StableDiffusionInpaint

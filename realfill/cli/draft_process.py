@@ -19,7 +19,7 @@ from realfill.errors import RealFillError, exit_code
 from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft
 from realfill.geometry.make_draft import encode_draft, make_draft
 from realfill.imaging import holes
-from realfill.imaging.fit import crop_longest
+from realfill.imaging.crop import crop_longest
 from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _show(draft: Draft, scene: Scene, out: Path) -> None:
     fit = crop_longest(*scene.hole.shape, longest=SHOWN)
-    hole = fit.hole_in(scene.hole)
-    photo = np.where(hole[:, :, None], render_draft(draft, fit)[0], fit.photo_in(scene.target))
+    hole = fit.crop_hole(scene.hole)
+    photo = np.where(hole[:, :, None], render_draft(draft, fit)[0], fit.crop_photo(scene.target))
     seen = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
     picture = np.concatenate([photo, seen], 2).astype(np.uint8)
     Image.fromarray(picture).save(out / FILES["shown"], "WEBP", quality=92, method=2)

@@ -71,7 +71,7 @@ class MemoryNeeds:
     encode: float  # a picture
     decode: float
 
-    def of(self, plan: MemoryPlan, work: MemoryUse) -> float:
+    def bytes_for(self, plan: MemoryPlan, work: MemoryUse) -> float:
         """The most bytes that a kind of work has at once under a plan."""
         freed = self.autoencoder if plan.parked else 0.0
         if work == "coding":
@@ -87,7 +87,7 @@ def choose_plan(free: float, needs: MemoryNeeds, most: MemoryPlan, *, keep: Coll
     works: tuple[MemoryUse, ...] = ("training", "filling", "coding")
     plan = most
     for work in works:
-        while needs.of(plan, work) > USABLE * free - SPARE and (smaller := lower_plan(plan, work, keep=keep)):
+        while needs.bytes_for(plan, work) > USABLE * free - SPARE and (smaller := lower_plan(plan, work, keep=keep)):
             plan = smaller
     return plan
 
@@ -167,7 +167,7 @@ def plan_before_loading(config: Config, free: float, *, width: int, gpu: bool) -
     most, keep = greatest_plan(config, gpu=gpu)
     left = free - wanted.weights
     plan = choose_plan(left, wanted, most, keep=keep)
-    return plan if wanted.of(plan, "training") <= left else None
+    return plan if wanted.bytes_for(plan, "training") <= left else None
 
 
 def plan_for_card(config: Config, total: float, *, width: int = 2) -> MemoryPlan | None:

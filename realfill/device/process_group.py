@@ -14,30 +14,30 @@ class ProcessGroup:
         self._alone = self.count == 1
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes and reports."""
         return bool(self._state.is_main_process)
 
     @property
-    def several(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether there are others."""
         return not self._alone
 
-    def part(self) -> None:
+    def leave(self) -> None:
         """From here on the main process goes on by itself."""
         self._alone = True
 
     def device(self, name: str) -> str:
         """This process' own device, where `name` was asked for: of several CUDA devices each gets one."""
-        return str(self._state.device) if self.several and name == "cuda" else name
+        return str(self._state.device) if self.is_shared and name == "cuda" else name
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Returns when all processes have come here."""
         self._state.wait_for_everyone()
 
-    def any(self, flag: bool) -> bool:
+    def any_true(self, flag: bool) -> bool:
         """Whether the flag is up in any process; all must ask together."""
-        if not self.several:
+        if not self.is_shared:
             return flag
         from accelerate.utils import gather_object
 

@@ -17,7 +17,7 @@ from realfill.evaluation.metrics.registry import Loaded, load_metrics
 from realfill.evaluation.plan import Scoring
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
-from realfill.imaging.fit import crop_around
+from realfill.imaging.crop import crop_around
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import available_matcher, load_matcher
 from realfill.matching.selection import score_candidates
@@ -210,7 +210,7 @@ class _Counter:
     def __init__(self, matcher: Matcher, scene: Scene, scoring: Scoring) -> None:
         self._fit = crop_around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
         self._waiting: deque[tuple[int, Photo]] = deque()
-        hole = self._fit.filled(scene.hole)
+        hole = self._fit.fillable_hole(scene.hole)
         self._scores = score_candidates(matcher, scene.references, self._feed(), hole)
 
     def _feed(self) -> Iterator[tuple[int, Photo]]:
@@ -219,7 +219,7 @@ class _Counter:
 
     def count(self, photo: Photo) -> int:
         """The matches of one picture (H, W, 3)."""
-        self._waiting.append((0, self._fit.photo_in(photo)))
+        self._waiting.append((0, self._fit.crop_photo(photo)))
         return next(self._scores).matches
 
 

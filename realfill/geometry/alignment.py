@@ -94,7 +94,7 @@ def align(target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pai
         told = [one for one in extra[index] if not _agree(between, evidence, index, one.company, hole)]
         ways += _ways_of(index, own, told, hole)
     useful = {way.reference for way in ways}
-    placed = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.of([], [])) for own in extra]
+    placed = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in extra]
     return Alignment(ways, pairs, placed, _rigs(moved, between, {i: evidence[i].pairs for i in sorted(useful)}))
 
 
@@ -119,11 +119,11 @@ def _rigs(
         if camera is not None:
             cameras[index] = camera
     rig = Cameras(best.space.target, cameras)
-    return [rig.flattened({index: pairs.get(index, Pairs.of([], [])) for index in cameras})]
+    return [rig.flattened({index: pairs.get(index, Pairs.from_points([], [])) for index in cameras})]
 
 
 def _between(between: Mapping[tuple[int, int], Pairs], one: int, other: int) -> Pairs:
-    return between[one, other] if one < other else between[other, one].turned()
+    return between[one, other] if one < other else between[other, one].swap()
 
 
 def _evidence(pairs: Pairs, hole: Hole) -> _Evidence:
@@ -142,8 +142,8 @@ def _placed(moved: Mapping[tuple[int, int], TransferredPoints], hole: Hole, coun
     for (one, other), found in moved.items():
         inside = is_inside(found.target, hole)
         place, weight = found.target[inside], found.weight[inside]
-        extra[one].append(_Placed(other, Pairs.of(place, found.first[inside]), weight))
-        extra[other].append(_Placed(one, Pairs.of(place, found.second[inside]), weight))
+        extra[one].append(_Placed(other, Pairs.from_points(place, found.first[inside]), weight))
+        extra[other].append(_Placed(one, Pairs.from_points(place, found.second[inside]), weight))
     return extra
 
 

@@ -37,12 +37,12 @@ class Pairs:
     def __getitem__(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Pairs":
         return Pairs(self.first[chosen], self.second[chosen], self.first_index[chosen], self.second_index[chosen])
 
-    def turned(self) -> "Pairs":
+    def swap(self) -> "Pairs":
         """The same, the other picture first."""
         return Pairs(self.second, self.first, self.second_index, self.first_index)
 
     @classmethod
-    def of(cls, first: npt.ArrayLike, second: npt.ArrayLike) -> "Pairs":
+    def from_points(cls, first: npt.ArrayLike, second: npt.ArrayLike) -> "Pairs":
         """Pairs that come from elsewhere and have no keypoints."""
         one, other = np.asarray(first, np.float64).reshape(-1, 2), np.asarray(second, np.float64).reshape(-1, 2)
         none = np.full(len(one), -1, np.intp)
@@ -71,7 +71,7 @@ def draft_keypoints(photo: Photo, hole: Hole | None = None) -> Keypoints:
 def match_keypoints(first: Keypoints, second: Keypoints) -> Pairs:
     """Mutual nearest neighbours that pass the ratio test, without repeated points."""
     if not len(first.xy) or len(second.xy) < 2:
-        return Pairs.of([], [])
+        return Pairs.from_points([], [])
     best, near, far = _nearest(first.descriptors, second.descriptors)
     most = np.full(len(second.xy), -np.inf, np.float32)
     np.maximum.at(most, best, near)  # the best of those that chose it; a rival that chose another is rarely closer

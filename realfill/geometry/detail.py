@@ -10,7 +10,7 @@ import numpy.typing as npt
 from realfill.arrays import Photo
 from realfill.geometry.colour_correction import Colour
 from realfill.geometry.warping import WarpMap, warp_photo
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 
 Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 

@@ -16,7 +16,7 @@ from PIL import Image
 from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.files import speak_refusals
-from realfill.imaging.fit import CropTransform, crop_longest
+from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import read_photo, save_photo
 
@@ -68,13 +68,13 @@ def render_draft(draft: Draft, fit: CropTransform) -> tuple[Photo, Confidence]:
     Where `fit` reaches beyond the draft's frame its edge goes on, and nothing vouches for it.
     """
     inner = crop_in_frame(draft.frame, fit)
-    return inner.photo_in(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.beyond()
+    return inner.crop_photo(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.outside_photo()
 
 
 def render_warped(draft: Draft, one: Warped, fit: CropTransform) -> tuple[Photo, Confidence]:
     """A warped reference and its validity in another frame, as `render`."""
     inner = crop_in_frame(draft.frame, fit)
-    return inner.photo_in(one.photo), _scalar_in(inner, one.valid) * ~fit.beyond()
+    return inner.crop_photo(one.photo), _scalar_in(inner, one.valid) * ~fit.outside_photo()
 
 
 def save_draft(folder: Path, draft: Draft) -> None:
@@ -112,7 +112,7 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
 
 def full_size_draft(draft: Draft) -> Photo:
     """The draft at the target's own size (H, W, 3)."""
-    return _finer(draft.frame.photo_out(draft.photo), draft.fine, 0, 0)
+    return _finer(draft.frame.uncrop_photo(draft.photo), draft.fine, 0, 0)
 
 
 def _finer(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
@@ -140,7 +140,7 @@ def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *
     fine, trust = render_draft(draft, native)
     fine = _finer(fine, draft.fine, x0, y0)
     working = render_draft(draft, fit)[0]
-    coarse = crop_in_frame(fit, native).photo_in(working)
+    coarse = crop_in_frame(fit, native).crop_photo(working)
     weight = np.ones_like(trust) if everywhere else trust
     window = generated[y0:y1, x0:x1].astype(np.float32)
     added = window + weight[..., None] * (fine.astype(np.float32) - coarse)
@@ -157,7 +157,7 @@ def confidence_overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
     fit = crop_longest(*hole.shape, longest=longest)
     trust = render_draft(draft, fit)[1][..., None]
     colour = trust * np.array(SHOWN_COLOUR, np.float32) + (1 - trust) * np.array(GUESSED_COLOUR, np.float32)
-    alpha = np.where(fit.hole_in(hole), 150, 0)[..., None]
+    alpha = np.where(fit.crop_hole(hole), 150, 0)[..., None]
     picture = io.BytesIO()
     Image.fromarray(np.concatenate([np.rint(colour), alpha], 2).astype(np.uint8)).save(picture, "PNG")
     return picture.getvalue()
@@ -168,12 +168,12 @@ SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
 
 def covered_share(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
     """Share of the hole (H, W) that references vouch for with at least that confidence."""
-    inside = draft.frame.hole_in(hole)
+    inside = draft.frame.crop_hole(hole)
     return float((draft.confidence[inside] >= least).mean()) if inside.any() else 0.0
 
 
 def _scalar_in(fit: CropTransform, values: Confidence) -> Confidence:
-    return (fit.photo_in(to_grey(values))[:, :, 0] / 255).astype(np.float32)
+    return (fit.crop_photo(to_grey(values))[:, :, 0] / 255).astype(np.float32)
 
 
 def to_grey(values: Confidence) -> Photo:

@@ -29,9 +29,9 @@ from realfill.geometry.flow_refinement import refine_warp
 from realfill.geometry.warp_selection import LaidReference, best_warps, depth_warps, lay_reference
 from realfill.geometry.warping import WarpMap, warp_photo
 from realfill.imaging import composite, encode
+from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.encode import FORMATS
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
 from realfill.matching.matcher import Matcher
@@ -60,7 +60,7 @@ class WorkingPhoto:
 def working_photo(photo: Photo, size: int) -> WorkingPhoto:
     """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
     fit = crop_longest(photo.shape[0], photo.shape[1], longest=size)
-    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.photo_in(photo)
+    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.crop_photo(photo)
     return WorkingPhoto(fit, small)
 
 
@@ -81,8 +81,8 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     """
     began = time.monotonic()
     frame = crop_longest(*scene.hole.shape, longest=size)
-    hole = frame.hole_in(scene.hole)
-    target = nearest_known(frame.photo_in(scene.target), hole)
+    hole = frame.crop_hole(scene.hole)
+    target = nearest_known(frame.crop_photo(scene.target), hole)
     references = [working_photo(photo, round(size * ROOM)) for photo in scene.references]
     with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
         own = pool.submit(draft_keypoints, target, hole)
@@ -106,11 +106,11 @@ def _more(
 ) -> list[correspondences.Pairs]:
     """What the matcher finds besides the keypoints of `points`, in working pixels; of SIFT there are enough."""
     if matcher.name == "sift":
-        return [correspondences.Pairs.of([], []) for _ in references]
+        return [correspondences.Pairs.from_points([], []) for _ in references]
     known = nearest_known(scene.target, scene.hole)
     found = matcher.match(scene.references, [known])[0]
     return [
-        correspondences.Pairs.of(frame.to_working(one.target_xy), reference.fit.to_working(one.reference_xy))
+        correspondences.Pairs.from_points(frame.to_working(one.target_xy), reference.fit.to_working(one.reference_xy))
         for one, reference in zip(found, references, strict=True)
     ]
 
@@ -206,7 +206,7 @@ def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Pa
     draft = make_draft(scene, load_matcher(select))
     files.write_bytes(out, encode_draft(draft, scene, FORMATS[out.suffix.lower()]))
     if confidence is not None:
-        save_photo(draft.frame.photo_out(to_grey(draft.confidence)), confidence)
+        save_photo(draft.frame.uncrop_photo(to_grey(draft.confidence)), confidence)
     return {
         "vouched": covered_share(draft, scene.hole),
         "references": [one.reference for one in draft.warped],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 
 Points = npt.NDArray[np.float32]
 Features = TypeVar("Features")
@@ -67,10 +67,10 @@ class FeatureMatcher(ABC, Generic[Features]):
     def stream(self, references: Sequence[Photo], targets: Iterable[Photo]) -> Iterator[list[Matches]]:
         """For each target in turn, its matches with every reference; features of a photo are computed once."""
         fits = [self.fit(photo) for photo in references]
-        features = [self.extract(fit.photo_in(photo)) for fit, photo in zip(fits, references, strict=True)]
+        features = [self.extract(fit.crop_photo(photo)) for fit, photo in zip(fits, references, strict=True)]
         for photo in targets:
             fit = self.fit(photo)
-            pairs = self.pair(features, self.extract(fit.photo_in(photo))) if features else []
+            pairs = self.pair(features, self.extract(fit.crop_photo(photo))) if features else []
             yield [to_photo_coordinates(found, own, fit) for found, own in zip(pairs, fits, strict=True)]
 
     def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Photo
-from realfill.imaging.fit import crop_longest
+from realfill.imaging.crop import crop_longest
 from realfill.matching.epipolar import fundamental_matrix
 from realfill.matching.rootsift import Keypoints, detect
 
@@ -60,4 +60,4 @@ def _nearest(queries: Keypoints, others: Keypoints) -> dict[int, int]:
 
 
 def _small(photo: Photo) -> Photo:
-    return photo if max(photo.shape) <= SIZE else crop_longest(*photo.shape[:2], longest=SIZE).photo_in(photo)
+    return photo if max(photo.shape) <= SIZE else crop_longest(*photo.shape[:2], longest=SIZE).crop_photo(photo)

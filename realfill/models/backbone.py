@@ -32,13 +32,15 @@ class Spec:
 class Condition:
     """What the network is told besides the noisy latents; opaque outside backbones."""
 
-    words: Tensor  # (B, tokens, width)
+    prompt_embeds: Tensor  # (B, tokens, width)
     hole: Tensor  # (B, 1, h, w) of 0 and 1
     masked: Tensor  # (B, c, h, w) latents of the picture with its hole blanked
 
     def repeat(self, count: int) -> "Condition":
         """The condition of one item, for `count` items."""
-        return Condition(*(part.expand(count, *part.shape[1:]) for part in (self.words, self.hole, self.masked)))
+        return Condition(
+            *(part.expand(count, *part.shape[1:]) for part in (self.prompt_embeds, self.hole, self.masked))
+        )
 
 
 def blank_hole(pixels: Tensor, hole: Tensor) -> Tensor:
@@ -81,11 +83,11 @@ class Backbone(Protocol):
         """
         ...
 
-    def words(self, prompts: Sequence[str]) -> Tensor:
+    def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
         """The `words` of a condition for B prompts, with gradient; equal prompts are computed once."""
         ...
 
-    def cells(self, hole: Tensor) -> Tensor:
+    def latent_hole(self, hole: Tensor) -> Tensor:
         """The `hole` of a condition for holes (B, 1, H, W) of 0 and 1."""
         ...
 
@@ -97,7 +99,7 @@ class Backbone(Protocol):
         """The networks that receive LoRA weights: always `unet`, and `text_encoder` where there is one."""
         ...
 
-    def follow(self, plan: MemoryPlan | None) -> None:
+    def use_plan(self, plan: MemoryPlan | None) -> None:
         """Compute as a memory plan says from now on: pictures encoded at once, the autoencoder's place, `recompute`.
 
         None: everything at once and on the device. No result changes beyond rounding.

@@ -16,7 +16,7 @@ from realfill.device.memory_plan import (
     memory_needs,
 )
 from realfill.errors import OutOfMemory
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone, stored_dtype
 
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ class MemoryBudget:
 
     def begin(self, backbone: Backbone, *, batch: int) -> None:
         """Puts the plan in force for training and says what it is."""
-        backbone.follow(self.plan)
+        backbone.use_plan(self.plan)
         self._say(f"Memory plan, an estimate: {describe_plan(self.plan, batch)}.")
 
     def run(self, backbone: Backbone, work: MemoryUse, compute: Callable[[MemoryPlan], Result]) -> Result:
@@ -62,7 +62,7 @@ class MemoryBudget:
                     ) from error
             release_memory(str(backbone.device))  # only here: until now the error held on to its frames' tensors
             self.plan = smaller
-            backbone.follow(smaller)
+            backbone.use_plan(smaller)
         if self.plan != before:
             self._say(f"Memory ran out; {describe_lowering(before, self.plan)}. The result stays the same.")
         return result

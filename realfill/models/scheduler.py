@@ -25,7 +25,7 @@ class NoiseProcess(Protocol):
     prediction_type: str
     train_steps: int
 
-    def corrupt(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Noisy latents at times t and what the network should predict there; all (B, c, h, w), t (B,)."""
         ...
 
@@ -48,7 +48,7 @@ class DDPM:
         self._forward: DDPMScheduler = DDPMScheduler.from_config(self._config)
         self.train_steps = int(self._forward.config.num_train_timesteps)
 
-    def corrupt(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x_t of §3.1 and the regression target of the base's prediction type: noise, velocity or sample."""
         noisy = self._forward.add_noise(clean, noise, t)
         if self.prediction_type == "epsilon":

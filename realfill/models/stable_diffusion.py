@@ -91,10 +91,10 @@ class StableDiffusionInpaint:
 
     def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
         """See `Backbone.condition`."""
-        return Condition(self.words(prompts), self.cells(hole), self.encode(blank_hole(pixels, hole)))
+        return Condition(self.prompt_embeds(prompts), self.latent_hole(hole), self.encode(blank_hole(pixels, hole)))
 
-    def words(self, prompts: Sequence[str]) -> Tensor:
-        """See `Backbone.words`; each distinct prompt goes through the text encoder once."""
+    def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
+        """See `Backbone.prompt_embeds`; each distinct prompt goes through the text encoder once."""
         distinct = sorted(set(prompts))
         with self._tokenizing:
             tokens = self.tokenizer(
@@ -108,8 +108,8 @@ class StableDiffusionInpaint:
             hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
 
-    def cells(self, hole: Tensor) -> Tensor:
-        """See `Backbone.cells`. The hole is shrunk by nearest, as the stock pipeline does."""
+    def latent_hole(self, hole: Tensor) -> Tensor:
+        """See `Backbone.latent_hole`. The hole is shrunk by nearest, as the stock pipeline does."""
         height, width = (side // self.spec.cell for side in hole.shape[-2:])
         return F.interpolate(hole.to(self.device), (height, width), mode="nearest")
 
@@ -118,7 +118,7 @@ class StableDiffusionInpaint:
         inputs = torch.cat([noisy, condition.hole, condition.masked], 1)
         inputs = inputs.to(self.dtype, memory_format=self._layout)
         with self._precision():
-            output: Tensor = self.unet(inputs, t.to(self.device), condition.words.to(self.dtype)).sample
+            output: Tensor = self.unet(inputs, t.to(self.device), condition.prompt_embeds.to(self.dtype)).sample
         return output.float().contiguous()
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -133,8 +133,8 @@ class StableDiffusionInpaint:
         """The stock pipeline."""
         return StableDiffusionInpaintPipeline
 
-    def follow(self, plan: MemoryPlan | None) -> None:
-        """See `Backbone.follow`."""
+    def use_plan(self, plan: MemoryPlan | None) -> None:
+        """See `Backbone.use_plan`."""
         self._plan = plan
         if plan is not None and plan.recompute:
             self.unet.enable_gradient_checkpointing()

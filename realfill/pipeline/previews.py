@@ -23,7 +23,7 @@ class PreviewMaker:
         every = wanted.preview_every
         while every and wanted.steps // every > LONGEST:
             every *= 2
-        self._every = every if work.processes.main else 0
+        self._every = every if work.processes.is_main else 0
 
     def after(self, step: int) -> None:
         """To be called after each step; makes a picture where one is due. Want of memory ends the previews only."""
@@ -60,7 +60,7 @@ class PreviewMaker:
             with enable_all_layers(self._work.backbone), closed(found):
                 photo = next(found).photo
         finally:
-            self._work.backbone.follow(training)
+            self._work.backbone.use_plan(training)
         folder = run.folder / "previews"
         folder.mkdir(exist_ok=True)
         save_photo(photo, folder / f"{step:06d}.png")

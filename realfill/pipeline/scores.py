@@ -53,7 +53,7 @@ def score_missing(work: Session, scores: "list[Score]", missing: list[int]) -> N
         work.say(notice)
     if scores and matcher.name != run.read("scores")["matcher"]:  # counts of two matchers cannot be compared
         missing, scores = [*(one.seed for one in scores), *missing], []
-    hole = work.fit.filled(work.scene.hole)
+    hole = work.fit.fillable_hole(work.scene.hole)
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with work.stage("select", total, len(scores)):
         found = score_candidates(matcher, work.scene.references, candidates, hole)

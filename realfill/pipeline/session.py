@@ -15,7 +15,7 @@ from realfill.device.process_group import ProcessGroup
 from realfill.errors import DiskFull, Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
 from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.geometry.draft import Draft, load_draft
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.jobs.device_lock import hold_device
 from realfill.runs.export import crop_of_run
 from realfill.runs.run import Run
@@ -64,7 +64,7 @@ class Session:
         before = self.run.fact("base")
         if before is not None and before["weights_hash"] != spec.weights_hash:
             raise RunError(f"The base '{spec.name}' has changed since this run began; give a new --run folder.")
-        if self.processes.main:
+        if self.processes.is_main:
             precision = str(backbone.dtype).removeprefix("torch.")
             self.run.record(base=base, device=self.device, precision=precision)
         return backbone
@@ -79,7 +79,7 @@ class Session:
             _DRAFT_FIT if self.run.config.guide.only else (self.backbone.spec.size, self.backbone.spec.multiple)
         )
         fit = crop_to_fill(self.scene, size=wanted.size or size, multiple=multiple, context=wanted.context)
-        if self.processes.main:
+        if self.processes.is_main:
             self.run.record(fit={name: getattr(fit, name) for name in _FIT})
         return fit
 
@@ -127,16 +127,16 @@ class Session:
         """Says that the backbone carries the finished adapter already, having just been trained."""
         from realfill.models.cache import note_adapter
 
-        if self.processes.main:
+        if self.processes.is_main:
             note_adapter(self.backbone, self.run.lora, self.run.config.train)
         self._adapted = True
 
     def take_device(self) -> None:
         """Waits until no other run of this user computes on the device; kept until the session ends."""
-        if not self.processes.main or self._has_device:
+        if not self.processes.is_main or self._has_device:
             return
         sentence = "Another RealFill run is using the device; this one goes on when it has finished."
-        waits = None if self.processes.several else lambda: self.say(sentence)
+        waits = None if self.processes.is_shared else lambda: self.say(sentence)
         self._has_device = True
         self._kept.enter_context(hold_device(self.device, check=self.check, waits=waits))
 
@@ -144,7 +144,7 @@ class Session:
 
     def report(self, event: Event) -> None:
         """Writes an event down and passes it on; only the main process of several does."""
-        if self.processes.main:
+        if self.processes.is_main:
             if isinstance(event, Notice) and event.sentence not in self.notices:
                 self.notices.append(event.sentence)
             self.run.append(event)
@@ -171,8 +171,8 @@ class Session:
         Raises:
             Interrupted: a signal came or a stop was asked for, in any of the processes.
         """
-        stop = bool(self._signal) or (self.processes.main and self.run.stop_requested())
-        if self.processes.any(stop):
+        stop = bool(self._signal) or (self.processes.is_main and self.run.stop_requested())
+        if self.processes.any_true(stop):
             raise Interrupted("Stopped as asked; the same command goes on from here.")
 
     # ── the frame ──
@@ -181,7 +181,7 @@ class Session:
     def open(self) -> Iterator[None]:
         """Holds the run's lock, watches signals, and leaves the run in the state that the block ended in."""
         with self._kept, contextlib.ExitStack() as stack:
-            if self.processes.main:
+            if self.processes.is_main:
                 fresh = not self.run.locked  # else whoever holds it has looked at the stop file
                 stack.enter_context(self.run.lock())
                 for folder in ("", "seeds", "checkpoints"):
@@ -202,7 +202,7 @@ class Session:
         if not isinstance(error, (RealFillError, KeyboardInterrupt)):
             sentence = f"A defect in RealFill: {type(error).__name__}: {error}"
         with contextlib.suppress(RealFillError):  # on a full disk the state stays "running", so it reads "interrupted"
-            if not self.processes.main:
+            if not self.processes.is_main:
                 return
             if isinstance(error, (Interrupted, KeyboardInterrupt, RunBusy)):
                 self.run.enter("stopped", sentence or "Stopped; the same command goes on from here.")

@@ -80,12 +80,12 @@ def complete(
     with work.open():
         for stage in STAGES[: STAGES.index(until) + 1]:
             if stage not in ("prepare", "train"):
-                processes.part()  # only training is shared
-                if not processes.main:
+                processes.leave()  # only training is shared
+                if not processes.is_main:
                     break
             work.check()
             _DO[stage](work)
-        if processes.main:
+        if processes.is_main:
             last = "" if until == "export" else f"Done up to the stage '{until}', as asked."
             opened.enter("stopped" if last else "done", last)
     return _outcome(work)
@@ -110,9 +110,9 @@ def prepare(work: Session) -> None:
         if warning := scenes.enlargement_notice(fit):
             work.say(warning)
     if work.run.config.guide.draft:
-        if work.processes.main and not (work.run.draft_folder / "draft.json").exists():
+        if work.processes.is_main and not (work.run.draft_folder / "draft.json").exists():
             _draft(work)
-        work.processes.wait()
+        work.processes.barrier()
 
 
 def _draft(work: Session) -> None:
@@ -163,7 +163,7 @@ def train(work: Session) -> None:
                     each = statistics.median(seconds)
                     work.say(f"Training takes about {duration(left * each)} more: {left} steps at {each:.2g} s each.")
                 work.check()
-        if work.processes.main:
+        if work.processes.is_main:
             with files.new_folder(run.lora) as folder:
                 lora.save_lora(work.backbone, folder)
             run.record(adapter_steps=wanted.steps)
@@ -242,12 +242,12 @@ def _opened(
     folder: Path, source: Path | str | None, config: Config | None, processes: ProcessGroup, device: str
 ) -> Run:
     """The run in a folder, made where it is new; of several processes only the main one makes it."""
-    if processes.main:
+    if processes.is_main:
         if config is None and not (folder / "run.json").exists():
             base = devices.default_base(device)
             config = settings.make(settings.default_preset(base), {"base": base})
         Run.ensure(folder, config, Path(source) if source else None)
-    processes.wait()
+    processes.barrier()
     return Run.open(folder)
 
 

@@ -22,7 +22,7 @@ class HeldOutLoss:
 
     def __init__(self, work: Session) -> None:
         self._work, wanted = work, work.run.config.train
-        self._patience = wanted.patience if work.processes.main else 0
+        self._patience = wanted.patience if work.processes.is_main else 0
         self._every = max(1, min(SELDOM, wanted.steps // OFTEN))
         self._best, self._step, self._misses = float("inf"), 0, 0
 

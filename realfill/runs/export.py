@@ -10,7 +10,7 @@ from realfill import files, seeds
 from realfill.geometry.draft import add_detail, load_draft
 from realfill.arrays import Photo
 from realfill.imaging import composite, decode, encode
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.scene import scene as scenes
 from realfill.errors import OptionError, RunError
 from realfill.runs.run import Run
@@ -70,7 +70,7 @@ def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
     fit, wanted = crop_of_run(run), run.config.export
     if fit is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
-    generated, covered = enlarge(run, scene, seed, fit), fit.covered()  # a wide feather may reach beyond the fit
+    generated, covered = enlarge(run, scene, seed, fit), fit.covered_hole()  # a wide feather may reach beyond the fit
     if wanted.match_colour:
         generated = composite.match_colour(
             scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
@@ -83,7 +83,7 @@ def enlarge(run: Run, scene: Scene, seed: int, fit: CropTransform) -> Photo:
 
     What geometry vouches for gets the references' own detail, which the working size had no room for.
     """
-    generated = fit.photo_out(run.read_seed(seed))
+    generated = fit.uncrop_photo(run.read_seed(seed))
     draft = load_draft(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
     if draft is None or draft.reason:
         return generated

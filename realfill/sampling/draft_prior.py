@@ -18,7 +18,7 @@ from torch import Tensor
 from realfill.arrays import Hole, Photo
 from realfill.config import GuideConfig
 from realfill.geometry.draft import VOUCHED, Confidence, Draft, render_draft
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone
 from realfill.models.pixels import to_tensors
 from realfill.scene.scene import Scene
@@ -58,7 +58,7 @@ def make_draft_prior(draft: Draft | None, scene: Scene, fit: CropTransform, conf
     if draft is None or draft.reason:
         return None
     photo, confidence = render_draft(draft, fit)
-    return DraftPrior(photo, confidence, fit.hole_in(scene.hole), config)
+    return DraftPrior(photo, confidence, fit.crop_hole(scene.hole), config)
 
 
 def prior_condition(given: DraftPrior) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig
 from realfill.device.memory_plan import MemoryPlan
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import fill_from_known
-from realfill.imaging.fit import CropTransform
 from realfill.models.backbone import Backbone, Condition
 from realfill.models.fast.lanes import map_parallel
 from realfill.models.lora import merge_adapters
@@ -60,7 +60,7 @@ def sample(
         OutOfMemory: the smallest memory plan is still too much for the device.
     """
     within = within or plan_memory(backbone, fit, Config(base=backbone.spec.name, sample=config))
-    backbone.follow(within.plan)
+    backbone.use_plan(within.plan)
     maker = Sampler(backbone, config, within)
     cold, warm = split_seeds(seeds, given)
     if cold:
@@ -164,10 +164,10 @@ def _denoise(backbone: Backbone, config: SampleConfig, task: _Task, group: Seque
 
 def _noised(backbone: Backbone, start: DraftStart, noise: Tensor, t: Tensor) -> Tensor:
     """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
-    return backbone.process.corrupt(start.clean, noise, t.reshape(1))[0]
+    return backbone.process.add_noise(start.clean, noise, t.reshape(1))[0]
 
 
 def sampling_input(scene: Scene, fit: CropTransform) -> tuple[Tensor, Tensor]:
     """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
     # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
-    return to_tensors(fit.photo_in(fill_from_known(scene.target, scene.hole)), fit.hole_in(scene.hole))
+    return to_tensors(fit.crop_photo(fill_from_known(scene.target, scene.hole)), fit.crop_hole(scene.hole))

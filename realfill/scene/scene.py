@@ -19,9 +19,9 @@ from realfill.arrays import Hole, Photo
 from realfill.errors import SceneError
 from realfill.files import speak_refusals
 from realfill.imaging import decode
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original, rotate_upright
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo, to_photo
 
 MOST_REFERENCES = 5

@@ -19,8 +19,8 @@ from torch import Tensor
 from realfill import seeds
 from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import _resized, fill_from_known
-from realfill.imaging.fit import CropTransform
 from realfill.imaging.holes import random_hole
 from realfill.models.pixels import _planes
 from realfill.scene.scene import Scene
@@ -226,12 +226,12 @@ def _item(views: TrainingViews, config: TrainConfig, rng: np.random.Generator) -
         view = views.views[int(rng.integers(len(views.views) - 1))]
         crop, unknown = _crop(view, views, rng)
     if view.wanted is not None and rng.random() < config.aware:
-        m = crop.hole_in(view.wanted)
+        m = crop.crop_hole(view.wanted)
     else:
         m = random_hole(views.height, views.width, rng)
     if rng.random() < config.mask_dropout:
         m = np.ones_like(m)
-    return crop.photo_in(view.photo), m | unknown, ~unknown, view.is_target
+    return crop.crop_photo(view.photo), m | unknown, ~unknown, view.is_target
 
 
 def known_share(unknown: Hole, *, cell: int) -> float:
@@ -251,5 +251,5 @@ def _crop(view: TrainingView, views: TrainingViews, rng: np.random.Generator) ->
     photo_height, photo_width = view.photo.shape[:2]
     fit = CropTransform((left, top, width, height), views.width, views.height, photo_width, photo_height)
     in_frame = view.is_target or view.wanted is not None
-    unknown = fit.hole_in(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
+    unknown = fit.crop_hole(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
     return fit, unknown

@@ -1,7 +1,7 @@
 """What training sees of the draft: references warped into the target's frame."""
 
 from realfill.geometry.draft import VOUCHED, Draft, render_draft, render_warped
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.scene.scene import Scene
 from realfill.training.batches import DraftView
 
@@ -16,7 +16,7 @@ def draft_views(draft: Draft | None, scene: Scene, fit: CropTransform) -> list[D
     finest = min(2.0, draft.frame.scale / fit.scale)
     size = max(1.0, finest)
     frame = CropTransform(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
-    hole = frame.hole_in(scene.hole)
+    hole = frame.crop_hole(scene.hole)
     pictures = [render_draft(draft, frame), *(render_warped(draft, one, frame) for one in draft.warped)]
     return [
         DraftView(photo, valid < VOUCHED, hole) for photo, valid in pictures if (valid[hole] >= VOUCHED).mean() > 0.02

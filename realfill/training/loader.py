@@ -148,7 +148,7 @@ class Pool:
             both = backbone.encode(torch.cat([batch.pixels, blank_hole(batch.pixels, batch.hole)]))
             clean, masked = both[:1], both[1:]
         known = known_latents(batch.weight, cell=backbone.spec.cell).to(backbone.device)
-        return EncodedBatch(clean, masked, backbone.cells(batch.hole), known, ("",))
+        return EncodedBatch(clean, masked, backbone.latent_hole(batch.hole), known, ("",))
 
 
 def draw_noise(backbone: Backbone, views: TrainingViews, *, seed: int, step: int, index: int) -> tuple[Tensor, Tensor]:

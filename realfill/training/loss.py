@@ -32,7 +32,7 @@ def encode_batch(backbone: Backbone, batch: Batch) -> EncodedBatch:
     pixels, hole, weight = (part.to(backbone.device) for part in (batch.pixels, batch.hole, batch.weight))
     masked = backbone.encode(blank_hole(pixels, hole))
     known = known_latents(weight, cell=backbone.spec.cell)
-    return EncodedBatch(backbone.encode(pixels), masked, backbone.cells(hole), known, batch.prompts)
+    return EncodedBatch(backbone.encode(pixels), masked, backbone.latent_hole(hole), known, batch.prompts)
 
 
 def realfill_loss(backbone: Backbone, batch: Batch | EncodedBatch, *, t: Tensor, noise: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ def realfill_loss(backbone: Backbone, batch: Batch | EncodedBatch, *, t: Tensor,
         noise: (B, c, h, w) standard normal.
     """
     seen = batch if isinstance(batch, EncodedBatch) else encode_batch(backbone, batch)
-    noisy, target = backbone.process.corrupt(seen.clean, noise, t)
-    condition = Condition(words=backbone.words(seen.prompts), hole=seen.hole, masked=seen.masked)
+    noisy, target = backbone.process.add_noise(seen.clean, noise, t)
+    condition = Condition(prompt_embeds=backbone.prompt_embeds(seen.prompts), hole=seen.hole, masked=seen.masked)
     prediction = backbone.predict(noisy, t, condition)
     error = seen.known * (prediction - target) ** 2
     return error.sum((1, 2, 3)) / (seen.known.sum((1, 2, 3)) * error.shape[1])

@@ -19,7 +19,7 @@ from realfill.config import Config, TrainConfig
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import Diverged, OptionError, OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.models.fast.lanes import map_parallel
@@ -114,7 +114,7 @@ def train(
     finally:
         dropout.close()
         feed.close()
-        backbone.follow(None)
+        backbone.use_plan(None)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:

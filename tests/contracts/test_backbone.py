@@ -74,8 +74,8 @@ def test_encode_is_the_mode_and_draws_nothing(backbone: Backbone) -> None:
 
 def test_words_and_cells_are_those_of_a_condition(backbone: Backbone) -> None:
     condition = backbone.condition(pixels(), hole(), ["a photo of sks", ""])
-    assert torch.equal(backbone.words(["a photo of sks", ""]), condition.words)
-    assert torch.equal(backbone.cells(hole()), condition.hole)
+    assert torch.equal(backbone.prompt_embeds(["a photo of sks", ""]), condition.prompt_embeds)
+    assert torch.equal(backbone.latent_hole(hole()), condition.hole)
     assert torch.equal(backbone.encode(blank_hole(pixels(), hole())), condition.masked)
 
 
@@ -124,12 +124,12 @@ def test_the_hole_is_shrunk_by_nearest(backbone: Backbone) -> None:
 def test_items_of_a_condition_do_not_mix(backbone: Backbone) -> None:
     prompts = ["a photo of sks", "", "a photo of sks"]
     together = backbone.condition(pixels(3), hole(3), prompts)
-    assert torch.equal(together.words[0], together.words[2])
+    assert torch.equal(together.prompt_embeds[0], together.prompt_embeds[2])
     for index, prompt in enumerate(prompts):
         alone = backbone.condition(pixels(3)[index : index + 1], hole(1), [prompt])
-        torch.testing.assert_close(alone.words[0], together.words[index], atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone.prompt_embeds[0], together.prompt_embeds[index], atol=1e-5, rtol=0)
         torch.testing.assert_close(alone.masked[0], together.masked[index], atol=1e-5, rtol=0)
-    assert not torch.allclose(together.words[0], together.words[1])
+    assert not torch.allclose(together.prompt_embeds[0], together.prompt_embeds[1])
 
 
 @torch.no_grad()

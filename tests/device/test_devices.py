@@ -46,7 +46,7 @@ def test_the_default_base_fits_the_memory(monkeypatch: pytest.MonkeyPatch, name:
 
 def test_alone_there_is_one_main_process() -> None:
     processes = ProcessGroup("cpu")
-    assert processes.main and not processes.several
-    assert processes.any(True) and not processes.any(False)
+    assert processes.is_main and not processes.is_shared
+    assert processes.any_true(True) and not processes.any_true(False)
     assert processes.device("cpu") == "cpu"
-    processes.wait()
+    processes.barrier()

@@ -38,7 +38,7 @@ def ladder(plan: MemoryPlan, work: MemoryUse) -> list[MemoryPlan]:
 @pytest.mark.parametrize("given", [PAPER, MINI])
 def test_every_lower_plan_needs_less_until_there_is_none(work: MemoryUse, given: config.Config) -> None:
     plans, needs = ladder(WHOLE, work), memory_needs(given, width=2)
-    sizes = [needs.of(plan, work) for plan in plans]
+    sizes = [needs.bytes_for(plan, work) for plan in plans]
     assert len(plans) > 4
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(sizes)
     assert lower_plan(plans[-1], work) is None
@@ -66,7 +66,7 @@ def test_what_is_chosen_fits(gigabytes: float) -> None:
     needs = memory_needs(PAPER, width=2)
     plan = choose_plan(gigabytes * 1e9, needs, WHOLE)
     for work in ("training", "filling", "coding"):
-        assert needs.of(plan, work) < gigabytes * 1e9
+        assert needs.bytes_for(plan, work) < gigabytes * 1e9
 
 
 def test_the_plans_of_the_usual_cards() -> None:

@@ -93,8 +93,8 @@ def test_realfill_is_what_the_pipeline_makes(case: Case, quick: Config, tmp_path
     fit = crop_of_run(run)
     assert fit is not None
     for seed, photo in zip((1, 2), photos, strict=True):
-        inside = scene.hole & fit.covered()
-        assert (photo[inside] == fit.photo_out(run.read_seed(seed))[inside]).all()
+        inside = scene.hole & fit.covered_hole()
+        assert (photo[inside] == fit.uncrop_photo(run.read_seed(seed))[inside]).all()
     assert Run.open(tmp_path / "bench").seeds_done() == [1, 2]  # and it opens in the page
     assert setup.facts["base"]["weights_hash"] == run.fact("base")["weights_hash"]
     again = _photos("realfill", setup, scene, (5,))

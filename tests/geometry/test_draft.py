@@ -24,7 +24,7 @@ from realfill.geometry.draft import (
     render_warped,
     save_draft,
 )
-from realfill.imaging.fit import CropTransform, crop_around
+from realfill.imaging.crop import CropTransform, crop_around
 from tests.tiny import world
 
 HEIGHT, WIDTH = 96, 128
@@ -116,7 +116,7 @@ def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(everywhere: bo
     photo = world(HEIGHT, WIDTH)
     made = draft_of(photo, 1.0 if not everywhere else 0.0)
     fit = crop_around(hole(), size=32, multiple=8, context=0.5)
-    enlarged = fit.photo_out(render_draft(made, fit)[0])
+    enlarged = fit.uncrop_photo(render_draft(made, fit)[0])
     assert np.abs(enlarged.astype(int) - photo)[hole()].mean() > 4  # the working size has lost something
     whole = add_detail(enlarged, made, fit, hole(), everywhere=everywhere)
     assert np.abs(whole.astype(int) - photo)[hole()].max() <= 1

@@ -14,7 +14,7 @@ from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
 from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.matching.matcher import Matcher, Matches
 from realfill.matching.registry import load_matcher
 from realfill.scene import scene as scenes
@@ -172,7 +172,7 @@ def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, 
 def test_a_large_target_has_the_references_detail_in_the_hole(plane: Scene, made: Draft, sift: Matcher) -> None:
     small = make_draft(plane, sift, size=200)
     assert plane.truth is not None and small.fine is not None
-    whole, coarse = full_size_draft(small), small.frame.photo_out(small.photo)
+    whole, coarse = full_size_draft(small), small.frame.uncrop_photo(small.photo)
     assert error(whole, plane.truth, HOLE) < 0.7 * error(coarse, plane.truth, HOLE)
     assert np.array_equal(whole[:90], coarse[:90])
     assert made.fine is None  # at the target's own size there is nothing to add
@@ -199,8 +199,8 @@ def test_render_is_the_fits_own_way(plane: Scene, made: Draft) -> None:
     """Rendering a draft at native scale into a frame is what the frame does to the picture itself."""
     fit = CropTransform((100.0, 60.0, 200.0, 150.0), 128, 96, photo_width=400, photo_height=300)
     photo, confidence = render_draft(made, fit)
-    assert np.array_equal(photo, fit.photo_in(made.photo))
-    missing = fit.hole_in(HOLE)
+    assert np.array_equal(photo, fit.crop_photo(made.photo))
+    missing = fit.crop_hole(HOLE)
     assert (confidence[~missing] > 0.99).all()
     assert confidence.shape == (96, 128)
 

@@ -24,7 +24,7 @@ def test_the_nearer_point_is_known_in_any_space(reference: int, mirror: float) -
     bent = (np.random.default_rng(4).normal(0, 0.2, (4, 4)) + np.eye(4)) @ np.diag([1, 1, 1, mirror])
     rig = Cameras(CAMERAS[0] @ bent, {0: CAMERAS[reference] @ bent})
     points = space()
-    pairs = Pairs.of(seen(CAMERAS[0], points), seen(CAMERAS[reference], points))
+    pairs = Pairs.from_points(seen(CAMERAS[0], points), seen(CAMERAS[reference], points))
     order = depth_order(rig, 0, pairs, (600, 800))
     mu = depth_values(rig.ways()[0], pairs)
     near = relative_depth(rig, 0, pairs.first, mu)
@@ -32,11 +32,11 @@ def test_the_nearer_point_is_known_in_any_space(reference: int, mirror: float) -
     # Of two points on one pixel of the reference the one at a smaller depth is the nearer one.
     farther = points + 0.5 * (points - _centre(reference))
     at = seen(CAMERAS[0], farther)
-    behind = depth_values(rig.ways()[0], Pairs.of(at, seen(CAMERAS[reference], farther)))
+    behind = depth_values(rig.ways()[0], Pairs.from_points(at, seen(CAMERAS[reference], farther)))
     assert (depth > 0).all()
     assert (order.reference * (near - relative_depth(rig, 0, at, behind)) > 0).all()
     beyond = points * 1.5  # the target's camera stands at the origin
-    further = depth_values(rig.ways()[0], Pairs.of(pairs.first, seen(CAMERAS[reference], beyond)))
+    further = depth_values(rig.ways()[0], Pairs.from_points(pairs.first, seen(CAMERAS[reference], beyond)))
     assert (order.target * (mu - further) > 0).all()
 
 
@@ -48,7 +48,7 @@ def _centre(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 def test_few_points_and_a_flat_wall_say_nothing_of_the_order() -> None:
     rig = Cameras(CAMERAS[0], {0: CAMERAS[1]})
     points = space(12)
-    few = Pairs.of(seen(CAMERAS[0], points), seen(CAMERAS[1], points))
+    few = Pairs.from_points(seen(CAMERAS[0], points), seen(CAMERAS[1], points))
     assert depth_order(rig, 0, few, (600, 800)) == DepthOrder(0, 0)
 
 

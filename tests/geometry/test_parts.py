@@ -14,8 +14,8 @@ from realfill.geometry.make_draft import working_photo
 from realfill.geometry.mesh_warp import fit_mesh
 from realfill.geometry.smoothing import spread_smoothly
 from realfill.geometry.warping import homography_map, warp_photo
+from realfill.imaging.crop import crop_longest
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.fit import crop_longest
 from tests.geometry.worlds import box, painted, seen, shift, tilted
 
 HOLE = box(90, 200, 140, 270)
@@ -47,13 +47,13 @@ def test_two_planes_are_found_one_after_another() -> None:
     rng = np.random.default_rng(0)
     first = rng.uniform(0, 400, (200, 2))
     second = np.where((np.arange(200) < 120)[:, None], first + np.array([10, 5]), first - np.array([40, 0]))
-    found = find_planes(Pairs.of(first, second))
+    found = find_planes(Pairs.from_points(first, second))
     assert [int(one.inliers.sum()) for one in found] == [120, 80]
 
 
 def test_planes_of_chance_are_few() -> None:
     rng = np.random.default_rng(0)
-    assert find_planes(Pairs.of(rng.uniform(0, 400, (60, 2)), rng.uniform(0, 400, (60, 2)))) == []
+    assert find_planes(Pairs.from_points(rng.uniform(0, 400, (60, 2)), rng.uniform(0, 400, (60, 2)))) == []
 
 
 def test_a_homography_that_folds_the_picture_is_not_sane() -> None:

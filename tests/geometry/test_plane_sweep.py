@@ -21,7 +21,7 @@ def rig() -> Cameras:
 def points(count: int = 60) -> tuple[Pairs, Pairs]:
     space = np.random.default_rng(1).uniform([-1.5, -1, 4], [1.5, 1, 9], (count, 3))
     at = [seen(camera, space) for camera in CAMERAS]
-    return Pairs.of(at[0], at[1]), Pairs.of(at[0], at[2])
+    return Pairs.from_points(at[0], at[1]), Pairs.from_points(at[0], at[2])
 
 
 def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
@@ -38,7 +38,7 @@ def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
 
 def test_wrong_pairs_have_no_depth() -> None:
     first, _ = points()
-    off = Pairs.of(first.first, first.second + np.array([0.0, 25.0]))
+    off = Pairs.from_points(first.first, first.second + np.array([0.0, 25.0]))
     only = Cameras(rig().target, {0: rig().references[0]})
     assert len(plane_sweep.depths(only, {0: off})[1]) < 6
 

@@ -86,14 +86,14 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
 
 
 def test_too_few_points_give_nothing() -> None:
-    none = Pairs.of(np.zeros((5, 2)), np.zeros((5, 2)))
+    none = Pairs.from_points(np.zeros((5, 2)), np.zeros((5, 2)))
     empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert transfer_points(none, (none, none), (empty, empty, empty)) is None
     assert not reconstruction.epipolar(none).any()
 
 
 def test_a_plane_on_which_opencv_asserts_gives_nothing() -> None:
-    given = Pairs.of(*flat_but_two(49))
+    given = Pairs.from_points(*flat_but_two(49))
     none = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert not reconstruction.epipolar(given).any()
     assert transfer_points(given, (given, given), (none, none, none)) is None

@@ -10,8 +10,8 @@ import pytest
 from realfill.arrays import Hole
 from realfill.imaging import decode, encode, holes
 from realfill.imaging.composite import composite, feather_alpha, match_colour, preview
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.decode import Original
-from realfill.imaging.fit import CropTransform
 from realfill.imaging.photo import to_photo
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
@@ -109,22 +109,22 @@ def test_the_border_fades_out_before_the_generated_pixels_end() -> None:
     hole = box_hole()
     target = Original(np.full((H, W, 3), 200, np.uint8), "RGB", None, "PNG", None, True)
     fit = CropTransform((17.0, 9.0, 19.0, 19.0), 19, 19, W, H)
-    generated = fit.photo_out(np.full((19, 19, 3), 100, np.uint8))
-    result = composite(target, hole, generated, feather=12, covered=fit.covered()).pixels[:, :, 0].astype(int)
-    assert (result[~fit.covered()] == 200).all()
+    generated = fit.uncrop_photo(np.full((19, 19, 3), 100, np.uint8))
+    result = composite(target, hole, generated, feather=12, covered=fit.covered_hole()).pixels[:, :, 0].astype(int)
+    assert (result[~fit.covered_hole()] == 200).all()
     assert (result[hole] == 100).all()
     assert result.min() == 100
-    edge = fit.covered() & (holes.distance_from_hole(~fit.covered()) <= 1)
+    edge = fit.covered_hole() & (holes.distance_from_hole(~fit.covered_hole()) <= 1)
     assert result[edge].min() > 190
-    shown = preview(to_photo(target), hole, generated, feather=12, covered=fit.covered())
+    shown = preview(to_photo(target), hole, generated, feather=12, covered=fit.covered_hole())
     assert np.array_equal(shown[:, :, 0], result)
 
 
 def test_the_eight_megapixel_scene_keeps_its_size_and_its_known_pixels(shared: Path, tmp_path: Path) -> None:
     loaded = scene.load(shared / "scenes" / "berlin_cathedral_8mp")
     fit = crop_to_fill(loaded, size=512, multiple=8, context=0.5)
-    generated = fit.photo_out(255 - fit.photo_in(loaded.target))
-    result = composite(loaded.original, loaded.hole, generated, feather=8, covered=fit.covered())
+    generated = fit.uncrop_photo(255 - fit.crop_photo(loaded.target))
+    result = composite(loaded.original, loaded.hole, generated, feather=8, covered=fit.covered_hole())
     (tmp_path / "result.png").write_bytes(encode.encode(result, "png", quality=95, record={}))
     again = decode.read_original(tmp_path / "result.png")
     assert (again.width, again.height) == (3264, 2448)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from realfill.arrays import Hole, Photo
-from realfill.imaging.fit import crop_around
+from realfill.imaging.crop import crop_around
 from realfill.imaging.photo import read_photo
 from realfill.matching.matcher import Matches
 from realfill.matching.selection import (
@@ -212,7 +212,7 @@ def test_on_real_scenes_small_candidates_are_told_apart(shared: Path, scene: str
     references = [read_photo(path) for path in sorted((folder / "ref").iterdir())]
     truth, mask = (read_photo(folder / "target" / name) for name in ("gt.png", "mask.png"))
     fit = crop_around(mask[..., 0] > 127, size=256, multiple=32, context=0.5)
-    hole, target = fit.hole_in(mask[..., 0] > 127), fit.photo_in(truth)
+    hole, target = fit.crop_hole(mask[..., 0] > 127), fit.crop_photo(truth)
     soft = np.asarray(cv2.GaussianBlur(target, (0, 0), 2), np.uint8)
     fills = [inpainted(target, hole), filled(target, hole, soft), target]
     telea, blurred, true = score_candidates(Sift(size=512), references, list(enumerate(fills)), hole)

@@ -41,7 +41,7 @@ def answer(backbone: Backbone) -> tuple[Tensor, Tensor]:
     """What the U-Net and the text encoder say."""
     with torch.no_grad():
         noisy, t, condition = question(backbone)
-        return backbone.predict(noisy, t, condition), condition.words
+        return backbone.predict(noisy, t, condition), condition.prompt_embeds
 
 
 def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> list[bool]:

@@ -17,7 +17,7 @@ from realfill.device.devices import is_out_of_memory
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import OutOfMemory
 from realfill.events import Notice
-from realfill.imaging.fit import CropTransform, crop_around
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, detach_adapters
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
@@ -242,7 +242,7 @@ def test_every_plan_fills_the_same(tiny: Backbone, toy: Scene) -> None:
     plain = filled(tiny, toy, MemoryBudget(WHOLE))
     for plan in (MemoryPlan(1, 3, 2), LAST):
         assert alike(filled(tiny, toy, MemoryBudget(plan)), plain)
-    tiny.follow(None)
+    tiny.use_plan(None)
 
 
 @pytest.mark.parametrize("part", ["predict", "decode", "encode"])
@@ -252,7 +252,7 @@ def test_too_much_for_the_smallest_plan_says_so(
     monkeypatch.setattr(tiny, part, holds(getattr(tiny, part), 0))
     with pytest.raises(OutOfMemory, match="smallest plan"):
         filled(tiny, toy, MemoryBudget(WHOLE))
-    tiny.follow(None)
+    tiny.use_plan(None)
 
 
 # ── what counts, and what does not ──

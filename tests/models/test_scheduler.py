@@ -61,14 +61,14 @@ def test_corrupt_is_the_closed_form(kind: str, base: Callable[[str], Mapping[str
     clean, noise = draw()
     t = torch.tensor([0, 640])
     product = products(zero_snr=base is mini)[t].reshape(2, 1, 1, 1)
-    noisy, target = DDPM(base(kind)).corrupt(clean, noise, t)
+    noisy, target = DDPM(base(kind)).add_noise(clean, noise, t)
     torch.testing.assert_close(noisy, product.sqrt() * clean + (1 - product).sqrt() * noise, atol=1e-5, rtol=0)
     torch.testing.assert_close(target, wanted(kind, clean, noise, product), atol=1e-5, rtol=0)
 
 
 def test_the_schedule_of_mini_ends_in_pure_noise() -> None:
     clean, noise = draw()
-    noisy, target = DDPM(mini()).corrupt(clean, noise, torch.tensor([999, 999]))
+    noisy, target = DDPM(mini()).add_noise(clean, noise, torch.tensor([999, 999]))
     assert torch.equal(noisy, noise)
     torch.testing.assert_close(target, -clean)
 

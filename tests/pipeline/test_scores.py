@@ -67,14 +67,14 @@ def test_what_the_crop_holds_beyond_the_photo_counts_nothing(settings: Config, t
     complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", until="sample")
     run = Run.open(tmp_path / "run")
     fit = crop_of_run(run)
-    assert fit is not None and fit.beyond().any()
+    assert fit is not None and fit.outside_photo().any()
     reference = Image.open(next(iter(sorted((run.scene_folder / "ref").iterdir()))))
     pixels = np.tile(np.asarray(reference.convert("RGB")), (2, 2, 1))[: fit.height, : fit.width]
     run.write_seed(0, np.ascontiguousarray(pixels))  # matches everywhere
     complete(run, device="cpu")
     parts = json.loads(run.matches_path(0).read_text())["references"]
     points = [(x, y) for part in parts for *_, x, y, _ in part["points"]]
-    beyond = fit.beyond()
+    beyond = fit.outside_photo()
 
     def outside(x: float, y: float) -> bool:  # however the file's one decimal was rounded
         return all(beyond[int(y + half), int(x + 0.5)] for half in (0.44, 0.56))

@@ -62,7 +62,7 @@ def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
     picture = np.asarray(Image.open(io.BytesIO(render_export(run, given, 5, "png"))))
     fit = crop_of_run(run)
     assert fit is not None
-    outside = ~fit.covered()
+    outside = ~fit.covered_hole()
     near = holes.distance_from_hole(given.hole) <= run.config.export.feather
     assert (outside & near).any()
     np.testing.assert_array_equal(picture[outside], given.target[outside])

@@ -13,7 +13,7 @@ from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
 from realfill.geometry import draft
 from realfill.geometry.draft import VOUCHED, Draft, Warped
-from realfill.imaging.fit import CropTransform, crop_around
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.models.backbone import Backbone
 from realfill.models.registry import load_backbone

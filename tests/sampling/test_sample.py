@@ -19,7 +19,7 @@ from torch import Tensor
 
 from realfill.config import SampleConfig, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
-from realfill.imaging.fit import CropTransform, crop_around, crop_whole
+from realfill.imaging.crop import CropTransform, crop_around, crop_whole
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters, save_lora
 from realfill.models.registry import find_base, is_present, load_backbone, load_backbone_folder
@@ -109,8 +109,8 @@ def test_our_sampling_is_the_stock_pipelines(
     )
     theirs = pipeline(
         [PROMPT] * 2,
-        image=[Image.fromarray(fit.photo_in(toy.target))] * 2,
-        mask_image=[Image.fromarray(fit.hole_in(toy.hole).astype(np.uint8) * 255)] * 2,
+        image=[Image.fromarray(fit.crop_photo(toy.target))] * 2,
+        mask_image=[Image.fromarray(fit.crop_hole(toy.hole).astype(np.uint8) * 255)] * 2,
         masked_image_latents=masked.expand(2, *masked.shape[1:]),
         height=fit.height,
         width=fit.width,
@@ -235,8 +235,8 @@ def test_mini_samples_through_the_stock_pipeline_too(
     pipeline.load_lora_weights(lora)
     theirs = pipeline(
         PROMPT,
-        image=Image.fromarray(fit.photo_in(real.target)),
-        mask_image=Image.fromarray(fit.hole_in(real.hole).astype(np.uint8) * 255),
+        image=Image.fromarray(fit.crop_photo(real.target)),
+        mask_image=Image.fromarray(fit.crop_hole(real.hole).astype(np.uint8) * 255),
         masked_image_latents=masked,
         height=fit.height,
         width=fit.width,

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from realfill.errors import DiskFull, RunError, SceneError
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.decode import rotate_upright
-from realfill.imaging.fit import CropTransform
 from realfill.scene import scene
 from realfill.scene.scene import Scene
 from realfill.seeds import rng

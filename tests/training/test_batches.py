@@ -11,8 +11,8 @@ import torch
 from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging import holes
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.fill import fill_from_known
-from realfill.imaging.fit import CropTransform, crop_around
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
 from realfill.training import batches
@@ -78,10 +78,10 @@ def test_what_sampling_sees_is_the_known_part_of_the_target(toy: Scene) -> None:
     fit = fit_of(toy)
     pixels, hole = sampling_input(toy, fit)
     assert pixels.shape == (1, 3, fit.height, fit.width) and hole.shape == (1, 1, fit.height, fit.width)
-    assert torch.equal(hole[0, 0] > 0, torch.from_numpy(fit.hole_in(toy.hole)))
+    assert torch.equal(hole[0, 0] > 0, torch.from_numpy(fit.crop_hole(toy.hole)))
     assert (pixels[hole.expand_as(pixels) > 0] == 0).all()
     assert toy.truth is not None
-    truth = torch.from_numpy(fit.photo_in(toy.truth).transpose(2, 0, 1)).float() / 127.5 - 1
+    truth = torch.from_numpy(fit.crop_photo(toy.truth).transpose(2, 0, 1)).float() / 127.5 - 1
     far = torch.nn.functional.max_pool2d(hole, 9, 1, 4) == 0  # resizing mixes the rim with the fill
     torch.testing.assert_close(pixels[far.expand_as(pixels)], truth[None][far.expand_as(pixels)], atol=1e-6, rtol=0)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from realfill.config import TrainConfig
-from realfill.imaging.fit import crop_around
+from realfill.imaging.crop import crop_around
 from realfill.models.backbone import Backbone
 from realfill.scene.scene import Scene
 from realfill.training import loader

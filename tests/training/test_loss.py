@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from realfill.config import TrainConfig
-from realfill.imaging.fit import crop_around
+from realfill.imaging.crop import crop_around
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.models.registry import load_backbone_folder

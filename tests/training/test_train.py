@@ -15,7 +15,7 @@ from torch import Tensor
 from realfill.config import TrainConfig
 from realfill.errors import Diverged, OutOfMemory
 from realfill.events import TrainStep
-from realfill.imaging.fit import CropTransform, crop_around
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, detach_adapters

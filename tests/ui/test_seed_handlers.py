@@ -163,7 +163,7 @@ def test_points_of_another_count_are_not_shown(sampled: Run) -> None:
 
 def test_the_outline_is_the_holes_border(sampled: Run) -> None:
     (line,) = pictures.outline(sampled)
-    hole = read_ground(sampled).fit.hole_in(scene.load(sampled.scene_folder).hole)
+    hole = read_ground(sampled).fit.crop_hole(scene.load(sampled.scene_folder).hole)
     rows, columns = np.nonzero(hole)
     xs, ys = zip(*line, strict=True)
     assert (min(xs), max(xs)) == pytest.approx(

@@ -24,7 +24,7 @@ from realfill.evaluation import tables
 from realfill.evaluation.store import Store
 from realfill.evaluation.tables import varied_methods
 from realfill.imaging import photo
-from realfill.imaging.fit import crop_around
+from realfill.imaging.crop import crop_around
 from realfill.matching.loftr import Loftr
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import load_matcher
@@ -48,8 +48,8 @@ def count(matcher: Matcher, one: Scene, references: Sequence[Photo], pictures: S
     """Matches in the hole of each completed target with each reference, as `realfill bench` counts them."""
     settings = config.Config()
     fit = crop_around(one.hole, size=settings.select.size, multiple=8, context=settings.fit.context)
-    candidates = ((index, fit.photo_in(picture)) for index, picture in enumerate(pictures))
-    scores = score_candidates(matcher, references, candidates, fit.hole_in(one.hole))
+    candidates = ((index, fit.crop_photo(picture)) for index, picture in enumerate(pictures))
+    scores = score_candidates(matcher, references, candidates, fit.crop_hole(one.hole))
     return [list(score.per_reference) for score in scores]
 
 

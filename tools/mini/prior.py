@@ -51,7 +51,7 @@ class Prior(nn.Module):
     def vae(self) -> AutoencoderKL:
         return self._frozen[0]
 
-    def words(self, prompts: list[str], device: torch.device) -> Tensor:
+    def prompt_embeds(self, prompts: list[str], device: torch.device) -> Tensor:
         """(B, 77, width) hidden states; each distinct prompt is encoded once."""
         distinct = sorted(set(prompts))
         tokens = self._frozen[1](distinct, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
@@ -132,7 +132,7 @@ def item_losses(
     noisy = noise_schedule.add_noise(encoded.clean, noise, t)
     target = noise_schedule.get_velocity(encoded.clean, noise, t)
     with torch.autocast(noisy.device.type, torch.bfloat16):
-        words = model.words(prompts, noisy.device)
+        words = model.prompt_embeds(prompts, noisy.device)
         inputs = torch.cat([noisy, encoded.cells, encoded.masked], 1).contiguous(memory_format=torch.channels_last)
         output = model.unet(inputs, t, words).sample
     weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * encoded.cells

@@ -21,7 +21,7 @@ from realfill import files, seeds
 from realfill.files import speak_refusals, temporary_path
 from realfill.errors import OptionError, RunBusy, RunError
 from realfill.imaging import composite, holes
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.arrays import Hole
 from realfill.arrays import Photo
 from realfill.imaging.photo import to_photo
@@ -108,8 +108,8 @@ def reference_paths(run: Run) -> list[Path]:
 def outline(run: Run) -> list[list[list[float]]]:
     """The hole's border in the seeds' pictures: closed lines of [x, y], as shares of width and height."""
     ground = read_ground(run)
-    beyond = ground.fit.hole_in(np.zeros_like(ground.hole))  # the crop may reach beyond the photo
-    hole = ground.fit.hole_in(ground.hole) & ~beyond
+    beyond = ground.fit.crop_hole(np.zeros_like(ground.hole))  # the crop may reach beyond the photo
+    hole = ground.fit.crop_hole(ground.hole) & ~beyond
     found, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     height, width = hole.shape
     return [[[round((x + 0.5) / width, 4), round((y + 0.5) / height, 4)] for x, y in line[:, 0]] for line in found]
@@ -232,7 +232,7 @@ def _scene(folder: Path, variants: bool) -> Scene:
 def _ground(folder: Path, variants: bool, fit: CropTransform) -> Ground:
     scene = _scene(folder, variants)
     target = to_photo(scene.original)
-    covered = fit.covered()
+    covered = fit.covered_hole()
     left, top, right, bottom = holes.bounding_box(scene.hole | covered)
     height, width = scene.hole.shape
     edges = np.clip([top - WIDEST, bottom + WIDEST, left - WIDEST, right + WIDEST], 0, [height, height, width, width])

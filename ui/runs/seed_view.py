@@ -5,7 +5,7 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.runs.run import Run
 from ui.access import uploads
 from ui.runs import pictures

@@ -13,7 +13,7 @@ from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import OutOfMemory, StageError
 from realfill.events import Event, Notice, Report, SeedReady, StageStarted
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.jobs.device_lock import hold_device
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
@@ -93,4 +93,4 @@ class Entry:
 
 def resize_to_target(scene: Scene, fit: CropTransform, working: Photo) -> Photo:
     """A working picture laid over the target, at the target's size."""
-    return np.where(fit.covered()[..., None], fit.photo_out(working), scene.target)
+    return np.where(fit.covered_hole()[..., None], fit.uncrop_photo(working), scene.target)

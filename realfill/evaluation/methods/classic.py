@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
-from realfill.imaging.fit import crop_longest
+from realfill.imaging.crop import crop_longest
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -24,8 +24,8 @@ class Inpaint:
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
         fit = crop_longest(*scene.hole.shape, longest=LONGEST)
-        hole = fit.hole_in(scene.hole).astype(np.uint8)
-        working = np.asarray(cv2.inpaint(fit.photo_in(scene.target), hole, RADIUS, self._kind), np.uint8)
+        hole = fit.crop_hole(scene.hole).astype(np.uint8)
+        working = np.asarray(cv2.inpaint(fit.crop_photo(scene.target), hole, RADIUS, self._kind), np.uint8)
         photo = resize_to_target(scene, fit, working)
         yield from (Candidate(seed, photo) for seed in seeds)
 

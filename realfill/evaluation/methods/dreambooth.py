@@ -19,7 +19,7 @@ from realfill.config import TrainConfig
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
 from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weights_hash
 from realfill.events import TrainStep
-from realfill.imaging.fit import CropTransform
+from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters, load_lora, parameter_groups, save_lora
 from realfill.models.scheduler import DDPM
@@ -59,7 +59,7 @@ class TextToImage:
         latents: Tensor = self.pipe.vae.encode(pixels).latent_dist.mode() * self.pipe.vae.config.scaling_factor
         return latents
 
-    def words(self, prompt: str, count: int) -> Tensor:
+    def prompt_embeds(self, prompt: str, count: int) -> Tensor:
         """The prompt's embedding for `count` items, with gradient."""
         tokenizer = self.pipe.tokenizer
         length = tokenizer.model_max_length
@@ -92,8 +92,8 @@ class DreamBooth:
         for seed in seeds:
             out = painter(
                 prompt=config.train.prompt,
-                image=Image.fromarray(fit.photo_in(scene.target)),
-                mask_image=Image.fromarray(fit.hole_in(scene.hole).astype(np.uint8) * 255),
+                image=Image.fromarray(fit.crop_photo(scene.target)),
+                mask_image=Image.fromarray(fit.crop_hole(scene.hole).astype(np.uint8) * 255),
                 height=fit.height,
                 width=fit.width,
                 strength=self._strength,
@@ -137,8 +137,8 @@ def _step(base: TextToImage, references: Sequence[Photo], config: TrainConfig, *
         draws = torch.Generator().manual_seed(seeds.key(*key, index, seeds.Stream.NOISE))
         t = torch.randint(base.process.train_steps, (1,), generator=draws).to(base.device)
         noise = torch.randn(clean.shape, generator=draws).to(base.device)
-        noisy, wanted = base.process.corrupt(clean, noise, t)
-        found = base.pipe.unet(noisy, t, base.words(config.prompt, 1)).sample
+        noisy, wanted = base.process.add_noise(clean, noise, t)
+        found = base.pipe.unet(noisy, t, base.prompt_embeds(config.prompt, 1)).sample
         loss = ((found - wanted) ** 2).mean() / config.batch
         loss.backward()
         total += float(loss.detach())
@@ -152,7 +152,7 @@ def _crop(references: Sequence[Photo], size: int, rng: np.random.Generator) -> P
     side = min(height, width)
     left, top = rng.uniform(0, max(width - side, 1e-9)), rng.uniform(0, max(height - side, 1e-9))
     fit = CropTransform((left, top, float(side), float(side)), size, size, photo_width=width, photo_height=height)
-    return fit.photo_in(photo)
+    return fit.crop_photo(photo)
 
 
 def _painter(pipe: Any) -> Any:

@@ -40,7 +40,7 @@ class RealFill:
         self._setup.facts.update(base=run.fact("base"), from_draft=guided)
         for seed in seeds:
             photo = enlarge(run, scene, seed, fit)  # with the references' detail, as it is exported
-            yield Candidate(seed, np.where(fit.covered()[..., None], photo, scene.target))
+            yield Candidate(seed, np.where(fit.covered_hole()[..., None], photo, scene.target))
 
 
 def realfill(setup: Setup) -> Method:

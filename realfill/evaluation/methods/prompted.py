@@ -65,8 +65,8 @@ class PaintByExample:
         cell = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
         size, multiple = int(pipe.unet.config.sample_size) * cell, cell * 8
         fit = crop_to_fill(scene, size=size, multiple=multiple, context=setup.config.fit.context)
-        target = Image.fromarray(fit.photo_in(scene.target))
-        mask = Image.fromarray(fit.hole_in(scene.hole).astype(np.uint8) * 255)
+        target = Image.fromarray(fit.crop_photo(scene.target))
+        mask = Image.fromarray(fit.crop_hole(scene.hole).astype(np.uint8) * 255)
         for seed in seeds:
             out = pipe(
                 example_image=Image.fromarray(scene.references[draw_seed(seed, len(scene.references))]),

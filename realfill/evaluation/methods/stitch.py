@@ -14,7 +14,7 @@ import numpy.typing as npt
 from realfill.arrays import Hole, Photo
 from realfill.evaluation.methods.base import Method, NoResult, Setup, resize_to_target
 from realfill.evaluation.methods.classic import RADIUS
-from realfill.imaging.fit import crop_longest
+from realfill.imaging.crop import crop_longest
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene
 
@@ -37,8 +37,8 @@ class Stitch:
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
         fit = crop_longest(*scene.hole.shape, longest=LONGEST)
-        hole, target = fit.hole_in(scene.hole), fit.photo_in(scene.target)
-        photos = [crop_longest(*photo.shape[:2], longest=LONGEST).photo_in(photo) for photo in scene.references]
+        hole, target = fit.crop_hole(scene.hole), fit.crop_photo(scene.target)
+        photos = [crop_longest(*photo.shape[:2], longest=LONGEST).crop_photo(photo) for photo in scene.references]
         laid = _lay(target, hole, photos)
         colour, weight = _merged(target, hole, laid)
         shown = float((weight[hole] > 0).mean())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from realfill.config import SampleConfig, TrainConfig
-from realfill.imaging.fit import CropTransform, crop_around
+from realfill.imaging.crop import CropTransform, crop_around
 from realfill.models.backbone import Backbone
 from realfill.models.fast.lanes import count_lanes, map_parallel
 from realfill.models.lora import adapter_parameters, detach_adapters

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realfill.imaging import holes
-from realfill.imaging.fit import CropTransform, crop_around, crop_whole
+from realfill.imaging.crop import CropTransform, crop_around, crop_whole
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
 from realfill.seeds import rng
@@ -62,7 +62,7 @@ def check_ramp(
 @settings(max_examples=150, deadline=None)
 def test_a_ramp_is_seen_where_to_photo_says(fit: CropTransform, slope: tuple[float, float]) -> None:
     """The value at a working pixel is the ramp's at the place to_photo gives: no shift, both ways of scaling."""
-    seen = fit.photo_in(ramp(fit.photo_height, fit.photo_width, slope))
+    seen = fit.crop_photo(ramp(fit.photo_height, fit.photo_width, slope))
     ys, xs = np.mgrid[: fit.height, : fit.width]
     at = fit.to_photo(np.stack([xs.ravel(), ys.ravel()], 1))
     check_ramp(seen[:, :, 0].ravel(), at, slope=slope, source=(fit.photo_width, fit.photo_height))
@@ -71,8 +71,8 @@ def test_a_ramp_is_seen_where_to_photo_says(fit: CropTransform, slope: tuple[flo
 @given(fits(), SLOPES)
 @settings(max_examples=150, deadline=None)
 def test_a_ramp_comes_back_where_to_working_says(fit: CropTransform, slope: tuple[float, float]) -> None:
-    back = fit.photo_out(ramp(fit.height, fit.width, slope))
-    ys, xs = np.nonzero(fit.covered())
+    back = fit.uncrop_photo(ramp(fit.height, fit.width, slope))
+    ys, xs = np.nonzero(fit.covered_hole())
     if len(ys):
         at = fit.to_working(np.stack([xs, ys], 1))
         check_ramp(back[ys, xs, 0], at, slope=slope, source=(fit.width, fit.height))
@@ -82,10 +82,10 @@ def test_a_ramp_comes_back_where_to_working_says(fit: CropTransform, slope: tupl
 @settings(deadline=None)
 def test_a_flat_colour_stays_flat_and_the_rest_black(fit: CropTransform) -> None:
     photo = np.full((fit.photo_height, fit.photo_width, 3), (10, 200, 90), np.uint8)
-    working = fit.photo_in(photo)
+    working = fit.crop_photo(photo)
     assert working.shape == (fit.height, fit.width, 3)
     assert (working == (10, 200, 90)).all()  # beyond the photo its edge goes on
-    back, covered = fit.photo_out(working), fit.covered()
+    back, covered = fit.uncrop_photo(working), fit.covered_hole()
     assert (back[covered] == (10, 200, 90)).all()
     assert not back[~covered].any()
 
@@ -93,8 +93,8 @@ def test_a_flat_colour_stays_flat_and_the_rest_black(fit: CropTransform) -> None
 def test_at_scale_one_pixels_come_back_bit_for_bit() -> None:
     photo = rng(1).integers(0, 256, (40, 56, 3)).astype(np.uint8)
     fit = CropTransform((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
-    assert np.array_equal(fit.photo_in(photo), photo[4:28, 8:40])
-    assert np.array_equal(fit.photo_out(fit.photo_in(photo))[fit.covered()], photo[fit.covered()])
+    assert np.array_equal(fit.crop_photo(photo), photo[4:28, 8:40])
+    assert np.array_equal(fit.uncrop_photo(fit.crop_photo(photo))[fit.covered_hole()], photo[fit.covered_hole()])
 
 
 @given(fits(), st.integers(0, 10_000))
@@ -102,7 +102,7 @@ def test_at_scale_one_pixels_come_back_bit_for_bit() -> None:
 def test_the_hole_is_every_footprint_that_touches_it(fit: CropTransform, seed: int) -> None:
     hole = rng(seed).random((fit.photo_height, fit.photo_width)) < 0.02
     left, top, width, height = fit.box
-    seen = fit.hole_in(hole)
+    seen = fit.crop_hole(hole)
     assert seen.shape == (fit.height, fit.width)
     for y, x in rng(seed, 1).integers(0, (fit.height, fit.width), (20, 2)):
         x0, x1 = left + x * width / fit.width, left + (x + 1) * width / fit.width
@@ -121,8 +121,8 @@ def test_when_shrinking_what_lies_in_the_hole_reaches_no_known_pixel(seed: int, 
     photo = rng(seed, 1).integers(0, 256, (70, 90, 3)).astype(np.uint8)
     painted = np.where(hole[..., None], np.uint8(255), photo)
     fit = crop_whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
-    known = ~fit.hole_in(hole)
-    assert np.array_equal(fit.photo_in(photo)[known], fit.photo_in(painted)[known])
+    known = ~fit.crop_hole(hole)
+    assert np.array_equal(fit.crop_photo(photo)[known], fit.crop_photo(painted)[known])
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 100, 256]), st.sampled_from([1, 4, 8, 32]))
@@ -151,7 +151,7 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     x0, y0, x1, y1 = holes.bounding_box(hole)
     assert box_left <= x0 + 1e-6 and box_top <= y0 + 1e-6
     assert box_left + width >= x1 - 1e-6 and box_top + height >= y1 - 1e-6
-    assert not (hole & ~fit.covered()).any()
+    assert not (hole & ~fit.covered_hole()).any()
     assert fit.width / width == pytest.approx(fit.height / height)
     # Context on every side, or the photo's edge.
     margin = max(context, 0.075)
@@ -178,11 +178,11 @@ def test_a_small_hole_in_a_large_photo_is_seen_at_twice_its_size_at_most() -> No
 def test_arrays_of_another_size_are_refused() -> None:
     fit = crop_whole(20, 30, size=64, multiple=8)
     with pytest.raises(ValueError, match="expects"):
-        fit.photo_in(np.zeros((30, 20, 3), np.uint8))
+        fit.crop_photo(np.zeros((30, 20, 3), np.uint8))
     with pytest.raises(ValueError, match="expects"):
-        fit.photo_out(np.zeros((20, 30, 3), np.uint8))
+        fit.uncrop_photo(np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(ValueError, match="expects"):
-        fit.hole_in(np.zeros((30, 20), np.bool_))
+        fit.crop_hole(np.zeros((30, 20), np.bool_))
 
 
 def test_the_real_scenes_fit(shared: Path) -> None:
@@ -192,11 +192,11 @@ def test_the_real_scenes_fit(shared: Path) -> None:
         fit = crop_to_fill(loaded, size=256, multiple=8, context=0.5)
         sizes[folder] = (fit.photo_width, fit.photo_height)
         assert abs(fit.width * fit.height / 256**2 - 1) < 0.1
-        assert not (loaded.hole & ~fit.covered()).any()
-        assert fit.photo_in(loaded.target).shape == (fit.height, fit.width, 3)
-        known = ~fit.hole_in(loaded.hole)
+        assert not (loaded.hole & ~fit.covered_hole()).any()
+        assert fit.crop_photo(loaded.target).shape == (fit.height, fit.width, 3)
+        known = ~fit.crop_hole(loaded.hole)
         assert known.any()
-        assert fit.photo_out(fit.photo_in(loaded.target)).shape == loaded.target.shape
+        assert fit.uncrop_photo(fit.crop_photo(loaded.target)).shape == loaded.target.shape
     assert sizes["berlin_cathedral_8mp"] == (3264, 2448)
 
 
@@ -205,6 +205,6 @@ def test_beyond_is_where_points_lie_off_the_photo() -> None:
     x, y = np.meshgrid(np.arange(20), np.arange(10))
     at = fit.to_photo(np.stack([x.ravel(), y.ravel()], 1)) + 0.5
     off = (at < 0).any(1) | (at[:, 0] > 60) | (at[:, 1] > 50)
-    assert np.array_equal(fit.beyond().ravel(), off) and 0 < off.mean() < 1
-    assert fit.hole_in(np.zeros((50, 60), np.bool_))[fit.beyond()].all()
-    assert not crop_whole(48, 64, size=64, multiple=8).beyond()[4:-4].any()
+    assert np.array_equal(fit.outside_photo().ravel(), off) and 0 < off.mean() < 1
+    assert fit.crop_hole(np.zeros((50, 60), np.bool_))[fit.outside_photo()].all()
+    assert not crop_whole(48, 64, size=64, multiple=8).outside_photo()[4:-4].any()

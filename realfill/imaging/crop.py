@@ -43,7 +43,7 @@ class CropTransform:
         """Working pixels for one photo pixel; below 1 the photo is shrunk."""
         return self.width / self.box[2]
 
-    def photo_in(self, photo: Photo) -> Photo:
+    def crop_photo(self, photo: Photo) -> Photo:
         """The box of a photo (photo_height, photo_width, 3) as (height, width, 3).
 
         Shrinking averages areas, so a working pixel depends on nothing outside its own footprint; enlarging is
@@ -52,14 +52,14 @@ class CropTransform:
         self._check(photo.shape[:2], (self.photo_height, self.photo_width))
         return _resample(photo, self.box, self.width, self.height)
 
-    def hole_in(self, hole: Hole) -> Hole:
+    def crop_hole(self, hole: Hole) -> Hole:
         """The box of a hole as (height, width): missing where the footprint touches a missing pixel, or no photo."""
         self._check(hole.shape, (self.photo_height, self.photo_width))
         left, top, width, height = self.box
         rows = _touched(hole, _edges(top, height, self.height))
         return np.ascontiguousarray(_touched(rows.T, _edges(left, width, self.width)).T)
 
-    def beyond(self) -> Hole:
+    def outside_photo(self) -> Hole:
         """(height, width) bool: working pixels whose centre lies beyond the photo; they never reach the result."""
         left, top, width, height = self.box
         x = left + (np.arange(self.width) + 0.5) * (width / self.width)
@@ -67,11 +67,11 @@ class CropTransform:
         outside: Hole = ((y < 0) | (y > self.photo_height))[:, None] | ((x < 0) | (x > self.photo_width))
         return outside
 
-    def filled(self, hole: Hole) -> Hole:
-        """(height, width) bool: what of a hole the result shows, `hole_in` without what lies beyond the photo."""
-        return self.hole_in(hole) & ~self.beyond()
+    def fillable_hole(self, hole: Hole) -> Hole:
+        """(height, width) bool: what of a hole the result shows, `crop_hole` without what lies beyond the photo."""
+        return self.crop_hole(hole) & ~self.outside_photo()
 
-    def photo_out(self, working: Photo) -> Photo:
+    def uncrop_photo(self, working: Photo) -> Photo:
         """A working picture (height, width, 3) laid into a black frame (photo_height, photo_width, 3)."""
         self._check(working.shape[:2], (self.height, self.width))
         frame = np.zeros((self.photo_height, self.photo_width, 3), np.uint8)
@@ -84,7 +84,7 @@ class CropTransform:
         frame[y0:y1, x0:x1] = _resample(working, box, x1 - x0, y1 - y0)
         return frame
 
-    def covered(self) -> Hole:
+    def covered_hole(self) -> Hole:
         """(photo_height, photo_width) bool: photo pixels whose centre the box holds; `photo_out` fills these."""
         inside = np.zeros((self.photo_height, self.photo_width), np.bool_)
         x0, y0, x1, y1 = self._covered_pixels()
