@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from realfill.bases import BASES, EMBEDDED, PREFERRED
 from realfill.errors import OptionError
 
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
@@ -170,7 +171,8 @@ class Config(_Stage):
     """All that decides what a run computes; written to run.json."""
 
     base: str = Field(
-        "mini", description="Pretrained inpainting model: mini, sd2, a folder, a .safetensors file or a hub id."
+        EMBEDDED,
+        description=f"Pretrained inpainting model: {', '.join(BASES)}, a folder, a .safetensors file or a hub id.",
     )
     seed: int = Field(
         0, ge=0, le=2**31 - 1, description="Seed of training; every random number of a step derives from it."
@@ -190,14 +192,14 @@ class Config(_Stage):
 
 
 PRESETS: Mapping[PresetName, Config] = {
-    "paper": Config(base="sd2"),
+    "paper": Config(base=PREFERRED),
     "quick": Config(
-        base="sd2",
+        base=PREFERRED,
         train=TrainConfig(steps=500),
         sample=SampleConfig(seeds=tuple(range(32)), sampler="dpm++", steps=25),
     ),
     "mini": Config(
-        base="mini",
+        base=EMBEDDED,
         train=TrainConfig(
             steps=75,
             batch=4,
@@ -231,11 +233,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise OptionError(f"'{part}' is not a range of at most 4096 seeds; write it like 0-15.")
         seeds.update(dict.fromkeys(range(low, high + 1)))
     return tuple(seeds)
-
-
-def default_preset(base: str) -> PresetName:
-    """The preset for a base by name: `mini` on mini, `quick` elsewhere."""
-    return "mini" if base == "mini" else "quick"
 
 
 def make(preset: PresetName, changes: Mapping[str, Any]) -> Config:

@@ -106,8 +106,3 @@ def test_other_text_is_no_list_of_seeds(text: str) -> None:
 def test_seeds_that_no_picture_can_have_are_refused(seeds: list[int]) -> None:
     with pytest.raises(OptionError, match="seeds"):
         config.make("mini", {"sample.seeds": seeds})
-
-
-def test_the_default_preset_fits_the_base() -> None:
-    assert config.default_preset("mini") == "mini"
-    assert config.default_preset("sd2") == config.default_preset("/some/folder") == "quick"

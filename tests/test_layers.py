@@ -11,20 +11,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A module imports from its own line and those above. A new module takes its place here and in docs/design.md.
+# A folder imports from the lines above its own, and not from its neighbours; the root's files from one another, without
+# a circle. A new folder takes its place here and in docs/design.md.
+ROOT_FILES = "errors arrays seeds events humanize bases config files locks"
 LAYERS = (
-    "errors config events seeds words",
-    "files locks states memory masks colour formats encoding fit images rootsift epipolar drafts extending overlap "
-    "scene scenefiles examples compositing runs hands queue exporting",
-    "devices matching geometry backbones lowrank lanes",
-    "adapters checkpoints batches objective economy feeding training sampling selection guidance draft warm",
-    "session ranking previews convergence pipeline",
-    "distributed",
-    "options progress",
-    "benchmark",
-    "check cli __main__ hand drafting",
+    ROOT_FILES,
+    "imaging",
+    "scene device distributed",
+    "matching",
+    "models geometry",
+    "runs training",
+    "jobs sampling",
+    "pipeline",
+    "evaluation",
+    "cli",
+    "__main__",
 )
-TORCH_FREE = 2  # so many lines
+# What the page's process lives on: names no heavy library at all, not in a function either.
+PAGE_MAY_USE = (
+    *ROOT_FILES.split(),
+    *("imaging", "scene", "geometry", "runs", "jobs", "distributed"),
+    *("device.memory_plan", "matching.rootsift", "matching.epipolar", "matching.overlap", "matching.matcher"),
+)
+# Imported before torch is needed: the command line is quick to refuse.
+WAITS_WITH_TORCH = (*PAGE_MAY_USE, "device", "matching.registry", "pipeline", "cli", "__main__")
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia")
 LAYER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 FILES = sorted((ROOT / "realfill").rglob("*.py"))
@@ -59,32 +69,56 @@ def _top_level(tree: ast.Module) -> Iterator[ast.AST]:
         waiting += list(ast.iter_child_nodes(node))
 
 
-def module(path: Path) -> str:
-    """`realfill/backbones/base.py` → `backbones`."""
-    return path.relative_to(ROOT / "realfill").with_suffix("").parts[0]
+def name_of(path: Path) -> str:
+    """`realfill/models/lora.py` → `models.lora`, `realfill/models/__init__.py` → `models`."""
+    return ".".join(path.relative_to(ROOT / "realfill").with_suffix("").parts).removesuffix(".__init__")
+
+
+def folder_of(name: str) -> str:
+    """`models.lora` → `models`."""
+    return name.split(".", maxsplit=1)[0]
 
 
 def used(path: Path) -> set[str]:
-    """Our own modules that a file imports anywhere, by the names of the layer table."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("realfill.")}
+    """Our own modules and names that a file imports anywhere, without the `realfill.` before them."""
+    return {name.removeprefix("realfill.") for name in imports(path) if name.startswith("realfill.")}
 
 
-def test_every_module_has_its_line() -> None:
-    unknown = {module(path) for path in FILES} - LAYER.keys() - {"__init__"}
+def is_among(name: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a module, or the folder it lies in, is in a list."""
+    return any(name == one or name.startswith(f"{one}.") for one in allowed)
+
+
+def heavy(path: Path, *, top: bool = False) -> set[str]:
+    """The heavy libraries that a file names."""
+    return {name for name in imports(path, top=top) if name.split(".")[0] in HEAVY}
+
+
+LIBRARY = [path for path in FILES if name_of(path) != "__init__"]
+
+
+def test_every_folder_has_its_line() -> None:
+    unknown = {folder_of(name_of(path)) for path in LIBRARY} - LAYER.keys()
     assert not unknown, f"give {unknown} a line in LAYERS and in docs/design.md"
+    assert not LAYER.keys() - {folder_of(name_of(path)) for path in LIBRARY}, "a line names what is not there"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if module(path) in LAYER], ids=str)
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
 def test_imports_point_up(path: Path) -> None:
-    mine = LAYER[module(path)]
-    below = {name for name in used(path) if LAYER.get(name, -1) > mine}
-    assert not below, f"{path.name} (line {mine}) imports {below} from further down"
+    mine = folder_of(name_of(path))
+    others = {folder_of(name) for name in used(path)} - {mine}
+    wrong = {name for name in others if LAYER[name] > LAYER[mine] or (LAYER[name] == LAYER[mine] > 0)}
+    assert not wrong, f"{path.name} imports {wrong} from its own line or from further down"
 
 
 def test_no_circles() -> None:
+    """Between folders and between the root's files (their layers forbid the rest), and between a folder's modules."""
     graph: dict[str, set[str]] = {}
-    for path in FILES:
-        graph.setdefault(module(path), set()).update(used(path) - {module(path)})
+    for path in LIBRARY:
+        known = {name for name in used(path) if (ROOT / "realfill" / f"{name.replace('.', '/')}.py").is_file()}
+        owners = {name.rpartition(".")[0] for name in used(path)}
+        known |= {name for name in owners if (ROOT / "realfill" / f"{name.replace('.', '/')}.py").is_file()}
+        graph[name_of(path)] = known - {name_of(path)}
     tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
@@ -94,31 +128,35 @@ def test_the_library_knows_no_page() -> None:
         assert not wrong, f"{path} imports {wrong}"
 
 
-def test_the_page_uses_the_torch_free_lines_only() -> None:
+def test_packages_are_doors_without_code() -> None:
+    for path in FILES:
+        if path.name == "__init__.py":
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                is_name = isinstance(node, ast.ImportFrom) or (
+                    isinstance(node, ast.Assign) and "__all__" in ast.unparse(node)
+                )
+                assert is_doc or is_name, f"{path} holds code"
+
+
+def test_the_page_uses_what_never_needs_torch() -> None:
     for path in PAGE:
-        deep = {name for name in used(path) if LAYER[name] >= TORCH_FREE}
+        deep = {name for name in used(path) if not is_among(name, PAGE_MAY_USE)}
         assert not deep, f"{path} imports {deep}"
-        heavy = {name for name in imports(path) if name.split(".")[0] in HEAVY}
-        assert not heavy, f"{path} imports {heavy}"
+        assert not heavy(path), f"{path} imports {heavy(path)}"
 
 
-def test_torch_free_lines_name_no_heavy_library() -> None:
-    for path in FILES:
-        if LAYER.get(module(path), TORCH_FREE) < TORCH_FREE:
-            heavy = {name for name in imports(path) if name.split(".")[0] in HEAVY}
-            assert not heavy, f"{path} imports {heavy}"
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_heavy_libraries_are_named_where_they_may_be(path: Path) -> None:
+    if is_among(name_of(path), PAGE_MAY_USE):
+        assert not heavy(path), "the page's process would come to import it"
+    if is_among(name_of(path), WAITS_WITH_TORCH):
+        assert not heavy(path, top=True), "it is imported before torch is needed"
 
 
-def test_importing_the_command_line_waits_with_torch() -> None:
-    for path in FILES:
-        waits = module(path) != "benchmark" or path.name in ("__init__.py", "commands.py")
-        if waits and LAYER.get(module(path), 0) >= LAYER["options"]:
-            heavy = {name for name in imports(path, top=True) if name.split(".")[0] in HEAVY}
-            assert not heavy, f"{path} imports {heavy} before it is needed"
-
-
-def test_torch_stays_out_of_the_torch_free_lines_and_the_page() -> None:
-    light = [f"realfill.{module(path)}" for path in FILES if LAYER.get(module(path), TORCH_FREE) < TORCH_FREE]
+def test_torch_stays_out_of_the_page_and_of_the_command_line_until_it_is_needed() -> None:
+    light = [f"realfill.{name_of(path)}" for path in LIBRARY if is_among(name_of(path), WAITS_WITH_TORCH)]
+    light.remove("realfill.__main__")
     page = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PAGE]
     code = (
         "import importlib, sys\n"

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 import gradio as gr
 
 from realfill import config
+from realfill.bases import BASES, default_preset
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import Format
@@ -23,7 +24,6 @@ from ui.runs.jobs import Jobs, SceneInputs
 from ui.runs.pictures import Export, What, pack_export
 from ui.runs.watch import Story
 
-BASES = ("mini", "sd2")
 MOST = 5  # references
 
 
@@ -134,7 +134,7 @@ class Api:
             raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
         if "select.weights" in given:
             raise OptionError("select.weights names a file of the server; only who runs it can set that.")
-        preset = given.pop("preset", None) or config.default_preset(base)
+        preset = given.pop("preset", None) or default_preset(base)
         if preset not in config.PRESETS:
             raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")
         return config.make(preset, given)

@@ -105,7 +105,7 @@ def bench(  # noqa: PLR0913, a parameter is an option
     show = Progress()
     if without:
         show(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
-    results = run_benchmark(plan, root, found, executor=executors.choose(workers), report=show)
+    results = run_benchmark(plan, root, found, executor=executors.choose(workers), report=show, make_report=Progress)
     _say(plan.out, results, options.json)
 
 
@@ -152,7 +152,9 @@ def bench_score(  # noqa: PLR0913
     known = {str(name): str(file) for name, file in kept.get("files", ()) if Path(file).is_file()}
     kept |= {"matchers": names or tuple(kept.get("matchers", ())), "files": tuple({**known, **files}.items())}
     wanted = _scoring(kept, chosen, weights, fetch=fetch)
-    results = run.rescore(store, found, wanted, executor=executors.choose(workers), report=Progress())
+    results = run.rescore(
+        store, found, wanted, executor=executors.choose(workers), report=Progress(), make_report=Progress
+    )
     _say(store.folder, results, as_json)
 
 

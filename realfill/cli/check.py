@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from realfill import config as settings
+from realfill.bases import BASES
 from realfill.config import MatcherName, SelectConfig
 from realfill.device import devices
 from realfill.device.devices import choose_device, describe_device, free_memory
@@ -115,16 +116,15 @@ def _device() -> Iterator[Finding]:
 
 
 def _bases() -> Iterator[Finding]:
-    from realfill.models import registry
     from realfill.models.registry import is_present
 
-    for name, base in registry.BASES.items():
+    for name, base in BASES.items():
         if is_present(name):
             yield Finding(f"base {name}", True, f"Ready ({base.size} px).")
         else:
             how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
             by_hand = f"by hand: hf download {base.source} --local-dir FOLDER, then --base FOLDER"
-            missing = "Missing; install the project again." if name == "mini" else f"{how}; {by_hand}."
+            missing = "Missing; install the project again." if base.is_embedded else f"{how}; {by_hand}."
             yield Finding(f"base {name}", False, missing)
 
 
@@ -135,8 +135,8 @@ def _memory() -> Iterator[Finding]:
     name = choose_device()
     free = free_memory(name)
     width = backbone.stored_dtype(name, registry.choose_dtype(name)).itemsize
-    for base in registry.BASES:
-        config = settings.PRESETS["mini" if base == "mini" else "paper"]
+    for base, row in BASES.items():
+        config = settings.PRESETS[row.preset]
         plan = plan_before_loading(config, free, width=width, gpu=name.startswith("cuda"))
         here = f"{name} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}"
         yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {describe_cards(config)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from realfill import config as settings
+from realfill.bases import BASES
 from realfill.cli import bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
@@ -134,7 +135,6 @@ def draft(
 @app.command()
 def bases(as_json: JsonOption = False) -> None:
     """List the pretrained models by name, and which of them are on this machine."""
-    from realfill.models import registry
     from realfill.models.registry import is_present
 
     rows = [
@@ -146,7 +146,7 @@ def bases(as_json: JsonOption = False) -> None:
             "source": base.source,
             "present": is_present(name),
         }
-        for name, base in registry.BASES.items()
+        for name, base in BASES.items()
     ]
     if as_json:
         print_json({"bases": rows})

@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from realfill import config as settings
+from realfill.bases import BASES, EMBEDDED, default_preset
 from realfill.config import Config, PresetName
 from realfill.errors import OptionError
 from realfill.runs.run import Run
@@ -59,7 +60,7 @@ class Options:
         found.update({name: value for name, value in given.items() if value is not None})
         if self.variants:
             found["variants"] = True
-        if "base" in found and found["base"] not in ("mini", "sd2") and Path(found["base"]).expanduser().exists():
+        if "base" in found and found["base"] not in BASES and Path(found["base"]).expanduser().exists():
             found["base"] = str(Path(found["base"]).expanduser().resolve())  # the run may be resumed from elsewhere
         return found
 
@@ -74,8 +75,8 @@ class Options:
         if self.preset is None and (folder / "run.json").exists():
             return settings.change(Run.open(folder).config, changes)
         if "base" not in changes:
-            changes["base"] = "mini" if self.preset == "mini" else _default_base(self.device)
-        preset: PresetName = self.preset or settings.default_preset(changes["base"])
+            changes["base"] = EMBEDDED if self.preset == "mini" else _default_base(self.device)
+        preset: PresetName = self.preset or default_preset(changes["base"])
         return settings.make(preset, changes)
 
 

@@ -7,9 +7,9 @@ import functools
 import sys
 from dataclasses import dataclass
 
+from realfill import bases
 from realfill.errors import OptionError
 
-ROOM_FOR_SD2 = 8e9  # bytes of device memory in all; less than this cannot train Stable Diffusion 2 with comfort
 _FULL = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")  # MPS, CPU, cuBLAS
 
 
@@ -106,8 +106,8 @@ def used_memory(name: str) -> int:
 
 
 def default_base(name: str) -> str:
-    """`sd2` on a CUDA or MPS device with at least 8 GB, else `mini`."""
-    return "sd2" if name != "cpu" and describe_device(name).total >= ROOM_FOR_SD2 else "mini"
+    """The base for new runs on a device: `sd2` on CUDA or MPS with room for it, else `mini`."""
+    return bases.default_base(0 if name == "cpu" else describe_device(name).total)
 
 
 @functools.cache

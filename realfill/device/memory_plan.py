@@ -9,10 +9,11 @@ import functools
 import importlib.metadata
 import math
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from realfill.bases import BASES, PREFERRED
 from realfill.config import Config
 from realfill.humanize import size
 
@@ -22,7 +23,6 @@ DRIVER = 0.8e9  # bytes that CUDA takes before anything is allocated, an estimat
 SPARE = 0.3e9  # bytes left for workspaces of convolutions on a GPU, an estimate
 USABLE = 0.92  # share of what is free that is planned with: the allocator's pieces never fit without gaps
 MOST_SEEDS, MOST_SEEDS_ELSEWHERE, MOST_PICTURES = 64, 8, 16
-_FIXED = 0.2e9  # of a full-size base: the text encoder's activations and gradients of two prompts, the optimiser
 
 
 @dataclass(frozen=True)
@@ -114,40 +114,22 @@ def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryP
 # ── what a base needs ──
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """Counted for one item at `size` x `size` pixels with adapters on attention, weights of `width` bytes."""
-
-    size: int
-    width: int
-    unet: float  # parameters
-    others: float  # parameters of autoencoder and text encoder
-    autoencoder: float
-    fixed: float
-    bytes: tuple[float, float, float, float, float]  # item, item_again, seed, encode, decode
-    every_layer: tuple[float, float]  # times what item and item_again take with adapters on all layers
-
-
-_COUNTED: Mapping[str, _Counted] = {
-    "sd2": _Counted(512, 2, 866e6, 424e6, 84e6, _FIXED, (0.79e9, 0.195e9, 0.069e9, 0.337e9, 0.403e9), (1.25, 1.3)),
-    "mini": _Counted(256, 4, 10.7e6, 1.8e6, 1.4e6, 5e6, (54e6, 20e6, 10.5e6, 17.6e6, 38e6), (1.25, 1.4)),
-}
-
-
 def memory_needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> MemoryNeeds:
-    """What the base of a config needs. One that is not counted is taken as `sd2`, in proportion to its U-Net.
+    """What the base of a config needs. One that has no row in `bases` is taken as `sd2`, in proportion to its U-Net.
 
     Args:
         width: bytes of a weight: 2 in bf16, 4 in fp32.
         pixels: of the working size; 0: as the config has it.
         unet: parameters of a U-Net that was loaded; 0: not known.
     """
-    known = _COUNTED.get(config.base, _COUNTED["sd2"])
-    share = unet / known.unet if unet and config.base not in _COUNTED else 1.0
-    area = (pixels or (config.fit.size or known.size) ** 2) / known.size**2
+    base = BASES.get(config.base, BASES[PREFERRED])
+    known = base.memory
+    share = unet / known.unet if unet and config.base not in BASES else 1.0
+    area = (pixels or (config.fit.size or base.size) ** 2) / base.size**2
     # Parameters grow with the square of a network's width, activations with the width itself.
     wider = max(1.0, width / known.width)
-    item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in known.bytes)
+    counts = (known.item, known.item_again, known.seed, known.encode, known.decode)
+    item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in counts)
     layers, layers_again = known.every_layer if config.train.layers == "all" else (1.0, 1.0)
     return MemoryNeeds(
         weights=(known.unet + known.others) * share * width,

@@ -37,7 +37,6 @@ class BenchmarkPlan:
     prompts: Mapping[str, str] = field(default_factory=dict)  # by scene
     text_base: str = ""
     example_base: str = ""
-    live: bool = True  # whether progress is shown on stderr
 
     def facts(self, root: Path, scenes: list[str]) -> dict[str, Any]:
         """The plan as JSON data for bench.json; the prompts are with the pictures."""

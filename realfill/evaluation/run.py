@@ -18,7 +18,7 @@ from realfill.evaluation.report import markdown, page
 from realfill.evaluation.results import Results
 from realfill.evaluation.score import MATCHES, ScoringTools, load_tools, score_case
 from realfill.evaluation.store import Store
-from realfill.events import Event, Notice, Report
+from realfill.events import Notice, Report
 
 KEPT = ("matchers", "files", "size", "confidence", "context")  # by a later re-scoring
 
@@ -33,15 +33,23 @@ class CaseDone:
     troubles: tuple[str, ...]
 
 
+def silent_report() -> Report:
+    """A report that says nothing."""
+    return lambda event: None
+
+
 def run_benchmark(
     plan: BenchmarkPlan,
     root: Path,
     cases: Sequence[Case],
     *,
     executor: Executor | None = None,
-    report: Report = lambda e: None,
+    report: Report = lambda event: None,
+    make_report: Callable[[], Report] = silent_report,
 ) -> Results:
     """Makes and scores everything that is missing and writes the tables and the report.
+
+    `make_report` makes what a scene tells its progress to, in the process that works on it: it must be picklable.
 
     Raises:
         OptionError: there is no scene, or the folder holds a benchmark of other scenes or settings.
@@ -56,35 +64,41 @@ def run_benchmark(
     facts = plan.facts(root, list(dict.fromkeys([*known, *(case.name for case in cases)])))
     facts["methods"] = list(dict.fromkeys([*before.get("methods", []), *facts["methods"]]))
     store.write_facts({**before, **facts})
-    work = functools.partial(fill_and_score, plan)
+    work = functools.partial(fill_and_score, plan, make_report)
     return _all(store, work, cases, plan.scoring, executor=executor, report=report)
 
 
 def rescore(
-    store: Store, cases: Sequence[Case], wanted: Scoring, *, executor: Executor | None = None, report: Report
+    store: Store,
+    cases: Sequence[Case],
+    wanted: Scoring,
+    *,
+    executor: Executor | None = None,
+    report: Report,
+    make_report: Callable[[], Report] = silent_report,
 ) -> Results:
     """Scores the pictures of a store, all methods alike, and writes the tables and the report.
 
     Raises:
         SceneError: a scene or a picture cannot be used.
     """
-    work = functools.partial(score_only, store.folder, wanted)
+    work = functools.partial(score_only, store.folder, wanted, make_report)
     return _all(store, work, cases, wanted, executor=executor, report=report)
 
 
-def fill_and_score(plan: BenchmarkPlan, folder: Path) -> CaseDone:
+def fill_and_score(plan: BenchmarkPlan, make_report: Callable[[], Report], folder: Path) -> CaseDone:
     """One scene of a benchmark; what an executor calls."""
-    case, say = Case(folder.name, folder), _progress(plan.live)
+    case, say = Case(folder.name, folder), make_report()
     filled = generate_missing(plan, case, say)
     scored = score_case(Store(plan.out), case, plan.scoring, say)
     troubles = tuple(f"{one.method}: {one.trouble}" for one in filled if one.trouble)
     return CaseDone(case.name, sum(one.made for one in filled), scored, troubles)
 
 
-def score_only(out: Path, wanted: Scoring, folder: Path) -> CaseDone:
+def score_only(out: Path, wanted: Scoring, make_report: Callable[[], Report], folder: Path) -> CaseDone:
     """One scene of a re-scoring; what an executor calls."""
     case = Case(folder.name, folder)
-    return CaseDone(case.name, 0, score_case(Store(out), case, wanted, _progress(True)), ())
+    return CaseDone(case.name, 0, score_case(Store(out), case, wanted, make_report()), ())
 
 
 def publish(store: Store, cases: Sequence[Case]) -> Results:
@@ -141,14 +155,3 @@ def _same_root(store: Store, root: Path) -> None:
     common = [score.key_of(old) == score.key_of(new) for old, new in pairs if old.is_dir() and new.is_dir()]
     if not common or not all(common):
         raise OptionError(f"{store.folder} holds a benchmark of {before}, not of {root}; give another folder with -o.")
-
-
-def _progress(live: bool) -> Report:
-    if not live:
-        return _silent
-    from realfill.cli.progress import Progress
-
-    return Progress()
-
-
-def _silent(event: Event) -> None: ...

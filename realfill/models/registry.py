@@ -3,13 +3,13 @@
 import hashlib
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from realfill.bases import BASES
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 
@@ -18,25 +18,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _HUB_FILES: Mapping[str, Any] = {
     "allow_patterns": ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"],
     "ignore_patterns": ["*.fp16.*", "safety_checker/*", "feature_extractor/*"],
-}
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base that has a name of its own."""
-
-    family: str
-    size: int  # pixels
-    gigabytes: float  # to download
-    licence: str
-    source: str  # a folder of the project or a hub id
-
-
-BASES: Mapping[str, Base] = {
-    "mini": Base("stable_diffusion", 256, 0.03, "Apache-2.0", "assets/mini"),
-    "sd2": Base(
-        "stable_diffusion", 512, 5.2, "CreativeML Open RAIL++-M", "sd2-community/stable-diffusion-2-inpainting"
-    ),
 }
 
 

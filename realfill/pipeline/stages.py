@@ -17,6 +17,7 @@ from typing import Any
 
 from realfill import config as settings
 from realfill import files
+from realfill.bases import default_preset
 from realfill.config import Config
 from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
@@ -245,7 +246,7 @@ def _opened(
     if processes.is_main:
         if config is None and not (folder / "run.json").exists():
             base = devices.default_base(device)
-            config = settings.make(settings.default_preset(base), {"base": base})
+            config = settings.make(default_preset(base), {"base": base})
         Run.ensure(folder, config, Path(source) if source else None)
     processes.barrier()
     return Run.open(folder)

@@ -49,7 +49,7 @@ def quick(tiny_base: Path) -> Config:
 
 @pytest.fixture
 def plan(tmp_path: Path, quick: Config) -> BenchmarkPlan:
-    return BenchmarkPlan(tmp_path / "bench", ("telea",), quick, Scoring(matchers=("sift",)), live=False)
+    return BenchmarkPlan(tmp_path / "bench", ("telea",), quick, Scoring(matchers=("sift",)))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> 
     case = Case(example.name, example.folder)
     folder = Path(os.environ.get("REALFILL_EXAMPLE_BENCH") or tmp_path)
     wanted = config.make("mini", {"base": "mini", "select.matcher": "sift"})
-    plan = BenchmarkPlan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)), live=False)
+    plan = BenchmarkPlan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)))
     assert [one.trouble for one in generate_missing(plan, case, _silent)] == ["", ""]
     store = Store(folder)
     made = [store.made(method, case.name) for method in plan.methods]

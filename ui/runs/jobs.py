@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realfill import files
+from realfill import bases, files
 from realfill.config import Config
 from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
@@ -30,7 +30,6 @@ from ui.access.visitors import current_visitor, known_visitor
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
-ROOM_FOR_SD2 = 8000 * 2**20  # bytes of GPU memory
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "assets" / "projects"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
@@ -184,5 +183,5 @@ def default_base() -> str:
     torch itself is not asked: the page's process never imports it.
     """
     if platform.system() == "Darwin":
-        return "sd2" if platform.machine() == "arm64" else "mini"
-    return "sd2" if gpu_memory() >= ROOM_FOR_SD2 else "mini"
+        return bases.PREFERRED if platform.machine() == "arm64" else bases.EMBEDDED
+    return bases.default_base(gpu_memory())

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill import config
+from realfill.bases import BASES, default_preset
 from realfill.config import PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 from ui import forms
@@ -17,7 +18,6 @@ from ui.forms import Form
 from ui.plot import component
 from ui.runs import costs
 
-BASES = {"mini": "mini", "sd2": "sd2, needs a GPU"}
 PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
 PREVIEW = 25
@@ -64,7 +64,7 @@ class TrainTab:
 
 def build(start_base: str, runs_dir: Path) -> TrainTab:
     """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here."""
-    preset = config.default_preset(start_base)
+    preset = default_preset(start_base)
     form = Form(PRESETS[preset])
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
@@ -113,7 +113,7 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
         except (gr.Error, OptionError) as error:
             return str(error).strip("'")
 
-    tab.base.input(config.default_preset, tab.base, tab.preset, **quiet)
+    tab.base.input(default_preset, tab.base, tab.preset, **quiet)
     tab.preset.change(
         lambda name: [*tab.form.values(PRESETS[name]), fill_way(PRESETS[name].guide)],
         tab.preset,
@@ -156,14 +156,14 @@ def _agree(tab: TrainTab, quiet: Mapping[str, Any]) -> None:
 
 def cost_html(start_base: str, runs_dir: Path) -> str:
     """The cost of what the tab shows at first."""
-    first = PRESETS[config.default_preset(start_base)].model_copy(update={"base": start_base})
+    first = PRESETS[default_preset(start_base)].model_copy(update={"base": start_base})
     return costs.sentence(runs_dir, first)
 
 
 def _bases(start: str) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(Path(start).name, start)]
-    return own + [(label, name) for name, label in BASES.items()]
+    return own + [(base.label, name) for name, base in BASES.items()]
 
 
 @speak_errors
