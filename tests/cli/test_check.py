@@ -64,7 +64,7 @@ def test_a_broken_installation_is_a_finding(tmp_path: Path, monkeypatch: pytest.
     def broken(*_: object) -> str:
         raise ImportError("libcudart.so.13: cannot open shared object file")
 
-    monkeypatch.setattr("realfill.device.devices.choose", broken)
+    monkeypatch.setattr("realfill.cli.check.choose_device", broken)
     found = list(check.findings(tmp_path))
     device = next(finding for finding in found if finding.name == "device")
     assert not device.good and "libcudart" in device.sentence and "requirements.txt" in device.sentence

@@ -123,7 +123,7 @@ def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_refusals_do_not_wait_for_torch() -> None:
     calls = "main(['sample', 'none']); main(['--help'])"
-    code = f"import sys; from realfill.__main__ import main; {calls}; print('torch' in sys.modules)"
+    code = f"import sys; from realfill.cli.main import main; {calls}; print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "False"
 
@@ -178,15 +178,15 @@ def test_the_stages_by_hand(
 # The command line in a process that signals itself the moment an event was reported for the n-th time.
 SIGNALLED = """
 import os, sys
-from realfill import cli
-from realfill.__main__ import main
+from realfill.cli import commands
+from realfill.cli.main import main
 name, count, number, *arguments = sys.argv[1:]
 seen = []
 def report(event):
     seen.append(type(event).__name__)
     if seen.count(name) == int(count):
         os.kill(os.getpid(), int(number))
-cli.Progress = lambda: report
+commands.Progress = lambda: report
 sys.exit(main(arguments))
 """
 

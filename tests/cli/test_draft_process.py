@@ -39,8 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom realfill import drafting\n"
-        "assert drafting.main(sys.argv[1:]) == 0\n"
+        "import sys\nfrom realfill.cli import draft_process\n"
+        "assert draft_process.main(sys.argv[1:]) == 0\n"
         "print(sorted({'torch', 'diffusers', 'gradio'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "a-draft.png")]

@@ -40,7 +40,7 @@ def test_memory_is_told() -> None:
     ("name", "total", "base"), [("cuda", 24e9, "sd2"), ("mps", 5e9, "mini"), ("cpu", 500e9, "mini")]
 )
 def test_the_default_base_fits_the_memory(monkeypatch: pytest.MonkeyPatch, name: str, total: float, base: str) -> None:
-    monkeypatch.setattr(devices, "describe", lambda asked: devices.Device(asked, "", int(total), int(total)))
+    monkeypatch.setattr(devices, "describe_device", lambda asked: devices.Device(asked, "", int(total), int(total)))
     assert devices.default_base(name) == base
 
 

@@ -21,8 +21,8 @@ from realfill.runs.run import Run
 # What stands in for `realfill.cli.warm_process`: a real process; what a run's folder is called says what happens.
 HAND = """
     import os, signal, subprocess, sys, time
-    from realfill import hands
-    from realfill.runs import Run
+    from realfill.jobs import child_process
+    from realfill.runs.run import Run
     def work(folder):
         print("working on", folder.name, "in", os.getpid(), flush=True)
         subprocess.run([sys.executable, "-c", "print('from a child')"])
@@ -45,7 +45,7 @@ HAND = """
         if (folder / "run.json").exists():
             Run.open(folder).enter("done")
         return 1 if "fails" in folder.name else 0
-    hands.serve(work)
+    child_process.serve(work)
 """
 
 
@@ -114,7 +114,7 @@ def _until_ready(folder: Path) -> None:
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """How a process is asked to stop on Windows; this system starts it in its own way."""
     monkeypatch.setattr(child_process, "WINDOWS", True)
-    monkeypatch.setattr(child_process, "apart", lambda: {"start_new_session": True})
+    monkeypatch.setattr(child_process, "detached_options", lambda: {"start_new_session": True})
 
 
 def test_a_process_of_its_own_on_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: War
 def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
     hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
 ) -> None:
-    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
     run = Run.create(tmp_path / "runs" / "asked", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs")
@@ -185,7 +185,7 @@ def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
 def test_the_worker_goes_on_after_a_crash(
     hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
     runs = [Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene) for name in ("dies", "good")]
     for run in runs:
         queue.submit(run)
@@ -196,7 +196,7 @@ def test_the_worker_goes_on_after_a_crash(
 def test_a_run_that_was_deleted_in_work_stays_deleted(
     hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
     run = Run.create(tmp_path / "runs" / "waits", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs", idle=0.1)

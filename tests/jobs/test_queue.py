@@ -24,10 +24,10 @@ from realfill.runs.status import Workplace
 CHILD = """
     import os, signal, sys, time
     from pathlib import Path
-    from realfill import queue
-    from realfill.runs import Run
+    from realfill.jobs.queue import claim
+    from realfill.runs.run import Run
     run = Run.open(Path(sys.argv[-1]))
-    with queue.claimed(run) as mine:
+    with claim(run) as mine:
         if mine:
             run.enter("running")
             with (run.folder.parent / "taken").open("a") as file:
@@ -151,12 +151,12 @@ def test_a_person_quicker_than_the_worker_is_no_death(
     act = f"""
     import sys
     from pathlib import Path
-    from realfill import queue
-    from realfill.runs import Run
+    from realfill.jobs.queue import claim
+    from realfill.runs.run import Run
     run = Run.open(Path(sys.argv[-1]))
     seen = run.folder / "seen"
     first = not seen.exists()
-    with queue.claimed(run):
+    with claim(run):
         seen.write_text(repr((run.status().attempts, run.status().sentence)))
         run.enter("{state}" if first else "done")
     if first:
@@ -177,8 +177,8 @@ def test_a_run_that_was_busy_elsewhere_keeps_its_place_and_its_tries(
     act = f"""
     from pathlib import Path
     import sys
-    from realfill import queue
-    from realfill.runs import Run
+    from realfill.jobs.queue import claim
+    from realfill.runs.run import Run
     run, rounds = Run.open(Path(sys.argv[-1])), Path({str(rounds)!r})
     rounds.write_text((rounds.read_text() if rounds.exists() else "") + "x")
     if len(rounds.read_text()) > queue.ATTEMPTS + 1:

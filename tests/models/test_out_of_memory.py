@@ -12,7 +12,6 @@ from torch import Tensor
 from realfill import config
 from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig, TrainConfig
-from realfill.device import devices
 from realfill.device.devices import is_out_of_memory
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import OutOfMemory
@@ -109,7 +108,7 @@ def plain(_loaded_tiny: Backbone, toy: Scene, tmp_path_factory: pytest.TempPathF
         ("predict", {2, 3}, 1),  # the second step, twice
         ("encode", {1}, 2),
         ("encode", {4, 6}, 1),
-        ("words", {3}, 2),
+        ("prompt_embeds", {3}, 2),
     ],
 )
 def test_training_goes_on_from_the_same_step_with_the_same_numbers(
@@ -328,7 +327,7 @@ def test_the_plan_follows_the_memory_that_is_free(tiny: Backbone, toy: Scene, mo
     wanted = Config(base=tiny.spec.name, train=TRAIN)
     assert plan_memory(tiny, fit_of(toy), wanted).plan.items == 4
     assert plan_memory(tiny, fit_of(toy), wanted, processes=2).plan.items == 2
-    monkeypatch.setattr(devices, "free", lambda name: 0)
+    monkeypatch.setattr("realfill.models.out_of_memory.free_memory", lambda name: 0)
     assert plan_memory(tiny, fit_of(toy), wanted).plan == LAST
     given = Config(base=tiny.spec.name, train=TRAIN.model_copy(update={"micro_batch": 3}))
     assert plan_memory(tiny, fit_of(toy), given).plan.items == 3

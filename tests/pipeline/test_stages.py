@@ -277,13 +277,13 @@ def test_sift_stands_in_aloud_until_the_weights_are_there(
 ) -> None:
     wanted = config.change(settings, {"select.matcher": "loftr"})
     sift = load_matcher(config.SelectConfig(matcher="sift"))
-    monkeypatch.setattr(matching, "load_or_sift", lambda *_: (sift, "LoFTR could not be had."))
-    monkeypatch.setattr(matching, "available", lambda _: ("sift", "not here"))
+    monkeypatch.setattr(matching, "load_matcher_or_sift", lambda *_: (sift, "LoFTR could not be had."))
+    monkeypatch.setattr(matching, "available_matcher", lambda _: ("sift", "not here"))
     outcome = complete(done, config=wanted, device="cpu")
     assert outcome.matcher == "sift" and "LoFTR could not be had." in outcome.notices
     assert Run.open(done).read("scores")["settings"]["matcher"] == "loftr"
     assert complete(done, config=wanted, device="cpu").seconds == {}
-    monkeypatch.setattr(matching, "available", lambda _: ("loftr", None))
+    monkeypatch.setattr(matching, "available_matcher", lambda _: ("loftr", None))
     assert "select" in complete(done, config=wanted, device="cpu").seconds
 
 

@@ -277,7 +277,7 @@ KILLED = """
     import numpy as np
     from realfill import config, files
     from realfill.events import Notice
-    from realfill.runs import Run
+    from realfill.runs.run import Run
 
     folder, source = Path(sys.argv[1]), Path(sys.argv[2])
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -345,7 +345,7 @@ def test_a_creation_that_was_killed_may_be_done_again(toy_scene: Path, tmp_path:
         import os, signal
         from pathlib import Path
         from realfill import config, files
-        from realfill.runs import Run
+        from realfill.runs.run import Run
         write = files.write_json
         def last(path, data):
             os.kill(os.getpid(), signal.SIGKILL) if path.name == "run.json" else write(path, data)

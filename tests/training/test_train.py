@@ -291,13 +291,15 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from realfill import backbones, scene, training
-from tests.test_training import CONFIG, fit_of, weights
+from realfill.models.registry import load_backbone_folder
+from realfill.scene import scene
+from realfill.training.train import train
+from tests.training.test_train import CONFIG, fit_of, weights
 
 torch.set_num_threads(1)
 base, scene_folder, folder = (Path(argument) for argument in sys.argv[1:])
-backbone, toy = backbones.load_folder(base, dtype=torch.float32), scene.load(scene_folder)
-steps = list(training.train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=folder))
+backbone, toy = load_backbone_folder(base, dtype=torch.float32), scene.load(scene_folder)
+steps = list(train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=folder))
 import torch.distributed as distributed
 assert distributed.get_world_size() == 2
 (folder.parent / f"losses-{distributed.get_rank()}.json").write_text(json.dumps([s.loss for s in steps]))
