@@ -2,23 +2,21 @@
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from realfill import files, seeds
-from realfill.geometry.draft import add_detail, load_draft
 from realfill.arrays import Photo
+from realfill.errors import OptionError, RunError
+from realfill.geometry.draft import add_detail, load_draft
 from realfill.imaging import composite, decode, encode
 from realfill.imaging.crop import CropTransform
-from realfill.scene import scene as scenes
-from realfill.errors import OptionError, RunError
+from realfill.imaging.encode import FORMATS, SUFFIXES, Format
 from realfill.runs.run import Run
+from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
-from realfill.imaging.encode import Format
-
-from realfill.imaging.encode import FORMATS, SUFFIXES
 _NOT_PACKED = ("lock", "log.txt", "stop")
 _MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
 
@@ -72,9 +70,7 @@ def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
     generated, covered = enlarge(run, scene, seed, fit), fit.covered_hole()  # a wide feather may reach beyond the fit
     if wanted.match_colour:
-        generated = composite.match_colour(
-            scene.target, scene.hole, generated, feather=wanted.feather, covered=covered
-        )
+        generated = composite.match_colour(scene.target, scene.hole, generated, feather=wanted.feather, covered=covered)
     return composite.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
 
 

@@ -2,11 +2,10 @@
 
 import contextlib
 import datetime
-import json
 import secrets
 from pathlib import Path
-from realfill.errors import OptionError
-from realfill.errors import RunError
+
+from realfill.errors import OptionError, RunError
 from realfill.runs.run import Run, _items
 
 

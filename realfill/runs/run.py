@@ -18,7 +18,6 @@ import datetime
 import importlib.metadata
 import json
 import os
-import secrets
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,16 +27,14 @@ import numpy as np
 
 from realfill import config as settings
 from realfill import files, seeds
-from realfill.files import speak_refusals
-from realfill.seeds import starts_from_draft
-from realfill.scene import scene
-from realfill.config import Config
-from realfill.errors import OptionError, RunError
 from realfill.arrays import Photo
+from realfill.config import Config, flatten
+from realfill.errors import RunError
+from realfill.files import speak_refusals
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.runs.status import Workplace
-
-from realfill.config import flatten
+from realfill.scene import scene
+from realfill.seeds import starts_from_draft
 
 SCHEMA = 1
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
@@ -341,8 +338,6 @@ class Run(Workplace):
             files.remove_folder(self.folder)
 
 
-
-
 def timestamp() -> str:
     """This moment, as run.json has it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -357,12 +352,6 @@ def parse_timestamp(moment: str) -> float:
     return datetime.datetime.fromisoformat(moment).timestamp()
 
 
-
-
-
-
-
-
 def versions() -> dict[str, str]:
     """The installed versions of the packages that decide a result, without importing them."""
     found = {}
@@ -372,16 +361,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-
-
 def _same_scene(run: Run, source: Path) -> bool:
     mine = scene.load(run.scene_folder, variants=run.config.variants)
     given = scene.load(source, variants=run.config.variants)
     pairs = [(mine.original.pixels, given.original.pixels), (mine.hole, given.hole)]
     pairs += zip(mine.references, given.references, strict=False)
     return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
-
-
 
 
 def _is_seed(stem: str) -> bool:

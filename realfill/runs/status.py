@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from realfill import files
-from realfill.files import speak_refusals
 from realfill.errors import RunBusy, RunError
 from realfill.events import Event, from_json, to_json
-from realfill.locks import Lock, STALE
+from realfill.files import speak_refusals
+from realfill.locks import STALE, Lock
 
 State = Literal["queued", "running", "stopped", "failed", "done", "interrupted"]
 LIVE: tuple[State, ...] = ("queued", "running")

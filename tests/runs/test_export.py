@@ -14,7 +14,16 @@ from realfill import config
 from realfill.errors import OptionError, RunError
 from realfill.imaging import holes
 from realfill.runs import export as exporting
-from realfill.runs.export import choose_seed, chosen_seed, crop_of_run, export_record, pack_lora, pack_pictures, pack_project, render_export
+from realfill.runs.export import (
+    choose_seed,
+    chosen_seed,
+    crop_of_run,
+    export_record,
+    pack_lora,
+    pack_pictures,
+    pack_project,
+    render_export,
+)
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill

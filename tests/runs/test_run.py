@@ -16,11 +16,10 @@ import pytest
 from PIL import Image
 
 from realfill import config
-from realfill.config import Config
+from realfill.config import Config, flatten
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
-from realfill.config import flatten
 from realfill.runs.listing import list_runs, new_run_folder, run_folders
-from realfill.runs.run import Run, SCHEMA
+from realfill.runs.run import SCHEMA, Run
 from realfill.runs.status import Workplace
 from realfill.scene import scene
 

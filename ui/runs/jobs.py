@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realfill import bases, files
+from realfill.arrays import Hole
 from realfill.config import Config
 from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
-from realfill.arrays import Hole
 from realfill.jobs import queue
 from realfill.jobs.child_process import detached_options
-from realfill.runs.listing import run_folders
-from realfill.runs.listing import new_run_folder
+from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.scene import scene

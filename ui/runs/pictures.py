@@ -18,15 +18,23 @@ import numpy.typing as npt
 from PIL import Image
 
 from realfill import files, seeds
-from realfill.files import speak_refusals, temporary_path
+from realfill.arrays import Hole, Photo
 from realfill.errors import OptionError, RunBusy, RunError
+from realfill.files import speak_refusals, temporary_path
 from realfill.imaging import composite, holes
 from realfill.imaging.crop import CropTransform
-from realfill.arrays import Hole
-from realfill.arrays import Photo
+from realfill.imaging.encode import SUFFIXES, Format
 from realfill.imaging.photo import to_photo
-from realfill.runs.export import chosen_seed, crop_of_run, encode_settings, enlarge, pack_lora, pack_pictures, pack_project, render_export
-from realfill.imaging.encode import Format, SUFFIXES
+from realfill.runs.export import (
+    chosen_seed,
+    crop_of_run,
+    encode_settings,
+    enlarge,
+    pack_lora,
+    pack_pictures,
+    pack_project,
+    render_export,
+)
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -173,9 +181,7 @@ def pack_export(run: Run, what: What, wanted: Export, seed: int | None = None) -
         raise RunError("No seed is starred; star the ones you want with ★ or the key S.")
     _keep(run, wanted)
     scene = _scene(run.scene_folder, run.config.variants)
-    return _zipped(
-        run, f"{_name(run)}-starred.zip", lambda into: pack_pictures(run, scene, starred, wanted.kind, into)
-    )
+    return _zipped(run, f"{_name(run)}-starred.zip", lambda into: pack_pictures(run, scene, starred, wanted.kind, into))
 
 
 def read_ground(run: Run) -> Ground:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realfill import files
-from realfill.files import speak_refusals
 from realfill.errors import RealFillError, RunBusy, RunError
-from realfill.runs.run import parse_timestamp, timestamp
+from realfill.files import speak_refusals
 from realfill.runs.listing import new_run_folder, run_folders
+from realfill.runs.run import parse_timestamp, timestamp
 from realfill.runs.status import State, Workplace
-from ui.runs.jobs import owner_facts
-from ui.runs.jobs import Jobs
+from ui.runs.jobs import Jobs, owner_facts
 from ui.runs.thumbnails import Thumbs
 
 TRASH = ".trash"
@@ -221,7 +220,9 @@ def _times(folder: Path) -> Hashable:
 
 def _read(folder: Path, thumb: str) -> Project:
     data = json.loads((folder / "run.json").read_bytes())
-    return Project(folder.name, _name(folder), Workplace(folder).status().state, parse_timestamp(data["created"]), thumb)
+    return Project(
+        folder.name, _name(folder), Workplace(folder).status().state, parse_timestamp(data["created"]), thumb
+    )
 
 
 def _labels(folder: Path) -> dict[str, object]:

@@ -9,9 +9,8 @@ from realfill.imaging.crop import CropTransform
 from realfill.runs.run import Run
 from ui.access import uploads
 from ui.runs import pictures
-from ui.runs.pictures import open_picture, read_ground
 from ui.runs.cells import seed_name
-from ui.runs.pictures import Export
+from ui.runs.pictures import Export, open_picture, read_ground
 from ui.runs.thumbnails import url
 
 _UNCOUNTED: dict[str, Any] = {}

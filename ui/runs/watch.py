@@ -236,7 +236,7 @@ class Look:
             place = queue_position(self.run)
             return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
         sentence = errors.without_folders(self.status.sentence)
-        return sentence or {"done": "CaseDone.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
+        return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
     def notices(self) -> str:
         """HTML of what the person should know."""

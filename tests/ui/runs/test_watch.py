@@ -12,6 +12,7 @@ from realfill import config
 from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import photo
 from realfill.runs.run import Run
+from realfill.runs.status import State
 from ui.runs.thumbnails import Thumbs
 from ui.runs.watch import FileCache, RunWatch, Story, running_line
 
@@ -126,6 +127,12 @@ def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
             run.enter(state)
             live[state] = RunWatch(run).look().live
     assert live == {"queued": True, "running": True, "stopped": False, "failed": False, "done": False}
+
+
+@pytest.mark.parametrize(("state", "line"), [("done", "Done."), ("stopped", "Stopped; resume goes on from here.")])
+def test_a_state_without_a_sentence_of_its_own_says_one(run: Run, state: State, line: str) -> None:
+    run.enter(state)
+    assert RunWatch(run).look().line() == line
 
 
 def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
