@@ -128,6 +128,15 @@ def test_the_library_knows_no_page() -> None:
         assert not wrong, f"{path} imports {wrong}"
 
 
+def test_the_page_does_not_import_itself_by_name() -> None:
+    """A wheel carries it inside a package of its own."""
+    for path in PAGE[1:]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            assert "ui" not in {name.split(".")[0] for name in names}, f"{path}: import it relatively"
+
+
 def test_packages_are_doors_without_code() -> None:
     for path in FILES:
         if path.name == "__init__.py":

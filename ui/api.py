@@ -17,12 +17,13 @@ from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import Format
 from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
-from ui import errors
-from ui.access.uploads import check_path
-from ui.errors import speak_errors
-from ui.runs.jobs import Jobs, SceneInputs
-from ui.runs.pictures import Export, What, pack_export
-from ui.runs.watch import Story
+
+from . import errors
+from .access.uploads import check_path
+from .errors import speak_errors
+from .runs.jobs import Jobs, SceneInputs
+from .runs.pictures import Export, What, pack_export
+from .runs.watch import Story
 
 MOST = 5  # references
 

@@ -18,21 +18,22 @@ from realfill import config
 from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
-from ui import api
-from ui.errors import speak_errors
-from ui.rail import component
-from ui.runs import costs
-from ui.runs.jobs import Jobs
-from ui.runs.pictures import Export
-from ui.runs.projects import Projects
-from ui.runs.thumbnails import Thumbs
-from ui.runs.watch import Look, RunWatch
-from ui.seed_handlers import SeedHandlers
-from ui.tabs import browse, scene, train
-from ui.tabs.scene import offer_answer, open_answer, read_inputs
-from ui.tabs.train import cost_html, read_config
-from ui.workbench.endpoints import payload_answer
-from ui.workbench.payload import Payload
+
+from . import api
+from .errors import speak_errors
+from .rail import component
+from .runs import costs
+from .runs.jobs import Jobs
+from .runs.pictures import Export
+from .runs.projects import Projects
+from .runs.thumbnails import Thumbs
+from .runs.watch import Look, RunWatch
+from .seed_handlers import SeedHandlers
+from .tabs import browse, scene, train
+from .tabs.scene import offer_answer, open_answer, read_inputs
+from .tabs.train import cost_html, read_config
+from .workbench.endpoints import payload_answer
+from .workbench.payload import Payload
 
 SECONDS = 1.0  # between looks at the run folder
 REMEMBERED = 32  # runs whose events are kept in memory

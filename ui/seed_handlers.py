@@ -9,12 +9,13 @@ from gradio.components import Component
 from realfill.errors import RealFillError
 from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
-from ui.errors import speak_errors
-from ui.runs import pictures, seed_view
-from ui.runs.cells import current_seed
-from ui.runs.jobs import Jobs
-from ui.runs.pictures import Export, What, pack_export
-from ui.tabs.browse import BrowseTab
+
+from .errors import speak_errors
+from .runs import pictures, seed_view
+from .runs.cells import current_seed
+from .runs.jobs import Jobs
+from .runs.pictures import Export, What, pack_export
+from .tabs.browse import BrowseTab
 
 FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
 

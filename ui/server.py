@@ -17,10 +17,10 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui import theme
-from ui.access import quotas, uploads, visitors
-from ui.access.hosts import Door, host_name, is_address, make_door
-from ui.access.quotas import Ledger, Limits, Refused
+from . import theme
+from .access import quotas, uploads, visitors
+from .access.hosts import Door, host_name, is_address, make_door
+from .access.quotas import Ledger, Limits, Refused
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
 TRIES, MINUTE = 10, 60.0  # wrong passwords of one address, and in which time

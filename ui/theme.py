@@ -4,9 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui.grid import component
-from ui.plot import component as plot
-from ui.rail import component as rail
+from .grid import component
+from .plot import component as plot
+from .rail import component as rail
 
 _GRAYS = gr.themes.Color(
     name="graphite",

@@ -17,10 +17,11 @@ from gradio.components import Component
 
 from realfill.errors import RunError
 from realfill.runs.status import LIVE
-from ui.access import visitors
-from ui.errors import speak_errors
-from ui.runs.jobs import Jobs
-from ui.runs.projects import Projects
+
+from ..access import visitors
+from ..errors import speak_errors
+from ..runs.jobs import Jobs
+from ..runs.projects import Projects
 
 SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
 WAITING = ("queued", "interrupted")

@@ -7,7 +7,8 @@ from typing import Any
 from realfill import seeds
 from realfill.runs.export import chosen_seed
 from realfill.runs.run import Run
-from ui.runs.thumbnails import Thumbs
+
+from .thumbnails import Thumbs
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.scene import scene
-from ui.access import visitors
-from ui.access.visitors import current_visitor, known_visitor
+
+from ..access import visitors
+from ..access.visitors import current_visitor, known_visitor
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends

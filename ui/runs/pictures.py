@@ -38,8 +38,9 @@ from realfill.runs.export import (
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
-from ui.access import uploads
-from ui.runs.thumbnails import url
+
+from ..access import uploads
+from .thumbnails import url
 
 Window = tuple[slice, slice]  # rows and columns
 What = Literal["picture", "starred", "adapter", "settings", "project"]

@@ -18,8 +18,9 @@ from realfill.files import speak_refusals
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import parse_timestamp, timestamp
 from realfill.runs.status import State, Workplace
-from ui.runs.jobs import Jobs, owner_facts
-from ui.runs.thumbnails import Thumbs
+
+from .jobs import Jobs, owner_facts
+from .thumbnails import Thumbs
 
 TRASH = ".trash"
 KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good

@@ -7,11 +7,12 @@ from realfill import files
 from realfill.errors import RealFillError
 from realfill.imaging.crop import CropTransform
 from realfill.runs.run import Run
-from ui.access import uploads
-from ui.runs import pictures
-from ui.runs.cells import seed_name
-from ui.runs.pictures import Export, open_picture, read_ground
-from ui.runs.thumbnails import url
+
+from ..access import uploads
+from . import pictures
+from .cells import seed_name
+from .pictures import Export, open_picture, read_ground
+from .thumbnails import url
 
 _UNCOUNTED: dict[str, Any] = {}
 MOST = 300  # points of a reference that go to the browser

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realfill.errors import RealFillError
-from ui.access import uploads
+
+from ..access import uploads
 
 REMEMBERED = 4096
 AGAIN = 5.0  # seconds until one that the disk refused is tried once more

@@ -21,11 +21,12 @@ from realfill.jobs import queue
 from realfill.jobs.queue import queue_position
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
-from ui import errors
-from ui.plot import component
-from ui.runs import cells
-from ui.runs.cells import SeedCell
-from ui.runs.thumbnails import BROKEN, Thumbs
+
+from .. import errors
+from ..plot import component
+from . import cells
+from .cells import SeedCell
+from .thumbnails import BROKEN, Thumbs
 
 RECENT = 50  # steps whose median speed gives the time left
 STRIP = 192  # longest side in pixels of a preview in the strip

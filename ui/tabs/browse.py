@@ -6,10 +6,11 @@ from typing import Any
 import gradio as gr
 
 from realfill.config import PRESETS, ExportConfig
-from ui.forms import Form
-from ui.grid import component
-from ui.runs import pictures
-from ui.runs.pictures import Export
+
+from ..forms import Form
+from ..grid import component
+from ..runs import pictures
+from ..runs.pictures import Export
 
 FORMATS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff"), ("WebP", "webp")]
 WHAT = [

@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ui.runs.jobs import SceneInputs
-from ui.workbench.component import workbench
-from ui.workbench.endpoints import opened_scene
-from ui.workbench.payload import read_payload, scene_inputs
+from ..runs.jobs import SceneInputs
+from ..workbench.component import workbench
+from ..workbench.endpoints import opened_scene
+from ..workbench.payload import read_payload, scene_inputs
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from realfill import config
 from realfill.bases import BASES, default_preset
 from realfill.config import PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
-from ui import forms
-from ui.errors import speak_errors
-from ui.forms import Form
-from ui.plot import component
-from ui.runs import costs
+
+from .. import forms
+from ..errors import speak_errors
+from ..forms import Form
+from ..plot import component
+from ..runs import costs
 
 PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui.workbench import endpoints
+from . import endpoints
 
 _HERE = Path(__file__).parent
 # Concatenated in this order they are the body of one function with element, props, server, upload, watch.

@@ -23,10 +23,11 @@ from typing import Any
 from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import scene
-from ui.access import quotas, uploads, visitors
-from ui.access.visitors import current_visitor
-from ui.runs import jobs
-from ui.workbench.payload import Payload, scene_inputs
+
+from ..access import quotas, uploads, visitors
+from ..access.visitors import current_visitor
+from ..runs import jobs
+from .payload import Payload, scene_inputs
 
 COMMAND = (sys.executable, "-m", "realfill.cli.draft_process")  # the scene's folder and the file to make come last
 LONGEST = 180.0  # seconds that one draft may take

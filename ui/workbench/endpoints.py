@@ -29,15 +29,16 @@ from realfill.scene import archive as scenefiles
 from realfill.scene import examples, scene
 from realfill.scene.archive import scene_members, unpacked_size
 from realfill.scene.scene import read_hole
-from ui.access import quotas, uploads
-from ui.access.quotas import Refused
-from ui.access.uploads import check_path, read_kept_draft
-from ui.errors import DEFECT, without_folders
-from ui.workbench import mask_rle, payload
-from ui.workbench.drafts import Drafting
-from ui.workbench.mask_rle import reduce_mask
-from ui.workbench.overlaps import Overlaps
-from ui.workbench.payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs
+
+from ..access import quotas, uploads
+from ..access.quotas import Refused
+from ..access.uploads import check_path, read_kept_draft
+from ..errors import DEFECT, without_folders
+from . import mask_rle, payload
+from .drafts import Drafting
+from .mask_rle import reduce_mask
+from .overlaps import Overlaps
+from .payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show

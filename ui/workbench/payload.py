@@ -15,11 +15,12 @@ from realfill.imaging.decode import Original
 from realfill.scene import outpaint
 from realfill.scene.outpaint import Extension
 from realfill.scene.scene import read_hole
-from ui.access import quotas, uploads
-from ui.access.uploads import check_path
-from ui.runs.jobs import SceneInputs
-from ui.workbench import mask_rle
-from ui.workbench.mask_rle import enlarge_mask
+
+from ..access import quotas, uploads
+from ..access.uploads import check_path
+from ..runs.jobs import SceneInputs
+from . import mask_rle
+from .mask_rle import enlarge_mask
 
 NOT_EXTENDED = Extension()
 MOST_EXTENDED = 20_000  # pixels on a side; `extending.check` bounds the area
