@@ -63,7 +63,7 @@ class Api:
         inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
         run = self._jobs.start(inputs, wanted)
         if text := " ".join(str(name).split())[:60]:
-            run.label(name=text)
+            run.labels.update(name=text)
         return {"project": run.folder.name}
 
     @speak_errors
@@ -79,7 +79,7 @@ class Api:
             story.add(event)
         return {
             "project": project,
-            "name": run.name,
+            "name": run.labels.name,
             "state": state.state,
             "sentence": errors.without_folders(state.sentence),
             "stage": story.stage,
@@ -121,7 +121,7 @@ class Api:
         kept = run.config.export
         if what not in get_args(What) or kind not in get_args(Format):
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
-        if seed is not None and not run.is_example:
+        if seed is not None and not run.labels.is_example:
             choose_seed(run, int(seed))
         width = kept.feather if feather is None else int(feather)
         look = Export(width, kind, kept.quality, match_colour=kept.match_colour)

@@ -180,9 +180,9 @@ class Page:
         shown = self._attach(run_id)
         try:
             run = self.jobs.view(run_id)
-            if run.is_example:
+            if run.labels.is_example:
                 shown[self.tabs] = gr.Tabs(selected="browse")
-            return {**shown, self.scene.workbench: open_answer(run.scene_folder, run.name)}
+            return {**shown, self.scene.workbench: open_answer(run.scene_folder, run.labels.name)}
         except SceneError:  # one of an older kind; its pictures are there all the same
             return shown
 
@@ -193,7 +193,7 @@ class Page:
             return gr.skip()
         try:
             run = self.jobs.view(run_id)
-            return offer_answer(run.scene_folder, run.name, run_id)
+            return offer_answer(run.scene_folder, run.labels.name, run_id)
         except (SceneError, RunError):
             return gr.skip()
 
@@ -278,7 +278,7 @@ class Page:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
         run, export = look.run, look.run.config.export
         cost: Updates = {self.train.cost: costs.sentence(self.jobs.runs_dir, run.config)}
-        if run.chosen is not None:
+        if run.labels.seed is not None:
             return cost
         return {**cost, **self.browsing.shown(run, Export(export.feather, match_colour=export.match_colour))}
 

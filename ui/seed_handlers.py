@@ -49,7 +49,7 @@ class SeedHandlers:
     def pick(self, given: Mapping[Component, Any], event: gr.EventData) -> Updates:
         """Takes a seed for the result and shows it in full."""
         run, seed = self._jobs.view(given[self._run_id]), int(event._data["seed"])
-        if run.is_example:
+        if run.labels.is_example:
             return {**self.shown(run, self._tab.export_of(given), seed), self._picked: (run.folder.name, seed)}
         choose_seed(run, seed)
         return self.shown(run, self._tab.export_of(given))
@@ -67,7 +67,7 @@ class SeedHandlers:
         """Stars or hides a seed, or takes that back."""
         data, run = event._data, self._jobs.open(run_id)
         if data["kind"] in ("starred", "hidden") and int(data["seed"]) in run.seeds_done():
-            run.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
+            run.labels.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
 
     @speak_errors
     def seam(self, given: Mapping[Component, Any]) -> str:
@@ -104,7 +104,7 @@ class SeedHandlers:
     def _seed(self, run: Run, given: Mapping[Component, Any]) -> int | None:
         """The seed that was picked of an example; None: what the run says."""
         name, seed = given.get(self._picked) or ("", None)
-        return int(seed) if seed is not None and run.is_example and name == run.folder.name else None
+        return int(seed) if seed is not None and run.labels.is_example and name == run.folder.name else None
 
 
 def _seam(run: Run, look: Export, place: int, seed: int | None) -> str:

@@ -15,7 +15,7 @@ from realfill.errors import DiskFull, RunBusy, RunError
 from realfill.locks import Lock
 from realfill.runs.listing import open_or_none, run_folders
 from realfill.runs.run import Run
-from realfill.runs.status import Status, Workplace
+from realfill.runs.status import RunFolder, Status
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 _FOREVER = float("inf")
@@ -65,7 +65,7 @@ def status_of(folder: Path) -> Status | None:
     Such a run must not stop the others; it says itself what is wrong when it is opened.
     """
     with contextlib.suppress(*_UNREADABLE):
-        return Workplace(folder).status()
+        return RunFolder(folder).status()
     return None
 
 
@@ -84,7 +84,7 @@ def claim(run: Run) -> Iterator[bool]:
 def requeue_abandoned(runs_dir: Path) -> None:
     """Puts queued runs whose worker died back into their place, each at most `ATTEMPTS` times."""
     for folder in run_folders(runs_dir):
-        run, status = Workplace(folder), status_of(folder)
+        run, status = RunFolder(folder), status_of(folder)
         if status is not None and _abandoned(status):
             with contextlib.suppress(RunError, DiskFull), run.lock():
                 if run.status().state in ("running", "interrupted"):  # holding its lock, we know that nobody works

@@ -68,10 +68,10 @@ class Worker:
     def _take(self, run: Run, say: Callable[[str], None]) -> None:
         """Works on a run. One whose files allow no work or no end of it would be first in line for ever."""
         try:
-            say(f"Working on {run.name}.")
+            say(f"Working on {run.labels.name}.")
             self._do(run)
             status = run.status()
-            say(f"{run.name}: {status.state}. {status.sentence}")
+            say(f"{run.labels.name}: {status.state}. {status.sentence}")
         except RunError as error:
             self._beyond.add(run.folder)
             say(f"{run.folder.name} is passed over until the worker starts anew: {error}")

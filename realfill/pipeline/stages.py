@@ -135,15 +135,14 @@ def train(work: Session) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
     from realfill.models import lora
     from realfill.training import train as training
-    from realfill.training.checkpoints import checkpoint_steps
     from realfill.training.draft_views import draft_views
 
     run, wanted = work.run, work.run.config.train
-    if run.trained or run.config.guide.only:
+    if run.is_trained or run.config.guide.only:
         return
     preview, patches = PreviewMaker(work), HeldOutLoss(work)
     seconds: list[float] = []
-    with work.stage("train", wanted.steps, max(checkpoint_steps(run.checkpoints), default=0)):
+    with work.stage("train", wanted.steps, max(run.checkpoint_steps(), default=0)):
         steps = training.train(
             work.backbone,
             work.scene,

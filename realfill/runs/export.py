@@ -28,7 +28,7 @@ def chosen_seed(run: Run) -> tuple[int, int | None]:
         RunError: nothing is sampled yet.
     """
     matches, done = _matches(run), run.seeds_done()
-    ranked = [seed for seed in [run.chosen, *matches, *done] if seed in done]
+    ranked = [seed for seed in [run.labels.seed, *matches, *done] if seed in done]
     if not ranked:
         raise RunError(f"The run in {run.folder} has no pictures yet; run: realfill sample {run.folder}")
     return ranked[0], matches.get(ranked[0])
@@ -43,7 +43,7 @@ def choose_seed(run: Run, seed: int | None) -> None:
     if seed is not None and seed not in run.seeds_done():
         known = ", ".join(map(str, run.seeds_done())) or "none"
         raise OptionError(f"The run in {run.folder} has no picture of seed {seed}; there are {known}.")
-    run.label(seed=seed)
+    run.labels.update(seed=seed)
 
 
 def export_record(run: Run, seed: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def enlarge(run: Run, scene: Scene, seed: int, fit: CropTransform) -> Photo:
 def encode_settings(run: Run) -> bytes:
     """All settings of the run with base and versions, as readable JSON."""
     facts = {name: run.fact(name) for name in ("created", *_MADE_BY, "adapter_steps")}
-    return json.dumps({"name": run.name, **facts}, indent=1, ensure_ascii=False).encode()
+    return json.dumps({"name": run.labels.name, **facts}, indent=1, ensure_ascii=False).encode()
 
 
 def pack_pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: Format, into: BinaryIO) -> None:

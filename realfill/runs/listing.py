@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 
 from realfill.errors import OptionError, RunError
-from realfill.runs.run import Run, _items
+from realfill.runs.layout import list_items
+from realfill.runs.run import Run
 
 
 def new_run_folder(runs_dir: Path) -> Path:
@@ -16,7 +17,7 @@ def new_run_folder(runs_dir: Path) -> Path:
 
 def run_folders(runs_dir: Path) -> list[Path]:
     """The folders of all runs in a folder of runs, by name; none is opened. Unreadable ones are passed over."""
-    return [item for item in _items(runs_dir) if not item.name.startswith(".") and _holds_run(item)]
+    return [item for item in list_items(runs_dir) if not item.name.startswith(".") and _holds_run(item)]
 
 
 def open_or_none(folder: Path) -> Run | None:

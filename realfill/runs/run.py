@@ -1,13 +1,13 @@
 """A run is a folder, and the folder is the truth: what was asked, what exists, and whether someone works on it.
 
     run.json       schema number, config, versions; added once known: base and its weight hash, fit, device, precision
-    labels.json    what a person decided about it: a name, a chosen seed
+    labels.json    what a person decided about it: a name, a chosen seed; see labels.py
     scene/         the inputs as given, normalised
     events.jsonl   what happened, append only
     checkpoints/   lora/   seeds/000017.png   scores.json   result.png   result.json (what made result.png)
     previews/000100.png (one seed after so many steps)   matches/000017.json (what a seed's count is made of)
     earlier/1/     seeds and scores that other settings made before
-    log.txt        what a worker's process wrote; state.json, lock, stop: see states.py
+    log.txt        what a worker's process wrote; state.json, lock, stop: see status.py
 
 Everything is written to a temporary name, synced and renamed, so a kill between any two writes leaves a run
 that opens. No torch here: the page's process lives on this module.
@@ -17,8 +17,6 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +30,9 @@ from realfill.config import Config, flatten
 from realfill.errors import RunError
 from realfill.files import speak_refusals
 from realfill.imaging.photo import read_photo, save_photo
-from realfill.runs.status import Workplace
+from realfill.runs.labels import Labels
+from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
+from realfill.runs.status import RunFolder
 from realfill.scene import scene
 from realfill.seeds import starts_from_draft
 
@@ -41,25 +41,24 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia"
 Notes = Literal["scores", "result", "seeds/made"]
 
 # Settings that decide what training makes; the others of these groups only decide how it is carried out.
-_TRAINING = ("base", "seed", "variants", "fit.", "train.", "guide.only")  # the last one: its fit is another
-_NEUTRAL = (
+_DECIDES_TRAINING = ("base", "seed", "variants", "fit.", "train.", "guide.only")  # the last one: its fit is another
+_CARRIES_OUT_TRAINING = (
     "train.micro_batch",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.preview_every",
     "train.patience",
 )
-_LABELS = threading.RLock()  # the page's handlers label one run from several threads
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
-_OURS = ("scene", "lock", "state.json", "labels.json", "log.txt", "stop")
+_BEFORE_RUN_JSON = ("scene", "lock", "state.json", "labels.json", "log.txt", "stop")
 
 
-class Run(Workplace):
+class Run(RunFolder):
     """One run folder. Make it with `Run.create`, `Run.open` or `Run.ensure`."""
 
     def __init__(self, folder: Path, data: dict[str, Any], config: Config) -> None:
         super().__init__(folder)
         self.config = config
+        self.labels = Labels(folder)
         self._data = data
 
     @classmethod
@@ -74,8 +73,8 @@ class Run(Workplace):
         """
         if (folder / "run.json").exists():
             raise RunError(f"{folder} holds a run already; give another folder with --run.")
-        items = _items(folder)
-        foreign = [item.name for item in items if item.name not in _OURS and not item.name.startswith(".")]
+        items = list_items(folder)
+        foreign = [item.name for item in items if item.name not in _BEFORE_RUN_JSON and not item.name.startswith(".")]
         if foreign:
             raise RunError(f"{folder} is no run and holds {foreign[0]}; give a new folder with --run.")
         try:
@@ -88,7 +87,7 @@ class Run(Workplace):
 
     @staticmethod
     def _fill(folder: Path, config: Config, source: Path | None) -> dict[str, Any]:
-        with Workplace(folder).lock():
+        with RunFolder(folder).lock():
             if source is not None:
                 files.remove_folder(folder / "scene")
                 scene.store(folder / "scene", source, variants=config.variants)
@@ -137,7 +136,7 @@ class Run(Workplace):
         if source is not None and not _same_scene(run, source):
             raise RunError(f"The run in {folder} has other photos or another mask; give a new folder with --run.")
         if config is not None and config != run.config:
-            with Workplace(folder).lock():
+            with RunFolder(folder).lock():
                 run = cls.open(folder)  # as whoever held the lock before left it
                 run.update(config)
         return run
@@ -169,7 +168,12 @@ class Run(Workplace):
         old, new = flatten(self.config), flatten(config)
         for name, value in new.items():
             further = name == "train.steps" and value > old[name]
-            if old[name] != value and name.startswith(_TRAINING) and name not in _NEUTRAL and not further:
+            if (
+                old[name] != value
+                and name.startswith(_DECIDES_TRAINING)
+                and name not in _CARRIES_OUT_TRAINING
+                and not further
+            ):
                 raise RunError(
                     f"The run in {self.folder} was started with {name} = {old[name]}, not {value}; "
                     "give a new folder with --run, or leave that setting out."
@@ -177,61 +181,16 @@ class Run(Workplace):
 
     def record(self, **facts: Any) -> None:
         """Adds JSON facts to run.json, such as the base's weight hash; equal ones are not written again."""
-        before = (
-            files.read_json(self.folder / "run.json") or self._data
-        )  # the page may have changed the export's settings
-        data = {**before, **json.loads(json.dumps(facts))}
-        if data != before:
+        # read again: the page may have changed the export's settings meanwhile
+        old = files.read_json(self.folder / "run.json") or self._data
+        data = {**old, **json.loads(json.dumps(facts))}
+        if data != old:
             files.write_json(self.folder / "run.json", data)
             self._data = data
 
     def fact(self, name: str) -> Any:
         """A fact of run.json as JSON data, or None."""
         return self._data.get(name)
-
-    # ── what a person decides ──
-
-    @property
-    def name(self) -> str:
-        """The name a person gave it, or the folder's."""
-        return str((files.read_json(self.folder / "labels.json") or {}).get("name") or self.folder.resolve().name)
-
-    @property
-    def is_example(self) -> bool:
-        """Whether it is one of the finished examples that come with the program, which nobody changes."""
-        return (files.read_json(self.folder / "labels.json") or {}).get("example") is True
-
-    @property
-    def chosen(self) -> int | None:
-        """The seed a person chose for the result, or None: the one with most matches."""
-        seed = (files.read_json(self.folder / "labels.json") or {}).get("seed")
-        return seed if isinstance(seed, int) else None
-
-    @property
-    def starred(self) -> list[int]:
-        """Seeds that a person marked as good, ascending."""
-        return self._marked("starred")
-
-    @property
-    def hidden(self) -> list[int]:
-        """Seeds that a person does not want to see, ascending."""
-        return self._marked("hidden")
-
-    def mark(self, seed: int, kind: Literal["starred", "hidden"], on: bool) -> None:
-        """Sets or takes back a person's mark on a seed."""
-        with _LABELS:
-            marked = set(self._marked(kind)) - {seed} | ({seed} if on else set())
-            self.label(**{kind: sorted(marked)})
-
-    def _marked(self, kind: str) -> list[int]:
-        found = (files.read_json(self.folder / "labels.json") or {}).get(kind)
-        return sorted(seed for seed in found if isinstance(seed, int)) if isinstance(found, list) else []
-
-    def label(self, **labels: str | int | list[int] | None) -> None:
-        """Sets `name`, `seed` or a list of seeds; None takes it back."""
-        path = self.folder / "labels.json"
-        with _LABELS:
-            files.write_json(path, {**(files.read_json(path) or {}), **labels})
 
     # ── what exists ──
 
@@ -251,7 +210,7 @@ class Run(Workplace):
         return self.folder / "lora"
 
     @property
-    def trained(self) -> bool:
+    def is_trained(self) -> bool:
         """Whether the adapter is finished, after as many steps as are asked for."""
         return self.lora.is_dir() and self.adapter_steps >= self.config.train.steps
 
@@ -263,13 +222,16 @@ class Run(Workplace):
 
     def checkpoint_steps(self) -> list[int]:
         """The steps of the checkpoints, oldest first; each of them can fill in the hole."""
-        found = [item for item in _items(self.checkpoints) if item.name.isdecimal() and item.is_dir()]
-        return sorted(int(item.name) for item in found)
+        return checkpoint_steps(self.checkpoints)
+
+    def preview_path(self, step: int) -> Path:
+        """Where the small picture that training makes after so many steps lies or will lie."""
+        return self.folder / "previews" / f"{step:06d}.png"
 
     def previews(self) -> list[tuple[int, Path]]:
         """Step and file of the small pictures that training left, oldest first."""
-        found = [item for item in _items(self.folder / "previews") if item.suffix == ".png" and item.stem.isdecimal()]
-        return sorted((int(item.stem), item) for item in found if _whole_png(item))
+        pictures = [item for item in list_items(self.folder / "previews") if item.suffix == ".png"]
+        return sorted((int(item.stem), item) for item in pictures if item.stem.isdecimal() and is_whole_png(item))
 
     def matches_path(self, seed: int) -> Path:
         """Where the points that a seed's count is made of lie, where they were kept."""
@@ -286,11 +248,9 @@ class Run(Workplace):
 
     def seeds_done(self) -> list[int]:
         """Seeds that have a whole picture, ascending; an empty or cut file counts as missing."""
-        found = {item.stem: item for item in _items(self.folder / "seeds") if item.suffix == ".png"}
-        numbers = {
-            seeds.DRAFT if stem == "draft" else int(stem): item for stem, item in found.items() if _is_seed(stem)
-        }
-        return sorted(seed for seed, item in numbers.items() if _whole_png(item))
+        pictures = [item for item in list_items(self.folder / "seeds") if item.suffix == ".png"]
+        by_seed = {_seed_of_file(item): item for item in pictures if _is_seed(item.stem)}
+        return sorted(seed for seed, item in by_seed.items() if is_whole_png(item))
 
     def seeds_wanted(self) -> list[int]:
         """Seeds that the run asks for, and the draft where there is one."""
@@ -301,12 +261,12 @@ class Run(Workplace):
         """What a seed starts from: "draft" is geometry alone, "guided" began from it, "" from pure noise."""
         if seed == seeds.DRAFT:
             return "draft"
-        warm = self.config.guide.draft and starts_from_draft(seed, self.config.guide.warm)
-        return "guided" if warm and self.seed_path(seeds.DRAFT).exists() else ""
+        from_draft = self.config.guide.draft and starts_from_draft(seed, self.config.guide.warm)
+        return "guided" if from_draft and self.seed_path(seeds.DRAFT).exists() else ""
 
     @property
     def draft_folder(self) -> Path:
-        """The draft by geometry, for drafts.load; appears as a whole."""
+        """The draft by geometry, for `geometry.draft.load_draft`; appears as a whole."""
         return self.folder / "draft"
 
     def write_seed(self, seed: int, photo: Photo) -> None:
@@ -354,32 +314,24 @@ def parse_timestamp(moment: str) -> float:
 
 def versions() -> dict[str, str]:
     """The installed versions of the packages that decide a result, without importing them."""
-    found = {}
+    installed = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            installed[package] = importlib.metadata.version(package)
+    return installed
 
 
 def _same_scene(run: Run, source: Path) -> bool:
-    mine = scene.load(run.scene_folder, variants=run.config.variants)
-    given = scene.load(source, variants=run.config.variants)
-    pairs = [(mine.original.pixels, given.original.pixels), (mine.hole, given.hole)]
-    pairs += zip(mine.references, given.references, strict=False)
-    return len(mine.references) == len(given.references) and all(np.array_equal(a, b) for a, b in pairs)
+    own = scene.load(run.scene_folder, variants=run.config.variants)
+    other = scene.load(source, variants=run.config.variants)
+    pairs = [(own.original.pixels, other.original.pixels), (own.hole, other.hole)]
+    pairs += zip(own.references, other.references, strict=False)
+    return len(own.references) == len(other.references) and all(np.array_equal(a, b) for a, b in pairs)
 
 
 def _is_seed(stem: str) -> bool:
     return stem.isdecimal() or stem == "draft"
 
 
-def _whole_png(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(8) == _PNG_START and file.seek(-12, os.SEEK_END) > 0 and file.read() == _PNG_END
-    except OSError:
-        return False
-
-
-def _items(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _seed_of_file(path: Path) -> int:
+    return seeds.DRAFT if path.stem == "draft" else int(path.stem)

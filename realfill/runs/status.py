@@ -1,4 +1,4 @@
-"""A folder that is worked on: who works on it, what it is doing, what happened, and how to ask for a stop.
+"""A run folder while it is worked on: who works on it, what it is doing, what happened, and how to ask for a stop.
 
 events.jsonl       what happened, append only; a torn last line is tolerated
 state.json, lock   queued · running · stopped · failed · done; interrupted is derived from a dead heartbeat
@@ -35,8 +35,8 @@ class Status:
     attempts: int = 0  # how often a worker's process died over it
 
 
-class Workplace:
-    """The living part of a run folder."""
+class RunFolder:
+    """The part of a run that changes while it is worked on: lock, state, events and the wish to stop."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,17 +83,20 @@ class Workplace:
         state, sentence = str(data.get("state")), str(data.get("sentence", ""))
         if state not in get_args(State):
             state, sentence = "stopped", "Not started yet."
-        elif state == "running" and abs(self._lock.age()) > STALE and self._abandoned():  # below 0: the clock went back
+        elif (
+            state == "running" and abs(self._lock.age()) > STALE and self._is_abandoned()
+        ):  # below 0: the clock went back
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
         since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
         return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:
         """Writes the state; `ticket` and `attempts` stay as they are unless given."""
-        old = files.read_json(self.folder / "state.json") or {}
-        kept = {name: old[name] for name in ("ticket", "attempts") if name in old}
-        news: dict[str, Any] = {"state": state, "sentence": sentence, "since": round(time.time(), 3)}
-        files.write_json(self.folder / "state.json", {**news, "pid": os.getpid(), **kept, **numbers})
+        path = self.folder / "state.json"
+        old = files.read_json(path) or {}
+        place = {name: old[name] for name in ("ticket", "attempts") if name in old}
+        entry: dict[str, Any] = {"state": state, "sentence": sentence, "since": round(time.time(), 3)}
+        files.write_json(path, {**entry, "pid": os.getpid(), **place, **numbers})
 
     def request_stop(self) -> None:
         """Asks whoever works here to stop after the current item; a waiting run leaves the queue at once."""
@@ -115,7 +118,9 @@ class Workplace:
             with speak_refusals(self.folder / name):
                 (self.folder / name).unlink(missing_ok=True)
 
-    def _abandoned(self) -> bool:
+    def _is_abandoned(self) -> bool:
+        if abs(self._lock.age()) <= STALE:  # below 0: the clock went back
+            return False
         try:
             return self._lock.free()
         except RunError:  # a read-only folder: nobody can work on it

@@ -15,6 +15,7 @@ from torch import Tensor
 from realfill import files
 from realfill.errors import OptionError, RunError
 from realfill.files import speak_refusals, temporary_path
+from realfill.runs.layout import checkpoint_path, checkpoint_steps
 
 _PARTS = ("adapter", "optimiser")
 
@@ -35,7 +36,7 @@ class TrainState:
         Raises:
             DiskFull, RunError: it could not be written; older checkpoints are untouched.
         """
-        final = folder / f"{self.step:06d}"
+        final = checkpoint_path(folder, self.step)
         draft = temporary_path(final)
         try:
             for part, tensors in zip(_PARTS, (self.parameters, self._moments()), strict=True):
@@ -51,7 +52,7 @@ class TrainState:
         # Newer ones are damaged, or `resume` would have taken them; counted as kept they would push out good ones.
         good = [step for step in checkpoint_steps(folder) if step <= self.step]
         for step in set(checkpoint_steps(folder)) - set(good[-keep:]):
-            shutil.rmtree(folder / f"{step:06d}", ignore_errors=True)
+            shutil.rmtree(checkpoint_path(folder, step), ignore_errors=True)
 
     def resume(self, folder: Path) -> None:
         """Take the newest undamaged checkpoint, if there is one.
@@ -60,13 +61,12 @@ class TrainState:
             RunError: a whole checkpoint does not fit this adapter.
         """
         for step in reversed(checkpoint_steps(folder)):
-            parts = [_read(folder / f"{step:06d}", part) for part in _PARTS]
+            path = checkpoint_path(folder, step)
+            parts = [_read(path, part) for part in _PARTS]
             if parts[0] is None or parts[1] is None:
                 continue
             if {n: t.shape for n, t in parts[0].items()} != {n: t.shape for n, t in self.parameters.items()}:
-                raise RunError(
-                    f"Checkpoint {folder / f'{step:06d}'} belongs to other settings or another base; use a new run."
-                )
+                raise RunError(f"Checkpoint {path} belongs to other settings or another base; use a new run.")
             for name, tensor in parts[0].items():
                 self.parameters[name].data.copy_(tensor)
             self._restore(parts[1])
@@ -92,26 +92,19 @@ class TrainState:
 
 
 def load_checkpoint_adapter(folder: Path, step: int, parameters: dict[str, Tensor]) -> None:
-    """Puts the adapter of checkpoint `folder/<step>` into `parameters`, as `adapters.parameters` names them.
+    """Puts the adapter of checkpoint `folder/<step>` into `parameters`, as `lora.adapter_parameters` names them.
 
     Raises:
         OptionError: there is no such checkpoint, it is damaged, or it belongs to other settings.
     """
     known = ", ".join(map(str, checkpoint_steps(folder))) or "none"
-    adapter = _read(folder / f"{step:06d}", "adapter")
+    adapter = _read(checkpoint_path(folder, step), "adapter")
     if adapter is None:
         raise OptionError(f"There is no good checkpoint of step {step}; there are {known} (sample.checkpoint).")
     if {n: t.shape for n, t in adapter.items()} != {n: t.shape for n, t in parameters.items()}:
         raise OptionError(f"Checkpoint {step} belongs to other settings or another base; there are {known}.")
     for name, tensor in adapter.items():
         parameters[name].data.copy_(tensor)
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in a folder, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def _read(folder: Path, part: str) -> dict[str, Tensor] | None:

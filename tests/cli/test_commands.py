@@ -262,4 +262,4 @@ def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path
     # Shares of another size are summed in another order; bf16 rounds that.
     exact = Run.open(tmp_path / "one").fact("precision") == "float32"
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5 if exact else 2e-3)
-    assert Run.open(tmp_path / "two").trained
+    assert Run.open(tmp_path / "two").is_trained

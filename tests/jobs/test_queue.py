@@ -18,7 +18,7 @@ from realfill.jobs.device_lock import _device_file, hold_device
 from realfill.jobs.queue import claim, queue_position, waiting_runs
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
-from realfill.runs.status import Workplace
+from realfill.runs.status import RunFolder
 
 # What stands in for `realfill complete`: a real process that takes the run as the command line does.
 CHILD = """
@@ -287,12 +287,12 @@ def test_a_full_disk_does_not_end_the_worker(
         os.utime(run.folder / "lock", (0, 0))
     tried: list[str] = []
 
-    def full(run: Workplace, *_: object, **__: object) -> None:
+    def full(run: RunFolder, *_: object, **__: object) -> None:
         tried.append(run.folder.name)
         os.utime(run.folder / "lock", (0, 0))
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(Workplace, "enter", full)
+    monkeypatch.setattr(RunFolder, "enter", full)
     queue.requeue_abandoned(tmp_path / "runs")
     assert tried == ["a", "b"]
     assert _work(tmp_path / "runs", _child(FINISH)) == 0

@@ -21,10 +21,10 @@ from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, detach_adapters
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.pipeline.stages import complete
+from realfill.runs.layout import checkpoint_steps
 from realfill.sampling import sample
 from realfill.scene.scene import Scene
 from realfill.training import train
-from realfill.training.checkpoints import checkpoint_steps
 
 pytestmark = pytest.mark.usefixtures("one_lane")  # calls are counted here
 

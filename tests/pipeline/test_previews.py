@@ -58,7 +58,7 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
     told: list[Event] = []
     wanted = config.change(settings, {"train.preview_every": 1})
     complete(tmp_path / "run", scene=toy_scene, config=wanted, device="cpu", report=told.append, until="train")
-    assert Run.open(tmp_path / "run").trained
+    assert Run.open(tmp_path / "run").is_trained
     assert sum(isinstance(event, Notice) and "previews" in event.sentence for event in told) == 1
 
 

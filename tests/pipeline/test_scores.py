@@ -88,7 +88,7 @@ def test_more_steps_go_on_where_training_ended(done: Run, settings: Config, toy_
     complete(done.folder, config=longer, device="cpu")
     complete(tmp_path / "at once", scene=toy_scene, config=longer, device="cpu")
     again, at_once = Run.open(done.folder), Run.open(tmp_path / "at once")
-    assert again.trained and again.adapter_steps == STEPS + 3
+    assert again.is_trained and again.adapter_steps == STEPS + 3
     name = "lora/pytorch_lora_weights.safetensors"
     mine, theirs = load_file(again.folder / name), load_file(at_once.folder / name)
     assert all(mine[key].equal(theirs[key]) for key in theirs)
@@ -101,7 +101,7 @@ def test_more_steps_go_on_where_training_ended(done: Run, settings: Config, toy_
 def test_until_the_longer_training_is_done_the_old_adapter_stays(done: Run, settings: Config) -> None:
     done.update(config.change(settings, {"train.steps": STEPS + 3}))
     opened = Run.open(done.folder)
-    assert not opened.trained and opened.lora.is_dir() and opened.adapter_steps == STEPS
+    assert not opened.is_trained and opened.lora.is_dir() and opened.adapter_steps == STEPS
     with pytest.raises(RunError, match=r"train\.steps"):
         opened.update(config.change(settings, {"train.steps": 1}))
 

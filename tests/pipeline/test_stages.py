@@ -26,10 +26,10 @@ from realfill.matching.registry import load_matcher
 from realfill.models import registry
 from realfill.pipeline.stages import Outcome, complete
 from realfill.runs.export import choose_seed
+from realfill.runs.layout import checkpoint_steps
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
-from realfill.training.checkpoints import checkpoint_steps
 from tests.tiny import make_scene
 
 STEPS, SEEDS = 6, (0, 1, 2)
@@ -164,7 +164,7 @@ def test_interrupted_training_goes_on_bit_for_bit(
             complete(folder, scene=source, config=settings, device="cpu", report=stop)
         assert max(checkpoint_steps(folder / "checkpoints")) == step
         assert Run.open(folder).status().state == "stopped"
-        assert not Run.open(folder).trained
+        assert not Run.open(folder).is_trained
     complete(folder, device="cpu")
     assert _weights(folder) == _weights(finished[0])
     for seed in SEEDS:
@@ -244,7 +244,7 @@ def test_stages_one_by_one(source: Path, settings: Config, tmp_path: Path) -> No
     folder = tmp_path / "new"
     assert complete(folder, scene=source, config=settings, device="cpu", until="train").result is None
     run = Run.open(folder)
-    assert run.trained and run.seeds_done() == []
+    assert run.is_trained and run.seeds_done() == []
     assert (run.status().state, "train" in run.status().sentence) == ("stopped", True)
     complete(folder, device="cpu", until="sample")
     assert run.seeds_done() == list(SEEDS) and run.read("scores") == {}

@@ -108,5 +108,5 @@ def test_too_little_memory_ends_the_measuring_and_not_the_training(
     monkeypatch.setattr(HeldOutLoss, "_loss", full)
     told: list[Event] = []
     complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
-    assert Run.open(tmp_path / "run").trained
+    assert Run.open(tmp_path / "run").is_trained
     assert sum(isinstance(event, Notice) and "held-out" in event.sentence for event in told) == 1

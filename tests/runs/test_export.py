@@ -131,7 +131,7 @@ def test_the_adapter_leaves_with_its_settings_and_not_before_it_is_there(run: Ru
 
 
 def test_a_packed_project_opens_elsewhere(run: Run, tmp_path: Path) -> None:
-    run.label(name="Grandmother's garden")
+    run.labels.update(name="Grandmother's garden")
     (run.folder / "log.txt").write_text("/home/me")
     (tmp_path / "secret").write_text("secret")
     (run.folder / "link").symlink_to(tmp_path / "secret")
@@ -142,7 +142,7 @@ def test_a_packed_project_opens_elsewhere(run: Run, tmp_path: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "elsewhere")
     again = Run.open(tmp_path / "elsewhere")
-    assert (again.name, again.config, again.seeds_done()) == (run.name, run.config, [3, 5, 9])
+    assert (again.labels.name, again.config, again.seeds_done()) == (run.labels.name, run.config, [3, 5, 9])
     assert np.array_equal(scene.load(again.scene_folder).hole, scene.load(run.scene_folder).hole)
 
 

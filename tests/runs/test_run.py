@@ -20,7 +20,7 @@ from realfill.config import Config, flatten
 from realfill.errors import OptionError, RunBusy, RunError, SceneError
 from realfill.runs.listing import list_runs, new_run_folder, run_folders
 from realfill.runs.run import SCHEMA, Run
-from realfill.runs.status import Workplace
+from realfill.runs.status import RunFolder
 from realfill.scene import scene
 
 MINI = config.make("mini", {"train.steps": 5})
@@ -40,7 +40,7 @@ def test_a_run_opens_as_it_was_made(run: Run, toy_scene: Path) -> None:
     given, stored = scene.load(toy_scene), scene.load(opened.scene_folder)
     np.testing.assert_array_equal(given.target, stored.target)
     np.testing.assert_array_equal(given.hole, stored.hole)
-    assert (opened.seeds_done(), opened.trained, opened.chosen) == ([], False, None)
+    assert (opened.seeds_done(), opened.is_trained, opened.labels.seed) == ([], False, None)
     assert opened.status().state == "stopped"
 
 
@@ -151,13 +151,13 @@ def test_a_run_in_work_keeps_its_settings(run: Run) -> None:
 def test_other_settings_are_judged_by_what_the_holder_of_the_lock_left(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = Workplace.lock
+    lock = RunFolder.lock
 
-    def late(workplace: Workplace) -> contextlib.AbstractContextManager[None]:
+    def late(workplace: RunFolder) -> contextlib.AbstractContextManager[None]:
         run.update(config.change(MINI, {"train.steps": 8}))
         return lock(workplace)
 
-    monkeypatch.setattr(Workplace, "lock", late)
+    monkeypatch.setattr(RunFolder, "lock", late)
     with pytest.raises(RunError, match=r"train\.steps = 8, not 5"):
         Run.ensure(run.folder, config.change(MINI, {"sample.seeds": "0-2"}))
 
@@ -176,7 +176,7 @@ def test_a_refusal_for_the_scene_or_a_later_setting_changes_nothing(run: Run, to
 def test_more_steps_remember_after_how_many_the_adapter_was_made(run: Run) -> None:
     run.lora.mkdir()
     further = Run.ensure(run.folder, config.change(MINI, {"train.steps": 9}))
-    assert (further.adapter_steps, further.config.train.steps, further.trained) == (5, 9, False)
+    assert (further.adapter_steps, further.config.train.steps, further.is_trained) == (5, 9, False)
     assert Run.open(run.folder).adapter_steps == 5
 
 
@@ -198,13 +198,13 @@ def test_facts_are_added_once(run: Run) -> None:
 
 
 def test_what_a_person_decides(run: Run) -> None:
-    assert run.name == "run"
-    run.label(name="Grandma's garden")
-    run.label(seed=17)
+    assert run.labels.name == "run"
+    run.labels.update(name="Grandma's garden")
+    run.labels.update(seed=17)
     opened = Run.open(run.folder)
-    assert (opened.name, opened.chosen) == ("Grandma's garden", 17)
-    opened.label(seed=None)
-    assert (opened.name, opened.chosen) == ("Grandma's garden", None)
+    assert (opened.labels.name, opened.labels.seed) == ("Grandma's garden", 17)
+    opened.labels.update(seed=None)
+    assert (opened.labels.name, opened.labels.seed) == ("Grandma's garden", None)
 
 
 def test_seeds_come_back_and_broken_ones_are_missing(run: Run) -> None:
@@ -223,7 +223,7 @@ def test_seeds_come_back_and_broken_ones_are_missing(run: Run) -> None:
 
 def test_one_process_at_a_time_may_create(toy_scene: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
-    with Workplace(tmp_path / "new").lock(), pytest.raises(RunBusy):
+    with RunFolder(tmp_path / "new").lock(), pytest.raises(RunBusy):
         Run.create(tmp_path / "new", MINI, toy_scene)
 
 
@@ -294,7 +294,7 @@ KILLED = """
                 with files.new_folder(run.lora) as draft:
                     (draft / "a").write_bytes(bytes(1000))
                     (draft / "b").write_bytes(bytes(1000))
-                run.label(seed=number % 40)
+                run.labels.update(seed=number % 40)
 
     Run.ensure(folder, config.make("mini", {}), source)
     last = 0
@@ -320,8 +320,8 @@ KILLED = """
         assert all(path.stat().st_size for path in (folder / "seeds").glob("0*.png"))
         scores = run.read("scores")
         assert scores == {} or len(scores["seeds"]) == scores["number"] % 100
-        assert not run.trained or {item.name for item in run.lora.iterdir()} == {"a", "b"}
-        assert run.chosen is None or run.chosen in run.seeds_done()
+        assert not run.is_trained or {item.name for item in run.lora.iterdir()} == {"a", "b"}
+        assert run.labels.seed is None or run.labels.seed in run.seeds_done()
         last = status.ticket
     print(last)
 """
@@ -358,21 +358,26 @@ def test_a_creation_that_was_killed_may_be_done_again(toy_scene: Path, tmp_path:
 
 
 def test_marks_of_a_person_are_kept_and_taken_back(run: Run) -> None:
-    run.mark(7, "starred", True)
-    run.mark(3, "starred", True)
-    run.mark(7, "hidden", True)
-    run.label(name="Garden", seed=3)
+    run.labels.mark(7, "starred", True)
+    run.labels.mark(3, "starred", True)
+    run.labels.mark(7, "hidden", True)
+    run.labels.update(name="Garden", seed=3)
     again = Run.open(run.folder)
-    assert (again.starred, again.hidden, again.name, again.chosen) == ([3, 7], [7], "Garden", 3)
-    again.mark(3, "starred", False)
-    assert (run.starred, run.name) == ([7], "Garden")
+    assert (again.labels.starred, again.labels.hidden, again.labels.name, again.labels.seed) == (
+        [3, 7],
+        [7],
+        "Garden",
+        3,
+    )
+    again.labels.mark(3, "starred", False)
+    assert (run.labels.starred, run.labels.name) == ([7], "Garden")
 
 
 def test_labels_set_at_once_by_several_threads_are_all_kept(run: Run) -> None:
     def mark(seed: int) -> None:
-        Run.open(run.folder).mark(seed, "starred", True)
-        Run.open(run.folder).label(seed=seed)
+        Run.open(run.folder).labels.mark(seed, "starred", True)
+        Run.open(run.folder).labels.update(seed=seed)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(mark, range(40)))
-    assert run.starred == list(range(40))
+    assert run.labels.starred == list(range(40))

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from realfill.errors import RunError
-from realfill.training.checkpoints import TrainState, checkpoint_steps
+from realfill.runs.layout import checkpoint_steps
+from realfill.training.checkpoints import TrainState
 
 
 def fresh(size: int = 3, seed: int = 0) -> tuple[TrainState, torch.optim.Optimizer]:

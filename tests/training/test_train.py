@@ -19,10 +19,10 @@ from realfill.imaging.crop import CropTransform, crop_around
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, detach_adapters
+from realfill.runs.layout import checkpoint_steps
 from realfill.scene.scene import Scene
 from realfill.training import batches, train
 from realfill.training.batches import draw_batch, prepare_views
-from realfill.training.checkpoints import checkpoint_steps
 from realfill.training.loss import realfill_loss
 
 ROOT = Path(__file__).resolve().parents[2]

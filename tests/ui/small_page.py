@@ -49,7 +49,7 @@ class SmallPage:
     @speak_errors
     def attach(self, run_id: str) -> dict[Component, Any]:
         """Shows a project's name."""
-        return {self.run_id: run_id, self.shown: f"project {self.jobs.view(run_id).name}"}
+        return {self.run_id: run_id, self.shown: f"project {self.jobs.view(run_id).labels.name}"}
 
     def blank(self) -> dict[Component, Any]:
         """Shows nothing."""

@@ -39,8 +39,8 @@ def test_the_example_of_the_documentation(
     assert names["status"]["state"] == "done", names["status"]
     assert [one["rank"] for one in names["seeds"]] == [1, 2]
     run = Run.open(small.runs_dir / names["project"])
-    assert run.name == "My scene"
-    assert run.chosen == names["seeds"][0]["seed"]
+    assert run.labels.name == "My scene"
+    assert run.labels.seed == names["seeds"][0]["seed"]
     loaded = scene.load(toy_scene)
     made, target = photo.read_photo(Path(names["picture"])), photo.read_photo(toy_scene / "target" / "target.png")
     far = composite.feather_alpha(loaded.hole, run.config.export.feather) == 0

@@ -355,9 +355,9 @@ def test_a_seed_is_starred_hidden_and_found_again_after_a_reload(page: Page, ser
     expect(page.locator(".rf-cell")).to_have_count(5)
     page.wait_for_function("() => document.activeElement.classList.contains('rf-cell')")
     until = time.monotonic() + 10
-    while (done.starred, done.hidden) != ([ranked[1]], [ranked[2]]) and time.monotonic() < until:
+    while (done.labels.starred, done.labels.hidden) != ([ranked[1]], [ranked[2]]) and time.monotonic() < until:
         time.sleep(0.05)
-    assert (done.starred, done.hidden) == ([ranked[1]], [ranked[2]])
+    assert (done.labels.starred, done.labels.hidden) == ([ranked[1]], [ranked[2]])
     browse(page, server, done)
     assert shown(page) == [seed for seed in ranked if seed != ranked[2]]
     page.get_by_role("button", name="★ 1").click()

@@ -30,7 +30,7 @@ PRESSED = ("rename", "delete", "duplicate")
 @pytest.fixture
 def page(tmp_path: Path, folder: Path, sampled: Run) -> Iterator[Page]:
     """A page without runs and with one example, of two seeds."""
-    sampled.label(name="The barn", example=True)
+    sampled.labels.update(name="The barn", example=True)
     sampled.enter("done", "A finished example.")
     (sampled.folder / "lock").unlink(missing_ok=True)
     (tmp_path / "examples").mkdir()
@@ -102,10 +102,10 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
     handlers = Handlers(page.rail, page)
     opened = handlers.act(ID, event(what="own", id=ID, name=""))
     mine = page.jobs.open(opened[page.run_id])
-    assert not mine.is_example and mine.folder.parent == page.jobs.runs_dir
+    assert not mine.labels.is_example and mine.folder.parent == page.jobs.runs_dir
     assert opened[page.browse.seeds]["more"] is True and opened[page.browse.seeds]["fixed"] is False
     page.browsing.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
-    assert mine.starred == [3] and page.jobs.view(ID).starred == []
+    assert mine.labels.starred == [3] and page.jobs.view(ID).labels.starred == []
     again = handlers.act("", event(what="own", id=ID, name=""))
     assert again[page.run_id] == mine.folder.name and len(run_folders(page.jobs.runs_dir)) == 1
 
@@ -113,7 +113,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"a" * 24)]})
-    assert page.jobs.view(ID).name == "The barn" and page.jobs.latest() == ""
+    assert page.jobs.view(ID).labels.name == "The barn" and page.jobs.latest() == ""
     mine = page.projects.take_example(ID)
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"b" * 24)]})
     with pytest.raises(RunError):

@@ -62,7 +62,7 @@ def test_start_makes_a_waiting_run_of_exactly_what_was_given(page: Page, folder:
     updates = page.start(given(page, folder, toy_scene))
     run = page.jobs.open(updates[page.run_id])
     assert run.status().state == "queued"
-    assert run.name == "target"
+    assert run.labels.name == "target"
     assert updates[page.tabs].selected == "train"
     assert page.scene.workbench not in updates  # what was painted stays as it is
     mine, theirs = scene.load(run.scene_folder), scene.load(toy_scene)
@@ -151,7 +151,7 @@ def test_a_project_that_is_deleted_meanwhile_is_said_once(page: Page, run: Run) 
 
 
 def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> None:
-    run.label(name="Kitchen")
+    run.labels.update(name="Kitchen")
     value = page.restore(run.folder.name)
     assert value["project"] == run.folder.name
     assert (len(value["offer"]["references"]), value["offer"]["name"]) == (2, "Kitchen")
@@ -162,7 +162,7 @@ def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> Non
 
 def test_a_project_is_called_as_its_scene(page: Page, folder: Path, toy_scene: Path) -> None:
     updates = page.start(given(page, folder, toy_scene, name="The stone maiden"))
-    assert page.jobs.open(updates[page.run_id]).name == "The stone maiden"
+    assert page.jobs.open(updates[page.run_id]).labels.name == "The stone maiden"
 
 
 def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:
@@ -288,7 +288,7 @@ def test_training_goes_on_for_more_steps(page: Page, run: Run) -> None:
     assert page.attach(run.folder.name)[page.train.go_further]["interactive"] is True
     updates = page.go_further(run.folder.name, 20)
     fresh = Run.open(run.folder)
-    assert (fresh.config.train.steps, fresh.adapter_steps, fresh.trained) == (24, 4, False)
+    assert (fresh.config.train.steps, fresh.adapter_steps, fresh.is_trained) == (24, 4, False)
     assert fresh.status().state == "queued"
     assert updates[page.train.go_further]["interactive"] is False
     with pytest.raises(gr.Error, match="at work"):

@@ -97,7 +97,7 @@ def three(small: Server, toy_scene: Path, quick: Config) -> Iterator[list[Run]]:
         old.delete()
     made = [Run.create(new_run_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
     for run, name in zip(made, ("Barn", "Kitchen", "Pier"), strict=True):
-        run.label(name=name)
+        run.labels.update(name=name)
     yield made
 
 
@@ -198,7 +198,7 @@ def test_rows_stay_the_same_elements_while_states_change(view: Page, three: list
 
 @pytest.mark.browser
 def test_a_name_is_text_and_never_markup(view: Page, three: list[Run]) -> None:
-    three[0].label(name="<img src=x onerror=window.bad=1>")
+    three[0].labels.update(name="<img src=x onerror=window.bad=1>")
     view.reload()
     expect(rows(view).filter(has_text="<img src=x")).to_have_count(1)
     assert view.evaluate("window.bad") is None
@@ -228,7 +228,7 @@ def test_a_page_that_opens_nothing_lists_projects_and_examples(
 ) -> None:
     place = small.runs_dir.parent / "examples" / "example-mill"
     if not place.exists():
-        Run.create(place, quick, toy_scene).label(name="Mill", example=True)
+        Run.create(place, quick, toy_scene).labels.update(name="Mill", example=True)
     opened = browser.new_page(viewport={"width": 1200, "height": 800})
     opened.set_default_timeout(20_000)
     opened.goto(f"{small.url}?project=gone")

@@ -47,7 +47,7 @@ def project(server: Server, folder: Path, name: str, count: int) -> Run:
     Image.fromarray(picture[30:150, 40:200]).save(folder / "target" / "target.png")
     Image.fromarray(hole).save(folder / "target" / "mask.png")
     run = Run.create(new_run_folder(server.runs_dir), config.make("mini", {}), folder)
-    run.label(name=name)
+    run.labels.update(name=name)
     return run
 
 
@@ -97,7 +97,7 @@ def test_a_fresh_tab_reopens_the_last_project_and_a_new_one_can_begin_from_it(
     page.wait_for_function("name => !location.href.includes(name)", arg=last.folder.name)
     made = Run.open(server.runs_dir / page.url.partition("project=")[2])
     made.request_stop()
-    assert made.name == "Courtyard"
+    assert made.labels.name == "Courtyard"
     before, after = scene.load(last.scene_folder).hole, scene.load(made.scene_folder).hole
     assert after.sum() > before.sum() and after[before].all()
     page.get_by_role("tab", name="1 Scene").click()

@@ -29,7 +29,7 @@ class SeedCell:
 def cells(run: Run, thumbs: Thumbs) -> tuple[SeedCell, ...]:
     """The seeds that are made: counted ones in their stored order, then the others by number."""
     made = run.seeds_done()
-    there, starred, hidden = set(made), set(run.starred), set(run.hidden)
+    there, starred, hidden = set(made), set(run.labels.starred), set(run.labels.hidden)
 
     def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
         picture, kind = thumbs.url(run.seed_path(seed)), run.kind(seed)
@@ -54,7 +54,7 @@ def value(run: Run, found: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any
         "live": live,
         "why": (why := why_no_more(run, live=live or not found)),
         "more": not why,
-        "fixed": run.is_example,
+        "fixed": run.labels.is_example,
         "chosen": current_seed(run),
         "empty": state,
     }
@@ -62,7 +62,7 @@ def value(run: Run, found: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any
 
 def why_no_more(run: Run, *, live: bool) -> str:
     """Why nobody can ask for more or other seeds now, as a sentence; empty where one can."""
-    if run.is_example:
+    if run.labels.is_example:
         return "This is a finished example; make it your own to have other seeds."
     if not run.config.seeds:
         return "This project is filled by its draft alone; start a new one for seeds."

@@ -20,6 +20,7 @@ from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
 from realfill.jobs import queue
 from realfill.jobs.child_process import detached_options
+from realfill.runs.labels import Labels
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
@@ -70,7 +71,7 @@ class Jobs:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
         if not visitors.on_space():
             return True
-        return (files.read_json(folder / "labels.json") or {}).get("owner") in known_visitor()
+        return Labels(folder).read().get("owner") in known_visitor()
 
     def view(self, run_id: str) -> Run:
         """A run by its id, the name of its folder, to be looked at.
@@ -87,7 +88,7 @@ class Jobs:
             RunError: as `folder`; or it is an example.
         """
         run = self.view(run_id)
-        if run.is_example:
+        if run.labels.is_example:
             raise RunError("This is a finished example and stays as it is here; make it your own first.")
         return run
 
@@ -116,7 +117,7 @@ class Jobs:
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
             run = Run.create(folder, config)
-            run.label(name=inputs.name or inputs.target.stem[:60], **owner_facts())
+            run.labels.update(name=inputs.name or inputs.target.stem[:60], **owner_facts())
         except BaseException:
             files.remove_folder(folder)
             raise

@@ -153,7 +153,7 @@ def export_picture(run: Run, wanted: Export, seed: int | None = None) -> str:
         raise OptionError(f"There is no picture of seed {seed} here.")
     _keep(run, wanted)
     data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
-    if wanted.kind == "png" and not run.is_example:
+    if wanted.kind == "png" and not run.labels.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
             files.write_bytes(run.result, data)
@@ -177,7 +177,7 @@ def pack_export(run: Run, what: What, wanted: Export, seed: int | None = None) -
         return _zipped(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
     if what != "starred":
         raise OptionError(f"'{what}' cannot be exported.")
-    starred = [seed for seed in run.starred if seed in run.seeds_done()]
+    starred = [seed for seed in run.labels.starred if seed in run.seeds_done()]
     if not starred:
         raise RunError("No seed is starred; star the ones you want with ★ or the key S.")
     _keep(run, wanted)
@@ -203,7 +203,7 @@ def _keep(run: Run, wanted: Export) -> None:
         raise OptionError(f"There is no export format '{wanted.kind}'.")
     given = {"feather": wanted.feather, "quality": wanted.quality, "match_colour": wanted.match_colour}
     config = run.config.model_copy(update={"export": run.config.export.model_copy(update=given)})
-    if run.is_example:
+    if run.labels.is_example:
         run.config = config
     else:
         run.update(config)
@@ -226,7 +226,7 @@ def _called(seed: int) -> str:
 
 
 def _name(run: Run) -> str:
-    return re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or "result"
+    return re.sub(r"[^\w-]+", "-", run.labels.name).strip("-")[:60] or "result"
 
 
 @functools.lru_cache(maxsize=2)

@@ -15,9 +15,10 @@ from pathlib import Path
 from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
 from realfill.files import speak_refusals
+from realfill.runs.labels import Labels
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import parse_timestamp, timestamp
-from realfill.runs.status import State, Workplace
+from realfill.runs.status import RunFolder, State
 
 from .jobs import Jobs, owner_facts
 from .thumbnails import Thumbs
@@ -67,7 +68,7 @@ class Projects:
         """
         if name not in [folder.name for folder in run_folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
-        mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
+        mine = (folder for folder in self._jobs.folders() if Labels(folder).read().get("example") == name)
         found = next(mine, None)
         return found.name if found else self._copy(self._jobs.examples / name, {"example": name})
 
@@ -79,7 +80,7 @@ class Projects:
         """
         run = self._jobs.open(run_id)
         if text := " ".join(name.split())[:60]:
-            run.label(name=text)
+            run.labels.update(name=text)
 
     def duplicate(self, run_id: str) -> str:
         """Copies a project and returns the copy's id; of one in work, only photos, mask and settings.
@@ -88,7 +89,7 @@ class Projects:
             RunError, DiskFull: it cannot be copied; nothing is left behind.
         """
         run = self._jobs.open(run_id)
-        labels = {"name": f"{run.name[:54]} copy", "example": None}
+        labels = {"name": f"{run.labels.name[:54]} copy", "example": None}
         try:
             with run.lock():
                 return self._copy(run.folder, labels)
@@ -103,7 +104,7 @@ class Projects:
         """
         self.sweep()
         run = self._jobs.open(run_id)
-        name = run.name
+        name = run.labels.name
         run.request_stop()
         until = time.monotonic() + PATIENCE
         while True:
@@ -177,7 +178,7 @@ class Projects:
                     _link(source / item, draft / item)
             run_file = files.read_json(draft / "run.json") or {}
             files.write_json(draft / "run.json", {**run_file, "created": timestamp()})
-            files.write_json(draft / "labels.json", {**_labels(source), **labels, "owner": None, **owner_facts()})
+            files.write_json(draft / "labels.json", {**Labels(source).read(), **labels, "owner": None, **owner_facts()})
             if not inputs_only:
                 _settle(source, draft)
         return folder.name
@@ -185,10 +186,10 @@ class Projects:
 
 def _settle(source: Path, copy: Path) -> None:
     """Gives a copy the state of what it was made of, as far as that holds without anybody's work."""
-    status = Workplace(source).status()
+    status = RunFolder(source).status()
     done = status.state == "done"
-    said = "" if _labels(source).get("example") is True else status.sentence
-    Workplace(copy).enter("done" if done else "stopped", said if done else "A copy; resume goes on.")
+    said = "" if Labels(source).is_example else status.sentence
+    RunFolder(copy).enter("done" if done else "stopped", said if done else "A copy; resume goes on.")
 
 
 def _link(source: Path, copy: Path) -> None:
@@ -221,14 +222,5 @@ def _times(folder: Path) -> Hashable:
 
 def _read(folder: Path, thumb: str) -> Project:
     data = json.loads((folder / "run.json").read_bytes())
-    return Project(
-        folder.name, _name(folder), Workplace(folder).status().state, parse_timestamp(data["created"]), thumb
-    )
-
-
-def _labels(folder: Path) -> dict[str, object]:
-    return files.read_json(folder / "labels.json") or {}
-
-
-def _name(folder: Path) -> str:
-    return str(_labels(folder).get("name") or folder.name)
+    state, created = RunFolder(folder).status().state, parse_timestamp(data["created"])
+    return Project(folder.name, Labels(folder).name, state, created, thumb)

@@ -60,7 +60,7 @@ def test_off_a_space_everything_is_everybodys(monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.delenv("SPACE_ID", raising=False)
     visitors.enter(scope(header=ID))
     assert current_visitor() == visitors.NOBODY
-    run.label(owner="somebody")
+    run.labels.update(owner="somebody")
     assert Jobs(run.folder.parent).open(run.folder.name).folder == run.folder
     assert owner_facts() == {}
 
@@ -70,7 +70,7 @@ def test_on_a_space_others_neither_list_nor_open_nor_change(run: Run, folder: Pa
     visitors.enter(scope(header=ID))
     here = Jobs(run.folder.parent)
     projects = Projects(here)
-    run.label(**owner_facts())
+    run.labels.update(**owner_facts())
     assert here.open(run.folder.name).folder == run.folder
     assert here.latest() == run.folder.name and len(projects.listing()) == 1
     for asking in (scope(header=OTHER), scope()):
@@ -99,7 +99,7 @@ def test_a_run_without_owner_is_nobodys(run: Run) -> None:
 @pytest.mark.usefixtures("space")
 def test_copies_and_examples_belong_to_who_made_them(run: Run, folder: Path, tmp_path: Path) -> None:
     visitors.enter(scope(header=ID))
-    run.label(**owner_facts())
+    run.labels.update(**owner_facts())
     here = Jobs(run.folder.parent)
     copy = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
     (tmp_path / "examples").mkdir()
@@ -116,7 +116,7 @@ def test_a_visitor_has_a_few_runs_waiting_and_no_more(run: Run, monkeypatch: pyt
     monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
     monkeypatch.setattr(jobs, "MOST", 1)
     visitors.enter(scope(header=ID))
-    run.label(**owner_facts())
+    run.labels.update(**owner_facts())
     here = Jobs(run.folder.parent)
     other = Run.open(run.folder.parent / Projects(here).duplicate(run.folder.name))
     here.resume(run)

@@ -64,7 +64,7 @@ def test_on_a_space_damaged_runs_count_for_nobody(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     visitors.enter({"headers": [(b"X-RealFill-Visitor", ID.encode())], "session": {}})
     here = Jobs(run.folder.parent)
-    run.label(owner=current_visitor())
+    run.labels.update(owner=current_visitor())
     for name, labels in (("labels", ""), ("state", (run.folder / "labels.json").read_text())):
         (run.folder.parent / name).mkdir()
         (run.folder.parent / name / "run.json").write_text("{}")

@@ -31,7 +31,7 @@ def _thumbed(projects: Projects) -> str:
 
 
 def test_a_project_is_listed_with_what_the_rail_shows(projects: Projects, run: Run, folder: Path) -> None:
-    run.label(name="Kitchen")
+    run.labels.update(name="Kitchen")
     (one,) = projects.listing()
     assert (one.id, one.name, one.state) == (run.folder.name, "Kitchen", "stopped")
     assert abs(one.created - time.time()) < 60
@@ -65,9 +65,9 @@ def test_an_unchanged_list_is_equal_and_reads_no_file_again(
 
 def test_rename_takes_one_line_and_nothing_empty(projects: Projects, run: Run) -> None:
     projects.rename(run.folder.name, "  A new\n name " + "x" * 99)
-    assert run.name.startswith("A new name xx") and len(run.name) == 60
+    assert run.labels.name.startswith("A new name xx") and len(run.labels.name) == 60
     projects.rename(run.folder.name, "  ")
-    assert run.name.startswith("A new name")
+    assert run.labels.name.startswith("A new name")
 
 
 def test_a_copy_has_everything_and_shares_nothing_that_changes(projects: Projects, run: Run) -> None:
@@ -75,17 +75,17 @@ def test_a_copy_has_everything_and_shares_nothing_that_changes(projects: Project
     (run.folder / "events.jsonl").write_text("{}\n")
     run.enter("done")
     copy = Run.open(run.folder.parent / projects.duplicate(run.folder.name))
-    assert copy.name == f"{run.name} copy" and copy.config == run.config
+    assert copy.labels.name == f"{run.labels.name} copy" and copy.config == run.config
     assert copy.status().state == "done"
     assert (copy.scene_folder / "target" / "mask.png").read_bytes() == (
         run.scene_folder / "target" / "mask.png"
     ).read_bytes()
     copy.write("scores", {"seeds": [1]})
-    copy.label(name="other")
+    copy.labels.update(name="other")
     with (copy.folder / "events.jsonl").open("a") as file:
         file.write("{}\n")
     assert run.read("scores") == {"seeds": []}
-    assert run.name != "other"
+    assert run.labels.name != "other"
     assert (run.folder / "events.jsonl").read_text() == "{}\n"
     assert not (copy.folder / "lock").exists()
 
@@ -100,7 +100,7 @@ def test_of_a_project_in_work_only_the_inputs_are_copied(projects: Projects, run
 
 def test_delete_and_undo(projects: Projects, run: Run) -> None:
     before = sorted(path.name for path in run.folder.iterdir() if path.name not in ("lock", "stop"))
-    name = run.name
+    name = run.labels.name
     assert projects.delete(run.folder.name) == name
     assert projects.listing() == [] and not run.folder.exists()
     assert list_runs(run.folder.parent) == []
@@ -161,7 +161,7 @@ def test_one_that_does_not_stop_stays_and_says_so(
 
 
 def test_an_example_becomes_a_project_of_ones_own_once(projects: Projects, run: Run, tmp_path: Path) -> None:
-    run.label(name="Finished kitchen")
+    run.labels.update(name="Finished kitchen")
     run.enter("done")
     (tmp_path / "examples").mkdir()
     run.folder.rename(tmp_path / "examples" / "kitchen")

@@ -248,7 +248,7 @@ def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, 
     settle(run.folder / "run.json", run.folder / "seeds")
     assert watch.look().cells is not look.cells
     assert watch.look().cells is watch.look().cells
-    run.mark(2, "starred", on=True)
+    run.labels.mark(2, "starred", on=True)
     assert [cell.star for cell in watch.look().cells] == [False, True]
     settle(run.folder / "labels.json")
     picture(run, 3)

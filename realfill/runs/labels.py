@@ -1,0 +1,74 @@
+"""labels.json of a run: what a person decided about it.
+
+The page writes it while a process works on the run.
+"""
+
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+from realfill import files
+
+Mark = Literal["starred", "hidden"]
+_WRITING = threading.RLock()  # the page's handlers label one run from several threads
+
+
+class Labels:
+    """The labels of the run in a folder, read anew each time; a run without the file has none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "labels.json"
+
+    def read(self) -> dict[str, Any]:
+        """All labels as JSON data.
+
+        Raises:
+            RunError: the file was changed by hand to something else.
+        """
+        return files.read_json(self._path) or {}
+
+    def update(self, **labels: str | int | list[int] | None) -> None:
+        """Sets labels such as `name` or `seed`; None takes one back.
+
+        Raises:
+            DiskFull, RunError: as `files.write_json`; the old ones are untouched.
+        """
+        with _WRITING:
+            files.write_json(self._path, {**self.read(), **labels})
+
+    @property
+    def name(self) -> str:
+        """The name a person gave the run, or the folder's."""
+        return str(self.read().get("name") or self._folder.resolve().name)
+
+    @property
+    def is_example(self) -> bool:
+        """Whether the run is one of the finished examples that come with the program, which nobody changes."""
+        return self.read().get("example") is True
+
+    @property
+    def seed(self) -> int | None:
+        """The seed a person chose for the result, or None: the one with most matches."""
+        seed = self.read().get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def starred(self) -> list[int]:
+        """Seeds that a person marked as good, ascending."""
+        return self._marked_seeds("starred")
+
+    @property
+    def hidden(self) -> list[int]:
+        """Seeds that a person does not want to see, ascending."""
+        return self._marked_seeds("hidden")
+
+    def mark(self, seed: int, mark: Mark, on: bool) -> None:
+        """Sets or takes back a person's mark on a seed."""
+        with _WRITING:
+            others = set(self._marked_seeds(mark)) - {seed}
+            self.update(**{mark: sorted(others | {seed} if on else others)})
+
+    def _marked_seeds(self, mark: Mark) -> list[int]:
+        seeds = self.read().get(mark)
+        return sorted(seed for seed in seeds if isinstance(seed, int)) if isinstance(seeds, list) else []
