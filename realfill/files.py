@@ -47,6 +47,21 @@ def replace(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
+def speak_full_disk(folder: Path) -> Iterator[None]:
+    """Gives a full disk its sentence while writing to `folder`; other refusals stay what they are.
+
+    Raises:
+        DiskFull: no space or no quota is left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(f"The disk of {folder} is full; free some space and run the same command again.") from error
+        raise
+
+
+@contextlib.contextmanager
 def speak_refusals(path: Path) -> Iterator[None]:
     """Turns the operating system's refusals while writing `path` into sentences.
 
@@ -55,11 +70,9 @@ def speak_refusals(path: Path) -> Iterator[None]:
         RunError: the folder is read-only, is no folder or has gone.
     """
     try:
-        yield
+        with speak_full_disk(path.parent):
+            yield
     except OSError as error:
-        if error.errno in _FULL:
-            sentence = f"The disk of {path.parent} is full; free some space and run the same command again."
-            raise DiskFull(sentence) from error
         raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
@@ -72,7 +85,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Writes a whole file at once: after a kill or a power cut `path` holds the old bytes or the new.
 
     Raises:
-        DiskFull, RunError: as `refusals`; the old file is untouched.
+        DiskFull, RunError: as `speak_refusals`; the old file is untouched.
     """
     draft = temporary_path(path)
     with speak_refusals(path):
@@ -116,7 +129,7 @@ def append_line(path: Path, line: str) -> None:
     """Adds one line by one write. What a killed writer left of a last line becomes a line of its own.
 
     Raises:
-        DiskFull, RunError: as `refusals`.
+        DiskFull, RunError: as `speak_refusals`.
     """
     data = line.encode() + b"\n"
     with speak_refusals(path):
@@ -155,7 +168,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; when the block ends it replaces `path` as a whole, and when it fails nothing changes.
 
     Raises:
-        DiskFull, RunError: as `refusals`.
+        DiskFull, RunError: as `speak_refusals`.
     """
     draft = temporary_path(path)
     try:

@@ -85,9 +85,13 @@ def save_draft(folder: Path, draft: Draft) -> None:
         for place, one in enumerate(draft.warped):
             save_photo(one.photo, new / f"{place}.png")
             save_photo(to_grey(one.valid), new / f"{place}-valid.png")
-        frame = {name: getattr(draft.frame, name) for name in ("box", "width", "height", "photo_width", "photo_height")}
         references = [one.reference for one in draft.warped]
-        data = {"frame": frame, "reason": draft.reason, "seconds": draft.seconds, "references": references}
+        data = {
+            "frame": draft.frame.to_json(),
+            "reason": draft.reason,
+            "seconds": draft.seconds,
+            "references": references,
+        }
         if draft.fine is not None:
             save_photo(draft.fine.photo, new / "fine.png")
             data["fine"] = [draft.fine.left, draft.fine.top]
@@ -103,7 +107,7 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
         Warped(reference, read_photo(folder / f"{place}.png"), _read_scalar(folder / f"{place}-valid.png"))
         for place, reference in enumerate(data["references"] if warped else [])
     ]
-    frame = CropTransform(**{**data["frame"], "box": tuple(data["frame"]["box"])})
+    frame = CropTransform.from_json(data["frame"])
     photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
     fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None

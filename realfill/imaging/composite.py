@@ -41,7 +41,8 @@ def composite(
         hole: (H, W), True = missing.
         generated: (H, W, 3) uint8 sRGB at the target's size.
         feather: width of the blended border in target pixels.
-        covered: (H, W), where `generated` has pixels at all (`Fit.covered`); the border fades out before it ends.
+        covered: (H, W), where `generated` has pixels at all (`CropTransform.covered_hole`); the border fades out
+            before it ends.
     """
     return photo.insert(original, generated, _alpha(hole, feather, covered))
 

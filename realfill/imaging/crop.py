@@ -1,4 +1,4 @@
-"""Fit: how a photo becomes the working size, and the exact way back. The only resizing there is.
+"""Crops: how a photo becomes the working size, and the exact way back. The only resizing there is.
 
 Coordinates: x = 0 is the centre of the leftmost pixel, so pixel i covers [i - 0.5, i + 0.5]. Boxes are in
 edge coordinates: left = 0 is the photo's left edge. The paper leaves crop and size open; chosen here: the
@@ -7,7 +7,9 @@ hole with context around it, at the base's own area, in the photo's own aspect.
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -37,6 +39,15 @@ class CropTransform:
     height: int
     photo_width: int
     photo_height: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The crop that `to_json` wrote."""
+        return cls(**{**data, "box": tuple(data["box"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """What run.json and draft.json hold of a crop: its fields by name."""
+        return asdict(self)
 
     @property
     def scale(self) -> float:
@@ -85,7 +96,7 @@ class CropTransform:
         return frame
 
     def covered_hole(self) -> Hole:
-        """(photo_height, photo_width) bool: photo pixels whose centre the box holds; `photo_out` fills these."""
+        """(photo_height, photo_width) bool: photo pixels whose centre the box holds; `uncrop_photo` fills these."""
         inside = np.zeros((self.photo_height, self.photo_width), np.bool_)
         x0, y0, x1, y1 = self._covered_pixels()
         inside[y0 : max(y0, y1), x0 : max(x0, x1)] = True
@@ -118,7 +129,7 @@ class CropTransform:
 
     def _check(self, given: tuple[int, ...], expected: tuple[int, int]) -> None:
         if tuple(given) != expected:
-            raise ValueError(f"an array of {given} was given to a fit that expects {expected}")
+            raise ValueError(f"an array of {given} was given to a crop that expects {expected}")
 
 
 def crop_whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> CropTransform:

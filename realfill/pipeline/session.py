@@ -1,7 +1,6 @@
 """What surrounds the stages of a run: lock, state, events, signals, and the models that are loaded once."""
 
 import contextlib
-import errno
 import functools
 import signal
 import threading
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from realfill import files
 from realfill.device.process_group import ProcessGroup
-from realfill.errors import DiskFull, Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
+from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, RunError, StageError
 from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.geometry.draft import Draft, load_draft
 from realfill.imaging.crop import CropTransform
@@ -80,7 +79,7 @@ class Session:
         )
         fit = crop_to_fill(self.scene, size=wanted.size or size, multiple=multiple, context=wanted.context)
         if self.processes.is_main:
-            self.run.record(fit={name: getattr(fit, name) for name in _FIT})
+            self.run.record(fit=fit.to_json())
         return fit
 
     @functools.cached_property
@@ -241,18 +240,14 @@ def closed(items: Iterator[Any]) -> Iterator[None]:
 
 
 _DRAFT_FIT = (512, 8)  # size and multiple where no base says them; the export takes the draft's own detail
-_FIT = ("box", "width", "height", "photo_width", "photo_height")
 
 
 @contextlib.contextmanager
 def _sentences(folder: Path) -> Iterator[None]:
     """Gives the system's two ways to run out of something a sentence."""
     try:
-        yield
+        with files.speak_full_disk(folder):
+            yield
     except MemoryError as error:
         sentence = "The computer's memory is full; close other programs or give a smaller working size (fit.size)."
         raise OutOfMemory(sentence) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise DiskFull(f"The disk of {folder} is full; free some space and run the same command again.") from error
-        raise

@@ -54,7 +54,7 @@ def export_record(run: Run, seed: int) -> dict[str, Any]:
 def crop_of_run(run: Run) -> CropTransform | None:
     """How the run's target became the working size, once that is known."""
     known = run.fact("fit")
-    return None if known is None else CropTransform(**{**known, "box": tuple(known["box"])})
+    return None if known is None else CropTransform.from_json(known)
 
 
 def render_export(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
@@ -64,26 +64,27 @@ def render_export(run: Run, scene: Scene, seed: int, file_format: Format) -> byt
 
 
 def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
-    """What `render` encodes: the target in its own values with a seed's picture blended into its hole."""
-    fit, wanted = crop_of_run(run), run.config.export
-    if fit is None:
+    """What `render_export` encodes: the target in its own values with a seed's picture blended into its hole."""
+    crop, wanted = crop_of_run(run), run.config.export
+    if crop is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
-    generated, covered = enlarge(run, scene, seed, fit), fit.covered_hole()  # a wide feather may reach beyond the fit
+    generated = enlarge(run, scene, seed, crop)
+    covered = crop.covered_hole()  # a wide feather may reach beyond it
     if wanted.match_colour:
         generated = composite.match_colour(scene.target, scene.hole, generated, feather=wanted.feather, covered=covered)
     return composite.composite(scene.original, scene.hole, generated, feather=wanted.feather, covered=covered)
 
 
-def enlarge(run: Run, scene: Scene, seed: int, fit: CropTransform) -> Photo:
-    """A seed's picture at the target's own size (H, W, 3), black beyond the fit.
+def enlarge(run: Run, scene: Scene, seed: int, crop: CropTransform) -> Photo:
+    """A seed's picture at the target's own size (H, W, 3), black beyond the crop.
 
     What geometry vouches for gets the references' own detail, which the working size had no room for.
     """
-    generated = fit.uncrop_photo(run.read_seed(seed))
+    generated = crop.uncrop_photo(run.read_seed(seed))
     draft = load_draft(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
     if draft is None or draft.reason:
         return generated
-    return add_detail(generated, draft, fit, scene.hole, everywhere=seed == seeds.DRAFT)
+    return add_detail(generated, draft, crop, scene.hole, everywhere=seed == seeds.DRAFT)
 
 
 def encode_settings(run: Run) -> bytes:

@@ -44,18 +44,11 @@ class Extension:
         return grown
 
 
-def to_ratio(height: int, width: int, *, across: int, down: int) -> Extension:
-    """The least extension, even on both sides, after which width : height is across : down to half a pixel."""
-    wider = max(0, round(height * across / down) - width)
-    higher = max(0, round(width * down / across) - height) if wider == 0 else 0
-    return Extension(wider // 2, higher // 2, wider - wider // 2, higher - higher // 2)
-
-
 def check(height: int, width: int, by: Extension) -> None:
     """Refuses what would not be read again.
 
     Raises:
-        SceneError: the grown picture has more than `formats.MEGAPIXELS` million pixels.
+        SceneError: the grown picture has more than `decode.MEGAPIXELS` million pixels.
     """
     grown_height, grown_width = by.size(height, width)
     if grown_height * grown_width > MEGAPIXELS * 1_000_000:

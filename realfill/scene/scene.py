@@ -100,18 +100,18 @@ def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> C
     return crop_around(scene.hole, size=size, multiple=multiple, context=context)
 
 
-def enlarge(fit: CropTransform) -> float:
+def enlargement(crop: CropTransform) -> float:
     """How many times longer the filled part's sides are in the target than where it is generated."""
-    return 1.0 / fit.scale
+    return 1.0 / crop.scale
 
 
-def enlargement_notice(fit: CropTransform) -> str | None:
+def enlargement_notice(crop: CropTransform) -> str | None:
     """A sentence where the hole is enlarged over 1.5 times, to be said before training."""
-    factor = enlarge(fit)
+    factor = enlargement(crop)
     if factor <= ENLARGED:
         return None
     return (
-        f"The hole is filled at {fit.width}×{fit.height} pixels and enlarged {factor:.1f} times for this target, "
+        f"The hole is filled at {crop.width}×{crop.height} pixels and enlarged {factor:.1f} times for this target, "
         "so it will look softer than its surroundings; a base with a larger size, a smaller fit.context or a "
         "smaller mask keeps more detail."
     )

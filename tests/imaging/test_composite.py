@@ -108,23 +108,23 @@ def test_the_border_fades_out_before_the_generated_pixels_end() -> None:
     """A wide feather round a hole in a tight box: nothing of the black frame gets in, and no edge shows."""
     hole = box_hole()
     target = Original(np.full((H, W, 3), 200, np.uint8), "RGB", None, "PNG", None, True)
-    fit = CropTransform((17.0, 9.0, 19.0, 19.0), 19, 19, W, H)
-    generated = fit.uncrop_photo(np.full((19, 19, 3), 100, np.uint8))
-    result = composite(target, hole, generated, feather=12, covered=fit.covered_hole()).pixels[:, :, 0].astype(int)
-    assert (result[~fit.covered_hole()] == 200).all()
+    crop = CropTransform((17.0, 9.0, 19.0, 19.0), 19, 19, W, H)
+    generated = crop.uncrop_photo(np.full((19, 19, 3), 100, np.uint8))
+    result = composite(target, hole, generated, feather=12, covered=crop.covered_hole()).pixels[:, :, 0].astype(int)
+    assert (result[~crop.covered_hole()] == 200).all()
     assert (result[hole] == 100).all()
     assert result.min() == 100
-    edge = fit.covered_hole() & (holes.distance_from_hole(~fit.covered_hole()) <= 1)
+    edge = crop.covered_hole() & (holes.distance_from_hole(~crop.covered_hole()) <= 1)
     assert result[edge].min() > 190
-    shown = preview(to_photo(target), hole, generated, feather=12, covered=fit.covered_hole())
+    shown = preview(to_photo(target), hole, generated, feather=12, covered=crop.covered_hole())
     assert np.array_equal(shown[:, :, 0], result)
 
 
 def test_the_eight_megapixel_scene_keeps_its_size_and_its_known_pixels(shared: Path, tmp_path: Path) -> None:
     loaded = scene.load(shared / "scenes" / "berlin_cathedral_8mp")
-    fit = crop_to_fill(loaded, size=512, multiple=8, context=0.5)
-    generated = fit.uncrop_photo(255 - fit.crop_photo(loaded.target))
-    result = composite(loaded.original, loaded.hole, generated, feather=8, covered=fit.covered_hole())
+    crop = crop_to_fill(loaded, size=512, multiple=8, context=0.5)
+    generated = crop.uncrop_photo(255 - crop.crop_photo(loaded.target))
+    result = composite(loaded.original, loaded.hole, generated, feather=8, covered=crop.covered_hole())
     (tmp_path / "result.png").write_bytes(encode.encode(result, "png", quality=95, record={}))
     again = decode.read_original(tmp_path / "result.png")
     assert (again.width, again.height) == (3264, 2448)

@@ -1,5 +1,6 @@
-"""Fit: there and back, to a fraction of a pixel, for boxes of any place and size."""
+"""Crops: there and back, to a fraction of a pixel, for boxes of any place and size."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from realfill.seeds import rng
 
 
 @st.composite
-def fits(draw: st.DrawFn) -> CropTransform:
+def crops(draw: st.DrawFn) -> CropTransform:
     photo_height, photo_width = draw(st.integers(20, 90)), draw(st.integers(20, 90))
     width, height = draw(st.integers(4, 60)), draw(st.integers(4, 60))
     box_width = draw(st.floats(6, 110))
@@ -24,16 +25,23 @@ def fits(draw: st.DrawFn) -> CropTransform:
     return CropTransform(box, width, height, photo_width, photo_height)
 
 
-@given(fits(), st.lists(st.tuples(st.floats(-50, 200), st.floats(-50, 200)), min_size=1, max_size=5))
-def test_points_go_there_and_back(fit: CropTransform, points: list[tuple[float, float]]) -> None:
-    np.testing.assert_allclose(fit.to_working(fit.to_photo(points)), points, atol=1e-6)
-    np.testing.assert_allclose(fit.to_photo(fit.to_working(points)), points, atol=1e-6)
+@given(crops(), st.lists(st.tuples(st.floats(-50, 200), st.floats(-50, 200)), min_size=1, max_size=5))
+def test_points_go_there_and_back(crop: CropTransform, points: list[tuple[float, float]]) -> None:
+    np.testing.assert_allclose(crop.to_working(crop.to_photo(points)), points, atol=1e-6)
+    np.testing.assert_allclose(crop.to_photo(crop.to_working(points)), points, atol=1e-6)
 
 
 def test_corners_of_the_box_are_the_corners_of_the_working_picture() -> None:
-    fit = CropTransform((10.0, 20.0, 40.0, 20.0), 80, 40, 100, 100)
-    np.testing.assert_allclose(fit.to_working([(9.5, 19.5), (49.5, 39.5)]), [(-0.5, -0.5), (79.5, 39.5)])
-    assert fit.scale == 2
+    crop = CropTransform((10.0, 20.0, 40.0, 20.0), 80, 40, 100, 100)
+    np.testing.assert_allclose(crop.to_working([(9.5, 19.5), (49.5, 39.5)]), [(-0.5, -0.5), (79.5, 39.5)])
+    assert crop.scale == 2
+
+
+@given(crops())
+def test_a_crop_is_the_same_after_json(crop: CropTransform) -> None:
+    data = json.loads(json.dumps(crop.to_json()))
+    assert list(data) == ["box", "width", "height", "photo_width", "photo_height"]
+    assert CropTransform.from_json(data) == crop
 
 
 SLOPES = st.sampled_from([(2.4, 0.0), (0.0, 2.4), (1.2, 1.2)])  # steep, so that a shift of 0.2 pixels shows
@@ -55,61 +63,61 @@ def check_ramp(
     error = seen[inside] - (20 + at[inside] @ np.array(slope))
     assert np.abs(error).max(initial=0) < 1.8  # roundings: of the ramp, between the two axes, of the result
     if len(np.unique(seen[inside])) > 20:  # few values share their rounding, and its bias
-        assert abs(error.mean()) < 0.4
+        assert abs(error.mean()) < 0.45  # a shift of 0.2 pixels makes 0.48
 
 
-@given(fits(), SLOPES)
+@given(crops(), SLOPES)
 @settings(max_examples=150, deadline=None)
-def test_a_ramp_is_seen_where_to_photo_says(fit: CropTransform, slope: tuple[float, float]) -> None:
+def test_a_ramp_is_seen_where_to_photo_says(crop: CropTransform, slope: tuple[float, float]) -> None:
     """The value at a working pixel is the ramp's at the place to_photo gives: no shift, both ways of scaling."""
-    seen = fit.crop_photo(ramp(fit.photo_height, fit.photo_width, slope))
-    ys, xs = np.mgrid[: fit.height, : fit.width]
-    at = fit.to_photo(np.stack([xs.ravel(), ys.ravel()], 1))
-    check_ramp(seen[:, :, 0].ravel(), at, slope=slope, source=(fit.photo_width, fit.photo_height))
+    seen = crop.crop_photo(ramp(crop.photo_height, crop.photo_width, slope))
+    ys, xs = np.mgrid[: crop.height, : crop.width]
+    at = crop.to_photo(np.stack([xs.ravel(), ys.ravel()], 1))
+    check_ramp(seen[:, :, 0].ravel(), at, slope=slope, source=(crop.photo_width, crop.photo_height))
 
 
-@given(fits(), SLOPES)
+@given(crops(), SLOPES)
 @settings(max_examples=150, deadline=None)
-def test_a_ramp_comes_back_where_to_working_says(fit: CropTransform, slope: tuple[float, float]) -> None:
-    back = fit.uncrop_photo(ramp(fit.height, fit.width, slope))
-    ys, xs = np.nonzero(fit.covered_hole())
+def test_a_ramp_comes_back_where_to_working_says(crop: CropTransform, slope: tuple[float, float]) -> None:
+    back = crop.uncrop_photo(ramp(crop.height, crop.width, slope))
+    ys, xs = np.nonzero(crop.covered_hole())
     if len(ys):
-        at = fit.to_working(np.stack([xs, ys], 1))
-        check_ramp(back[ys, xs, 0], at, slope=slope, source=(fit.width, fit.height))
+        at = crop.to_working(np.stack([xs, ys], 1))
+        check_ramp(back[ys, xs, 0], at, slope=slope, source=(crop.width, crop.height))
 
 
-@given(fits())
+@given(crops())
 @settings(deadline=None)
-def test_a_flat_colour_stays_flat_and_the_rest_black(fit: CropTransform) -> None:
-    photo = np.full((fit.photo_height, fit.photo_width, 3), (10, 200, 90), np.uint8)
-    working = fit.crop_photo(photo)
-    assert working.shape == (fit.height, fit.width, 3)
+def test_a_flat_colour_stays_flat_and_the_rest_black(crop: CropTransform) -> None:
+    photo = np.full((crop.photo_height, crop.photo_width, 3), (10, 200, 90), np.uint8)
+    working = crop.crop_photo(photo)
+    assert working.shape == (crop.height, crop.width, 3)
     assert (working == (10, 200, 90)).all()  # beyond the photo its edge goes on
-    back, covered = fit.uncrop_photo(working), fit.covered_hole()
+    back, covered = crop.uncrop_photo(working), crop.covered_hole()
     assert (back[covered] == (10, 200, 90)).all()
     assert not back[~covered].any()
 
 
 def test_at_scale_one_pixels_come_back_bit_for_bit() -> None:
     photo = rng(1).integers(0, 256, (40, 56, 3)).astype(np.uint8)
-    fit = CropTransform((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
-    assert np.array_equal(fit.crop_photo(photo), photo[4:28, 8:40])
-    assert np.array_equal(fit.uncrop_photo(fit.crop_photo(photo))[fit.covered_hole()], photo[fit.covered_hole()])
+    crop = CropTransform((8.0, 4.0, 32.0, 24.0), 32, 24, 56, 40)
+    assert np.array_equal(crop.crop_photo(photo), photo[4:28, 8:40])
+    assert np.array_equal(crop.uncrop_photo(crop.crop_photo(photo))[crop.covered_hole()], photo[crop.covered_hole()])
 
 
-@given(fits(), st.integers(0, 10_000))
+@given(crops(), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_the_hole_is_every_footprint_that_touches_it(fit: CropTransform, seed: int) -> None:
-    hole = rng(seed).random((fit.photo_height, fit.photo_width)) < 0.02
-    left, top, width, height = fit.box
-    seen = fit.crop_hole(hole)
-    assert seen.shape == (fit.height, fit.width)
-    for y, x in rng(seed, 1).integers(0, (fit.height, fit.width), (20, 2)):
-        x0, x1 = left + x * width / fit.width, left + (x + 1) * width / fit.width
-        y0, y1 = top + y * height / fit.height, top + (y + 1) * height / fit.height
+def test_the_hole_is_every_footprint_that_touches_it(crop: CropTransform, seed: int) -> None:
+    hole = rng(seed).random((crop.photo_height, crop.photo_width)) < 0.02
+    left, top, width, height = crop.box
+    seen = crop.crop_hole(hole)
+    assert seen.shape == (crop.height, crop.width)
+    for y, x in rng(seed, 1).integers(0, (crop.height, crop.width), (20, 2)):
+        x0, x1 = left + x * width / crop.width, left + (x + 1) * width / crop.width
+        y0, y1 = top + y * height / crop.height, top + (y + 1) * height / crop.height
         if min(abs(v - round(v)) for v in (x0, x1, y0, y1)) < 1e-5:
             continue
-        outside = x0 < 0 or y0 < 0 or x1 > fit.photo_width or y1 > fit.photo_height
+        outside = x0 < 0 or y0 < 0 or x1 > crop.photo_width or y1 > crop.photo_height
         part = hole[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
         assert seen[y, x] == (outside or bool(part.any()))
 
@@ -120,22 +128,22 @@ def test_when_shrinking_what_lies_in_the_hole_reaches_no_known_pixel(seed: int, 
     hole = holes.random_hole(70, 90, rng(seed))
     photo = rng(seed, 1).integers(0, 256, (70, 90, 3)).astype(np.uint8)
     painted = np.where(hole[..., None], np.uint8(255), photo)
-    fit = crop_whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
-    known = ~fit.crop_hole(hole)
-    assert np.array_equal(fit.crop_photo(photo)[known], fit.crop_photo(painted)[known])
+    crop = crop_whole(70, 90, size=round(80 * (1 - share)) - 8, multiple=4)
+    known = ~crop.crop_hole(hole)
+    assert np.array_equal(crop.crop_photo(photo)[known], crop.crop_photo(painted)[known])
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 100, 256]), st.sampled_from([1, 4, 8, 32]))
 def test_whole_holds_the_photo_at_the_asked_area_with_square_pixels(h: int, w: int, size: int, multiple: int) -> None:
-    fit = crop_whole(h, w, size=size, multiple=multiple)
-    left, top, width, height = fit.box
+    crop = crop_whole(h, w, size=size, multiple=multiple)
+    left, top, width, height = crop.box
     assert left <= 1e-6 and top <= 1e-6 and left + width >= w - 1e-6 and top + height >= h - 1e-6
-    assert fit.width % multiple == 0 and fit.height % multiple == 0
-    assert fit.width / width == pytest.approx(fit.height / height)
+    assert crop.width % multiple == 0 and crop.height % multiple == 0
+    assert crop.width / width == pytest.approx(crop.height / height)
     assert abs(left - (w - left - width)) < 1e-6 or abs(top - (h - top - height)) < 1e-6  # even on both sides
     if multiple <= size / 16:
-        assert 0.8 < fit.width * fit.height / size**2 < 1.25
-        assert 1 / 3.5 < fit.width / fit.height < 3.5
+        assert 0.8 < crop.width * crop.height / size**2 < 1.25
+        assert 1 / 3.5 < crop.width / crop.height < 3.5
 
 
 @given(st.data())
@@ -146,13 +154,13 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     hole = np.zeros((h, w), np.bool_)
     hole[top : data.draw(st.integers(top + 1, h)), left : data.draw(st.integers(left + 1, w))] = True
     context = data.draw(st.sampled_from([0.0, 0.1, 0.5, 2.0]))
-    fit = crop_around(hole, size=128, multiple=8, context=context)
-    box_left, box_top, width, height = fit.box
+    crop = crop_around(hole, size=128, multiple=8, context=context)
+    box_left, box_top, width, height = crop.box
     x0, y0, x1, y1 = holes.bounding_box(hole)
     assert box_left <= x0 + 1e-6 and box_top <= y0 + 1e-6
     assert box_left + width >= x1 - 1e-6 and box_top + height >= y1 - 1e-6
-    assert not (hole & ~fit.covered_hole()).any()
-    assert fit.width / width == pytest.approx(fit.height / height)
+    assert not (hole & ~crop.covered_hole()).any()
+    assert crop.width / width == pytest.approx(crop.height / height)
     # Context on every side, or the photo's edge.
     margin = max(context, 0.075)
     assert box_left <= max(0, x0 - margin * (x1 - x0)) + 1e-6
@@ -163,48 +171,48 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     if height <= h:
         assert box_top >= -1e-6 and box_top + height <= h + 1e-6
     # Enlarged more than twice only when the photo ends on some side.
-    if fit.scale > 2.2:
+    if crop.scale > 2.2:
         assert width >= w - 1e-6 or height >= h - 1e-6
 
 
 def test_a_small_hole_in_a_large_photo_is_seen_at_twice_its_size_at_most() -> None:
     hole = np.zeros((2000, 3000), np.bool_)
     hole[1000:1010, 1500:1510] = True
-    fit = crop_around(hole, size=512, multiple=8, context=0.5)
-    assert fit.box == (1377.0, 877.0, 256.0, 256.0)
-    assert (fit.width, fit.height) == (512, 512)
+    crop = crop_around(hole, size=512, multiple=8, context=0.5)
+    assert crop.box == (1377.0, 877.0, 256.0, 256.0)
+    assert (crop.width, crop.height) == (512, 512)
 
 
 def test_arrays_of_another_size_are_refused() -> None:
-    fit = crop_whole(20, 30, size=64, multiple=8)
+    crop = crop_whole(20, 30, size=64, multiple=8)
     with pytest.raises(ValueError, match="expects"):
-        fit.crop_photo(np.zeros((30, 20, 3), np.uint8))
+        crop.crop_photo(np.zeros((30, 20, 3), np.uint8))
     with pytest.raises(ValueError, match="expects"):
-        fit.uncrop_photo(np.zeros((20, 30, 3), np.uint8))
+        crop.uncrop_photo(np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(ValueError, match="expects"):
-        fit.crop_hole(np.zeros((30, 20), np.bool_))
+        crop.crop_hole(np.zeros((30, 20), np.bool_))
 
 
 def test_the_real_scenes_fit(shared: Path) -> None:
     sizes = {}
     for folder in ("berry_bowl", "bedroom_outpaint", "flowerwoman", "berlin_cathedral_8mp"):
         loaded = scene.load(shared / "scenes" / folder)
-        fit = crop_to_fill(loaded, size=256, multiple=8, context=0.5)
-        sizes[folder] = (fit.photo_width, fit.photo_height)
-        assert abs(fit.width * fit.height / 256**2 - 1) < 0.1
-        assert not (loaded.hole & ~fit.covered_hole()).any()
-        assert fit.crop_photo(loaded.target).shape == (fit.height, fit.width, 3)
-        known = ~fit.crop_hole(loaded.hole)
+        crop = crop_to_fill(loaded, size=256, multiple=8, context=0.5)
+        sizes[folder] = (crop.photo_width, crop.photo_height)
+        assert abs(crop.width * crop.height / 256**2 - 1) < 0.1
+        assert not (loaded.hole & ~crop.covered_hole()).any()
+        assert crop.crop_photo(loaded.target).shape == (crop.height, crop.width, 3)
+        known = ~crop.crop_hole(loaded.hole)
         assert known.any()
-        assert fit.uncrop_photo(fit.crop_photo(loaded.target)).shape == loaded.target.shape
+        assert crop.uncrop_photo(crop.crop_photo(loaded.target)).shape == loaded.target.shape
     assert sizes["berlin_cathedral_8mp"] == (3264, 2448)
 
 
 def test_beyond_is_where_points_lie_off_the_photo() -> None:
-    fit = CropTransform((-30.0, 10.0, 100.0, 50.0), 20, 10, 60, 50)
+    crop = CropTransform((-30.0, 10.0, 100.0, 50.0), 20, 10, 60, 50)
     x, y = np.meshgrid(np.arange(20), np.arange(10))
-    at = fit.to_photo(np.stack([x.ravel(), y.ravel()], 1)) + 0.5
+    at = crop.to_photo(np.stack([x.ravel(), y.ravel()], 1)) + 0.5
     off = (at < 0).any(1) | (at[:, 0] > 60) | (at[:, 1] > 50)
-    assert np.array_equal(fit.outside_photo().ravel(), off) and 0 < off.mean() < 1
-    assert fit.crop_hole(np.zeros((50, 60), np.bool_))[fit.outside_photo()].all()
+    assert np.array_equal(crop.outside_photo().ravel(), off) and 0 < off.mean() < 1
+    assert crop.crop_hole(np.zeros((50, 60), np.bool_))[crop.outside_photo()].all()
     assert not crop_whole(48, 64, size=64, multiple=8).outside_photo()[4:-4].any()

@@ -1,6 +1,5 @@
 """The exported picture: which seed, what it is blended from, and the record of how it was made."""
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -31,12 +30,12 @@ from realfill.scene.scene import crop_to_fill
 
 @pytest.fixture
 def run(toy_scene: Path, tmp_path: Path) -> Run:
-    """As sampling leaves it, with grey pictures, and a fit that leaves little room around the hole."""
+    """As sampling leaves it, with grey pictures, and a crop that leaves little room around the hole."""
     made = Run.create(tmp_path / "run", config.make("mini", {"export.feather": 40}), toy_scene)
-    fit = crop_to_fill(scene.load(toy_scene), size=50, multiple=8, context=0.1)
-    made.record(fit=dataclasses.asdict(fit), base={"name": "mini", "weights_hash": "abc"})
+    crop = crop_to_fill(scene.load(toy_scene), size=50, multiple=8, context=0.1)
+    made.record(fit=crop.to_json(), base={"name": "mini", "weights_hash": "abc"})
     for seed in (3, 5, 9):
-        made.write_seed(seed, np.full((fit.height, fit.width, 3), 200, np.uint8))
+        made.write_seed(seed, np.full((crop.height, crop.width, 3), 200, np.uint8))
     return made
 
 
@@ -66,12 +65,12 @@ def test_a_run_without_pictures_says_how_to_make_some(toy_scene: Path, tmp_path:
 
 
 def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
-    """Beyond the fit nothing was generated: there the target itself is blended in, so it does not change."""
+    """Beyond the crop nothing was generated: there the target itself is blended in, so it does not change."""
     given = scene.load(run.scene_folder)
     picture = np.asarray(Image.open(io.BytesIO(render_export(run, given, 5, "png"))))
-    fit = crop_of_run(run)
-    assert fit is not None
-    outside = ~fit.covered_hole()
+    crop = crop_of_run(run)
+    assert crop is not None
+    outside = ~crop.covered_hole()
     near = holes.distance_from_hole(given.hole) <= run.config.export.feather
     assert (outside & near).any()
     np.testing.assert_array_equal(picture[outside], given.target[outside])

@@ -2,8 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from realfill.arrays import Pixels
@@ -76,18 +74,6 @@ def test_the_hole_of_a_grown_picture_is_the_old_one_and_all_that_is_new() -> Non
     assert grown.shape == (6, 10)
     assert np.array_equal(grown[2:6, 1:7], inner)
     assert grown.sum() == 60 - 24 + 1
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([(1, 1), (4, 3), (3, 4), (16, 9)]))
-def test_a_shape_is_reached_by_growing_one_way_only(height: int, width: int, shape: tuple[int, int]) -> None:
-    across, down = shape
-    by = outpaint.to_ratio(height, width, across=across, down=down)
-    new_height, new_width = by.size(height, width)
-    assert min(by.left + by.right, by.top + by.bottom) == 0
-    assert abs(by.left - by.right) <= 1
-    assert abs(by.top - by.bottom) <= 1
-    wrong = min(abs(new_width - new_height * across / down), abs(new_height - new_width * down / across))
-    assert wrong <= 0.5
 
 
 def test_too_much_and_less_than_nothing_are_refused() -> None:

@@ -467,13 +467,13 @@ def test_single_files_and_a_painted_array_make_the_same_scene(folder: Path, tmp_
 
 
 def test_an_enlarged_hole_is_announced_over_one_and_a_half_times() -> None:
-    def fit(side: float) -> CropTransform:
+    def crop(side: float) -> CropTransform:
         return CropTransform((0.0, 0.0, side, side), 256, 256, 4000, 4000)
 
-    assert scene.enlarge(fit(512)) == 2
-    assert scene.enlargement_notice(fit(256 * 1.5)) is None
-    assert scene.enlargement_notice(fit(128)) is None
-    sentence = scene.enlargement_notice(fit(256 * 3.2))
+    assert scene.enlargement(crop(512)) == 2
+    assert scene.enlargement_notice(crop(256 * 1.5)) is None
+    assert scene.enlargement_notice(crop(128)) is None
+    sentence = scene.enlargement_notice(crop(256 * 3.2))
     assert sentence is not None and "256×256 pixels and enlarged 3.2 times" in sentence and sentence.endswith(".")
 
 

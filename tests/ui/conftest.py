@@ -81,7 +81,7 @@ def run(tmp_path: Path, toy_scene: Path, quick: Config) -> Run:
 def sampled(run: Run, folder: Path) -> Run:
     """A run as it is after sampling: a fit, two seeds, scores."""
     fit = crop_to_fill(scene.load(run.scene_folder), size=64, multiple=8, context=0.5)
-    run.record(fit={name: getattr(fit, name) for name in ("box", "width", "height", "photo_width", "photo_height")})
+    run.record(fit=fit.to_json())
     for seed in (3, 8):
         run.write_seed(seed, np.full((fit.height, fit.width, 3), 20 * seed, np.uint8))
     scores = [(8, 40, [30, 10]), (3, 2, [2, 0])]
