@@ -1,17 +1,19 @@
 """Locks between processes, with a heartbeat: who holds one is known even after a kill -9.
 
 The operating system frees a lock with its process. The lock file's modification time is the heartbeat,
-renewed by a thread, for readers that want to know how long ago the holder was last alive.
+renewed by a thread, for readers that want to know how long ago the holder was last alive. filelock locks the
+open file (flock, LockFileEx); opening it stays ours, since `filelock.FileLock` would go on with a marker file,
+which outlives a kill, where a disk knows no locks.
 """
 
 import contextlib
-import errno
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from realfill.errors import RunError
 from realfill.files import speak_refusals
@@ -19,19 +21,6 @@ from realfill.files import speak_refusals
 BEAT = 3.0  # seconds between heartbeats
 STALE = 15.0  # a heartbeat older than this many seconds means that the holder is gone
 _PAUSE = 0.1  # seconds between tries
-_BUSY = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}  # the last two are Windows'
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _take(handle: int) -> None:
-        # flock and not lockf: lockf is lost when the same process closes any other handle of the file
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Lock:
@@ -43,19 +32,19 @@ class Lock:
         self._end = threading.Event()
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether this very object holds the lock."""
         return self._handle is not None
 
     def acquire(self, *, patience: float = 0.5, check: Callable[[], None] | None = None) -> bool:
-        """Takes the lock; tries for `patience` seconds, since `free` holds it for a moment too.
+        """Takes the lock; tries for `patience` seconds, since `is_free` holds it for a moment too.
 
         `check` is called between tries and may raise to give up. Returns whether the lock is held now.
 
         Raises:
             RunError, DiskFull: the lock file cannot be made, or its disk knows no locks.
         """
-        if self.held:
+        if self.is_held:
             return True
         until = time.monotonic() + patience
         while not self._try():
@@ -77,13 +66,13 @@ class Lock:
             os.close(self._handle)
             self._handle = None
 
-    def free(self) -> bool:
+    def is_free(self) -> bool:
         """Whether nobody holds the lock, this object included.
 
         Raises:
             RunError, DiskFull: as `acquire`.
         """
-        if self.held:
+        if self.is_held:
             return False
         if not self.path.exists():
             return True
@@ -104,17 +93,18 @@ class Lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
-            _take(handle)
+            locked = lock_descriptor(handle, blocking=False)
         except OSError as error:
             os.close(handle)
-            if error.errno in _BUSY:
-                return False
             raise RunError(
                 f"Nothing can be locked in {self.path.parent} ({error.strerror or error}); put the runs, or by "
                 "REALFILL_LOCKS the locks of the devices, on another disk."
             ) from error
-        self._handle = handle
-        return True
+        if locked:
+            self._handle = handle
+        else:
+            os.close(handle)
+        return locked
 
 
 def _beat(path: Path, end: threading.Event) -> None:

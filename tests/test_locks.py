@@ -33,18 +33,18 @@ def _holder(path: Path) -> "subprocess.Popen[str]":
 def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "lock")
     with _holder(lock.path) as process:
-        assert not lock.free()
+        assert not lock.is_free()
         assert not lock.acquire(patience=0.3)
         process.kill()
-    assert lock.free()
+    assert lock.is_free()
     assert lock.acquire(patience=0)
     lock.release()
 
 
 def test_one_of_two_objects_in_a_process(tmp_path: Path) -> None:
     one, two = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
-    assert one.free() and one.acquire() and one.acquire()
-    assert one.held and not one.free() and not two.free()
+    assert one.is_free() and one.acquire() and one.acquire()
+    assert one.is_held and not one.is_free() and not two.is_free()
     assert not two.acquire(patience=0)
     one.release()
     one.release()
@@ -55,7 +55,7 @@ def test_one_of_two_objects_in_a_process(tmp_path: Path) -> None:
 def test_looking_never_takes_it_from_the_holder(tmp_path: Path) -> None:
     holder, looker = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
     assert holder.acquire()
-    assert not any(looker.free() for _ in range(20))
+    assert not any(looker.is_free() for _ in range(20))
     assert not Lock(tmp_path / "lock").acquire(patience=0)
     holder.release()
 
@@ -66,7 +66,7 @@ def test_a_look_at_the_wrong_moment_does_not_cost_the_lock(tmp_path: Path) -> No
 
     def look() -> None:
         while not end.is_set():
-            Lock(path).free()
+            Lock(path).is_free()
             time.sleep(0.001)
 
     thread = threading.Thread(target=look)
@@ -81,34 +81,42 @@ def test_a_look_at_the_wrong_moment_does_not_cost_the_lock(tmp_path: Path) -> No
         thread.join()
 
 
-@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK])
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES])
 def test_what_says_that_another_holds_it_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    monkeypatch.setattr("realfill.locks._take", _failing(code))
+    monkeypatch.setattr("fcntl.flock", _failing(code))
     lock = Lock(tmp_path / "lock")
     assert not lock.acquire(patience=0)
-    assert not lock.free()
+    assert not lock.is_free()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
 def test_a_disk_without_locks_is_a_sentence_and_not_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr("realfill.locks._take", _failing(code))
+    monkeypatch.setattr("fcntl.flock", _failing(code))
     lock = Lock(tmp_path / "lock")
     with pytest.raises(RunError, match=r"REALFILL_LOCKS.* on another disk") as caught:
         lock.acquire(patience=0.2)
     assert str(tmp_path) in str(caught.value) and os.strerror(code) in str(caught.value)
     lock.path.touch()
     with pytest.raises(RunError, match="another disk"):
-        lock.free()
-    assert not lock.held
+        lock.is_free()
+    assert not lock.is_held
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]  # no marker instead of a lock
 
 
-def _failing(code: int) -> Callable[[int], None]:
-    def take(handle: int) -> None:
+def _failing(code: int) -> Callable[[int, int], None]:
+    def flock(handle: int, operation: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    return take
+    return flock
+
+
+def test_a_link_in_the_place_of_the_lock_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="cannot be written"):
+        Lock(tmp_path / "lock").acquire(patience=0)
 
 
 def test_waiting_may_be_given_up(tmp_path: Path) -> None:
@@ -123,7 +131,7 @@ def test_waiting_may_be_given_up(tmp_path: Path) -> None:
     assert holder.acquire()
     with pytest.raises(InterruptedError):
         waiter.acquire(patience=float("inf"), check=check)
-    assert not waiter.held
+    assert not waiter.is_held
     holder.release()
 
 

@@ -103,4 +103,4 @@ def _abandoned(status: Status) -> bool:
 
 def worker_alive(runs_dir: Path) -> bool:
     """Whether a worker serves this folder of runs."""
-    return not Lock(runs_dir / ".worker.lock").free()
+    return not Lock(runs_dir / ".worker.lock").is_free()

@@ -45,7 +45,7 @@ class RunFolder:
     @property
     def locked(self) -> bool:
         """Whether this very object holds the lock."""
-        return self._lock.held
+        return self._lock.is_held
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -54,7 +54,7 @@ class RunFolder:
         Raises:
             RunBusy: another process works here.
         """
-        if self._lock.held:
+        if self._lock.is_held:
             yield
             return
         if not self._lock.acquire():
@@ -122,6 +122,6 @@ class RunFolder:
         if abs(self._lock.age()) <= STALE:  # below 0: the clock went back
             return False
         try:
-            return self._lock.free()
+            return self._lock.is_free()
         except RunError:  # a read-only folder: nobody can work on it
             return True

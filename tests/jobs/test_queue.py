@@ -151,6 +151,7 @@ def test_a_person_quicker_than_the_worker_is_no_death(
     act = f"""
     import sys
     from pathlib import Path
+    from realfill.jobs import queue
     from realfill.jobs.queue import claim
     from realfill.runs.run import Run
     run = Run.open(Path(sys.argv[-1]))
@@ -177,6 +178,7 @@ def test_a_run_that_was_busy_elsewhere_keeps_its_place_and_its_tries(
     act = f"""
     from pathlib import Path
     import sys
+    from realfill.jobs import queue
     from realfill.jobs.queue import claim
     from realfill.runs.run import Run
     run, rounds = Run.open(Path(sys.argv[-1])), Path({str(rounds)!r})
