@@ -126,7 +126,7 @@ def _events(run: Run, path: Path) -> None:
     lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     for line in lines:
         if "sentence" in line:
-            line["sentence"] = errors.without_folders(line["sentence"])
+            line["sentence"] = errors.strip_folders(line["sentence"])
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 

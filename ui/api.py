@@ -6,7 +6,7 @@ visitor; what a client sends is checked as what a browser sends is.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import gradio as gr
 
@@ -18,9 +18,8 @@ from realfill.imaging.encode import Format
 from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
 
-from . import errors
 from .access.uploads import check_path
-from .errors import speak_errors
+from .errors import speak_errors, strip_folders
 from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export, What, pack_export
 from .runs.watch import Story
@@ -28,7 +27,7 @@ from .runs.watch import Story
 MOST = 5  # references
 
 
-class Page(Protocol):
+class ApiHost(Protocol):
     """What the API asks of the page."""
 
     jobs: Jobs
@@ -38,7 +37,7 @@ class Page(Protocol):
 class Api:
     """The public functions over the jobs of a page."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: ApiHost) -> None:
         self._jobs, self._base = page.jobs, page.base
 
     @speak_errors
@@ -81,7 +80,7 @@ class Api:
             "project": project,
             "name": run.labels.name,
             "state": state.state,
-            "sentence": errors.without_folders(state.sentence),
+            "sentence": strip_folders(state.sentence),
             "stage": story.stage,
             "done": story.done,
             "total": story.total,
@@ -97,20 +96,20 @@ class Api:
         made = run.seeds_done()
         counted = [one for one in run.read("scores").get("seeds", []) if one["seed"] in made]
         ranked = {one["seed"] for one in counted}
-        found = [
+        ranking = [
             {"seed": one["seed"], "rank": rank, "matches": one["matches"], "per_reference": one["per_reference"]}
             for rank, one in enumerate(counted, 1)
         ]
         rest = [seed for seed in made if seed not in ranked]
-        return found + [{"seed": seed, "rank": None, "matches": None, "per_reference": []} for seed in rest]
+        return ranking + [{"seed": seed, "rank": None, "matches": None, "per_reference": []} for seed in rest]
 
     @speak_errors
     def export(
         self,
         project: str,
         seed: int | None = None,
-        what: Literal["picture", "starred", "adapter", "settings", "project"] = "picture",
-        kind: Literal["png", "jpeg", "tiff", "webp"] = "png",
+        what: What = "picture",
+        kind: Format = "png",
         feather: int | None = None,
     ) -> dict[str, Any]:
         """Make a file for download: a seed's picture (the best one's by default) at the target's own size, or more.
@@ -124,24 +123,24 @@ class Api:
         if seed is not None and not run.labels.is_example:
             choose_seed(run, int(seed))
         width = kept.feather if feather is None else int(feather)
-        look = Export(width, kind, kept.quality, match_colour=kept.match_colour)
-        return {"path": pack_export(run, what, look, seed), "meta": {"_type": "gradio.FileData"}}
+        wanted = Export(width, kind, kept.quality, match_colour=kept.match_colour)
+        return {"path": pack_export(run, what, wanted, seed), "meta": {"_type": "gradio.FileData"}}
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         """The settings asked for; a base by name only, and no file of the server."""
-        given = {str(name): value for name, value in settings.items()}
-        base = str(given.setdefault("base", self._base))
+        changes = {str(name): value for name, value in settings.items()}
+        base = str(changes.setdefault("base", self._base))
         if base not in (*BASES, self._base):
             raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
-        if "select.weights" in given:
+        if "select.weights" in changes:
             raise OptionError("select.weights names a file of the server; only who runs it can set that.")
-        preset = given.pop("preset", None) or default_preset(base)
+        preset = changes.pop("preset", None) or default_preset(base)
         if preset not in config.PRESETS:
             raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")
-        return config.make(preset, given)
+        return config.make(preset, changes)
 
 
-def publish(page: Page) -> None:
+def publish(page: ApiHost) -> None:
     """Offers the API in the open gradio context."""
     api = Api(page)
     functions: list[Callable[..., Any]] = [api.start_training, api.status, api.list_seeds, api.export]
@@ -149,10 +148,10 @@ def publish(page: Page) -> None:
         gr.api(function, api_name=function.__name__, concurrency_limit=2)
 
 
-def _file(given: object) -> Path:
+def _file(file: object) -> Path:
     """The uploaded file that a client names."""
-    path = given.get("path") if isinstance(given, dict) else None
-    found = check_path(path if isinstance(path, str) else None)
-    if found is None:
+    path = file.get("path") if isinstance(file, dict) else None
+    uploaded = check_path(path if isinstance(path, str) else None)
+    if uploaded is None:
         raise SceneError("Give files by gradio_client.handle_file(PATH), so that they are uploaded.")
-    return found
+    return uploaded

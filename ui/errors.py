@@ -22,20 +22,20 @@ def speak_errors(handler: Callable[P, R]) -> Callable[P, R]:
     """`handler`, with every error turned into one that the page shows."""
 
     @functools.wraps(handler)
-    def speaking(*args: P.args, **kwargs: P.kwargs) -> R:
+    def speak(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return handler(*args, **kwargs)
         except gr.Error:
             raise
         except RealFillError as error:
-            raise gr.Error(without_folders(str(error)), title="Not possible", print_exception=False) from error
+            raise gr.Error(strip_folders(str(error)), title="Not possible", print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")
             raise gr.Error(DEFECT, print_exception=False) from error
 
-    return speaking
+    return speak
 
 
-def without_folders(sentence: str) -> str:
+def strip_folders(sentence: str) -> str:
     """A sentence in which paths of the server are cut to their last part: "/srv/runs/a.png" → "a.png"."""
     return _FOLDERS.sub("", sentence)

@@ -7,7 +7,7 @@ mapping from component to value, so no callback has a parameter for each setting
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import gradio as gr
@@ -15,6 +15,8 @@ from gradio.components import Component
 
 from realfill import config
 from realfill.config import Config
+
+from .wiring import Values
 
 MAIN = ("train.steps", "train.batch", "sample.seeds", "sample.steps", "select.matcher")
 """Settings shown at once; every other one is under "All settings"."""
@@ -62,15 +64,15 @@ class Form:
         """A Config's values as the components show them."""
         return [to_text(value_of(settings, name)) for name in self._fields]
 
-    def changes(self, given: Mapping[Component, Any]) -> dict[str, Any]:
-        """Dotted names and values for `config.make`, from what a handler was given.
+    def changes(self, values: Values) -> dict[str, Any]:
+        """Dotted names and values for `config.make`, from what a handler was called with.
 
         A number or a list of seeds that was emptied keeps the preset's value; an emptied text is empty.
         """
-        values = {name: given[component] for name, component in self._fields.items()}
+        settings = {name: values[component] for name, component in self._fields.items()}
         return {
             name: value
-            for name, value in values.items()
+            for name, value in settings.items()
             if value is not None and (value != "" or name in EMPTY_IS_A_VALUE)
         }
 

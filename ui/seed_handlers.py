@@ -1,7 +1,6 @@
 """What happens when a seed is picked, marked, looked at or exported. Every handler takes plain values."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import gradio as gr
 from gradio.components import Component
@@ -11,15 +10,15 @@ from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
 
 from .errors import speak_errors
-from .runs import pictures, seed_view
+from .runs import pictures
 from .runs.cells import current_seed
 from .runs.jobs import Jobs
 from .runs.pictures import Export, What, pack_export
+from .runs.seed_view import viewer_value
 from .tabs.browse import BrowseTab
+from .wiring import PRIVATE, QUIET, Updates, Values
 
 FETCH = "() => setTimeout(() => document.querySelector('#download')?.click(), 100)"
-
-Updates = dict[Component, Any]
 
 
 class SeedHandlers:
@@ -33,34 +32,34 @@ class SeedHandlers:
 
     def wire(self) -> None:
         """Connects the tab's components; in the open gradio context."""
-        tab, quiet = self._tab, {"api_visibility": "private", "show_progress": "hidden"}
-        given = {self._run_id, self._picked, *tab.look}
-        shown = [tab.viewer, tab.seam, self._picked]
-        tab.seeds.pick(self.pick, given, shown, trigger_mode="always_last", **quiet)
-        tab.seeds.mark(self.mark, self._run_id, None, trigger_mode="multiple", **quiet)
-        tab.feather.release(self.show, given, shown, trigger_mode="always_last", **quiet)
-        tab.match_colour.input(self.show, given, shown, trigger_mode="always_last", **quiet)
-        tab.feather.input(self.seam, {*given, self._place}, tab.seam, queue=False, trigger_mode="always_last", **quiet)
-        tab.elsewhere.click(self.next_place, {*given, self._place}, [tab.seam, self._place], **quiet)
-        exported = tab.export.click(self.export, {*given, tab.what}, tab.download, api_visibility="private")
-        exported.success(None, js=FETCH, api_visibility="private")
+        tab = self._tab
+        inputs = {self._run_id, self._picked, *tab.export_inputs}
+        outputs = [tab.viewer, tab.seam, self._picked]
+        tab.seeds.pick(self.pick, inputs, outputs, trigger_mode="always_last", **QUIET)
+        tab.seeds.mark(self.mark, self._run_id, None, trigger_mode="multiple", **QUIET)
+        tab.feather.release(self.show, inputs, outputs, trigger_mode="always_last", **QUIET)
+        tab.match_colour.input(self.show, inputs, outputs, trigger_mode="always_last", **QUIET)
+        tab.feather.input(self.seam, {*inputs, self._place}, tab.seam, queue=False, trigger_mode="always_last", **QUIET)
+        tab.elsewhere.click(self.next_place, {*inputs, self._place}, [tab.seam, self._place], **QUIET)
+        exported = tab.export.click(self.export, {*inputs, tab.what}, tab.download, **PRIVATE)
+        exported.success(None, js=FETCH, **PRIVATE)
 
     @speak_errors
-    def pick(self, given: Mapping[Component, Any], event: gr.EventData) -> Updates:
+    def pick(self, values: Values, event: gr.EventData) -> Updates:
         """Takes a seed for the result and shows it in full."""
-        run, seed = self._jobs.view(given[self._run_id]), int(event._data["seed"])
-        if run.labels.is_example:
-            return {**self.shown(run, self._tab.export_of(given), seed), self._picked: (run.folder.name, seed)}
+        run, seed = self._jobs.view(values[self._run_id]), int(event._data["seed"])
+        if run.is_example:
+            return {**self.show_seed(run, self._tab.read_export(values), seed), self._picked: (run.folder.name, seed)}
         choose_seed(run, seed)
-        return self.shown(run, self._tab.export_of(given))
+        return self.show_seed(run, self._tab.read_export(values))
 
     @speak_errors
-    def show(self, given: Mapping[Component, Any]) -> Updates:
+    def show(self, values: Values) -> Updates:
         """The chosen seed again, blended otherwise."""
-        if not given[self._run_id]:
+        if not values[self._run_id]:
             return {self._tab.seam: gr.skip()}
-        run = self._jobs.view(given[self._run_id])
-        return self.shown(run, self._tab.export_of(given), self._seed(run, given))
+        run = self._jobs.view(values[self._run_id])
+        return self.show_seed(run, self._tab.read_export(values), self._seed(run, values))
 
     @speak_errors
     def mark(self, run_id: str, event: gr.EventData) -> None:
@@ -70,48 +69,48 @@ class SeedHandlers:
             run.labels.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
 
     @speak_errors
-    def seam(self, given: Mapping[Component, Any]) -> str:
+    def seam(self, values: Values) -> str:
         """A piece of the border, blended as the slider says."""
-        if not given[self._run_id]:
+        if not values[self._run_id]:
             return ""
-        run, look = self._jobs.view(given[self._run_id]), self._tab.export_of(given)
-        return _seam(run, look, int(given[self._place] or 0), self._seed(run, given))
+        run, export = self._jobs.view(values[self._run_id]), self._tab.read_export(values)
+        return _seam(run, export, int(values[self._place] or 0), self._seed(run, values))
 
     @speak_errors
-    def next_place(self, given: Mapping[Component, Any]) -> Updates:
+    def next_place(self, values: Values) -> Updates:
         """Another piece of the border."""
-        place = int(given[self._place] or 0) + 1
-        return {self._place: place, self._tab.seam: self.seam({**given, self._place: place})}
+        place = int(values[self._place] or 0) + 1
+        return {self._place: place, self._tab.seam: self.seam({**values, self._place: place})}
 
     @speak_errors
-    def export(self, given: Mapping[Component, Any]) -> Updates:
+    def export(self, values: Values) -> Updates:
         """Makes the file that was asked for, for download."""
-        if not given[self._run_id]:
+        if not values[self._run_id]:
             raise gr.Error("There is nothing to export yet; start a run first.", print_exception=False)
-        what = cast(What, given[self._tab.what])
-        run = self._jobs.view(given[self._run_id])
-        path = pack_export(run, what, self._tab.export_of(given), self._seed(run, given))
+        what = cast(What, values[self._tab.what])
+        run = self._jobs.view(values[self._run_id])
+        path = pack_export(run, what, self._tab.read_export(values), self._seed(run, values))
         return {self._tab.download: gr.DownloadButton(value=path)}
 
-    def shown(self, run: Run, look: Export, seed: int | None = None) -> Updates:
+    def show_seed(self, run: Run, export: Export, seed: int | None = None) -> Updates:
         """Viewer and seam for a seed, else the run's chosen one."""
         seed = current_seed(run) if seed is None else seed
         try:
-            return {self._tab.viewer: seed_view.value(run, seed, look), self._tab.seam: _seam(run, look, 0, seed)}
+            return {self._tab.viewer: viewer_value(run, seed, export), self._tab.seam: _seam(run, export, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
             return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
 
-    def _seed(self, run: Run, given: Mapping[Component, Any]) -> int | None:
+    def _seed(self, run: Run, values: Values) -> int | None:
         """The seed that was picked of an example; None: what the run says."""
-        name, seed = given.get(self._picked) or ("", None)
-        return int(seed) if seed is not None and run.labels.is_example and name == run.folder.name else None
+        name, seed = values.get(self._picked) or ("", None)
+        return int(seed) if seed is not None and run.is_example and name == run.folder.name else None
 
 
-def _seam(run: Run, look: Export, place: int, seed: int | None) -> str:
+def _seam(run: Run, export: Export, place: int, seed: int | None) -> str:
     seed = current_seed(run) if seed is None else seed
     if seed is None or seed not in run.seeds_done():
         return ""
-    address = pictures.seam(run, seed, look, place)
+    address = pictures.seam(run, seed, export, place)
     if not address:
         return ""
     return f'<img src="{address}" alt="A piece of the seam, enlarged {pictures.ZOOM} times" draggable="false">'

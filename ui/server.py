@@ -140,7 +140,7 @@ def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _who), make_door(host, users))
+    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner), make_door(host, users))
 
 
 def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
@@ -150,7 +150,7 @@ def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
     return knows
 
 
-def _who(scope: Any) -> str:
+def _quota_owner(scope: Any) -> str:
     """Whose quota an upload counts for: the visitor's on a Space, else the address'."""
     return (visitors.owner(scope) if visitors.on_space() else "") or str((scope.get("client") or ("",))[0])
 

@@ -36,12 +36,12 @@ class SmallPage:
             self.photo = gr.File(type="filepath", elem_id="photo")
             self.photos = gr.Gallery(type="filepath", interactive=True)
             broken = gr.Button("break", elem_id="broken")
-            self.opened: list[Component] = [self.run_id, self.shown]
+            self.project_outputs: list[Component] = [self.run_id, self.shown]
             self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
             self.photo.change(self.take, self.photo, self.shown, **quiet)
             self.photos.change(self.take_all, self.photos, self.shown, **quiet)
             broken.click(self.fail, None, self.shown, **quiet)
-            loaded = self.blocks.load(self.load, None, self.opened, **quiet)
+            loaded = self.blocks.load(self.load, None, self.project_outputs, **quiet)
             loaded.success(**self.address)
             component.wire(self.rail, self)
             api.publish(self)
@@ -57,7 +57,7 @@ class SmallPage:
 
     def load(self, request: gr.Request) -> dict[Component, Any]:
         """What the address names."""
-        asked = str(request.query_params.get("project", "") or self.jobs.latest())
+        asked = str(request.query_params.get("project", "") or self.jobs.latest_id())
         return self.attach(asked) if asked else self.blank()
 
     @speak_errors

@@ -19,7 +19,7 @@ from realfill.runs.run import Run
 from realfill.scene import scene
 from ui.access import visitors
 from ui.page import Page
-from ui.rail.component import Handlers
+from ui.rail.component import RailHandlers
 from ui.runs import jobs
 from ui.runs.jobs import Jobs
 
@@ -48,7 +48,7 @@ def event(**data: Any) -> Any:
 def given(page: Page, **changes: Any) -> dict[Any, Any]:
     tab = page.browse
     values = {page.run_id: ID, tab.feather: 8, tab.kind: "png", tab.quality: 95, tab.match_colour: False}
-    values |= {tab.what: "picture", page.browsing._place: 0, page.browsing._picked: None}
+    values |= {tab.what: "picture", page.seed_handlers._place: 0, page.seed_handlers._picked: None}
     return values | {getattr(tab, name): value for name, value in changes.items()}
 
 
@@ -62,13 +62,13 @@ def test_it_is_seen_compared_and_exported_without_a_trace(page: Page) -> None:
     assert opened[page.tabs].selected == "browse"
     assert opened[page.browse.viewer]["seed"] == 8 and opened[page.browse.seeds]["fixed"] is True
     assert opened[page.browse.seeds]["more"] is False and "make it your own" in opened[page.browse.seeds]["why"]
-    assert opened[page.browse.make_again]["interactive"] is opened[page.resume]["interactive"] is False
-    picked = page.browsing.pick(given(page), event(seed=3))
+    assert opened[page.browse.make_again]["interactive"] is opened[page.resume_button]["interactive"] is False
+    picked = page.seed_handlers.pick(given(page), event(seed=3))
     assert picked[page.browse.viewer]["seed"] == 3
-    later = given(page, feather=2, match_colour=True) | {page.browsing._picked: picked[page.browsing._picked]}
-    assert page.browsing.show(later)[page.browse.viewer]["seed"] == 3
-    assert page.browsing.seam(later)
-    path = Path(page.browsing.export(later)[page.browse.download].value["path"])
+    later = given(page, feather=2, match_colour=True) | {page.seed_handlers._picked: picked[page.seed_handlers._picked]}
+    assert page.seed_handlers.show(later)[page.browse.viewer]["seed"] == 3
+    assert page.seed_handlers.seam(later)
+    path = Path(page.seed_handlers.export(later)[page.browse.download].value["path"])
     assert path.name == "The-barn-seed3.png"
     shown = page.jobs.view(ID)
     truth, hole = decode.read_original(next(shown.scene_folder.glob("target/target.*"))), scene.load(shown.scene_folder)
@@ -82,14 +82,14 @@ def test_it_is_seen_compared_and_exported_without_a_trace(page: Page) -> None:
 
 def test_nothing_of_it_can_be_changed(page: Page) -> None:
     before = stamps(page.jobs.examples)
-    handlers = Handlers(page.rail, page)
+    handlers = RailHandlers(page.rail, page)
     attempts: list[Callable[[], Any]] = [
-        lambda: page.go_on(ID),
-        lambda: page.ask_stop(ID),
-        lambda: page.go_further(ID, 10),
-        lambda: page.more_seeds(ID, event(count=8)),
-        lambda: page.make_again({page.run_id: ID}),
-        lambda: page.browsing.mark(ID, event(seed=3, kind="starred", on=True)),
+        lambda: page.run_handlers.resume(ID),
+        lambda: page.run_handlers.stop(ID),
+        lambda: page.run_handlers.go_further(ID, 10),
+        lambda: page.run_handlers.add_seeds(ID, event(count=8)),
+        lambda: page.run_handlers.make_again({page.run_id: ID}),
+        lambda: page.seed_handlers.mark(ID, event(seed=3, kind="starred", on=True)),
         *(functools.partial(handlers.act, "", event(what=what, id=ID, name="x")) for what in PRESSED),
     ]
     for attempt in attempts:
@@ -99,13 +99,13 @@ def test_nothing_of_it_can_be_changed(page: Page) -> None:
 
 
 def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
-    handlers = Handlers(page.rail, page)
+    handlers = RailHandlers(page.rail, page)
     opened = handlers.act(ID, event(what="own", id=ID, name=""))
     mine = page.jobs.open(opened[page.run_id])
     assert not mine.labels.is_example and mine.folder.parent == page.jobs.runs_dir
     assert opened[page.browse.seeds]["more"] is True and opened[page.browse.seeds]["fixed"] is False
-    page.browsing.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
-    assert mine.labels.starred == [3] and page.jobs.view(ID).labels.starred == []
+    page.seed_handlers.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
+    assert mine.starred == [3] and page.jobs.view(ID).starred == []
     again = handlers.act("", event(what="own", id=ID, name=""))
     assert again[page.run_id] == mine.folder.name and len(run_folders(page.jobs.runs_dir)) == 1
 
@@ -113,7 +113,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"a" * 24)]})
-    assert page.jobs.view(ID).labels.name == "The barn" and page.jobs.latest() == ""
+    assert page.jobs.view(ID).name == "The barn" and page.jobs.latest_id() == ""
     mine = page.projects.take_example(ID)
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"b" * 24)]})
     with pytest.raises(RunError):
@@ -135,7 +135,7 @@ def test_what_comes_along_opens_as_an_example_and_shows_everything(place: Path, 
     assert grid["fixed"] and len(grid["cells"]) >= 5 and all(cell["matches"] is not None for cell in grid["cells"])
     assert seen["seed"] is not None and any(one["lines"] for one in seen["refs"]) and seen["frames"]["whole"]["over"]
     chosen = given(page) | {page.run_id: place.name}
-    assert Path(page.browsing.export(chosen)[page.browse.download].value["path"]).stat().st_size > 1000
+    assert Path(page.seed_handlers.export(chosen)[page.browse.download].value["path"]).stat().st_size > 1000
     assert stamps(place) == before
 
 

@@ -17,8 +17,7 @@ from realfill.locks import Lock
 from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
 from realfill.scene import scene
-from ui import errors
-from ui import page as layout
+from ui import errors, run_handlers
 from ui.errors import speak_errors
 from ui.page import Page
 from ui.runs import costs
@@ -59,7 +58,7 @@ def asks(query: dict[str, str]) -> Any:
 
 
 def test_start_makes_a_waiting_run_of_exactly_what_was_given(page: Page, folder: Path, toy_scene: Path) -> None:
-    updates = page.start(given(page, folder, toy_scene))
+    updates = page.run_handlers.start(given(page, folder, toy_scene))
     run = page.jobs.open(updates[page.run_id])
     assert run.status().state == "queued"
     assert run.labels.name == "target"
@@ -76,7 +75,7 @@ def test_the_settings_of_the_page_arrive(page: Page, folder: Path, toy_scene: Pa
     values[page.train.form.inputs[0]] = 7
     values[page.train.form.inputs[2]] = "4-6"
     values[page.train.previews] = 0
-    run = page.jobs.open(page.start(values)[page.run_id])
+    run = page.jobs.open(page.run_handlers.start(values)[page.run_id])
     assert run.config.train.steps == 7
     assert run.config.train.preview_every == 0
     assert run.config.sample.seeds == (4, 5, 6)
@@ -97,7 +96,7 @@ def test_what_is_missing_or_forged_is_a_sentence_and_leaves_no_run(
     page: Page, folder: Path, toy_scene: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(gr.Error, match=sentence):
-        page.start(given(page, folder, toy_scene, **changes))
+        page.run_handlers.start(given(page, folder, toy_scene, **changes))
     assert list_runs(page.jobs.runs_dir) == []
     assert [item for item in page.jobs.runs_dir.iterdir() if item.name != ".worker.lock"] == []
 
@@ -106,84 +105,84 @@ def test_a_setting_out_of_bounds_is_a_sentence(page: Page, folder: Path, toy_sce
     values = given(page, folder, toy_scene)
     values[page.train.form.inputs[1]] = 10_000
     with pytest.raises(gr.Error, match=r"train\.batch"):
-        page.start(values)
+        page.run_handlers.start(values)
 
 
 def test_everything_is_scene_variants(page: Page, folder: Path, toy_scene: Path) -> None:
-    run = page.jobs.open(page.start(given(page, folder, toy_scene, variants=True))[page.run_id])
+    run = page.jobs.open(page.run_handlers.start(given(page, folder, toy_scene, variants=True))[page.run_id])
     assert run.config.variants
     assert scene.load(run.scene_folder, variants=True).hole.all()
 
 
 def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
-    first = page.tick(run.folder.name, None)
-    assert page.tick(run.folder.name, first[page.seen]) == gr.skip()
+    first = page.run_handlers.tick(run.folder.name, None)
+    assert page.run_handlers.tick(run.folder.name, first[page.seen]) == gr.skip()
     run.append(StageStarted("train", 10))
     run.append(TrainStep(1, 10, 0.5, 1e-3, 1e-4, 2.0))
-    second = page.tick(run.folder.name, first[page.seen])
+    second = page.run_handlers.tick(run.folder.name, first[page.seen])
     assert second[page.train.plot] == {"total": 10, "raw": [[1, 0.5]], "smooth": [[1, 0.5]], "held": []}
     assert page.browse.seeds not in second and page.train.strip not in second
     run.append(HeldOut(1, 0.7))
-    second = page.tick(run.folder.name, second[page.seen])
+    second = page.run_handlers.tick(run.folder.name, second[page.seen])
     assert second[page.train.plot]["held"] == [[1, 0.7]]
     run.append(Notice("Something to know."))
-    third = page.tick(run.folder.name, second[page.seen])
+    third = page.run_handlers.tick(run.folder.name, second[page.seen])
     assert "Something to know." in third[page.train.notices]
 
 
 def test_a_glance_counts_only_when_there_is_something_new(page: Page, run: Run) -> None:
     run_id = run.folder.name
-    assert page.glance(run_id, None, 0) == 1
-    seen = page.tick(run_id, None)[page.seen]
-    assert [page.glance(run_id, seen, 1) for _ in range(3)] == [1, 1, 1]
+    assert page.run_handlers.glance(run_id, None, 0) == 1
+    seen = page.run_handlers.tick(run_id, None)[page.seen]
+    assert [page.run_handlers.glance(run_id, seen, 1) for _ in range(3)] == [1, 1, 1]
     run.append(Notice("Something to know."))
-    assert page.glance(run_id, seen, 1) == 2
-    assert page.glance("", None, 2) == 3
+    assert page.run_handlers.glance(run_id, seen, 1) == 2
+    assert page.run_handlers.glance("", None, 2) == 3
 
 
 def test_a_project_that_is_deleted_meanwhile_is_said_once(page: Page, run: Run) -> None:
-    seen = page.tick(run.folder.name, None)[page.seen]
+    seen = page.run_handlers.tick(run.folder.name, None)[page.seen]
     run.folder.rename(run.folder.with_name(".elsewhere"))
-    assert page.glance(run.folder.name, seen, 4) == 5
-    updates = page.tick(run.folder.name, seen)
+    assert page.run_handlers.glance(run.folder.name, seen, 4) == 5
+    updates = page.run_handlers.tick(run.folder.name, seen)
     assert updates[page.timer].active is False
     assert "no such run" in updates[page.status]
 
 
 def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> None:
-    run.labels.update(name="Kitchen")
-    value = page.restore(run.folder.name)
+    run.label(name="Kitchen")
+    value = page.run_handlers.restore(run.folder.name)
     assert value["project"] == run.folder.name
     assert (len(value["offer"]["references"]), value["offer"]["name"]) == (2, "Kitchen")
     assert np.array_equal(mask_rle.decode(value["offer"]["strokes"]), scene.load(run.scene_folder).hole)
     for nothing in ("", "../..", "nothing"):
-        assert page.restore(nothing) == gr.skip()
+        assert page.run_handlers.restore(nothing) == gr.skip()
 
 
 def test_a_project_is_called_as_its_scene(page: Page, folder: Path, toy_scene: Path) -> None:
-    updates = page.start(given(page, folder, toy_scene, name="The stone maiden"))
-    assert page.jobs.open(updates[page.run_id]).labels.name == "The stone maiden"
+    updates = page.run_handlers.start(given(page, folder, toy_scene, name="The stone maiden"))
+    assert page.jobs.open(updates[page.run_id]).name == "The stone maiden"
 
 
 def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:
-    assert page.tick("", None)[page.timer].active is False
+    assert page.run_handlers.tick("", None)[page.timer].active is False
 
 
 def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run) -> None:
-    seen = page.tick(run.folder.name, None)[page.seen]
+    seen = page.run_handlers.tick(run.folder.name, None)[page.seen]
     for number in range(1, 5):
         run.append(TrainStep(number, 4, 0.5, 1e-3, 1e-4, 2.0, 5_000_000))
-    page.tick(run.folder.name, seen)
+    page.run_handlers.tick(run.folder.name, seen)
     assert costs.UNKNOWN in costs.sentence(page.jobs.runs_dir, run.config)
     run.append(TrainStep(5, 5, 0.5, 1e-3, 1e-4, 2.0, 5_000_000))
     run.append(StageStarted("sample", 3))
-    page.tick(run.folder.name, seen)
+    page.run_handlers.tick(run.folder.name, seen)
     assert "4 steps at 2 s), 5 MB" in costs.sentence(page.jobs.runs_dir, run.config)
 
 
 def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, run: Run) -> None:
     for query in ({"project": run.folder.name}, {"run": run.folder.name}, {}):
-        updates = page.load(asks(query))
+        updates = page.run_handlers.load(asks(query))
         assert updates[page.run_id] == run.folder.name
         assert page.scene.workbench not in updates  # the scene that was being made stays
         assert "not measured yet" in updates[page.train.cost]
@@ -191,7 +190,7 @@ def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, r
 
 @pytest.mark.parametrize("run_id", ["../..", "nothing", "a/b", "..", "<img src=x>"])
 def test_an_address_with_a_wrong_run_is_a_sentence(page: Page, run_id: str) -> None:
-    updates = page.load(asks({"project": run_id}))
+    updates = page.run_handlers.load(asks({"project": run_id}))
     assert "There is no such run here" in updates[page.status]
     assert "<img" not in updates[page.status]
 
@@ -216,31 +215,31 @@ def test_a_new_project_is_an_empty_page(page: Page, run: Run) -> None:
     assert updates[page.run_id] == ""
     assert updates[page.scene.workbench]["open"]["references"] == []
     assert updates[page.timer].active is False
-    assert set(updates) <= set(page.opened)
+    assert set(updates) <= set(page.project_outputs)
 
 
 def test_what_handlers_return_is_among_what_they_may_change(page: Page, run: Run) -> None:
-    assert set(page.attach(run.folder.name)) <= set(page.opened)
-    assert set(page.tick(run.folder.name, None)) <= set(page.shown)
-    assert set(page.load(asks({}))) <= set(page.opened)
+    assert set(page.attach(run.folder.name)) <= set(page.project_outputs)
+    assert set(page.run_handlers.tick(run.folder.name, None)) <= set(page.view.look_outputs)
+    assert set(page.run_handlers.load(asks({}))) <= set(page.project_outputs)
 
 
 def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: Run) -> None:
-    page.go_on(run.folder.name)
+    page.run_handlers.resume(run.folder.name)
     assert run.status().state == "queued"
-    page.ask_stop(run.folder.name)
+    page.run_handlers.stop(run.folder.name)
     assert run.status().state == "stopped"
-    updates = page.go_on(run.folder.name)
+    updates = page.run_handlers.resume(run.folder.name)
     assert run.status().state == "queued"
     assert not run.stop_requested()
     assert updates[page.timer].active is True
-    assert updates[page.resume]["interactive"] is False
+    assert updates[page.resume_button]["interactive"] is False
 
 
 def test_resuming_what_is_worked_on_is_a_sentence(page: Page, run: Run) -> None:
     with run.lock(), pytest.raises(gr.Error, match="working on"):
         run.enter("running")
-        page.go_on(run.folder.name)
+        page.run_handlers.resume(run.folder.name)
 
 
 def test_resuming_waits_for_a_process_that_has_just_ended(
@@ -259,7 +258,7 @@ def test_resuming_waits_for_a_process_that_has_just_ended(
     with run.lock():
         run.enter("stopped")
     monkeypatch.setattr(page.jobs, "resume", busy)
-    page.go_on(run.folder.name)
+    page.run_handlers.resume(run.folder.name)
     assert len(tried) == 3 and run.status().state == "queued"
 
 
@@ -267,10 +266,10 @@ def test_resuming_does_not_wait_for_ever(page: Page, run: Run, monkeypatch: pyte
     def busy(asked: Run) -> None:
         raise RunBusy("still there")
 
-    monkeypatch.setattr(layout, "PATIENCE", 0.2)
+    monkeypatch.setattr(run_handlers, "PATIENCE", 0.2)
     monkeypatch.setattr(page.jobs, "resume", busy)
     with pytest.raises(gr.Error, match="still there"):
-        page.go_on(run.folder.name)
+        page.run_handlers.resume(run.folder.name)
 
 
 def finished(run: Run) -> Run:
@@ -286,18 +285,18 @@ def finished(run: Run) -> Run:
 def test_training_goes_on_for_more_steps(page: Page, run: Run) -> None:
     finished(run)
     assert page.attach(run.folder.name)[page.train.go_further]["interactive"] is True
-    updates = page.go_further(run.folder.name, 20)
+    updates = page.run_handlers.go_further(run.folder.name, 20)
     fresh = Run.open(run.folder)
     assert (fresh.config.train.steps, fresh.adapter_steps, fresh.is_trained) == (24, 4, False)
     assert fresh.status().state == "queued"
     assert updates[page.train.go_further]["interactive"] is False
     with pytest.raises(gr.Error, match="at work"):
-        page.go_further(run.folder.name, 20)
+        page.run_handlers.go_further(run.folder.name, 20)
 
 
 def test_more_seeds_follow_the_ones_there_are(page: Page, run: Run) -> None:
     finished(run)
-    updates = page.more_seeds(run.folder.name, SimpleNamespace(_data={"count": 8}))
+    updates = page.run_handlers.add_seeds(run.folder.name, SimpleNamespace(_data={"count": 8}))
     assert Run.open(run.folder).config.sample.seeds == tuple(range(11))
     assert Run.open(run.folder).status().state == "queued"
     assert updates[page.browse.seeds]["planned"] == 11
@@ -311,8 +310,8 @@ def test_seeds_are_made_again_otherwise(page: Page, run: Run) -> None:
     again = dict(zip(page.browse.again.inputs, page.browse.again.values(run.config), strict=True))
     same = {page.run_id: run.folder.name, page.browse.checkpoint: 0, **again}
     with pytest.raises(gr.Error, match="with these settings"):
-        page.make_again(same)
-    page.make_again({**same, page.browse.checkpoint: 2, page.browse.again.inputs[2]: 3.0})
+        page.run_handlers.make_again(same)
+    page.run_handlers.make_again({**same, page.browse.checkpoint: 2, page.browse.again.inputs[2]: 3.0})
     sample = Run.open(run.folder).config.sample
     assert (sample.checkpoint, sample.guidance, sample.steps) == (2, 3.0, run.config.sample.steps)
 
@@ -320,7 +319,7 @@ def test_seeds_are_made_again_otherwise(page: Page, run: Run) -> None:
 def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: Path) -> None:
     fast = Config(**{**config.PRESETS["mini"].model_dump()})
     costs.remember(page.jobs.runs_dir, fast, "step", [120.0 / fast.train.steps] * 9)
-    assert "about 2 min" in page.load(asks({}))[page.train.cost]
+    assert "about 2 min" in page.run_handlers.load(asks({}))[page.train.cost]
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:
@@ -344,4 +343,4 @@ def test_a_defect_is_a_sentence_and_no_traceback() -> None:
     ],
 )
 def test_sentences_lose_the_servers_folders(sentence: str, shown: str) -> None:
-    assert errors.without_folders(sentence) == shown
+    assert errors.strip_folders(sentence) == shown

@@ -18,7 +18,7 @@ from realfill.runs.run import Run
 from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
 from ui.rail import component
-from ui.rail.component import Handlers
+from ui.rail.component import RailHandlers
 from ui.runs.jobs import Jobs
 
 
@@ -30,8 +30,8 @@ def page(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Small
 
 
 @pytest.fixture
-def handlers(page: SmallPage) -> Handlers:
-    return Handlers(page.rail, page)
+def handlers(page: SmallPage) -> RailHandlers:
+    return RailHandlers(page.rail, page)
 
 
 def pressed(what: str, run_id: str = "", name: str = "") -> gr.EventData:
@@ -43,7 +43,7 @@ def shown(updates: Any, page: SmallPage) -> dict[str, Any]:
     return value
 
 
-def test_open_rename_and_duplicate(handlers: Handlers, page: SmallPage, run: Run) -> None:
+def test_open_rename_and_duplicate(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
     opened = handlers.act("", pressed("open", run.folder.name))
     assert opened[page.run_id] == run.folder.name
     assert shown(opened, page)["current"] == run.folder.name
@@ -56,7 +56,7 @@ def test_open_rename_and_duplicate(handlers: Handlers, page: SmallPage, run: Run
 
 
 def test_deleting_the_open_project_leaves_an_empty_page_and_undo_opens_it(
-    handlers: Handlers, page: SmallPage, run: Run
+    handlers: RailHandlers, page: SmallPage, run: Run
 ) -> None:
     deleted = handlers.act(run.folder.name, pressed("delete", run.folder.name))
     assert deleted[page.run_id] == "" and shown(deleted, page)["projects"] == []
@@ -64,17 +64,17 @@ def test_deleting_the_open_project_leaves_an_empty_page_and_undo_opens_it(
     assert back[page.run_id] == run.folder.name and len(shown(back, page)["projects"]) == 1
 
 
-def test_deleting_another_project_leaves_the_open_one(handlers: Handlers, page: SmallPage, run: Run) -> None:
+def test_deleting_another_project_leaves_the_open_one(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
     assert page.run_id not in handlers.act("another", pressed("delete", run.folder.name))
 
 
 @pytest.mark.parametrize("what", ["", "open", "rename", "delete", "undo", "own", "__class__"])
-def test_what_is_forged_is_a_sentence(handlers: Handlers, run: Run, what: str) -> None:
+def test_what_is_forged_is_a_sentence(handlers: RailHandlers, run: Run, what: str) -> None:
     with pytest.raises(gr.Error, match=r"here|gone|cannot"):
         handlers.act("", pressed(what, "../../etc"))
 
 
-def test_a_look_without_news_sends_nothing(handlers: Handlers, page: SmallPage, run: Run) -> None:
+def test_a_look_without_news_sends_nothing(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
     while not page.projects.listing()[0].thumb:
         pass
     first = handlers.look("", None)

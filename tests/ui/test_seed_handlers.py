@@ -1,4 +1,4 @@
-"""Tab 3: which seeds are shown how, one of them in full, marks and export. Handlers are called as functions."""
+"""Tab 3: which seeds are shown how, one of them in full, marks and export. RailHandlers are called as functions."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ from ui.page import Page
 from ui.runs import cells, pictures, seed_view
 from ui.runs.jobs import Jobs
 from ui.runs.pictures import Export, export_picture, read_ground
-from ui.runs.thumbnails import Thumbs
+from ui.runs.thumbnails import Thumbnails
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def given(page: Page, run: Run | None, **changes: Any) -> dict[Any, Any]:
     """What the browser sends with the tab's settings."""
     tab = page.browse
     values = {page.run_id: run.folder.name if run else "", tab.feather: 8, tab.kind: "png", tab.quality: 95}
-    values |= {tab.match_colour: False, tab.what: "picture", page.browsing._place: 0}
+    values |= {tab.match_colour: False, tab.what: "picture", page.seed_handlers._place: 0}
     return values | {getattr(tab, name): value for name, value in changes.items()}
 
 
@@ -63,7 +63,7 @@ def test_seeds_come_in_the_order_of_their_matches(run: Run, folder: Path) -> Non
     for seed in (0, 1, 2, 5):
         run.write_seed(seed, np.full((8, 8, 3), seed, np.uint8))
     run.write("scores", {"seeds": [{"seed": s, "matches": n} for s, n in ((5, 30), (7, 9), (1, 1))]})  # no picture of 7
-    found = cells.cells(run, Thumbs())
+    found = cells.list_cells(run, Thumbnails())
     assert [(cell.seed, cell.rank, cell.matches) for cell in found] == [
         (5, 1, 30), (1, 2, 1), (0, None, None), (2, None, None),
     ]  # fmt: skip
@@ -72,21 +72,21 @@ def test_seeds_come_in_the_order_of_their_matches(run: Run, folder: Path) -> Non
 def test_marks_and_kinds_are_shown(run: Run, folder: Path) -> None:
     for seed in (DRAFT, 2, 3):
         run.write_seed(seed, np.full((8, 8, 3), 9 + seed, np.uint8))
-    run.labels.mark(2, "starred", True)
-    run.labels.mark(3, "hidden", True)
-    found = cells.cells(run, Thumbs())
+    run.mark(2, "starred", True)
+    run.mark(3, "hidden", True)
+    found = cells.list_cells(run, Thumbnails())
     assert [(cell.name, cell.kind == "draft", cell.star, cell.hide) for cell in found] == [
         ("Draft", True, False, False), ("Seed 2", False, True, False), ("Seed 3", False, False, True),
     ]  # fmt: skip
-    assert cells.value(run, found, live=False)["cells"][1]["kind"] == run.kind(2)
-    json.dumps(cells.value(run, found, live=False))
+    assert cells.grid_value(run, found, live=False)["cells"][1]["kind"] == run.kind(2)
+    json.dumps(cells.grid_value(run, found, live=False))
 
 
 def test_more_seeds_are_offered_when_nobody_works(sampled: Run) -> None:
-    found = cells.cells(sampled, Thumbs())
-    assert cells.value(sampled, found, live=False)["more"] is True
-    assert cells.value(sampled, found, live=True)["more"] is False
-    assert cells.value(sampled, (), live=False)["more"] is False
+    found = cells.list_cells(sampled, Thumbnails())
+    assert cells.grid_value(sampled, found, live=False)["more"] is True
+    assert cells.grid_value(sampled, found, live=True)["more"] is False
+    assert cells.grid_value(sampled, (), live=False)["more"] is False
 
 
 def test_the_best_seed_is_open_until_a_person_picks_one(page: Page, sampled: Run) -> None:
@@ -99,22 +99,22 @@ def test_the_best_seed_is_open_until_a_person_picks_one(page: Page, sampled: Run
 
 
 def test_stars_and_hidden_ones_are_kept_with_the_run(page: Page, sampled: Run) -> None:
-    page.browsing.mark(sampled.folder.name, event(seed=3, kind="starred", on=True))
-    page.browsing.mark(sampled.folder.name, event(seed=8, kind="hidden", on=True))
-    page.browsing.mark(sampled.folder.name, event(seed=99, kind="hidden", on=True))  # no such seed
-    page.browsing.mark(sampled.folder.name, event(seed=3, kind="name", on=True))  # no such mark
+    page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="starred", on=True))
+    page.seed_handlers.mark(sampled.folder.name, event(seed=8, kind="hidden", on=True))
+    page.seed_handlers.mark(sampled.folder.name, event(seed=99, kind="hidden", on=True))  # no such seed
+    page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="name", on=True))  # no such mark
     fresh = Run.open(sampled.folder)
-    assert (fresh.labels.starred, fresh.labels.hidden, fresh.labels.name) == ([3], [8], sampled.folder.name)
-    page.browsing.mark(sampled.folder.name, event(seed=3, kind="starred", on=False))
-    assert Run.open(sampled.folder).labels.starred == []
+    assert (fresh.starred, fresh.hidden, fresh.name) == ([3], [8], sampled.folder.name)
+    page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="starred", on=False))
+    assert Run.open(sampled.folder).starred == []
 
 
 # ── one seed ──
 
 
 def test_picking_takes_the_seed_that_was_named(page: Page, sampled: Run) -> None:
-    updates = page.browsing.pick(given(page, sampled), event(seed=3))
-    assert Run.open(sampled.folder).labels.seed == 3
+    updates = page.seed_handlers.pick(given(page, sampled), event(seed=3))
+    assert Run.open(sampled.folder).chosen == 3
     value = updates[page.browse.viewer]
     assert (value["seed"], value["matches"], value["title"]) == (3, 2, "Seed 3 · #2 of 2")
     for frame in value["frames"].values():
@@ -127,14 +127,14 @@ def test_picking_takes_the_seed_that_was_named(page: Page, sampled: Run) -> None
 
 def test_a_seed_that_is_not_there_is_a_sentence(page: Page, sampled: Run) -> None:
     with pytest.raises(gr.Error, match="seed 99"):
-        page.browsing.pick(given(page, sampled), event(seed=99))
+        page.seed_handlers.pick(given(page, sampled), event(seed=99))
 
 
 def test_a_run_without_seeds_shows_nothing_and_breaks_nothing(page: Page, run: Run) -> None:
-    updates = page.browsing.show(given(page, run))
+    updates = page.seed_handlers.show(given(page, run))
     assert updates[page.browse.viewer]["seed"] is None
     assert updates[page.browse.seam] == ""
-    assert page.browsing.seam(given(page, None)) == ""
+    assert page.seed_handlers.seam(given(page, None)) == ""
 
 
 def kept_points(run: Run, seed: int, counts: list[int]) -> None:
@@ -146,7 +146,7 @@ def kept_points(run: Run, seed: int, counts: list[int]) -> None:
 
 def test_the_lines_of_a_seed_are_shares_of_both_pictures(sampled: Run) -> None:
     kept_points(sampled, 8, [30, 10])
-    value = seed_view.value(sampled, 8, Export(8))
+    value = seed_view.viewer_value(sampled, 8, Export(8))
     width, height = value["crop"]["w"], value["crop"]["h"]
     assert [len(ref["lines"]) for ref in value["refs"]] == [30, 10]
     assert value["refs"][0]["lines"][0] == pytest.approx([10 / 96, 8 / 80, 4 / width, 2 / height], abs=1e-4)
@@ -154,11 +154,11 @@ def test_the_lines_of_a_seed_are_shares_of_both_pictures(sampled: Run) -> None:
 
 
 def test_points_of_another_count_are_not_shown(sampled: Run) -> None:
-    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.viewer_value(sampled, 8, Export(8))["refs"][0]["lines"] is None
     kept_points(sampled, 8, [31, 10])
-    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.viewer_value(sampled, 8, Export(8))["refs"][0]["lines"] is None
     sampled.matches_path(8).write_text("{")
-    assert seed_view.value(sampled, 8, Export(8))["refs"][0]["lines"] is None
+    assert seed_view.viewer_value(sampled, 8, Export(8))["refs"][0]["lines"] is None
 
 
 def test_the_outline_is_the_holes_border(sampled: Run) -> None:
@@ -173,9 +173,9 @@ def test_the_outline_is_the_holes_border(sampled: Run) -> None:
 
 
 def test_a_confidence_map_becomes_an_overlay(sampled: Run) -> None:
-    assert seed_view.value(sampled, 8, Export(8))["frames"]["whole"]["over"] is None
+    assert seed_view.viewer_value(sampled, 8, Export(8))["frames"]["whole"]["over"] is None
     Image.new("RGBA", (12, 9), (0, 200, 80, 120)).save(sampled.folder / "confidence.png")
-    frames = seed_view.value(sampled, 8, Export(8))["frames"]
+    frames = seed_view.viewer_value(sampled, 8, Export(8))["frames"]
     assert picture(frames["whole"]["over"]).shape == (90, 120, 4)
     assert picture(frames["close"]["over"]).shape[:2] == (frames["close"]["h"], frames["close"]["w"])
 
@@ -189,7 +189,7 @@ def seam_of(run: Run, look: Export, place: int = 0) -> np.ndarray[Any, np.dtype[
 
 
 def test_the_seam_follows_the_feather(page: Page, sampled: Run) -> None:
-    shots = [page.browsing.seam(given(page, sampled, feather=feather)) for feather in (0, 12)]
+    shots = [page.seed_handlers.seam(given(page, sampled, feather=feather)) for feather in (0, 12)]
     assert shots[0].startswith("<img") and shots[0] != shots[1]
     hard, soft = seam_of(sampled, Export(0)), seam_of(sampled, Export(12))
     assert hard.shape == soft.shape
@@ -200,26 +200,26 @@ def test_what_the_seam_shows_is_what_is_exported(sampled: Run) -> None:
     """The window is computed alone, and must equal the same window of the whole."""
     ground = read_ground(sampled)
     for look in (Export(0), Export(7), Export(20, match_colour=True)):
-        whole = ground.filled(sampled, 8, look)
+        whole = ground.fill_part(sampled, 8, look)
         window = (slice(5, 25), slice(30, 60))
-        np.testing.assert_array_equal(ground.filled(sampled, 8, look, window), whole[window])
+        np.testing.assert_array_equal(ground.fill_part(sampled, 8, look, window), whole[window])
 
 
 def test_two_pictures_with_matched_colours_are_remembered_and_no_more(sampled: Run) -> None:
     ground = read_ground(sampled)
     for feather in range(4):
-        ground.filled(sampled, 8, Export(feather, match_colour=True))
-    assert pictures._matched.cache_info().currsize == 2  # each has the size of the photo
+        ground.fill_part(sampled, 8, Export(feather, match_colour=True))
+    assert pictures._match_generated.cache_info().currsize == 2  # each has the size of the photo
 
 
 def test_another_place_is_another_piece(page: Page, sampled: Run) -> None:
-    updates = page.browsing.next_place(given(page, sampled))
-    assert updates[page.browsing._place] == 1
+    updates = page.seed_handlers.next_place(given(page, sampled))
+    assert updates[page.seed_handlers._place] == 1
 
 
 def test_matching_colours_changes_what_is_seen(sampled: Run) -> None:
     ground = read_ground(sampled)
-    plain, met = (ground.filled(sampled, 8, Export(4, match_colour=on)) for on in (False, True))
+    plain, met = (ground.fill_part(sampled, 8, Export(4, match_colour=on)) for on in (False, True))
     hole = ground.hole[ground.part]
     target = ground.target[ground.part]
     beside = ~hole
@@ -230,7 +230,7 @@ def test_matching_colours_changes_what_is_seen(sampled: Run) -> None:
 
 
 def exported(page: Page, run: Run, **changes: Any) -> Path:
-    return Path(page.browsing.export(given(page, run, **changes))[page.browse.download].value["path"])
+    return Path(page.seed_handlers.export(given(page, run, **changes))[page.browse.download].value["path"])
 
 
 @pytest.mark.parametrize("feather", [0, 3])
@@ -238,7 +238,7 @@ def exported(page: Page, run: Run, **changes: Any) -> Path:
 def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
     page: Page, sampled: Run, toy_scene: Path, feather: int, match: bool
 ) -> None:
-    page.browsing.pick(given(page, sampled), event(seed=3))
+    page.seed_handlers.pick(given(page, sampled), event(seed=3))
     path = exported(page, sampled, feather=feather, match_colour=match)
     assert path.name.endswith("-seed3.png")
     loaded = scene.load(toy_scene)
@@ -253,13 +253,13 @@ def test_the_export_is_the_target_outside_the_feather_bit_for_bit(
 def test_the_export_is_what_the_page_shows(sampled: Run, feather: int, match: bool) -> None:
     look, ground = Export(feather, match_colour=match), read_ground(sampled)
     shown = ground.target.copy()
-    shown[ground.part] = ground.filled(sampled, 8, look)
+    shown[ground.part] = ground.fill_part(sampled, 8, look)
     assert (holes.distance_from_hole(ground.hole)[~ground.covered].min() < feather) == (feather > 3)  # beyond the crop
     assert np.array_equal(photo.read_photo(Path(export_picture(sampled, look, 8))), shown)
 
 
 def test_an_exported_png_is_the_runs_result_and_its_record_is_true(page: Page, sampled: Run) -> None:
-    page.browsing.pick(given(page, sampled), event(seed=3))
+    page.seed_handlers.pick(given(page, sampled), event(seed=3))
     path = exported(page, sampled, feather=5, match_colour=True)
     fresh = Run.open(sampled.folder)
     assert fresh.result.read_bytes() == path.read_bytes()
@@ -297,20 +297,20 @@ def test_settings_and_project_leave_too_and_the_adapter_when_it_is_there(page: P
 
 def test_nothing_to_export_is_a_sentence_without_paths(page: Page, run: Run) -> None:
     with pytest.raises(gr.Error) as caught:
-        page.browsing.export(given(page, run))
+        page.seed_handlers.export(given(page, run))
     assert str(run.folder) not in str(caught.value)
     with pytest.raises(gr.Error, match="start a run first"):
-        page.browsing.export(given(page, None))
+        page.seed_handlers.export(given(page, None))
 
 
 def test_when_a_run_ends_the_best_seed_is_opened_unless_one_was_picked(page: Page, sampled: Run) -> None:
     with sampled.lock():
         sampled.enter("running")
-        seen = page.tick(sampled.folder.name, None)[page.seen]
+        seen = page.run_handlers.tick(sampled.folder.name, None)[page.seen]
         sampled.enter("done")
-    updates = page.tick(sampled.folder.name, seen)
+    updates = page.run_handlers.tick(sampled.folder.name, seen)
     assert updates[page.browse.viewer]["seed"] == 8
     assert "not measured yet" in updates[page.train.cost]
     choose_seed(sampled, 3)
-    assert page.browse.viewer not in page.tick(sampled.folder.name, seen)
-    assert set(updates) <= set(page.shown)
+    assert page.browse.viewer not in page.run_handlers.tick(sampled.folder.name, seen)
+    assert set(updates) <= set(page.view.look_outputs)

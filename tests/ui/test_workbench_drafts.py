@@ -15,7 +15,7 @@ from realfill.scene import scene
 from tests.ui.test_workbench_endpoints import brought
 from ui.access import uploads
 from ui.workbench import drafts
-from ui.workbench.drafts import Answer, Drafting
+from ui.workbench.drafts import Answer, DraftQueue
 from ui.workbench.payload import Payload
 
 SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -36,11 +36,11 @@ def given(folder: Path, toy_scene: Path) -> Payload:
 
 
 @pytest.fixture
-def slow() -> Iterator[Drafting]:
+def slow() -> Iterator[DraftQueue]:
     """A line whose drafts take ten minutes."""
-    line = Drafting(SLOW)
+    line = DraftQueue(SLOW)
     yield line
-    for work in list(line._works):
+    for work in list(line._requests):
         line.drop(work)
 
 
@@ -52,14 +52,14 @@ def until(look: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answe
     return answer
 
 
-def child(line: Drafting, token: str) -> psutil.Process:
-    process = line._works[token].process
+def child(line: DraftQueue, token: str) -> psutil.Process:
+    process = line._requests[token].process
     assert process is not None
     return psutil.Process(process.pid)
 
 
 def test_a_draft_is_made_and_remembered(given: Payload) -> None:
-    line = Drafting()
+    line = DraftQueue()
     token = line.begin(given, "tab")["draft"]
     answer = until(lambda: line.look(token), lambda answer: bool(answer.get("over")))
     assert answer["sentence"].endswith(".")
@@ -79,7 +79,7 @@ def test_a_draft_is_made_and_remembered(given: Payload) -> None:
 
 def test_only_the_latest_are_kept(given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "REMEMBERED", 1)
-    line = Drafting(QUICK)
+    line = DraftQueue(QUICK)
     answers = []
     for name in ("one", "two"):
         token = line.begin(replace(given, name=name), "tab")["draft"]
@@ -87,7 +87,7 @@ def test_only_the_latest_are_kept(given: Payload, monkeypatch: pytest.MonkeyPatc
     assert [Path(answer["whole"]).is_file() for answer in answers] == [False, True]
 
 
-def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Payload) -> None:
+def test_one_is_made_at_a_time_and_the_next_follows(slow: DraftQueue, given: Payload) -> None:
     first, second = slow.begin(given, "a")["draft"], slow.begin(given, "b")["draft"]
     assert slow.look(first) == {"state": "working"}
     assert slow.look(second) == {"state": "waiting", "before": 1}
@@ -99,7 +99,7 @@ def test_one_is_made_at_a_time_and_the_next_follows(slow: Drafting, given: Paylo
         slow.look(first)
 
 
-def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafting, given: Payload) -> None:
+def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: DraftQueue, given: Payload) -> None:
     process = child(slow, slow.begin(given, "tab")["draft"])
     place = slow.begin(replace(given, references=given.references[:1]), "tab")["draft"]
     assert not process.is_running()
@@ -107,16 +107,16 @@ def test_another_scene_of_the_same_tab_takes_the_place_of_the_first(slow: Drafti
     assert len(list((uploads.folder() / "drafted").iterdir())) == 1
 
 
-def test_what_nobody_asks_for_is_given_up(slow: Drafting, given: Payload) -> None:
+def test_what_nobody_asks_for_is_given_up(slow: DraftQueue, given: Payload) -> None:
     first = slow.begin(given, "a")["draft"]
     process = child(slow, first)
-    slow._works[first].asked -= drafts.FORGOTTEN
+    slow._requests[first].asked -= drafts.FORGOTTEN
     second = slow.begin(given, "b")["draft"]
     assert not process.is_running()
-    assert slow._works[second].process is not None
+    assert slow._requests[second].process is not None
 
 
-def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draft_that_takes_too_long_ends(slow: DraftQueue, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     token = slow.begin(given, "a")["draft"]
     process = child(slow, token)
     monkeypatch.setattr(drafts, "LONGEST", 0.0)
@@ -125,14 +125,14 @@ def test_a_draft_that_takes_too_long_ends(slow: Drafting, given: Payload, monkey
 
 
 def test_a_process_that_dies_is_a_sentence(given: Payload) -> None:
-    line = Drafting(BROKEN)
+    line = DraftQueue(BROKEN)
     token = line.begin(given, "tab")["draft"]
     with pytest.raises(SceneError, match="could not be made"):
         until(lambda: line.look(token), lambda _: False)
     assert not line._made
 
 
-def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: Payload) -> None:
+def test_what_is_missing_is_said_before_anything_starts(slow: DraftQueue, given: Payload) -> None:
     for lacking, sentence in (
         (replace(given, references=()), "no reference yet"),
         (replace(given, target=None), "no target yet"),
@@ -141,11 +141,11 @@ def test_what_is_missing_is_said_before_anything_starts(slow: Drafting, given: P
     ):
         with pytest.raises(SceneError, match=sentence):
             slow.begin(lacking, "tab")
-    assert not slow._works
+    assert not slow._requests
 
 
 def test_one_visitor_of_a_space_gets_two_drafts_at_once(
-    slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch
+    slow: DraftQueue, given: Payload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "somebody/realfill")
     slow.begin(given, "a")
@@ -155,7 +155,7 @@ def test_one_visitor_of_a_space_gets_two_drafts_at_once(
         slow.begin(given, "c")
 
 
-def test_the_line_has_an_end(slow: Drafting, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_has_an_end(slow: DraftQueue, given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "MOST_LIVE", 2)
     for tab in "ab":
         slow.begin(given, tab)

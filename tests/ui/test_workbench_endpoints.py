@@ -18,7 +18,7 @@ from realfill.scene import examples, scene
 from ui.access import quotas, uploads
 from ui.access.quotas import Ledger, Quota, Refused
 from ui.workbench import endpoints, mask_rle
-from ui.workbench.endpoints import Answer, Question, opened_scene
+from ui.workbench.endpoints import Answer, Question, open_scene
 from ui.workbench.payload import read_payload, scene_inputs
 
 
@@ -166,18 +166,18 @@ def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_
 
 
 def test_one_copy_of_a_folder_serves_many_looks(folder: Path, toy_scene: Path) -> None:
-    first = opened_scene(toy_scene, "Toy")
-    assert opened_scene(toy_scene, "Toy") == first
+    first = open_scene(toy_scene, "Toy")
+    assert open_scene(toy_scene, "Toy") == first
     assert len(list((uploads.folder() / "opened").glob("*/*"))) == 1
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(toy_scene / "target" / "target.png")
-    assert opened_scene(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
+    assert open_scene(toy_scene, "Toy")["target"]["path"] != first["target"]["path"]
 
 
 def test_a_scene_folder_is_copied_and_shown(ask: dict[str, Question], toy_scene: Path) -> None:
-    answer = opened_scene(toy_scene)
+    answer = open_scene(toy_scene)
     assert all(Path(photo["path"]).is_relative_to(uploads.folder()) for photo in answer["references"])
     (toy_scene / "target" / "mask.png").unlink()
-    assert opened_scene(toy_scene)["strokes"] is None
+    assert open_scene(toy_scene)["strokes"] is None
 
 
 def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path) -> None:

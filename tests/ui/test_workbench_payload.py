@@ -48,9 +48,9 @@ def test_what_was_painted_is_the_hole(value: dict[str, Any], toy_scene: Path) ->
 
 def test_there_and_back_it_is_the_same_scene(value: dict[str, Any]) -> None:
     value |= {"extend": [1, 2, 3, 4], "mask": value["target"], "variants": True, "name": "Toy"}
-    again = read_payload(value).wire()
+    again = read_payload(value).to_json()
     assert again == {name: value[name] for name in again}
-    assert read_payload(None).wire() == read_payload("").wire() == read_payload({}).wire()
+    assert read_payload(None).to_json() == read_payload("").to_json() == read_payload({}).to_json()
 
 
 def test_an_extended_target_keeps_its_pixels_and_the_upload_its_bytes(value: dict[str, Any], tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ class Ledger:
 
     def _fits(self, size: int) -> bool:
         free = shutil.disk_usage(self._folder).free
-        return free - size >= self._quota.spare and self._used() + size <= self._quota.total
+        return free - size >= self._quota.spare and self._used_bytes() + size <= self._quota.total
 
-    def _used(self) -> int:
+    def _used_bytes(self) -> int:
         sizes = 0
         for place, _, names in os.walk(self._folder):  # unlike `rglob` it passes over a folder that vanishes meanwhile
             for name in names:
@@ -128,7 +128,7 @@ class Limits:
             if _UPLOAD.fullmatch(scope["path"]):
                 await self._upload(scope, receive, send)
             else:
-                await self._app(scope, await _checked(scope, receive), send)
+                await self._app(scope, await _check_body(scope, receive), send)
         except Refused as refusal:
             await answer(send, refusal.status, refusal.sentence)
 
@@ -137,7 +137,7 @@ class Limits:
         if length is None:  # without it nobody knows whether it fits
             raise Refused(411, "An upload must say how long it is.")
         await asyncio.to_thread(self._ledger.admit, self._who(scope), length)
-        metered = _Meter(receive, send, mark=_boundary(scope))
+        metered = _UploadMeter(receive, send, mark=_boundary(scope))
         try:
             await self._app(scope, metered.receive, metered.send)
         except Exception:
@@ -147,7 +147,7 @@ class Limits:
             raise metered.refusal
 
 
-class _Meter:
+class _UploadMeter:
     """Counts bytes and files of an upload while it is read; past a limit it ends, and the answer is a refusal."""
 
     def __init__(self, receive: Receive, send: Send, *, mark: bytes) -> None:
@@ -185,7 +185,7 @@ async def answer(send: Send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": sentence.encode()})
 
 
-async def _checked(scope: Scope, receive: Receive) -> Receive:
+async def _check_body(scope: Scope, receive: Receive) -> Receive:
     """`receive` with the body read in full and found harmless."""
     _length(scope, MAX_CALL)
     body, more = bytearray(), True
@@ -200,10 +200,10 @@ async def _checked(scope: Scope, receive: Receive) -> Receive:
     _refuse_addresses(bytes(body))
     waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
-    async def again() -> Message:
+    async def replay() -> Message:
         return waiting.pop() if waiting else await receive()
 
-    return again
+    return replay
 
 
 def _refuse_addresses(body: bytes) -> None:
@@ -233,5 +233,5 @@ def _length(scope: Scope, most: int) -> int | None:
 def _boundary(scope: Scope) -> bytes:
     """What stands between the parts of a multipart body; empty where it is none."""
     kind = next((value for name, value in scope["headers"] if name.lower() == b"content-type"), b"")
-    found = _MARK.search(kind)
-    return b"\r\n--" + found[1].strip() if found else b""
+    mark = _MARK.search(kind)
+    return b"\r\n--" + mark[1].strip() if mark else b""

@@ -1,7 +1,7 @@
 """Files that come from a browser and pictures that go to it: all of them live in one private folder.
 
 Gradio's own check of uploaded paths is off when its page is mounted into another server, and a client may
-name any path. So every path a handler is given passes `checked`, and run folders are never served: what the
+name any path. So every path a handler is given passes `check_path`, and run folders are never served: what the
 page shows is a thumbnail or a copy in this folder.
 """
 
@@ -28,7 +28,7 @@ from realfill.errors import SceneError
 from realfill.imaging.photo import read_photo
 
 PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
-THUMB = 384  # longest side in pixels of a grid's pictures
+THUMBNAIL = 384  # longest side in pixels of a grid's pictures
 KEEP_SECONDS = 24 * 3600
 KEEP_DRAFTS = 14 * KEEP_SECONDS  # scenes that were begun, with their photos
 MOST_DRAFTS = 16  # scenes that were begun, of one visitor; a tab has one
@@ -82,7 +82,7 @@ def preview(photo: Photo, longest: int = PREVIEW) -> Photo:
     return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
-def thumbnail(path: Path, longest: int = THUMB) -> str:
+def thumbnail(path: Path, longest: int = THUMBNAIL) -> str:
     """The path of a small WebP of a picture file, made once for each state of the file.
 
     Raises:
@@ -106,9 +106,9 @@ def save_webp(photo: npt.NDArray[np.uint8], path: Path) -> None:
 
 def place(kind: str, key: str) -> Path:
     """The folder for what belongs to `key`, made where it is missing; `kind` is a plain word."""
-    found = folder() / kind / hashlib.sha256(key.encode()).hexdigest()[:32]
-    found.mkdir(parents=True, exist_ok=True)
-    return found
+    path = folder() / kind / hashlib.sha256(key.encode()).hexdigest()[:32]
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def offer(data: bytes, key: str, name: str) -> str:
@@ -163,10 +163,10 @@ def read_kept_draft(name: str) -> dict[str, Any] | None:
 def sweep(now: float | None = None) -> None:
     """Removes what is older than a day, and scenes begun two weeks ago with their photos; runs hold own copies."""
     today = time.time() if now is None else now
-    for item in _files(_drafts()):
+    for item in _walk_files(_drafts()):
         _remove_older(item, today - KEEP_DRAFTS)
-    wanted = set(_in_drafts())
-    for item in _files(folder()):
+    wanted = set(_draft_photos())
+    for item in _walk_files(folder()):
         if item not in wanted and item.parent != _drafts():
             _remove_older(item, today - KEEP_SECONDS)
     _remove_empty(folder(), today - KEEP_SECONDS)
@@ -186,10 +186,10 @@ def _remove_empty(place: Path, limit: float) -> None:
                 os.rmdir(inner)
 
 
-def _files(place: Path) -> Iterable[Path]:
+def _walk_files(place: Path) -> Iterable[Path]:
     """All files in a folder, no links; unlike `rglob` it passes over a folder that vanishes meanwhile."""
-    found = (Path(inner) / name for inner, _, names in os.walk(place) for name in names)
-    return [item for item in found if item.is_file() and not item.is_symlink()]
+    paths = (Path(inner) / name for inner, _, names in os.walk(place) for name in names)
+    return [item for item in paths if item.is_file() and not item.is_symlink()]
 
 
 def _drafts() -> Path:
@@ -200,8 +200,8 @@ def _draft(name: str) -> Path | None:
     """The file of a scene begun, by its id; None where there is none."""
     if not _ID.fullmatch(name):
         return None
-    found = _drafts().glob(f"{name}.*json")  # one of an earlier version names no visitor
-    return next((path for path in found if path.is_file()), None)
+    drafts = _drafts().glob(f"{name}.*json")  # one of an earlier version names no visitor
+    return next((path for path in drafts if path.is_file()), None)
 
 
 def _blocks(size: int) -> int:
@@ -225,9 +225,9 @@ def _time(path: Path) -> float:
         return 0.0
 
 
-def _in_drafts() -> Iterator[Path]:
+def _draft_photos() -> Iterator[Path]:
     """The files that scenes begun name."""
-    for path in _files(_drafts()):
+    for path in _walk_files(_drafts()):
         try:
             value = json.loads(path.read_bytes())
             for name in [*value["references"], value["target"], value["mask"]]:

@@ -29,8 +29,8 @@ def on_space() -> bool:
 
 def can_sign_in() -> bool:
     """Whether this is a Space with `hf_oauth: true`: it hands over what signing in takes, and installs the library."""
-    given = on_space() and all(os.environ.get(name) for name in SIGN_IN)
-    return given and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
+    configured = on_space() and all(os.environ.get(name) for name in SIGN_IN)
+    return configured and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
 
 
 def current_visitor() -> str:

@@ -8,27 +8,18 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..html_component import html_component, read_asset
+
 _HERE = Path(__file__).parent
 
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-CSS = _text("grid.css") + _text("viewer.css")
+CSS = read_asset(_HERE, "grid.css") + read_asset(_HERE, "viewer.css")
 
 
 def seed_grid(elem_id: str) -> gr.HTML:
     """All seeds of a run. Events: `pick`, `mark` and `more`, each with what it is about in the event's data."""
-    return _component("grid", elem_id)
+    return html_component(_HERE, "grid", elem_id)
 
 
 def viewer(elem_id: str) -> gr.HTML:
     """One seed: before and after, beside a reference, and why it ranks there."""
-    return _component("viewer", elem_id)
-
-
-def _component(name: str, elem_id: str) -> gr.HTML:
-    # Made by a function: of a class of its own gradio would write a stub file beside the source when it is imported.
-    markup, script = _text(f"{name}.html"), _text(f"{name}.js")
-    return gr.HTML(html_template=markup, js_on_load=script, apply_default_css=False, elem_id=elem_id)
+    return html_component(_HERE, "viewer", elem_id)

@@ -6,22 +6,18 @@ from typing import Any
 
 import gradio as gr
 
+from ..html_component import html_component, read_asset
+
 POINTS = 400  # of each line
 SMOOTHING = 0.1  # weight of a new loss in the smoothed line
 _HERE = Path(__file__).parent
 
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-CSS = _text("plot.css")
+CSS = read_asset(_HERE, "plot.css")
 
 
 def loss_plot(elem_id: str) -> gr.HTML:
     """The plot; its value is what `lines` returns."""
-    markup, script = _text("plot.html"), _text("plot.js")
-    return gr.HTML(html_template=markup, js_on_load=script, apply_default_css=False, elem_id=elem_id)
+    return html_component(_HERE, "plot", elem_id)
 
 
 def lines(losses: dict[int, float], total: int, held_out: dict[int, float] | None = None) -> dict[str, Any]:

@@ -20,31 +20,26 @@ from realfill.runs.status import LIVE
 
 from ..access import visitors
 from ..errors import speak_errors
+from ..html_component import html_component, read_asset
 from ..runs.jobs import Jobs
 from ..runs.projects import Projects
+from ..wiring import QUIET, Updates
 
 SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
 WAITING = ("queued", "interrupted")
 _HERE = Path(__file__).parent
 
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+CSS = read_asset(_HERE, "rail.css")
 
 
-CSS = _text("rail.css")
-
-Updates = dict[Component, Any]
-
-
-class Page(Protocol):
+class RailHost(Protocol):
     """What the rail asks of the page."""
 
     blocks: gr.Blocks
     jobs: Jobs
     projects: Projects
     run_id: Component  # the open project's id
-    opened: list[Component]  # all that `attach` and `blank` may change
+    project_outputs: list[Component]  # all that `attach` and `blank` may change
     address: dict[str, Any]  # the event that writes the open project into the address; follows every change of it
 
     def attach(self, run_id: str) -> Updates:
@@ -65,14 +60,7 @@ class Rail:
 
 def build() -> Rail:
     """Renders the rail into the open gradio context."""
-    # no subclass of gr.HTML: gradio would write a .pyi file beside it
-    rows = gr.HTML(
-        None,
-        html_template=_text("rail.html"),
-        js_on_load=_text("rail.js"),
-        apply_default_css=False,
-        elem_id="rail",
-    )
+    rows = html_component(_HERE, "rail", "rail")
     if visitors.can_sign_in():
         _sign_in()
     return Rail(rows, gr.State(None), gr.Timer(SECONDS, active=False))
@@ -83,29 +71,28 @@ def _sign_in() -> None:
     button = gr.LoginButton("Sign in", variant="secondary", size="sm", elem_id="sign-in")
     button.load_event_to_attach = None  # it would be open to programs
 
-    def said() -> str:
+    def button_text() -> str:
         name = visitors.user()
         return f"Sign out {name}" if name else "Sign in"
 
-    gr.on(None, said, None, button, api_visibility="private", show_progress="hidden", queue=False)
+    gr.on(None, button_text, None, button, queue=False, **QUIET)
 
 
-def wire(rail: Rail, page: Page) -> None:
+def wire(rail: Rail, page: RailHost) -> None:
     """Lets the rail act on the page, and follow it."""
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     mine = [rail.list, rail.seen, rail.timer]
-    handlers = Handlers(rail, page)
-    acted = rail.list.act(handlers.act, page.run_id, [*page.opened, *mine], trigger_mode="multiple", **quiet)
+    handlers = RailHandlers(rail, page)
+    acted = rail.list.act(handlers.act, page.run_id, [*page.project_outputs, *mine], trigger_mode="multiple", **QUIET)
     acted.success(**page.address)
-    rail.timer.tick(handlers.look, [page.run_id, rail.seen], mine, queue=False, trigger_mode="once", **quiet)
-    page.blocks.load(handlers.first, None, mine, queue=False, **quiet)
-    page.run_id.change(handlers.look, [page.run_id, rail.seen], mine, queue=False, **quiet)
+    rail.timer.tick(handlers.look, [page.run_id, rail.seen], mine, queue=False, trigger_mode="once", **QUIET)
+    page.blocks.load(handlers.load, None, mine, queue=False, **QUIET)
+    page.run_id.change(handlers.look, [page.run_id, rail.seen], mine, queue=False, **QUIET)
 
 
-class Handlers:
+class RailHandlers:
     """What happens when something is pressed in the rail."""
 
-    def __init__(self, rail: Rail, page: Page) -> None:
+    def __init__(self, rail: Rail, page: RailHost) -> None:
         self._rail, self._page = rail, page
         projects = page.projects
         self._do: dict[str, Callable[[str, str], str | None]] = {
@@ -133,7 +120,7 @@ class Handlers:
         return {**updates, **self._show(run_id if then is None else then, None)}
 
     @speak_errors
-    def first(self) -> Updates:
+    def load(self) -> Updates:
         """The list for a fresh page, which may open no project; which one it opens is for others to say."""
         return self._show(None, None)
 

@@ -8,7 +8,7 @@ from realfill import seeds
 from realfill.runs.export import chosen_seed
 from realfill.runs.run import Run
 
-from .thumbnails import Thumbs
+from .thumbnails import Thumbnails
 
 
 @dataclass(frozen=True)
@@ -26,33 +26,33 @@ class SeedCell:
     url: str = ""
 
 
-def cells(run: Run, thumbs: Thumbs) -> tuple[SeedCell, ...]:
+def list_cells(run: Run, thumbnails: Thumbnails) -> tuple[SeedCell, ...]:
     """The seeds that are made: counted ones in their stored order, then the others by number."""
     made = run.seeds_done()
-    there, starred, hidden = set(made), set(run.labels.starred), set(run.labels.hidden)
+    existing, starred, hidden = set(made), set(run.starred), set(run.hidden)
 
     def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
-        picture, kind = thumbs.url(run.seed_path(seed)), run.kind(seed)
+        picture, kind = thumbnails.url(run.seed_path(seed)), run.kind(seed)
         return SeedCell(seed, seed_name(seed), matches, rank, refs, kind, seed in starred, seed in hidden, picture)
 
-    counted = [entry for entry in run.read("scores").get("seeds", []) if entry["seed"] in there]
-    found = [
+    counted = [entry for entry in run.read("scores").get("seeds", []) if entry["seed"] in existing]
+    ranked = [
         cell(entry["seed"], entry["matches"], rank, tuple(entry.get("per_reference", ())))
         for rank, entry in enumerate(counted, 1)
     ]
-    ranked = {one.seed for one in found}
-    return (*found, *(cell(seed, None, None) for seed in made if seed not in ranked))
+    known = {one.seed for one in ranked}
+    return (*ranked, *(cell(seed, None, None) for seed in made if seed not in known))
 
 
-def value(run: Run, found: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any]:
+def grid_value(run: Run, cells: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any]:
     """The grid's value. More seeds can be asked for once there are some and nobody works on the run."""
     state = "They appear here one by one." if live else "There are no seeds yet."
     return {
         "run": run.folder.name,
-        "cells": [dataclasses.asdict(cell) for cell in found],
+        "cells": [dataclasses.asdict(cell) for cell in cells],
         "planned": len(run.config.seeds),
         "live": live,
-        "why": (why := why_no_more(run, live=live or not found)),
+        "why": (why := why_no_more(run, live=live or not cells)),
         "more": not why,
         "fixed": run.labels.is_example,
         "chosen": current_seed(run),

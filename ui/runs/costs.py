@@ -11,6 +11,8 @@ from realfill.config import Config
 from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
 
+from .watch import Story
+
 NAME = ".costs.json"
 LEAST = 5  # steps after which a measurement is believed; the first one also warms up
 UNKNOWN = "not measured yet on this machine"
@@ -29,6 +31,14 @@ def remember(runs_dir: Path, config: Config, kind: str, seconds: Sequence[float]
             entry["memory"] = memory
         if known.get(_key(config, kind)) != entry:
             files.write_json(runs_dir / NAME, {**known, _key(config, kind): entry})
+
+
+def remember_story(runs_dir: Path, config: Config, story: Story) -> None:
+    """Keeps what a run's events say of steps once it has trained, and of seeds once they are made."""
+    if story.stage in ("sample", "select", "export"):
+        remember(runs_dir, config, "step", story.step_seconds, story.memory)
+    if story.stage in ("select", "export"):
+        remember(runs_dir, config, "seed", story.seed_seconds)
 
 
 def sentence(runs_dir: Path, config: Config) -> str:

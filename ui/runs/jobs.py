@@ -63,11 +63,11 @@ class Jobs:
         for place in (self.runs_dir, self.examples):
             folder = place / run_id
             there = _ID.fullmatch(run_id) and not folder.is_symlink() and (folder / "run.json").is_file()
-            if there and (place is self.examples or self.mine(folder)):
+            if there and (place is self.examples or self.may_see(folder)):
                 return folder
         raise RunError("There is no such run here; it may have been deleted.")
 
-    def mine(self, folder: Path) -> bool:
+    def may_see(self, folder: Path) -> bool:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
         if not visitors.on_space():
             return True
@@ -94,14 +94,14 @@ class Jobs:
 
     def folders(self) -> list[Path]:
         """The folders of all runs that the asking visitor may see; none is opened."""
-        return [folder for folder in run_folders(self.runs_dir) if self._lists(folder)]
+        return [folder for folder in run_folders(self.runs_dir) if self._may_list(folder)]
 
-    def _lists(self, folder: Path) -> bool:
+    def _may_list(self, folder: Path) -> bool:
         with contextlib.suppress(RunError):  # whose a run with damaged labels is nobody knows; the others have one
-            return self.mine(folder)
+            return self.may_see(folder)
         return False
 
-    def latest(self) -> str:
+    def latest_id(self) -> str:
         """The id of the run that was worked on or changed last; empty where there is none."""
         times = [((folder / "run.json").stat().st_mtime_ns, folder.name) for folder in self.folders()]
         return max(times, default=(0, ""))[1]
@@ -112,7 +112,7 @@ class Jobs:
         Raises:
             SceneError, DiskFull, RunError: nothing is left behind then.
         """
-        self._room()
+        self._check_room()
         folder = new_run_folder(self.runs_dir)
         try:
             scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
@@ -131,7 +131,7 @@ class Jobs:
             RunBusy: it is being worked on.
             RunError: the visitor has enough runs waiting.
         """
-        self._room(run.folder)
+        self._check_room(run.folder)
         queue.submit(run)
         self.ensure_worker()
 
@@ -145,7 +145,7 @@ class Jobs:
             self.ensure_worker()
         return wanted
 
-    def _room(self, but: Path | None = None) -> None:
+    def _check_room(self, but: Path | None = None) -> None:
         """On a Space, where strangers share a device.
 
         Raises:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from realfill import files, seeds
 from realfill.arrays import Hole, Photo
+from realfill.config import ExportConfig
 from realfill.errors import OptionError, RunBusy, RunError
 from realfill.files import speak_refusals, temporary_path
 from realfill.imaging import composite, holes
@@ -58,6 +59,11 @@ class Export:
     quality: int = 95
     match_colour: bool = False
 
+    @classmethod
+    def from_config(cls, config: ExportConfig, kind: Format = "png") -> "Export":
+        """As a run's settings have it."""
+        return cls(config.feather, kind, config.quality, config.match_colour)
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -70,40 +76,40 @@ class Ground:
     part: Window  # of hole, crop and widest feather
     border: npt.NDArray[np.int64]  # (K, 2) rows and columns in the part: hole pixels beside known ones
 
-    def filled(self, run: Run, seed: int, look: Export, window: Window | None = None) -> Photo:
+    def fill_part(self, run: Run, seed: int, export: Export, window: Window | None = None) -> Photo:
         """The part, or a window of it, (h, w, 3) with a seed's picture blended in."""
         stamp = run.seed_path(seed).stat().st_mtime_ns
-        if look.match_colour:
-            generated = _matched(run.folder, seed, stamp, look.feather)
+        if export.match_colour:
+            generated = _match_generated(run.folder, seed, stamp, export.feather)
         else:
-            generated = _generated(run.folder, seed, stamp)
+            generated = _read_generated(run.folder, seed, stamp)
         rows, columns = window or (slice(0, generated.shape[0]), slice(0, generated.shape[1]))
-        near = (_wider(rows, look.feather + 2), _wider(columns, look.feather + 2))  # the blend looks so far
+        near = (_widen(rows, export.feather + 2), _widen(columns, export.feather + 2))  # the blend looks so far
         target, hole, covered = self.target[self.part][near], self.hole[self.part][near], self.covered[self.part][near]
-        picture = composite.preview(target, hole, generated[near], feather=look.feather, covered=covered)
+        picture = composite.preview(target, hole, generated[near], feather=export.feather, covered=covered)
         top, left = rows.start - near[0].start, columns.start - near[1].start
         return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
 
-def open_picture(run: Run, seed: int, look: Export) -> dict[str, Any]:
+def open_picture(run: Run, seed: int, export: Export) -> dict[str, Any]:
     """The frames of one seed for the viewer: the photo whole and close up, each before and after."""
     ground = read_ground(run)
-    part = ground.filled(run, seed, look)
+    part = ground.fill_part(run, seed, export)
     whole = ground.target.copy()
     whole[ground.part] = part
-    key = f"{run.folder} {seed} {look.feather} {look.match_colour} {run.seed_path(seed).stat().st_mtime_ns}"
+    key = f"{run.folder} {seed} {export.feather} {export.match_colour} {run.seed_path(seed).stat().st_mtime_ns}"
     over = run.folder / "confidence.png"
     return {
         "whole": {
             **_size(ground.target),
-            "before": _shown(ground.target, f"{run.folder} target"),
-            "after": _shown(whole, f"{key} whole"),
+            "before": _save_shown(ground.target, f"{run.folder} target"),
+            "after": _save_shown(whole, f"{key} whole"),
             "over": _overlay(over, ground, whole=True),
         },
         "close": {
             **_size(part),
-            "before": _shown(ground.target[ground.part], f"{run.folder} target part"),
-            "after": _shown(part, f"{key} part"),
+            "before": _save_shown(ground.target[ground.part], f"{run.folder} target part"),
+            "after": _save_shown(part, f"{key} part"),
             "over": _overlay(over, ground, whole=False),
         },
     }
@@ -119,27 +125,30 @@ def outline(run: Run) -> list[list[list[float]]]:
     ground = read_ground(run)
     beyond = ground.fit.crop_hole(np.zeros_like(ground.hole))  # the crop may reach beyond the photo
     hole = ground.fit.crop_hole(ground.hole) & ~beyond
-    found, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    lines, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     height, width = hole.shape
-    return [[[round((x + 0.5) / width, 4), round((y + 0.5) / height, 4)] for x, y in line[:, 0]] for line in found]
+    return [[[round((x + 0.5) / width, 4), round((y + 0.5) / height, 4)] for x, y in line[:, 0]] for line in lines]
 
 
-def seam(run: Run, seed: int, look: Export, place: int = 0) -> str:
+def seam(run: Run, seed: int, export: Export, place: int = 0) -> str:
     """A data address of a small enlarged piece of the seam; other places along the border by number."""
     ground = read_ground(run)
     if not len(ground.border):
         return ""
     row, column = ground.border[int((0.5 + 0.381966 * place) * len(ground.border)) % len(ground.border)]
     height, width = ground.hole[ground.part].shape
-    window = (_around(int(row), min(SEAM[1], height), height), _around(int(column), min(SEAM[0], width), width))
-    piece = ground.filled(run, seed, look, window)
+    window = (
+        _span_around(int(row), min(SEAM[1], height), height),
+        _span_around(int(column), min(SEAM[0], width), width),
+    )
+    piece = ground.fill_part(run, seed, export, window)
     image = Image.fromarray(np.ascontiguousarray(piece))
     into = io.BytesIO()
     image.resize((image.width * ZOOM, image.height * ZOOM), Image.Resampling.NEAREST).save(into, "WEBP", quality=90)
     return "data:image/webp;base64," + base64.b64encode(into.getvalue()).decode()
 
 
-def export_picture(run: Run, wanted: Export, seed: int | None = None) -> str:
+def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
     """Writes a seed's picture, else the chosen seed's or the best one's, for download; returns the file's path.
 
     As PNG it becomes the run's own result too, unless a worker is writing there or it is an example.
@@ -151,38 +160,40 @@ def export_picture(run: Run, wanted: Export, seed: int | None = None) -> str:
     seed = chosen_seed(run)[0] if seed is None else seed
     if seed not in run.seeds_done():
         raise OptionError(f"There is no picture of seed {seed} here.")
-    _keep(run, wanted)
-    data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, wanted.kind)
-    if wanted.kind == "png" and not run.labels.is_example:
+    _keep_settings(run, export)
+    data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, export.kind)
+    if export.kind == "png" and not run.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
             files.write_bytes(run.result, data)
             run.write("result", {"seed": seed, "export": run.config.export.model_dump(mode="json")})
-    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_called(seed)}{SUFFIXES[wanted.kind]}")
+    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_seed_stem(seed)}{SUFFIXES[export.kind]}")
 
 
-def pack_export(run: Run, what: What, wanted: Export, seed: int | None = None) -> str:
+def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -> str:
     """Writes what was asked for as one file for download and returns its path.
 
     Raises:
         RunError: it is not there yet, or no seed is starred.
     """
     if what == "picture":
-        return export_picture(run, wanted, seed)
+        return export_picture(run, export, seed)
     if what == "settings":
         return uploads.offer(encode_settings(run), run.folder.name, f"{_name(run)}-settings.json")
     if what == "adapter":
-        return _zipped(run, f"{_name(run)}-lora.zip", lambda into: pack_lora(run, into))
+        return _write_zip(run, f"{_name(run)}-lora.zip", lambda into: pack_lora(run, into))
     if what == "project":
-        return _zipped(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
+        return _write_zip(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
     if what != "starred":
         raise OptionError(f"'{what}' cannot be exported.")
     starred = [seed for seed in run.labels.starred if seed in run.seeds_done()]
     if not starred:
         raise RunError("No seed is starred; star the ones you want with ★ or the key S.")
-    _keep(run, wanted)
+    _keep_settings(run, export)
     scene = _scene(run.scene_folder, run.config.variants)
-    return _zipped(run, f"{_name(run)}-starred.zip", lambda into: pack_pictures(run, scene, starred, wanted.kind, into))
+    return _write_zip(
+        run, f"{_name(run)}-starred.zip", lambda into: pack_pictures(run, scene, starred, export.kind, into)
+    )
 
 
 def read_ground(run: Run) -> Ground:
@@ -197,19 +208,19 @@ def read_ground(run: Run) -> Ground:
     return _ground(run.scene_folder, run.config.variants, fit)
 
 
-def _keep(run: Run, wanted: Export) -> None:
+def _keep_settings(run: Run, export: Export) -> None:
     """Makes the export's settings the run's own; an example's for this once."""
-    if wanted.kind not in SUFFIXES:
-        raise OptionError(f"There is no export format '{wanted.kind}'.")
-    given = {"feather": wanted.feather, "quality": wanted.quality, "match_colour": wanted.match_colour}
-    config = run.config.model_copy(update={"export": run.config.export.model_copy(update=given)})
-    if run.labels.is_example:
+    if export.kind not in SUFFIXES:
+        raise OptionError(f"There is no export format '{export.kind}'.")
+    changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
+    config = run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})
+    if run.is_example:
         run.config = config
     else:
         run.update(config)
 
 
-def _zipped(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
+def _write_zip(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
     path = uploads.place("downloads", run.folder.name) / name
     draft = temporary_path(path)
     try:
@@ -221,7 +232,7 @@ def _zipped(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
     return str(path)
 
 
-def _called(seed: int) -> str:
+def _seed_stem(seed: int) -> str:
     return "draft" if seed == seeds.DRAFT else f"seed{seed}"
 
 
@@ -249,18 +260,18 @@ def _ground(folder: Path, variants: bool, fit: CropTransform) -> Ground:
     return Ground(target, scene.hole, fit, covered, part, border)
 
 
-def _wider(span: slice, margin: int) -> slice:
+def _widen(span: slice, margin: int) -> slice:
     return slice(max(0, span.start - margin), span.stop + margin)
 
 
-def _around(middle: int, length: int, limit: int) -> slice:
+def _span_around(middle: int, length: int, limit: int) -> slice:
     """A span of `length` round a place, inside 0..limit."""
     start = min(max(0, middle - length // 2), limit - length)
     return slice(start, start + length)
 
 
 @functools.lru_cache(maxsize=4)
-def _generated(folder: Path, seed: int, stamp: int) -> Photo:
+def _read_generated(folder: Path, seed: int, stamp: int) -> Photo:
     """A seed's picture in the ground's part; `stamp` is the file's time, so that a new file is another one."""
     run = Run.open(folder)
     ground = read_ground(run)
@@ -269,10 +280,10 @@ def _generated(folder: Path, seed: int, stamp: int) -> Photo:
 
 
 @functools.lru_cache(maxsize=2)  # one at 12 megapixels has 36 MB: the one shown and the one before
-def _matched(folder: Path, seed: int, stamp: int, feather: int) -> Photo:
+def _match_generated(folder: Path, seed: int, stamp: int, feather: int) -> Photo:
     ground = read_ground(Run.open(folder))
     target, hole, covered = ground.target[ground.part], ground.hole[ground.part], ground.covered[ground.part]
-    generated = _generated(folder, seed, stamp)
+    generated = _read_generated(folder, seed, stamp)
     return composite.match_colour(target, hole, generated, feather=feather, covered=covered)
 
 
@@ -284,14 +295,14 @@ def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:
     image = Image.open(path).convert("RGBA").resize((width, height), Image.Resampling.BILINEAR)
     layer = np.asarray(image)
     key = f"{path} {path.stat().st_mtime_ns} {whole}"
-    return _shown(layer if whole else layer[ground.part], key)
+    return _save_shown(layer if whole else layer[ground.part], key)
 
 
 def _size(photo: Photo) -> dict[str, int]:
     return {"w": int(photo.shape[1]), "h": int(photo.shape[0])}
 
 
-def _shown(photo: Photo, key: str) -> str:
+def _save_shown(photo: Photo, key: str) -> str:
     path = uploads.folder() / "shown" / f"{hashlib.sha256(key.encode()).hexdigest()}.webp"
     path.parent.mkdir(exist_ok=True)
     if not path.exists():

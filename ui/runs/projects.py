@@ -21,12 +21,12 @@ from realfill.runs.run import parse_timestamp, timestamp
 from realfill.runs.status import RunFolder, State
 
 from .jobs import Jobs, owner_facts
-from .thumbnails import Thumbs
+from .thumbnails import Thumbnails
 
 TRASH = ".trash"
 KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good
 PATIENCE = 20.0  # seconds that a deletion waits for a running project to stop
-THUMB = 96  # longest side in pixels
+THUMBNAIL = 96  # longest side in pixels
 _LIVING = ("lock", "stop", "state.json", "log.txt")  # belong to the work, not to the project
 
 
@@ -48,7 +48,7 @@ class Projects:
         self._jobs = jobs
         self._facts: dict[str, tuple[Hashable, Project]] = {}
         self._targets: dict[str, Path] = {}
-        self._thumbs = Thumbs()
+        self._thumbnails = Thumbnails()
 
     def listing(self) -> list[Project]:
         """All projects of the asking visitor, newest first. Unchanged ones cost a few `stat` calls."""
@@ -68,9 +68,9 @@ class Projects:
         """
         if name not in [folder.name for folder in run_folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
-        mine = (folder for folder in self._jobs.folders() if Labels(folder).read().get("example") == name)
-        found = next(mine, None)
-        return found.name if found else self._copy(self._jobs.examples / name, {"example": name})
+        mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
+        copy = next(mine, None)
+        return copy.name if copy else self._copy(self._jobs.examples / name, {"example": name})
 
     def rename(self, run_id: str, name: str) -> None:
         """Gives a project another name; an empty one changes nothing.
@@ -130,7 +130,7 @@ class Projects:
             RunError: it is not there any more.
         """
         folder = self._trash / run_id
-        if Path(run_id).name != run_id or not (folder / "run.json").is_file() or not self._jobs.mine(folder):
+        if Path(run_id).name != run_id or not (folder / "run.json").is_file() or not self._jobs.may_see(folder):
             raise RunError("That project is gone for good.")
         with speak_refusals(folder):
             files.replace(folder, self._jobs.runs_dir / run_id)
@@ -151,7 +151,7 @@ class Projects:
     def _look(self, folder: Path) -> Project | None:
         """A project as it is now; None where it is being deleted, or does not open."""
         try:
-            thumb = self._thumbs.url(self._picture(folder), THUMB)
+            thumb = self._thumbnails.url(self._picture(folder), THUMBNAIL)
             key = (_times(folder), thumb)
             known = self._facts.get(folder.name)
             if known is None or known[0] != key or known[1].state == "running":  # its heart may have stopped
@@ -188,8 +188,8 @@ def _settle(source: Path, copy: Path) -> None:
     """Gives a copy the state of what it was made of, as far as that holds without anybody's work."""
     status = RunFolder(source).status()
     done = status.state == "done"
-    said = "" if Labels(source).is_example else status.sentence
-    RunFolder(copy).enter("done" if done else "stopped", said if done else "A copy; resume goes on.")
+    sentence = "" if _labels(source).get("example") is True else status.sentence
+    Workplace(copy).enter("done" if done else "stopped", sentence if done else "A copy; resume goes on.")
 
 
 def _link(source: Path, copy: Path) -> None:
@@ -198,7 +198,7 @@ def _link(source: Path, copy: Path) -> None:
     Only what is appended to gets bytes of its own.
     """
 
-    def one(old: str, new: str) -> str:
+    def copy_file(old: str, new: str) -> str:
         if not old.endswith(".jsonl"):
             with contextlib.suppress(OSError):
                 os.link(old, new)
@@ -207,17 +207,17 @@ def _link(source: Path, copy: Path) -> None:
 
     with speak_refusals(copy):
         if source.is_dir():
-            shutil.copytree(source, copy, copy_function=one, ignore=shutil.ignore_patterns(".*.tmp"))
+            shutil.copytree(source, copy, copy_function=copy_file, ignore=shutil.ignore_patterns(".*.tmp"))
         else:
-            one(str(source), str(copy))
+            copy_file(str(source), str(copy))
 
 
 def _times(folder: Path) -> Hashable:
-    found = []
+    times = []
     for name in ("run.json", "state.json", "labels.json"):
         with contextlib.suppress(OSError):
-            found.append((name, (folder / name).stat().st_mtime_ns))
-    return tuple(found)
+            times.append((name, (folder / name).stat().st_mtime_ns))
+    return tuple(times)
 
 
 def _read(folder: Path, thumb: str) -> Project:

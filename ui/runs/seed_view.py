@@ -18,7 +18,7 @@ _UNCOUNTED: dict[str, Any] = {}
 MOST = 300  # points of a reference that go to the browser
 
 
-def value(run: Run, seed: int | None, look: Export) -> dict[str, Any]:
+def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
     """The viewer's value; with no seed, or one that is not there, it shows nothing.
 
     Raises:
@@ -40,7 +40,7 @@ def value(run: Run, seed: int | None, look: Export) -> dict[str, Any]:
         "star": seed in run.labels.starred,
         "hide": seed in run.labels.hidden,
         "note": "",
-        "frames": open_picture(run, seed, look),
+        "frames": open_picture(run, seed, export),
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
         "outline": pictures.outline(run),
         "refs": _references(run, seed, counts),
@@ -54,11 +54,11 @@ def _shape(fit: CropTransform) -> dict[str, int]:
 def _references(run: Run, seed: int, counts: Sequence[int]) -> list[dict[str, Any]]:
     """Each reference: its pictures, its count, and its lines as shares of both pictures' sides; None where not kept."""
     points = _points(run, seed, counts)
-    found: list[dict[str, Any]] = []
+    references: list[dict[str, Any]] = []
     for index, path in enumerate(pictures.reference_paths(run)):
         large = url(uploads.thumbnail(path, uploads.PREVIEW))
         width, height = _sides(run, index, points)
-        found.append(
+        references.append(
             {
                 "url": large,
                 "thumb": url(uploads.thumbnail(path, 128)),
@@ -68,7 +68,7 @@ def _references(run: Run, seed: int, counts: Sequence[int]) -> list[dict[str, An
                 "lines": None if points is None else _lines(points, index),
             }
         )
-    return found
+    return references
 
 
 def _points(run: Run, seed: int, counts: Sequence[int]) -> dict[str, Any] | None:

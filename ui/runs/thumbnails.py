@@ -22,52 +22,52 @@ def url(path: str | Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What became of one thumbnail that was asked for."""
+class _ThumbnailJob:
+    """One thumbnail that was asked for, and what became of it."""
 
     address: Future[str]
     asked: float = field(default_factory=time.monotonic)
 
-    def refused(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether the disk refused, which may pass: it is full, or the file is being replaced."""
         error = self.address.exception() if self.address.done() else None
         cause = None if error is None else error.__cause__
         # Pillow says by an OSError, too, that a picture is damaged; those have no number
         return isinstance(error, OSError) or (isinstance(cause, OSError) and cause.errno is not None)
 
-    def wanted(self) -> bool:
+    def needs_remake(self) -> bool:
         """Whether it has to be made once more."""
         if not self.address.done():
             return False
         if self.address.exception() is None:
             return not Path(self.address.result()).exists()
-        return self.refused() and time.monotonic() - self.asked >= AGAIN
+        return self.is_refused() and time.monotonic() - self.asked >= AGAIN
 
 
-class Thumbs:
+class Thumbnails:
     """Thumbnails by picture file and its state; one thread makes them, in the order asked for."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="thumbs")
-        self._known: OrderedDict[tuple[str, int, int], _Made] = OrderedDict()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
+        self._known: OrderedDict[tuple[str, int, int], _ThumbnailJob] = OrderedDict()
 
-    def url(self, path: Path, longest: int = uploads.THUMB) -> str:
+    def url(self, path: Path, longest: int = uploads.THUMBNAIL) -> str:
         """The address of a small picture of `path`; empty while it is being made, or the disk refuses it."""
         try:
             state = path.stat()
         except OSError:  # being replaced at this moment
             return ""
         key = (str(path), state.st_mtime_ns, longest)
-        made = self._known.get(key)
-        if made is None or made.wanted():
-            made = self._known[key] = _Made(self._pool.submit(uploads.thumbnail, path, longest))
+        job = self._known.get(key)
+        if job is None or job.needs_remake():
+            job = self._known[key] = _ThumbnailJob(self._pool.submit(uploads.thumbnail, path, longest))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        if not made.address.done() or made.refused():
+        if not job.address.done() or job.is_refused():
             return ""
-        error = made.address.exception()
+        error = job.address.exception()
         if error is None:
-            return url(made.address.result())
+            return url(job.address.result())
         if not isinstance(error, RealFillError):
             raise error
         return BROKEN

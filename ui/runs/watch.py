@@ -1,13 +1,15 @@
 """A run folder as the page shows it. Reads only; everything returned is plain data.
 
-`Watch` follows one run's events by byte offset and reads seeds and previews again only when their files changed,
+`RunWatch` follows one run's events by byte offset and reads seeds and previews again only when their files changed,
 so a look at an unchanged run costs a few `stat` calls.
 """
 
 import dataclasses
 import html
 import statistics
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +18,18 @@ from typing import Any, Generic, TypeVar
 from realfill import events
 from realfill.events import Event, Stage
 from realfill.humanize import duration
-from realfill.humanize import size as bytes_said
+from realfill.humanize import size as byte_size
 from realfill.jobs import queue
 from realfill.jobs.queue import queue_position
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
 
-from .. import errors
+from ..errors import strip_folders
 from ..plot import component
-from . import cells
-from .cells import SeedCell
-from .thumbnails import BROKEN, Thumbs
+from .cells import SeedCell, grid_value, list_cells
+from .thumbnails import BROKEN, Thumbnails
 
+REMEMBERED = 32  # runs whose events are kept in memory
 RECENT = 50  # steps whose median speed gives the time left
 STRIP = 192  # longest side in pixels of a preview in the strip
 SETTLED = 2.0  # seconds; files that changed later than that may change again within their clock's own step
@@ -116,23 +118,23 @@ class FileCache(Generic[T]):
     `whole`: whether a value is complete, and need not be read again before something changes.
     """
 
-    def __init__(self, read: Callable[[], T], whole: Callable[[T], bool], *names: str) -> None:
-        self._read, self._whole, self._names = read, whole, names
+    def __init__(self, load: Callable[[], T], whole: Callable[[T], bool], *names: str) -> None:
+        self._load, self._whole, self._names = load, whole, names
         self._times: tuple[int, ...] = ()
         self._until = 0.0
         self._value: T | None = None
 
-    def of(self, folder: Path) -> T:
+    def read(self, folder: Path) -> T:
         """The value as the files in a folder say it now."""
-        times, now = tuple(_written(folder / name) for name in self._names), time.time()
+        times, now = tuple(_write_time(folder / name) for name in self._names), time.time()
         if self._value is None or times != self._times or now >= self._until:
-            self._value, self._times = self._read(), times
+            self._value, self._times = self._load(), times
             settled = max(times) / 1e9 < now - SETTLED and self._whole(self._value)
             self._until = now + AGAIN if settled else 0.0
         return self._value
 
 
-def _written(path: Path) -> int:
+def _write_time(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -142,17 +144,17 @@ def _written(path: Path) -> int:
 class RunWatch:
     """One run, followed."""
 
-    def __init__(self, run: Run, thumbs: Thumbs | None = None) -> None:
-        """Without `thumbs` a look has neither seeds nor previews."""
+    def __init__(self, run: Run, thumbnails: Thumbnails | None = None) -> None:
+        """Without `thumbnails` a look has neither seeds nor previews."""
         self.run = run
         self.story = Story()
-        self._thumbs = thumbs
+        self._thumbnails = thumbnails
         self._settings = 0  # when run.json was written
         self._offset = 0
-        self._cells = FileCache(self._read_cells, lambda found: all(cell.url for cell in found), *_CELLS)
-        self._strip = FileCache(self._read_strip, lambda found: all(url for _, url in found), "previews")
+        self._cells = FileCache(self._read_cells, lambda cells: all(cell.url for cell in cells), *_CELLS)
+        self._strip = FileCache(self._read_strip, lambda strip: all(url for _, url in strip), "previews")
 
-    def look(self) -> "Look":
+    def look(self) -> "RunSnapshot":
         """Reads what is new and returns what to show."""
         written = (self.run.folder / "run.json").stat().st_mtime_ns
         if written != self._settings:
@@ -163,19 +165,45 @@ class RunWatch:
         self._offset = offset
         for event in new:
             self.story.add(event)
-        found, strip = self._cells.of(self.run.folder), self._strip.of(self.run.folder)
-        return Look(self.run, self.run.status(), self.story.copy(), found, strip)
+        cells, strip = self._cells.read(self.run.folder), self._strip.read(self.run.folder)
+        return RunSnapshot(self.run, self.run.status(), self.story.copy(), cells, strip)
 
     def _read_cells(self) -> tuple[SeedCell, ...]:
-        return () if self._thumbs is None else cells.cells(self.run, self._thumbs)
+        return () if self._thumbnails is None else list_cells(self.run, self._thumbnails)
 
     def _read_strip(self) -> tuple[tuple[int, str], ...]:
-        thumbs = self._thumbs
-        return () if thumbs is None else tuple((step, thumbs.url(path, STRIP)) for step, path in self.run.previews())
+        if self._thumbnails is None:
+            return ()
+        return tuple((step, self._thumbnails.url(path, STRIP)) for step, path in self.run.previews())
+
+
+class RunWatches:
+    """The watches of the runs that pages show, and the small pictures they share."""
+
+    def __init__(self, folder: Callable[[str], Path]) -> None:
+        """`folder` gives the folder of a run by its id, or raises where the asking visitor may not see it."""
+        self._folder = folder
+        self._guard = threading.Lock()
+        self._watches: OrderedDict[str, RunWatch] = OrderedDict()
+        self._thumbnails = Thumbnails()
+
+    def look(self, run_id: str) -> "RunSnapshot":
+        """A run as it is now.
+
+        Raises:
+            RunError: as `folder`.
+        """
+        with self._guard:
+            folder = self._folder(run_id)
+            watch = self._watches.pop(run_id, None) or RunWatch(Run.open(folder), self._thumbnails)
+            self._watches[run_id] = watch
+            if len(self._watches) > REMEMBERED:
+                self._watches.popitem(last=False)
+            return watch.look()
 
 
 @dataclass(frozen=True)
-class Look:
+class RunSnapshot:
     """A run at one moment."""
 
     run: Run
@@ -185,21 +213,21 @@ class Look:
     strip: tuple[tuple[int, str], ...]  # previews: step and address
 
     @property
-    def live(self) -> bool:
+    def is_live(self) -> bool:
         """Whether somebody works on the run, or will."""
         return self.status.state in LIVE
 
     @property
-    def news(self) -> bool:
+    def has_news(self) -> bool:
         """Whether there will be something new without anybody's doing: also pictures that are being made.
 
         A queued run whose worker was killed reads as interrupted until another worker takes it up.
         """
         pictures = any(not cell.url for cell in self.cells) or any(not url for _, url in self.strip)
-        return self.live or pictures or queue.wants_worker(self.run.folder)
+        return self.is_live or pictures or queue.wants_worker(self.run.folder)
 
     def key(self) -> tuple[Any, ...]:
-        """Equal for two looks exactly when the page need not change."""
+        """Equal for two snapshots exactly when the page need not change."""
         story = self.story
         return (
             self.run.folder.name,
@@ -217,7 +245,7 @@ class Look:
 
     def seeds_key(self) -> tuple[Any, ...]:
         """Changes when the grid does."""
-        return self.cells, self.live, len(self.run.config.sample.seeds)
+        return self.cells, self.is_live, len(self.run.config.sample.seeds)
 
     def bar(self) -> str:
         """HTML of the state, one line and a progress bar."""
@@ -236,12 +264,12 @@ class Look:
         if self.status.state == "queued":
             place = queue_position(self.run)
             return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
-        sentence = errors.without_folders(self.status.sentence)
+        sentence = strip_folders(self.status.sentence)
         return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
     def notices(self) -> str:
         """HTML of what the person should know."""
-        items = "".join(f"<li>{html.escape(errors.without_folders(sentence))}</li>" for sentence in self.story.notices)
+        items = "".join(f"<li>{html.escape(strip_folders(sentence))}</li>" for sentence in self.story.notices)
         return f'<ul class="rf-notices">{items}</ul>' if items else ""
 
     def losses(self) -> dict[str, Any]:
@@ -253,7 +281,7 @@ class Look:
         story = self.story
         step = max(story.losses, default=0)
         each = statistics.median(story.step_seconds) if story.step_seconds else None
-        training = self.live and story.stage == "train" and each is not None
+        training = self.is_live and story.stage == "train" and each is not None
         recent = [story.losses[one] for one in sorted(story.losses)[-RECENT:]]
         span = f"Loss, last {len(recent)}" if len(recent) > 1 else "Loss"
         shown = {
@@ -261,7 +289,7 @@ class Look:
             span: f"{statistics.fmean(recent):.3g}" if recent else "–",
             "Time left": duration(each * (story.steps - step)) if training and each is not None else "–",
             "A step": f"{each:.2g} s" if each is not None else "–",
-            "Memory": bytes_said(story.memory) if story.memory else "–",
+            "Memory": byte_size(story.memory) if story.memory else "–",
         }
         items = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in shown.items())
         return f'<dl class="rf-facts">{items}</dl>'
@@ -282,7 +310,7 @@ class Look:
 
     def grid(self) -> dict[str, Any]:
         """The grid's value."""
-        return cells.value(self.run, self.cells, live=self.live)
+        return grid_value(self.run, self.cells, live=self.is_live)
 
 
 def running_line(story: Story) -> str:

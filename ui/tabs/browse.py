@@ -11,6 +11,7 @@ from ..forms import Form
 from ..grid import component
 from ..runs import pictures
 from ..runs.pictures import Export
+from ..wiring import QUIET, Values
 
 FORMATS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff"), ("WebP", "webp")]
 WHAT = [
@@ -47,14 +48,14 @@ class BrowseTab:
     download: gr.DownloadButton
 
     @property
-    def look(self) -> list[Any]:
-        """What `export_of` reads: all that decides how the result looks."""
+    def export_inputs(self) -> list[Any]:
+        """What `read_export` reads: all that decides how the result looks."""
         return [self.feather, self.match_colour, self.kind, self.quality]
 
-    def export_of(self, given: Any) -> Export:
-        """The export that was asked for, from what a handler was given."""
-        feather, quality = int(given[self.feather] or 0), int(given[self.quality] or 95)
-        return Export(feather, given[self.kind], quality, bool(given[self.match_colour]))
+    def read_export(self, values: Values) -> Export:
+        """The export that was asked for, from what a handler was called with."""
+        feather, quality = int(values[self.feather] or 0), int(values[self.quality] or 95)
+        return Export(feather, values[self.kind], quality, bool(values[self.match_colour]))
 
 
 def build() -> BrowseTab:
@@ -77,7 +78,6 @@ def build() -> BrowseTab:
             with gr.Row(elem_id="export-bar", equal_height=False):
                 export_parts = _export(start.export)
     tab = BrowseTab(seeds, viewer, again, checkpoint, make_again, *export_parts)
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     tab.what.change(
         lambda what, kind: (
             gr.update(visible=what in ("picture", "starred")),
@@ -85,9 +85,9 @@ def build() -> BrowseTab:
         ),
         [tab.what, tab.kind],
         [tab.kind, tab.quality],
-        **quiet,
+        **QUIET,
     )
-    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **quiet)
+    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **QUIET)
     return tab
 
 
@@ -111,6 +111,6 @@ def _export(start: ExportConfig) -> tuple[Any, ...]:
     return what, kind, quality, feather, match_colour, seam, elsewhere, export, download
 
 
-def checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:
+def list_checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:
     """What can fill in the hole: the finished adapter and every earlier checkpoint."""
     return [("the finished adapter", 0), *((f"step {step}", step) for step in steps if step != adapter_steps)]

@@ -1,6 +1,5 @@
 """Tab 1: references, target and mask, all in the workbench."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ import gradio as gr
 from gradio.components import Component
 
 from ..runs.jobs import SceneInputs
+from ..wiring import Values
 from ..workbench.component import workbench
-from ..workbench.endpoints import opened_scene
+from ..workbench.endpoints import open_scene
 from ..workbench.payload import read_payload, scene_inputs
 
 
@@ -22,7 +22,7 @@ class SceneTab:
 
     @property
     def inputs(self) -> list[Component]:
-        """What `inputs_of` reads."""
+        """What `read_inputs` reads."""
         return [self.workbench]
 
 
@@ -31,13 +31,13 @@ def build() -> SceneTab:
     return SceneTab(workbench())
 
 
-def read_inputs(tab: SceneTab, given: Mapping[Component, Any]) -> tuple[SceneInputs, bool]:
-    """The scene that was given, and whether it is one of scene variants.
+def read_inputs(tab: SceneTab, values: Values) -> tuple[SceneInputs, bool]:
+    """The scene as the workbench has it, and whether it is one of scene variants.
 
     Raises:
         SceneError: something is missing; the sentence says what to do.
     """
-    return scene_inputs(read_payload(given[tab.workbench]))
+    return scene_inputs(read_payload(values[tab.workbench]))
 
 
 def open_answer(folder: Path, name: str = "") -> dict[str, Any]:
@@ -48,13 +48,13 @@ def open_answer(folder: Path, name: str = "") -> dict[str, Any]:
     Raises:
         SceneError: it is no scene.
     """
-    return {"open": opened_scene(folder, name)}
+    return {"open": open_scene(folder, name)}
 
 
 def offer_answer(folder: Path, name: str, run_id: str) -> dict[str, Any]:
-    """As `opening`, for a fresh page, which sends it on as an event: what the tab itself remembers may stay.
+    """As `open_answer`, for a fresh page, which sends it on as an event: what the tab itself remembers may stay.
 
     Raises:
         SceneError: it is no scene.
     """
-    return {"offer": opened_scene(folder, name), "project": run_id}
+    return {"offer": open_scene(folder, name), "project": run_id}

@@ -18,6 +18,7 @@ from ..errors import speak_errors
 from ..forms import Form
 from ..plot import component
 from ..runs import costs
+from ..wiring import QUIET, Values
 
 PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
@@ -59,7 +60,7 @@ class TrainTab:
 
     @property
     def inputs(self) -> list[Component]:
-        """What `config_of` reads."""
+        """What `read_config` reads."""
         return [self.base, self.preset, self.way, self.previews, *self.form.inputs]
 
 
@@ -106,29 +107,28 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
 
 
 def _wire(tab: TrainTab, runs_dir: Path) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def price(given: Mapping[Component, Any]) -> str:
+    def price(values: Values) -> str:
         try:
-            return costs.sentence(runs_dir, read_config(tab, given, variants=False))
+            return costs.sentence(runs_dir, read_config(tab, values, variants=False))
         except (gr.Error, OptionError) as error:
             return str(error).strip("'")
 
-    tab.base.input(default_preset, tab.base, tab.preset, **quiet)
+    tab.base.input(default_preset, tab.base, tab.preset, **QUIET)
     tab.preset.change(
         lambda name: [*tab.form.values(PRESETS[name]), fill_way(PRESETS[name].guide)],
         tab.preset,
         [*tab.form.inputs, tab.way],
-        **quiet,
+        **QUIET,
     )
-    _agree(tab, quiet)
+    _agree(tab)
     gr.on(
         [tab.base.change, *(field.change for field in tab.form.parts([*forms.MAIN, "guide.only"]))],
         price,
         {*tab.inputs},
         tab.cost,
         trigger_mode="always_last",
-        **quiet,
+        **QUIET,
     )
 
 
@@ -137,22 +137,22 @@ def fill_way(guide: GuideConfig) -> str:
     return "draft" if guide.only else "guided" if guide.draft else "paper"
 
 
-def _agree(tab: TrainTab, quiet: Mapping[str, Any]) -> None:
+def _agree(tab: TrainTab) -> None:
     """Lets the choice and the settings under "All settings" follow each other."""
     only, draft = tab.form.parts(["guide.only", "guide.draft"])
     names = [f"guide.{name}" for name in GuideConfig.model_fields]
     needless = [*tab.form.parts(_TRAINING), tab.previews]
 
-    def chosen(way: str) -> list[Any]:
+    def fill_settings(way: str) -> list[Any]:
         return [forms.to_text(value) for value in WAYS[way].model_dump().values()]
 
-    def followed(only: bool, draft: bool) -> Sequence[Any]:
+    def agree(only: bool, draft: bool) -> Sequence[Any]:
         return draft, only, fill_way(GuideConfig(only=only, draft=draft))
 
-    tab.way.input(chosen, tab.way, tab.form.parts(names), **quiet)
-    only.input(lambda on, draft: followed(on, on or draft), [only, draft], [draft, only, tab.way], **quiet)
-    draft.input(lambda on, only: followed(on and only, on), [draft, only], [draft, only, tab.way], **quiet)
-    tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **quiet)
+    tab.way.input(fill_settings, tab.way, tab.form.parts(names), **QUIET)
+    only.input(lambda on, draft: agree(on, on or draft), [only, draft], [draft, only, tab.way], **QUIET)
+    draft.input(lambda on, only: agree(on and only, on), [draft, only], [draft, only, tab.way], **QUIET)
+    tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **QUIET)
 
 
 def cost_html(start_base: str, runs_dir: Path) -> str:
@@ -168,13 +168,13 @@ def _bases(start: str) -> list[tuple[str, str]]:
 
 
 @speak_errors
-def read_config(tab: TrainTab, given: Mapping[Component, Any], *, variants: bool) -> Config:
-    """The settings that were given.
+def read_config(tab: TrainTab, values: Values, *, variants: bool) -> Config:
+    """The settings as the tab has them.
 
     Raises:
         gr.Error: one of them does not fit; the sentence names it.
     """
-    preset: PresetName = given[tab.preset]
-    every = 0 if given[tab.way] == "draft" else given[tab.previews] or 0
-    apart = {"base": given[tab.base], "variants": variants, "train.preview_every": every}
-    return config.make(preset, {**tab.form.changes(given), **apart})
+    preset: PresetName = values[tab.preset]
+    every = 0 if values[tab.way] == "draft" else values[tab.previews] or 0
+    apart = {"base": values[tab.base], "variants": variants, "train.preview_every": every}
+    return config.make(preset, {**tab.form.changes(values), **apart})

@@ -1,8 +1,8 @@
 """The workbench as a gradio component: markup, style and script from the files beside this one.
 
 Gradio evaluates the markup as a template once; it holds no template signs, so later values leave the page alone and
-the script owns what is inside. The value is the scene as `given.read` takes it; its paths are plain strings, which
-gradio neither copies nor fetches.
+the script owns what is inside. The value is the scene as `payload.read_payload` takes it; its paths are plain
+strings, which gradio neither copies nor fetches.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..html_component import read_asset
 from . import endpoints
 
 _HERE = Path(__file__).parent
@@ -38,27 +39,23 @@ ICONS = {
 
 
 def workbench() -> gr.HTML:
-    """References, target and mask of one scene. Its value is for `given.read`, which trusts none of it.
+    """References, target and mask of one scene. Its value is for `payload.read_payload`, which trusts none of it.
 
-    {"open": what `service.shown` gives} as a value makes the browser show that scene; Ctrl+Z undoes it.
+    {"open": what `endpoints.payload_answer` gives} as a value makes the browser show that scene; Ctrl+Z undoes it.
     """
-    # Made by a function: of a class of its own gradio would write a stub file beside the source when it is imported.
+    # `html_component` says why this is no class of its own.
     return gr.HTML(
-        html_template=_with_icons(_text("workbench.html")),
-        css_template=_text("workbench.css"),
-        js_on_load="\n".join(_text(f"js/{name}.js") for name in SCRIPTS),
+        html_template=_with_icons(read_asset(_HERE, "workbench.html")),
+        css_template=read_asset(_HERE, "workbench.css"),
+        js_on_load="\n".join(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS),
         apply_default_css=False,
         server_functions=endpoints.questions(),
         elem_id="workbench",
     )
 
 
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
 def _with_icons(markup: str) -> str:
-    def icon(found: re.Match[str]) -> str:
-        return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="{ICONS[found[1]]}"></path></svg>'
+    def icon(name: re.Match[str]) -> str:
+        return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="{ICONS[name[1]]}"></path></svg>'
 
     return re.sub(r"\[\[([a-z]+)\]\]", icon, markup)

@@ -43,7 +43,7 @@ Answer = dict[str, Any]
 
 
 @dataclass(eq=False)
-class _Work:
+class _DraftRequest:
     """One draft that a tab asked for. It is over when `process` has ended."""
 
     token: str
@@ -56,42 +56,46 @@ class _Work:
     began: float = 0.0
     asked: float = field(default_factory=time.monotonic)
 
+    def is_given_up(self, now: float) -> bool:
+        """Whether nobody asks for it any more, or its process takes too long."""
+        return now - self.asked > FORGOTTEN or bool(self.began and now - self.began > LONGEST)
 
-class Drafting:
+
+class DraftQueue:
     """The drafts that are waiting, being made, or remembered."""
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
         self._guard = threading.Lock()
-        self._works: OrderedDict[str, _Work] = OrderedDict()  # by token, in the order asked for
+        self._requests: OrderedDict[str, _DraftRequest] = OrderedDict()  # by token, in the order asked for
         self._made: OrderedDict[str, Path] = OrderedDict()
 
-    def begin(self, given: Payload, tab: str) -> Answer:
+    def begin(self, payload: Payload, tab: str) -> Answer:
         """Puts the draft of a scene into the line, in place of the tab's earlier one; returns what `look` needs.
 
         Raises:
             SceneError: the scene lacks something, or too many drafts are waiting.
             DiskFull, RunError: there is no room for it.
         """
-        if given.variants:
+        if payload.variants:
             raise SceneError("A draft needs known pixels around what is missing; choose “What I mark” for one.")
         owner = (current_visitor(), tab)
         self._give_up_earlier(owner)
-        inputs, _ = scene_inputs(given)
-        key = _key(given)
-        place, file = uploads.place("drafted", secrets.token_hex(16)), f"{_stem(given)}-draft.png"
-        work = _Work(secrets.token_urlsafe(16), key, owner, place, file)
+        inputs, _ = scene_inputs(payload)
+        key = _key(payload)
+        place, file = uploads.place("drafted", secrets.token_hex(16)), f"{_stem(payload)}-draft.png"
+        request = _DraftRequest(secrets.token_urlsafe(16), key, owner, place, file)
         with self._guard:
             known = self._made.get(key)
         if known is not None and (known / "words.json").is_file():
-            work.place, work.over = known, True
+            request.place, request.over = known, True
         else:
             quotas.admit(sum(path.stat().st_size for path in (*inputs.references, inputs.target)))
-            scene.assemble(work.place / "scene", inputs.references, inputs.target, inputs.mask)
+            scene.assemble(request.place / "scene", inputs.references, inputs.target, inputs.mask)
         with self._guard:
-            self._works[work.token] = work
+            self._requests[request.token] = request
         self._move_on()
-        return {"draft": work.token}
+        return {"draft": request.token}
 
     def look(self, token: str) -> Answer:
         """How far a draft is: {"state": "waiting", "before"}, "working", or "shown" with its pictures' files.
@@ -102,36 +106,36 @@ class Drafting:
             SceneError: it is not there any more, or could not be made.
         """
         with self._guard:
-            work = self._works.get(token)
-        if work is None:
+            request = self._requests.get(token)
+        if request is None:
             raise SceneError(GONE)
-        work.asked = time.monotonic()
+        request.asked = time.monotonic()
         self._move_on()
-        words = files.read_json(work.place / "words.json")
-        if words is not None:
-            return _answer(work, words)
-        if work.over:
+        report = files.read_json(request.place / "words.json")
+        if report is not None:
+            return _answer(request, report)
+        if request.over:
             raise SceneError(FAILED)
-        if work.process is not None:
+        if request.process is not None:
             return {"state": "working"}
         with self._guard:
-            line = [one.token for one in self._works.values() if not one.over]
+            line = [one.token for one in self._requests.values() if not one.over]
         return {"state": "waiting", "before": line.index(token) if token in line else 0}
 
     def drop(self, token: str) -> None:
         """Gives a draft up, where there is one of that name."""
         with self._guard:
-            work = self._works.pop(token, None)
-            if work is not None:
-                _end(work)
+            request = self._requests.pop(token, None)
+            if request is not None:
+                _end(request)
         self._move_on()
 
     def _give_up_earlier(self, owner: tuple[str, str]) -> None:
         with self._guard:
-            for work in [one for one in self._works.values() if one.owner == owner]:
-                del self._works[work.token]
-                _end(work)
-            live = [one for one in self._works.values() if not one.over]
+            for request in [one for one in self._requests.values() if one.owner == owner]:
+                del self._requests[request.token]
+                _end(request)
+            live = [one for one in self._requests.values() if not one.over]
         if visitors.on_space() and sum(one.owner[0] == owner[0] for one in live) >= MOST_OF_ONE:
             raise SceneError(f"You have {MOST_OF_ONE} drafts in work in other tabs; wait for one of them.")
         if len(live) >= MOST_LIVE:
@@ -141,46 +145,46 @@ class Drafting:
         """Ends what nobody wants, notes what has ended, and starts the next."""
         with self._guard:
             now = time.monotonic()
-            for work in list(self._works.values()):
-                if work.process is not None and not work.over and work.process.poll() is not None:
-                    self._finish(work)
-                elif not work.over and (now - work.asked > FORGOTTEN or (work.began and now - work.began > LONGEST)):
-                    _end(work)
-                    del self._works[work.token]
-                elif work.over and now - work.asked > 10 * FORGOTTEN:
-                    del self._works[work.token]
-            live = [work for work in self._works.values() if not work.over]
-            if live and not any(work.process is not None for work in live):
+            for request in list(self._requests.values()):
+                if request.process is not None and not request.over and request.process.poll() is not None:
+                    self._finish(request)
+                elif not request.over and request.is_given_up(now):
+                    _end(request)
+                    del self._requests[request.token]
+                elif request.over and now - request.asked > 10 * FORGOTTEN:
+                    del self._requests[request.token]
+            live = [request for request in self._requests.values() if not request.over]
+            if live and not any(request.process is not None for request in live):
                 self._start(live[0])
 
-    def _start(self, work: _Work) -> None:
-        command = [*self._command, str(work.place / "scene"), str(work.place / work.file)]
-        with (work.place / "log.txt").open("wb") as log:
-            work.process = subprocess.Popen(command, cwd=jobs.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        work.began = time.monotonic()
+    def _start(self, request: _DraftRequest) -> None:
+        command = [*self._command, str(request.place / "scene"), str(request.place / request.file)]
+        with (request.place / "log.txt").open("wb") as log:
+            request.process = subprocess.Popen(command, cwd=jobs.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        request.began = time.monotonic()
 
-    def _finish(self, work: _Work) -> None:
+    def _finish(self, request: _DraftRequest) -> None:
         """Notes that a draft's process has ended."""
-        work.over = True
-        files.remove_folder(work.place / "scene")
-        if not (work.place / "words.json").is_file():
-            said = (work.place / "log.txt").read_text(errors="replace")[-2000:]
-            _log.error("a draft's process ended with %s: %s", work.process and work.process.returncode, said)
+        request.over = True
+        files.remove_folder(request.place / "scene")
+        if not (request.place / "words.json").is_file():
+            said = (request.place / "log.txt").read_text(errors="replace")[-2000:]
+            _log.error("a draft's process ended with %s: %s", request.process and request.process.returncode, said)
             return
-        self._made[work.key] = work.place
+        self._made[request.key] = request.place
         if len(self._made) > REMEMBERED:  # a tab that still shows it has the pictures, and asks anew for the file
             _remove(self._made.popitem(last=False)[1])
 
 
-def _end(work: _Work) -> None:
+def _end(request: _DraftRequest) -> None:
     """Kills a draft's process and removes its files, unless it is finished."""
-    if work.over:
+    if request.over:
         return
-    work.over = True
-    if work.process is not None and work.process.poll() is None:
-        work.process.kill()
-        work.process.wait()
-    _remove(work.place)
+    request.over = True
+    if request.process is not None and request.process.poll() is None:
+        request.process.kill()
+        request.process.wait()
+    _remove(request.place)
 
 
 def _remove(place: Path) -> None:
@@ -188,38 +192,38 @@ def _remove(place: Path) -> None:
         files.remove_folder(place)
 
 
-def _key(given: Payload) -> str:
+def _key(payload: Payload) -> str:
     """Of everything that a draft is made of; photos count by path and state."""
-    photos = [*given.references, *(path for path in (given.target, given.mask) if path is not None)]
+    photos = [*payload.references, *(path for path in (payload.target, payload.mask) if path is not None)]
     states = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in photos]
-    return hashlib.sha256(json.dumps([given.wire(), states]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([payload.to_json(), states]).encode()).hexdigest()
 
 
-def _stem(given: Payload) -> str:
+def _stem(payload: Payload) -> str:
     """What the picture for download is called: as the scene, or as the target's file."""
-    name = given.name or (given.target.stem if given.target is not None else "")
+    name = payload.name or (payload.target.stem if payload.target is not None else "")
     return re.sub(r"[^\w -]+", "-", name).strip(" -_")[:60] or "scene"
 
 
-def _answer(work: _Work, words: dict[str, Any]) -> Answer:
+def _answer(request: _DraftRequest, report: dict[str, Any]) -> Answer:
     """What the browser shows of a finished draft.
 
     Raises:
         SceneError: the process refused the scene, with its reason.
     """
-    if "error" in words:
-        raise SceneError(str(words["error"]))
-    whole, place = work.place / work.file, work.place
-    shown = {"picture": str(place / words["shown"]), "overlay": str(place / words["confidence"])}
-    held_back = bool(words["reason"])
+    if "error" in report:
+        raise SceneError(str(report["error"]))
+    whole, place = request.place / request.file, request.place
+    shown = {"picture": str(place / report["shown"]), "overlay": str(place / report["confidence"])}
+    held_back = bool(report["reason"])
     return {
         "state": "shown",
         **shown,
-        "vouched": 0.0 if held_back else words["vouched"],
+        "vouched": 0.0 if held_back else report["vouched"],
         "held_back": held_back,
-        "sentence": sentence(words["reason"], words["vouched"], [one + 1 for one in words["references"]]),
+        "sentence": sentence(report["reason"], report["vouched"], [one + 1 for one in report["references"]]),
         "whole": str(whole) if whole.is_file() else None,
-        "over": work.over,
+        "over": request.over,
     }
 
 

@@ -33,12 +33,12 @@ from realfill.scene.scene import read_hole
 from ..access import quotas, uploads
 from ..access.quotas import Refused
 from ..access.uploads import check_path, read_kept_draft
-from ..errors import DEFECT, without_folders
-from . import mask_rle, payload
-from .drafts import Drafting
+from ..errors import DEFECT, strip_folders
+from . import mask_rle
+from .drafts import DraftQueue
 from .mask_rle import reduce_mask
 from .overlaps import Overlaps
-from .payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs
+from .payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs, whole_hole
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
@@ -53,7 +53,7 @@ Question = Callable[[Any], Answer]
 
 def questions() -> list[Question]:
     """The functions that the browser may call, each by its own name."""
-    overlaps, drafting = Overlaps(), Drafting()
+    overlaps, drafts = Overlaps(), DraftQueue()
 
     def look_overlap(asked: Any) -> Answer:
         """How many points a reference shares with the target."""
@@ -62,19 +62,19 @@ def questions() -> list[Question]:
 
     def begin_draft(asked: Any) -> Answer:
         """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""
-        return drafting.begin(read_payload(_part(asked, "scene")), _word(asked, "tab"))
+        return drafts.begin(read_payload(_field(asked, "scene")), _text(asked, "tab"))
 
     def look_draft(asked: Any) -> Answer:
         """How far that is; in the end what to show."""
-        return drafting.look(_word(asked, "draft"))
+        return drafts.look(_text(asked, "draft"))
 
     def drop_draft(asked: Any) -> Answer:
         """Nobody wants it any more."""
-        drafting.drop(_word(asked, "draft"))
+        drafts.drop(_text(asked, "draft"))
         return {}
 
     return [
-        _answering(question)
+        _answer_errors(question)
         for question in (
             take_reference, take_target, take_mask, give_mask, give_scene,
             list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
@@ -95,18 +95,18 @@ def take_target(asked: Any) -> Answer:
     """
     path = _file(asked, "path")
     original = decode.read_original(path)
-    answer = {**_target(path, original), "strokes": _transparent(original)}
-    return {**answer, "picture": uploads.thumbnail(path, SHOWN)} if _part(asked, "preview") is True else answer
+    answer = {**_target(path, original), "strokes": _transparent_part(original)}
+    return {**answer, "picture": uploads.thumbnail(path, SHOWN)} if _field(asked, "preview") is True else answer
 
 
 def take_mask(asked: Any) -> Answer:
     """What an uploaded mask file marks in the target."""
-    found = read_payload(_part(asked, "scene"))
-    path, target = _file(asked, "path"), found.target
+    payload = read_payload(_field(asked, "scene"))
+    path, target = _file(asked, "path"), payload.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
     original, drawn = decode.read_original(target), decode.read_original(path)
-    hole, notices = read_mask(path, original, found.extension)
+    hole, notices = read_mask(path, original, payload.extension)
     if not hole.any():
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
     exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
@@ -116,22 +116,22 @@ def take_mask(asked: Any) -> Answer:
 
 def give_mask(asked: Any) -> Answer:
     """The mask at the extended target's size as a PNG for download; white is filled in."""
-    found = read_payload(_part(asked, "scene"))
-    if found.target is None:
+    payload = read_payload(_field(asked, "scene"))
+    if payload.target is None:
         raise SceneError("There is no target yet; add the photo first.")
-    hole = payload.whole_hole(found, decode.read_original(found.target))
+    hole = whole_hole(payload, decode.read_original(payload.target))
     file = io.BytesIO()
     Image.fromarray(hole.astype(np.uint8) * 255).save(file, "PNG")
-    return _download(file.getvalue(), f"{found.target.stem}-mask.png")
+    return _download(file.getvalue(), f"{payload.target.stem}-mask.png")
 
 
 def give_scene(asked: Any) -> Answer:
     """The scene as a zip for download: a scene folder as the command line takes it."""
-    found = read_payload(_part(asked, "scene"))
-    inputs, variants = scene_inputs(found)
+    payload = read_payload(_field(asked, "scene"))
+    inputs, variants = scene_inputs(payload)
     place = uploads.place("packed", secrets.token_hex(16))
     try:
-        stem = _plain(inputs.name or inputs.target.stem)
+        stem = _plain_name(inputs.name or inputs.target.stem)
         scene.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
         scenefiles.pack(place / stem, place / f"{stem}.zip")
         return _download((place / f"{stem}.zip").read_bytes(), f"{stem}.zip")
@@ -141,19 +141,19 @@ def give_scene(asked: Any) -> Answer:
 
 def list_examples(asked: Any) -> Answer:
     """The scenes that come with the program; none where they are not installed."""
-    found = []
+    entries = []
     for example in examples.examples():
         target = next(path for path in scene.pictures(example.folder / "target") if path.stem.lower() == "target")
-        shown = {"name": example.name, "title": example.title, "tests": example.tests}
-        found.append({**shown, "thumb": uploads.thumbnail(target)})
-    return {"examples": found}
+        entry = {"name": example.name, "title": example.title, "tests": example.tests}
+        entries.append({**entry, "thumb": uploads.thumbnail(target)})
+    return {"examples": entries}
 
 
 def open_example(asked: Any) -> Answer:
     """An example as a scene of one's own."""
-    name = _part(asked, "name")
+    name = _field(asked, "name")
     example = examples.find(name if isinstance(name, str) else "")
-    return opened_scene(example.folder, example.title)
+    return open_scene(example.folder, example.title)
 
 
 def open_zip(asked: Any) -> Answer:
@@ -162,63 +162,63 @@ def open_zip(asked: Any) -> Answer:
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
     quotas.admit(unpacked_size(archive))
-    with _place_to_open(_plain(archive.stem)) as folder:
+    with _place_to_open(_plain_name(archive.stem)) as folder:
         scenefiles.unpack(archive, folder)
-        return _of_folder(folder, archive.stem)
+        return _read_folder(folder, archive.stem)
 
 
 def open_files(asked: Any) -> Answer:
     """The scene in the uploaded files of a folder, each with the name that it had there."""
-    listed = _part(asked, "files")
+    listed = _field(asked, "files")
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
-    held = [(str(_part(item, "name"))[:1000], _file(item, "path")) for item in listed]
-    places = scene_members([name for name, _ in held])
-    quotas.admit(sum(path.stat().st_size for name, path in held if name in places))
+    listed_files = [(str(_field(item, "name"))[:1000], _file(item, "path")) for item in listed]
+    places = scene_members([name for name, _ in listed_files])
+    quotas.admit(sum(path.stat().st_size for name, path in listed_files if name in places))
     with _place_to_open("scene") as folder:
-        scenefiles.gather(held, folder)
-        return _of_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
+        scenefiles.gather(listed_files, folder)
+        return _read_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
 
 
 def keep_scene(asked: Any) -> Answer:
     """Keeps the scene on the server, for the tab to find it again after a reload."""
-    found = read_payload(_part(asked, "scene"))
-    known = _part(asked, "draft")
+    payload = read_payload(_field(asked, "scene"))
+    known = _field(asked, "draft")
     draft = known if isinstance(known, str) else None
-    return {"draft": uploads.keep_draft(found.wire(), draft, visitor=quotas.visitor(), admit=quotas.admit)}
+    return {"draft": uploads.keep_draft(payload.to_json(), draft, visitor=quotas.visitor(), admit=quotas.admit)}
 
 
 def recall_scene(asked: Any) -> Answer:
     """The scene that was kept; {} where there is none any more."""
-    name = _part(asked, "draft")
+    name = _field(asked, "draft")
     value = read_kept_draft(name) if isinstance(name, str) else None
     if value is None:
         return {}
-    found, lost = drop_lost(value)
+    payload, lost = drop_lost(value)
     notice = ["Some photos of this scene are not on the server any more; add them again."]
-    return {**payload_answer(found), "notices": notice if lost else []}
+    return {**payload_answer(payload), "notices": notice if lost else []}
 
 
-def opened_scene(folder: Path, name: str = "") -> Answer:
+def open_scene(folder: Path, name: str = "") -> Answer:
     """A scene folder, copied into the private folder, as the workbench shows it; `name` or the folder's is its name.
 
     Raises:
         SceneError: it is no scene, or one of its photos cannot be used.
     """
-    held = [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
-    state = [(part, path.stat().st_mtime_ns, path.stat().st_size) for part, path in held]
+    listed_files = [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    state = [(part, path.stat().st_mtime_ns, path.stat().st_size) for part, path in listed_files]
     # one copy serves for half a day; what is older than a day may be swept at any moment
-    copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain(folder.name)
+    copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain_name(folder.name)
     with _COPYING:
         if not copy.is_dir():
-            scenefiles.gather(held, copy)
-    return _of_folder(copy, name or folder.name)
+            scenefiles.gather(listed_files, copy)
+    return _read_folder(copy, name or folder.name)
 
 
-def payload_answer(found: Payload) -> Answer:
+def payload_answer(payload: Payload) -> Answer:
     """A scene with all that the browser needs to show it."""
-    target = None if found.target is None else _target(found.target, decode.read_original(found.target))
-    return {**found.wire(), "references": [_reference(path) for path in found.references], "target": target}
+    target = None if payload.target is None else _target(payload.target, decode.read_original(payload.target))
+    return {**payload.to_json(), "references": [_reference(path) for path in payload.references], "target": target}
 
 
 @contextlib.contextmanager
@@ -232,19 +232,19 @@ def _place_to_open(name: str) -> Iterator[Path]:
         raise
 
 
-def _of_folder(folder: Path, name: str) -> Answer:
+def _read_folder(folder: Path, name: str) -> Answer:
     """A scene folder inside the private folder, and what it is called."""
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     original, mask = decode.read_original(by_stem["target"]), by_stem.get("mask")
-    found = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
+    payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
     notices: list[str] = []
     if mask is None:
-        return {**payload_answer(found), "strokes": _transparent(original), "notices": notices}
+        return {**payload_answer(payload), "strokes": _transparent_part(original), "notices": notices}
     hole, notices = read_hole(mask, original)
     if hole.all():
-        return {**payload_answer(replace(found, variants=True)), "notices": notices}
-    return {**payload_answer(replace(found, strokes=reduce_mask(hole), mask=mask)), "notices": notices}
+        return {**payload_answer(replace(payload, variants=True)), "notices": notices}
+    return {**payload_answer(replace(payload, strokes=reduce_mask(hole), mask=mask)), "notices": notices}
 
 
 def _reference(path: Path) -> Answer:
@@ -257,7 +257,7 @@ def _target(path: Path, original: Original) -> Answer:
     return {"path": str(path), "name": path.name, **size, "picture": picture}
 
 
-def _transparent(original: Original) -> Answer | None:
+def _transparent_part(original: Original) -> Answer | None:
     if original.mode != "RGBA":
         return None
     hole = np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)
@@ -271,41 +271,41 @@ def _download(data: bytes, name: str) -> Answer:
     return {"file": uploads.offer(data, key, name), "name": name}
 
 
-def _plain(name: str) -> str:
+def _plain_name(name: str) -> str:
     kept = "".join(sign if sign.isalnum() or sign in " -_" else "-" for sign in name[:60]).strip(" -_")
     return kept or "scene"
 
 
-def _part(asked: Any, name: str) -> Any:
+def _field(asked: Any, name: str) -> Any:
     return asked.get(name) if isinstance(asked, Mapping) else None
 
 
-def _word(asked: Any, name: str) -> str:
-    value = _part(asked, name)
+def _text(asked: Any, name: str) -> str:
+    value = _field(asked, name)
     return value[:64] if isinstance(value, str) else ""
 
 
 def _file(asked: Any, name: str) -> Path:
-    value = _part(asked, name)
+    value = _field(asked, name)
     path = check_path(value) if isinstance(value, str) else None
     if path is None:
         raise SceneError(uploads.GONE)
     return path
 
 
-def _answering(question: Question) -> Question:
+def _answer_errors(question: Question) -> Question:
     """`question`, with errors as answers: the browser shows them where they belong."""
 
     @functools.wraps(question)
-    def answering(asked: Any) -> Answer:
+    def answer(asked: Any) -> Answer:
         try:
             return question(asked)
         except RealFillError as error:
-            return {"error": without_folders(str(error))}
+            return {"error": strip_folders(str(error))}
         except Refused as refusal:
             return {"error": refusal.sentence}
         except Exception:  # a defect: the log has it all, the page a sentence
             _log.exception("a question of the workbench failed")
             return {"error": DEFECT}
 
-    return answering
+    return answer

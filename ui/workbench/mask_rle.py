@@ -32,18 +32,18 @@ def encode(hole: Hole) -> dict[str, Any]:
     if flat.size and flat[0]:
         lengths = np.concatenate([[0], lengths])
     height, width = hole.shape
-    return {"height": height, "width": width, "runs": base64.b64encode(_packed(lengths)).decode()}
+    return {"height": height, "width": width, "runs": base64.b64encode(_pack_lengths(lengths)).decode()}
 
 
-def decode(given: Any) -> Hole:
+def decode(value: Any) -> Hole:
     """The hole (H, W) that `encode`, or the browser, wrote.
 
     Raises:
         SceneError: it is anything else, or larger than the canvas makes it.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(value, Mapping):
         raise SceneError(_WRONG)
-    height, width, text = given.get("height"), given.get("width"), given.get("runs")
+    height, width, text = value.get("height"), value.get("width"), value.get("runs")
     sides = [side for side in (height, width) if type(side) is int and 0 < side <= LONGEST]
     if len(sides) < 2 or not isinstance(text, str) or len(text) > CHARACTERS:
         raise SceneError(_WRONG)
@@ -51,7 +51,7 @@ def decode(given: Any) -> Hole:
         data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     except (binascii.Error, ValueError) as error:
         raise SceneError(_WRONG) from error
-    lengths = _unpacked(data)
+    lengths = _unpack_lengths(data)
     if int(lengths.sum()) != sides[0] * sides[1]:
         raise SceneError(_WRONG)
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(sides[0], sides[1])
@@ -81,7 +81,7 @@ def enlarge_mask(hole: Hole, height: int, width: int) -> Hole:
     return np.asarray(share >= 0.5, np.bool_)
 
 
-def _packed(lengths: npt.NDArray[np.int64]) -> bytes:
+def _pack_lengths(lengths: npt.NDArray[np.int64]) -> bytes:
     """Lengths below 2**28 as LEB128."""
     groups = (lengths[:, None] >> np.array([0, 7, 14, 21])) & 0x7F
     count = 1 + (lengths[:, None] >= np.array([1 << 7, 1 << 14, 1 << 21])).sum(1)
@@ -91,7 +91,7 @@ def _packed(lengths: npt.NDArray[np.int64]) -> bytes:
     return packed.tobytes()
 
 
-def _unpacked(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def _unpack_lengths(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     ends = np.flatnonzero(data < 0x80)
     if not len(ends) or ends[-1] != len(data) - 1:
         raise SceneError(_WRONG)

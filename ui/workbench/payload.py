@@ -23,7 +23,7 @@ from . import mask_rle
 from .mask_rle import enlarge_mask
 
 NOT_EXTENDED = Extension()
-MOST_EXTENDED = 20_000  # pixels on a side; `extending.check` bounds the area
+MOST_EXTENDED = 20_000  # pixels on a side; `outpaint.check` bounds the area
 _MOST_LISTED = 64
 
 
@@ -40,7 +40,7 @@ class Payload:
     pending: int = 0  # photos whose upload has not ended
     name: str = ""  # of the example, project, folder or zip that the scene came from
 
-    def wire(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON, in the browser's own form."""
         by = self.extension
         return {
@@ -83,7 +83,7 @@ def clean_name(name: object) -> str:
     return " ".join(name.split())[:60] if isinstance(name, str) else ""
 
 
-def scene_inputs(given: Payload) -> tuple[SceneInputs, bool]:
+def scene_inputs(payload: Payload) -> tuple[SceneInputs, bool]:
     """The inputs of a run, and whether it is one of scene variants.
 
     Where the target is extended, its larger version is a file of its own; the upload keeps its bytes.
@@ -91,34 +91,34 @@ def scene_inputs(given: Payload) -> tuple[SceneInputs, bool]:
     Raises:
         SceneError: something is missing; the sentence says what to do.
     """
-    if given.pending:
+    if payload.pending:
         raise SceneError("A photo is still being uploaded; wait a moment and try again.")
-    if not given.references:
+    if not payload.references:
         raise SceneError("There is no reference yet; add one to five photos of the same place.")
-    if given.target is None:
+    if payload.target is None:
         raise SceneError("There is no target yet; add the photo to complete.")
-    original = decode.read_original(given.target)
-    hole = None if given.variants else whole_hole(given, original)
-    target = _extended(given.target, original, given.extension)
-    return SceneInputs(given.references, target, hole, given.name), given.variants
+    original = decode.read_original(payload.target)
+    hole = None if payload.variants else whole_hole(payload, original)
+    target = _write_extended(payload.target, original, payload.extension)
+    return SceneInputs(payload.references, target, hole, payload.name), payload.variants
 
 
-def whole_hole(given: Payload, original: Original) -> Hole:
+def whole_hole(payload: Payload, original: Original) -> Hole:
     """The hole (H, W) of the extended target: what was painted, and all that is new.
 
     Raises:
         SceneError: nothing is marked, or it was painted on another photo.
     """
-    outpaint.check(original.height, original.width, given.extension)
-    if given.mask is not None:
-        inner = read_mask(given.mask, original, given.extension)[0]
-    elif given.strokes is not None:
-        inner = enlarge_mask(given.strokes, original.height, original.width)
+    outpaint.check(original.height, original.width, payload.extension)
+    if payload.mask is not None:
+        inner = read_mask(payload.mask, original, payload.extension)[0]
+    elif payload.strokes is not None:
+        inner = enlarge_mask(payload.strokes, original.height, original.width)
     else:
         inner = np.zeros((original.height, original.width), np.bool_)
-    if not inner.any() and not given.extension:
+    if not inner.any() and not payload.extension:
         raise SceneError("Nothing is marked yet; paint over what is to be filled in, or load a mask.")
-    return given.extension.hole(inner)
+    return payload.extension.hole(inner)
 
 
 def read_mask(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str]]:
@@ -137,7 +137,7 @@ def read_mask(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[s
     return read_hole(mask, target)
 
 
-def _extended(target: Path, original: Original, by: Extension) -> Path:
+def _write_extended(target: Path, original: Original, by: Extension) -> Path:
     if not by:
         return target
     state = target.stat()
@@ -151,20 +151,20 @@ def _extended(target: Path, original: Original, by: Extension) -> Path:
 
 
 def drop_lost(value: Mapping[str, Any]) -> tuple[Payload, bool]:
-    """As `read`, leaving out files that are there no more; and whether any was left out.
+    """As `read_payload`, leaving out files that are there no more; and whether any was left out.
 
     Raises:
-        SceneError: as `read`, but not for lost files.
+        SceneError: as `read_payload`, but not for lost files.
     """
     listed = value.get("references")
     kept = [path for path in listed if _is_there(path)] if isinstance(listed, list) else []
     target = value.get("target") if _is_there(value.get("target")) else None
     mask = value.get("mask") if _is_there(value.get("mask")) else None
-    found = read_payload({**value, "references": kept, "target": target, "mask": mask})
+    payload = read_payload({**value, "references": kept, "target": target, "mask": mask})
     if target is None:
-        found = replace(found, strokes=None, extension=NOT_EXTENDED)
+        payload = replace(payload, strokes=None, extension=NOT_EXTENDED)
     lost = len(kept) < len(listed or ()) or (target is None and bool(value.get("target")))
-    return found, lost
+    return payload, lost
 
 
 def _is_there(path: object) -> bool:

@@ -87,9 +87,9 @@ def test_marks_torn_between_two_pieces_are_counted() -> None:
         async def receive(waiting: list[bytes] = pieces) -> dict[str, object]:
             return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
-        meter = quotas._Meter(receive, ignore, mark=b"\r\n--mark")
+        meter = quotas._UploadMeter(receive, ignore, mark=b"\r\n--mark")
 
-        async def read(meter: quotas._Meter = meter, count: int = len(pieces)) -> None:
+        async def read(meter: quotas._UploadMeter = meter, count: int = len(pieces)) -> None:
             for _ in range(count):
                 await meter.receive()
 

@@ -48,7 +48,7 @@ def test_no_way_out_of_the_folder(folder: Path, tmp_path: Path) -> None:
 
 def test_a_thumbnail_is_small(folder: Path) -> None:
     with Image.open(uploads.thumbnail(upload(folder, size=(900, 600)))) as image:
-        assert image.size == (uploads.THUMB, uploads.THUMB * 600 // 900)
+        assert image.size == (uploads.THUMBNAIL, uploads.THUMBNAIL * 600 // 900)
 
 
 def test_what_is_no_photo_has_no_thumbnail(folder: Path) -> None:
@@ -144,9 +144,9 @@ def test_a_scene_kept_by_an_earlier_version_is_found(folder: Path) -> None:
 
 
 def test_what_vanishes_meanwhile_does_not_stop_the_sweeping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, listed = upload(folder, "old.png"), uploads._files
+    old, listed = upload(folder, "old.png"), uploads._walk_files
     os.utime(old, (0, 0))
-    monkeypatch.setattr(uploads, "_files", lambda place: [place / "gone.png", *listed(place)])
+    monkeypatch.setattr(uploads, "_walk_files", lambda place: [place / "gone.png", *listed(place)])
     uploads.sweep()
     assert not old.exists()
 

@@ -72,10 +72,10 @@ def test_on_a_space_others_neither_list_nor_open_nor_change(run: Run, folder: Pa
     projects = Projects(here)
     run.labels.update(**owner_facts())
     assert here.open(run.folder.name).folder == run.folder
-    assert here.latest() == run.folder.name and len(projects.listing()) == 1
+    assert here.latest_id() == run.folder.name and len(projects.listing()) == 1
     for asking in (scope(header=OTHER), scope()):
         visitors.enter(asking)
-        assert here.latest() == "" and projects.listing() == []
+        assert here.latest_id() == "" and projects.listing() == []
         for forbidden in (here.open, here.folder, projects.duplicate, projects.delete):
             with pytest.raises(RunError, match="no such run"):
                 forbidden(run.folder.name)

@@ -11,10 +11,10 @@ from realfill.errors import SceneError
 from realfill.imaging import photo
 from ui.access import uploads
 from ui.runs import thumbnails
-from ui.runs.thumbnails import BROKEN, Thumbs, url
+from ui.runs.thumbnails import BROKEN, Thumbnails, url
 
 
-def made(thumbs: Thumbs, path: Path) -> str:
+def made(thumbs: Thumbnails, path: Path) -> str:
     """The address, once it is there."""
     until = time.monotonic() + 20
     while not (address := thumbs.url(path)) and time.monotonic() < until:
@@ -28,14 +28,14 @@ def place(address: str) -> Path:
 
 def test_a_picture_comes_small_from_the_private_folder(folder: Path, tmp_path: Path) -> None:
     photo.save_photo(np.zeros((600, 900, 3), np.uint8), tmp_path / "a b.png")
-    found = place(made(Thumbs(), tmp_path / "a b.png"))
+    found = place(made(Thumbnails(), tmp_path / "a b.png"))
     assert found.is_relative_to(folder)
     with Image.open(found) as small:
         assert max(small.size) == 384
 
 
 def test_a_changed_picture_has_another_address(folder: Path, tmp_path: Path) -> None:
-    thumbs, path = Thumbs(), tmp_path / "a.png"
+    thumbs, path = Thumbnails(), tmp_path / "a.png"
     photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
     before = made(thumbs, path)
     photo.save_photo(np.full((8, 8, 3), 200, np.uint8), path)
@@ -45,14 +45,14 @@ def test_a_changed_picture_has_another_address(folder: Path, tmp_path: Path) -> 
 
 
 def test_one_that_was_swept_away_is_made_again(folder: Path, tmp_path: Path) -> None:
-    thumbs, path = Thumbs(), tmp_path / "a.png"
+    thumbs, path = Thumbnails(), tmp_path / "a.png"
     photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
     place(made(thumbs, path)).unlink()
     assert place(made(thumbs, path)).exists()
 
 
 def test_what_is_missing_or_broken_does_not_keep_anybody_waiting(folder: Path, tmp_path: Path) -> None:
-    thumbs = Thumbs()
+    thumbs = Thumbnails()
     assert thumbs.url(tmp_path / "nothing.png") == ""
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     assert made(thumbs, tmp_path / "broken.png") == BROKEN
@@ -62,7 +62,7 @@ def test_what_is_missing_or_broken_does_not_keep_anybody_waiting(folder: Path, t
 def test_one_that_the_disk_refused_is_tried_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool
 ) -> None:
-    thumbs, path, tried = Thumbs(), tmp_path / "a.png", list[Path]()
+    thumbs, path, tried = Thumbnails(), tmp_path / "a.png", list[Path]()
     photo.save_photo(np.zeros((8, 8, 3), np.uint8), path)
 
     def refused(path: Path, longest: int) -> str:
@@ -87,7 +87,7 @@ def test_one_that_is_no_picture_is_not_tried_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(thumbnails, "AGAIN", 0.0)
-    thumbs, path = Thumbs(), tmp_path / "broken.png"
+    thumbs, path = Thumbnails(), tmp_path / "broken.png"
     photo.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
     path.write_bytes(path.read_bytes()[:-900])
     assert made(thumbs, path) == BROKEN

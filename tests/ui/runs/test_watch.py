@@ -13,7 +13,7 @@ from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, See
 from realfill.imaging import photo
 from realfill.runs.run import Run
 from realfill.runs.status import State
-from ui.runs.thumbnails import Thumbs
+from ui.runs.thumbnails import Thumbnails
 from ui.runs.watch import FileCache, RunWatch, Story, running_line
 
 
@@ -76,7 +76,7 @@ def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
 
 
 def test_each_kind_of_news_changes_its_own_part(run: Run, folder: Path) -> None:
-    watch = RunWatch(run, Thumbs())
+    watch = RunWatch(run, Thumbnails())
     first = watch.look()
     picture(run, 3)
     second = watch.look()
@@ -125,7 +125,7 @@ def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
         live = {}
         for state in ("queued", "running", "stopped", "failed", "done"):
             run.enter(state)
-            live[state] = RunWatch(run).look().live
+            live[state] = RunWatch(run).look().is_live
     assert live == {"queued": True, "running": True, "stopped": False, "failed": False, "done": False}
 
 
@@ -139,22 +139,22 @@ def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
     picture(run, 1)
     with run.lock():
         run.enter("done")
-    thumbs, go_on = Thumbs(), threading.Event()
+    thumbs, go_on = Thumbnails(), threading.Event()
     thumbs._pool.submit(go_on.wait)  # the thread that makes them is busy
     watch = RunWatch(run, thumbs)
     first = watch.look()
-    assert (first.live, first.news, first.cells[0].url) == (False, True, "")
+    assert (first.is_live, first.has_news, first.cells[0].url) == (False, True, "")
     go_on.set()
     until = time.monotonic() + 20
-    while (last := watch.look()).news and time.monotonic() < until:
+    while (last := watch.look()).has_news and time.monotonic() < until:
         time.sleep(0.02)
-    assert not last.news
+    assert not last.has_news
     assert last.key() != first.key()
     assert Path(urllib.parse.unquote(last.cells[0].url.partition("=")[2])).is_relative_to(folder)
 
 
 def test_other_settings_of_the_run_are_seen(run: Run) -> None:
-    watch = RunWatch(run, Thumbs())
+    watch = RunWatch(run, Thumbnails())
     before = watch.look()
     again = Run.open(run.folder)
     again.update(config.change(again.config, {"sample.seeds": "0-9"}))
@@ -189,15 +189,15 @@ def test_after_training_its_speed_and_memory_stay_known() -> None:
 
 
 def test_the_strip_shows_previews_by_step(run: Run, folder: Path) -> None:
-    assert "switched off" in RunWatch(run, Thumbs()).look().previews()
+    assert "switched off" in RunWatch(run, Thumbnails()).look().previews()
     run.update(config.change(run.config, {"train.preview_every": 5}))
-    assert "every 5 steps" in RunWatch(run, Thumbs()).look().previews()
+    assert "every 5 steps" in RunWatch(run, Thumbnails()).look().previews()
     (run.folder / "previews").mkdir()
     for number in (10, 5):
         photo.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
-    watch = RunWatch(run, Thumbs())
+    watch = RunWatch(run, Thumbnails())
     until = time.monotonic() + 20
-    while (look := watch.look()).news and time.monotonic() < until:
+    while (look := watch.look()).has_news and time.monotonic() < until:
         time.sleep(0.02)
     assert [step for step, _ in look.strip] == [5, 10]
     assert look.previews().index("after 5 steps") < look.previews().index("after 10 steps")
@@ -221,29 +221,29 @@ def test_files_that_did_not_change_are_not_read_again(tmp_path: Path) -> None:
     reads = itertools.count(1)
     (tmp_path / "a").touch()
     kept = FileCache(lambda: next(reads), lambda count: True, "a", "b")
-    assert [kept.of(tmp_path) for _ in range(2)] == [1, 2]  # it has just changed, and may have changed again since
+    assert [kept.read(tmp_path) for _ in range(2)] == [1, 2]  # it has just changed, and may have changed again since
     settle(tmp_path / "a")
-    assert [kept.of(tmp_path) for _ in range(3)] == [3, 3, 3]
+    assert [kept.read(tmp_path) for _ in range(3)] == [3, 3, 3]
     (tmp_path / "b").touch()
-    assert kept.of(tmp_path) == 4
+    assert kept.read(tmp_path) == 4
     settle(tmp_path / "b")
-    assert [kept.of(tmp_path) for _ in range(2)] == [5, 5]
+    assert [kept.read(tmp_path) for _ in range(2)] == [5, 5]
     (tmp_path / "a").unlink()
-    assert kept.of(tmp_path) == 6
+    assert kept.read(tmp_path) == 6
 
 
 def test_what_is_not_whole_is_read_again(tmp_path: Path) -> None:
     values = iter([0, 0, 1, 2])
     kept = FileCache(lambda: next(values), bool, "a")
-    assert [kept.of(tmp_path) for _ in range(4)] == [0, 0, 1, 1]
+    assert [kept.read(tmp_path) for _ in range(4)] == [0, 0, 1, 1]
 
 
 def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, folder: Path) -> None:
     for seed in (1, 2):
         picture(run, seed)
-    watch = RunWatch(run, Thumbs())
+    watch = RunWatch(run, Thumbnails())
     until = time.monotonic() + 20
-    while (look := watch.look()).news and time.monotonic() < until:
+    while (look := watch.look()).has_news and time.monotonic() < until:
         time.sleep(0.02)
     settle(run.folder / "run.json", run.folder / "seeds")
     assert watch.look().cells is not look.cells

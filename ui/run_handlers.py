@@ -1,0 +1,190 @@
+"""What happens to runs: started, stopped, resumed, changed, opened, watched.
+
+Every handler is a method of plain values. What it returns names the components to change, so nothing
+depends on their order.
+"""
+
+import html
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from realfill import config
+from realfill.errors import RealFillError, RunBusy, RunError, SceneError
+from realfill.runs.run import Run
+from realfill.runs.status import LIVE
+
+from .errors import speak_errors
+from .run_view import RunView, status_html
+from .runs import costs
+from .runs.jobs import Jobs
+from .runs.pictures import Export
+from .runs.watch import RunSnapshot, RunWatches
+from .seed_handlers import SeedHandlers
+from .tabs.scene import offer_answer, open_answer, read_inputs
+from .tabs.train import cost_html, read_config
+from .wiring import Updates, Values
+
+PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
+MOST_SEEDS = 64  # that can be asked for at once
+
+
+class RunHandlers:
+    """The handlers of a page that concern a whole run."""
+
+    def __init__(self, jobs: Jobs, base: str, view: RunView, seed_handlers: SeedHandlers) -> None:
+        """`base` is what new runs start from unless another is chosen."""
+        self._jobs, self._base = jobs, base
+        self._view, self._seed_handlers = view, seed_handlers
+        self._watches = RunWatches(jobs.folder)
+
+    # ── what is asked of runs ──
+
+    @speak_errors
+    def start(self, values: Values) -> Updates:
+        """Makes a run of the scene and the settings and starts it."""
+        inputs, variants = read_inputs(self._view.scene, values)
+        run = self._jobs.start(inputs, read_config(self._view.train, values, variants=variants))
+        return {**self._open(run.folder.name), self._view.tabs: gr.Tabs(selected="train")}
+
+    @speak_errors
+    def stop(self, run_id: str) -> Updates:
+        """Asks the run to stop after the current step or seed."""
+        self._jobs.open(run_id).request_stop()
+        return {**self._show(run_id), self._view.stop: gr.update(interactive=False, value="Stopping…")}
+
+    @speak_errors
+    def resume(self, run_id: str) -> Updates:
+        """Puts a stopped, interrupted or failed run back into the queue."""
+        self._requeue(self._jobs.open(run_id))
+        return self._show(run_id)
+
+    @speak_errors
+    def go_further(self, run_id: str, steps: float | None) -> Updates:
+        """Trains a run for more steps than were asked for at first."""
+        run = self._jobs.open(run_id)
+        return self._change(run, {"train.steps": run.config.train.steps + int(steps or 0)})
+
+    @speak_errors
+    def add_seeds(self, run_id: str, event: gr.EventData) -> Updates:
+        """Makes pictures with seeds that were not asked for yet."""
+        run = self._jobs.open(run_id)
+        first, count = max(run.config.sample.seeds) + 1, min(MOST_SEEDS, max(1, int(event._data["count"])))
+        return self._change(run, {"sample.seeds": (*run.config.sample.seeds, *range(first, first + count))})
+
+    @speak_errors
+    def make_again(self, values: Values) -> Updates:
+        """Makes all seeds with another sampler, guidance or checkpoint."""
+        run, browse = self._jobs.open(values[self._view.run_id]), self._view.browse
+        changes = {**browse.again.changes(values), "sample.checkpoint": values[browse.checkpoint] or 0}
+        if config.change(run.config, changes) == run.config:
+            raise gr.Error("The seeds were made with these settings; change one of them.", print_exception=False)
+        return self._change(run, changes)
+
+    # ── which run is shown ──
+
+    @speak_errors
+    def attach(self, run_id: str) -> Updates:
+        """Shows a project from scratch, its scene too; the scene that was there comes back with Ctrl+Z."""
+        updates = self._open(run_id)
+        try:
+            run = self._jobs.view(run_id)
+            if run.is_example:
+                updates[self._view.tabs] = gr.Tabs(selected="browse")
+            return {**updates, self._view.scene.workbench: open_answer(run.scene_folder, run.name)}
+        except SceneError:  # one of an older kind; its pictures are there all the same
+            return updates
+
+    def blank(self) -> Updates:
+        """Shows an empty page for a new project."""
+        return self._view.show_nothing()
+
+    def load(self, request: gr.Request) -> Updates:
+        """A fresh page: the run its address names, or the newest one."""
+        query = request.query_params
+        try:
+            run_id = str(query.get("project") or query.get("run") or "") or self._jobs.latest_id()
+            updates = self._open(run_id) if run_id else {}
+        except (RealFillError, gr.Error) as error:
+            updates = {self._view.status: status_html(str(error).strip("'"))}
+        return {**updates, self._view.train.cost: cost_html(self._base, self._jobs.runs_dir)}
+
+    @speak_errors
+    def restore(self, run_id: str) -> Any:
+        """The scene of the project that a fresh page opened; the tab may have a later one of its own."""
+        if not run_id:
+            return gr.skip()
+        try:
+            run = self._jobs.view(run_id)
+            return offer_answer(run.scene_folder, run.name, run_id)
+        except (SceneError, RunError):
+            return gr.skip()
+
+    @speak_errors
+    def glance(self, run_id: str, seen: tuple[Any, ...] | None, news: int) -> int:
+        """`news`, and one more where the page should look what is new."""
+        try:
+            return (news or 0) + int(not run_id or self._watches.look(run_id).key() != seen)
+        except RunError:
+            return (news or 0) + 1
+
+    @speak_errors
+    def tick(self, run_id: str, seen: tuple[Any, ...] | None) -> Any:
+        """What changed since the last look; nothing at all where nothing did."""
+        if not run_id:
+            return {self._view.timer: gr.Timer(active=False)}
+        try:
+            snapshot = self._watches.look(run_id)
+        except RunError as error:  # deleted in another tab: said once, not every second
+            return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(html.escape(str(error)))}
+        if snapshot.key() == seen:
+            return gr.skip()
+        costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
+        updates = self._view.show(snapshot, seen)
+        return updates if snapshot.is_live or seen is None else {**updates, **self._show_end(snapshot)}
+
+    def _open(self, run_id: str) -> Updates:
+        """A project from scratch, without its scene."""
+        snapshot = self._watches.look(run_id)
+        self._jobs.tend()
+        export, browse = snapshot.run.config.export, self._view.browse
+        return {
+            **self._view.show(snapshot, None),
+            **self._seed_handlers.show_seed(snapshot.run, Export.from_config(export)),
+            browse.feather: export.feather,
+            browse.match_colour: export.match_colour,
+            browse.quality: gr.update(value=export.quality),
+        }
+
+    def _show(self, run_id: str) -> Updates:
+        return self._view.show(self._watches.look(run_id), None)
+
+    def _change(self, run: Run, changes: Mapping[str, Any]) -> Updates:
+        """Gives a run other settings and has it go on."""
+        if run.status().state in LIVE:
+            raise gr.Error("This project is at work; wait until it has finished, or stop it.", print_exception=False)
+        run.update(config.change(run.config, changes))
+        self._requeue(run)
+        return self._show(run.folder.name)
+
+    def _requeue(self, run: Run) -> None:
+        """Puts a run into the queue. Its process says that it has ended a moment before it lets go of the folder."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._jobs.resume(run)
+                return
+            except RunBusy:
+                if run.status().state in LIVE or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def _show_end(self, snapshot: RunSnapshot) -> Updates:
+        """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
+        run, export = snapshot.run, snapshot.run.config.export
+        cost: Updates = {self._view.train.cost: costs.sentence(self._jobs.runs_dir, run.config)}
+        if run.chosen is not None:
+            return cost
+        return {**cost, **self._seed_handlers.show_seed(run, Export.from_config(export))}
