@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from realfill.bases import BASES
 from realfill.errors import EXIT_INPUT, InputError, OptionError
 from ui.access import uploads
 from ui.access.hosts import is_loopback, read_users
@@ -33,7 +34,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", help="address to listen on (this machine alone, else e.g. 0.0.0.0)")
     parser.add_argument("--auth", help="USER:PASSWORD, or a file with such lines; needed where others can reach it")
     parser.add_argument("--runs-dir", type=Path, help="folder of the runs (runs; on a Space with a disk, its own)")
-    parser.add_argument("--base", help="base for new runs: mini, sd2, a folder, a .safetensors file or a hub id")
+    parser.add_argument(
+        "--base", help=f"base for new runs: {', '.join(BASES)}, a folder, a .safetensors file or a hub id"
+    )
     given = parser.parse_args(arguments)
     space = bool(os.environ.get("SPACE_ID"))
     if given.runs_dir is None:

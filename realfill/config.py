@@ -215,6 +215,8 @@ PRESETS: Mapping[PresetName, Config] = {
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
 }
+PRESET_LABELS: Mapping[PresetName, str] = {"mini": "mini, for mini", "quick": "quick", "paper": "paper, in full"}
+"""The presets as the page lists them, the quickest first."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -91,9 +91,9 @@ class RunHandlers:
         updates = self._open(run_id)
         try:
             run = self._jobs.view(run_id)
-            if run.is_example:
+            if run.labels.is_example:
                 updates[self._view.tabs] = gr.Tabs(selected="browse")
-            return {**updates, self._view.scene.workbench: open_answer(run.scene_folder, run.name)}
+            return {**updates, self._view.scene.workbench: open_answer(run.scene_folder, run.labels.name)}
         except SceneError:  # one of an older kind; its pictures are there all the same
             return updates
 
@@ -118,7 +118,7 @@ class RunHandlers:
             return gr.skip()
         try:
             run = self._jobs.view(run_id)
-            return offer_answer(run.scene_folder, run.name, run_id)
+            return offer_answer(run.scene_folder, run.labels.name, run_id)
         except (SceneError, RunError):
             return gr.skip()
 
@@ -185,6 +185,6 @@ class RunHandlers:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
         run, export = snapshot.run, snapshot.run.config.export
         cost: Updates = {self._view.train.cost: costs.sentence(self._jobs.runs_dir, run.config)}
-        if run.chosen is not None:
+        if run.labels.seed is not None:
             return cost
         return {**cost, **self._seed_handlers.show_seed(run, Export.from_config(export))}

@@ -48,7 +48,7 @@ class SeedHandlers:
     def pick(self, values: Values, event: gr.EventData) -> Updates:
         """Takes a seed for the result and shows it in full."""
         run, seed = self._jobs.view(values[self._run_id]), int(event._data["seed"])
-        if run.is_example:
+        if run.labels.is_example:
             return {**self.show_seed(run, self._tab.read_export(values), seed), self._picked: (run.folder.name, seed)}
         choose_seed(run, seed)
         return self.show_seed(run, self._tab.read_export(values))
@@ -103,7 +103,7 @@ class SeedHandlers:
     def _seed(self, run: Run, values: Values) -> int | None:
         """The seed that was picked of an example; None: what the run says."""
         name, seed = values.get(self._picked) or ("", None)
-        return int(seed) if seed is not None and run.is_example and name == run.folder.name else None
+        return int(seed) if seed is not None and run.labels.is_example and name == run.folder.name else None
 
 
 def _seam(run: Run, export: Export, place: int, seed: int | None) -> str:

@@ -105,7 +105,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
     assert not mine.labels.is_example and mine.folder.parent == page.jobs.runs_dir
     assert opened[page.browse.seeds]["more"] is True and opened[page.browse.seeds]["fixed"] is False
     page.seed_handlers.mark(mine.folder.name, event(seed=3, kind="starred", on=True))
-    assert mine.starred == [3] and page.jobs.view(ID).starred == []
+    assert mine.labels.starred == [3] and page.jobs.view(ID).labels.starred == []
     again = handlers.act("", event(what="own", id=ID, name=""))
     assert again[page.run_id] == mine.folder.name and len(run_folders(page.jobs.runs_dir)) == 1
 
@@ -113,7 +113,7 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"a" * 24)]})
-    assert page.jobs.view(ID).name == "The barn" and page.jobs.latest_id() == ""
+    assert page.jobs.view(ID).labels.name == "The barn" and page.jobs.latest_id() == ""
     mine = page.projects.take_example(ID)
     visitors.enter({"headers": [(visitors.HEADER.encode(), b"b" * 24)]})
     with pytest.raises(RunError):

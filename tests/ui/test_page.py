@@ -150,7 +150,7 @@ def test_a_project_that_is_deleted_meanwhile_is_said_once(page: Page, run: Run) 
 
 
 def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> None:
-    run.label(name="Kitchen")
+    run.labels.update(name="Kitchen")
     value = page.run_handlers.restore(run.folder.name)
     assert value["project"] == run.folder.name
     assert (len(value["offer"]["references"]), value["offer"]["name"]) == (2, "Kitchen")
@@ -161,7 +161,7 @@ def test_a_fresh_page_is_offered_the_projects_scene(page: Page, run: Run) -> Non
 
 def test_a_project_is_called_as_its_scene(page: Page, folder: Path, toy_scene: Path) -> None:
     updates = page.run_handlers.start(given(page, folder, toy_scene, name="The stone maiden"))
-    assert page.jobs.open(updates[page.run_id]).name == "The stone maiden"
+    assert page.jobs.open(updates[page.run_id]).labels.name == "The stone maiden"
 
 
 def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:

@@ -72,8 +72,8 @@ def test_seeds_come_in_the_order_of_their_matches(run: Run, folder: Path) -> Non
 def test_marks_and_kinds_are_shown(run: Run, folder: Path) -> None:
     for seed in (DRAFT, 2, 3):
         run.write_seed(seed, np.full((8, 8, 3), 9 + seed, np.uint8))
-    run.mark(2, "starred", True)
-    run.mark(3, "hidden", True)
+    run.labels.mark(2, "starred", True)
+    run.labels.mark(3, "hidden", True)
     found = cells.list_cells(run, Thumbnails())
     assert [(cell.name, cell.kind == "draft", cell.star, cell.hide) for cell in found] == [
         ("Draft", True, False, False), ("Seed 2", False, True, False), ("Seed 3", False, False, True),
@@ -104,9 +104,9 @@ def test_stars_and_hidden_ones_are_kept_with_the_run(page: Page, sampled: Run) -
     page.seed_handlers.mark(sampled.folder.name, event(seed=99, kind="hidden", on=True))  # no such seed
     page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="name", on=True))  # no such mark
     fresh = Run.open(sampled.folder)
-    assert (fresh.starred, fresh.hidden, fresh.name) == ([3], [8], sampled.folder.name)
+    assert (fresh.labels.starred, fresh.labels.hidden, fresh.labels.name) == ([3], [8], sampled.folder.name)
     page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="starred", on=False))
-    assert Run.open(sampled.folder).starred == []
+    assert Run.open(sampled.folder).labels.starred == []
 
 
 # ── one seed ──
@@ -114,7 +114,7 @@ def test_stars_and_hidden_ones_are_kept_with_the_run(page: Page, sampled: Run) -
 
 def test_picking_takes_the_seed_that_was_named(page: Page, sampled: Run) -> None:
     updates = page.seed_handlers.pick(given(page, sampled), event(seed=3))
-    assert Run.open(sampled.folder).chosen == 3
+    assert Run.open(sampled.folder).labels.seed == 3
     value = updates[page.browse.viewer]
     assert (value["seed"], value["matches"], value["title"]) == (3, 2, "Seed 3 · #2 of 2")
     for frame in value["frames"].values():

@@ -29,7 +29,7 @@ class SeedCell:
 def list_cells(run: Run, thumbnails: Thumbnails) -> tuple[SeedCell, ...]:
     """The seeds that are made: counted ones in their stored order, then the others by number."""
     made = run.seeds_done()
-    existing, starred, hidden = set(made), set(run.starred), set(run.hidden)
+    existing, starred, hidden = set(made), set(run.labels.starred), set(run.labels.hidden)
 
     def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
         picture, kind = thumbnails.url(run.seed_path(seed)), run.kind(seed)

@@ -162,7 +162,7 @@ def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
         raise OptionError(f"There is no picture of seed {seed} here.")
     _keep_settings(run, export)
     data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, export.kind)
-    if export.kind == "png" and not run.is_example:
+    if export.kind == "png" and not run.labels.is_example:
         with contextlib.suppress(RunBusy), run.lock():
             run.forget("result.json")
             files.write_bytes(run.result, data)
@@ -214,7 +214,7 @@ def _keep_settings(run: Run, export: Export) -> None:
         raise OptionError(f"There is no export format '{export.kind}'.")
     changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
     config = run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})
-    if run.is_example:
+    if run.labels.is_example:
         run.config = config
     else:
         run.update(config)

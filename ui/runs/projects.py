@@ -68,7 +68,7 @@ class Projects:
         """
         if name not in [folder.name for folder in run_folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
-        mine = (folder for folder in self._jobs.folders() if _labels(folder).get("example") == name)
+        mine = (folder for folder in self._jobs.folders() if Labels(folder).read().get("example") == name)
         copy = next(mine, None)
         return copy.name if copy else self._copy(self._jobs.examples / name, {"example": name})
 
@@ -188,8 +188,8 @@ def _settle(source: Path, copy: Path) -> None:
     """Gives a copy the state of what it was made of, as far as that holds without anybody's work."""
     status = RunFolder(source).status()
     done = status.state == "done"
-    sentence = "" if _labels(source).get("example") is True else status.sentence
-    Workplace(copy).enter("done" if done else "stopped", sentence if done else "A copy; resume goes on.")
+    sentence = "" if Labels(source).is_example else status.sentence
+    RunFolder(copy).enter("done" if done else "stopped", sentence if done else "A copy; resume goes on.")
 
 
 def _link(source: Path, copy: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from realfill.bases import EMBEDDED, default_preset
 from realfill.config import PRESETS, ExportConfig
 
 from ..forms import Form
@@ -60,7 +61,8 @@ class BrowseTab:
 
 def build() -> BrowseTab:
     """Renders the tab into the open gradio context."""
-    start, again = PRESETS["mini"], Form(PRESETS["mini"])
+    start = PRESETS[default_preset(EMBEDDED)]
+    again = Form(start)
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=39, min_width=300, elem_id="browse-left"):
             seeds = component.seed_grid("seeds")

@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.components import Component
 
 from realfill import config
-from realfill.bases import BASES, default_preset
-from realfill.config import PRESETS, Config, GuideConfig, PresetName
+from realfill.bases import BASES, EMBEDDED, default_preset
+from realfill.config import PRESET_LABELS, PRESETS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 
 from .. import forms
@@ -20,11 +20,10 @@ from ..plot import component
 from ..runs import costs
 from ..wiring import QUIET, Values
 
-PRESET_NAMES = [("mini, for mini", "mini"), ("quick", "quick"), ("paper, in full", "paper")]
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
 PREVIEW = 25
 WAYS: Mapping[str, GuideConfig] = {
-    "guided": PRESETS["mini"].guide,
+    "guided": PRESETS[default_preset(EMBEDDED)].guide,
     "paper": GuideConfig(),
     "draft": GuideConfig(only=True),
 }
@@ -74,7 +73,8 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
                 base_box = gr.Dropdown(
                     _bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base"
                 )
-                preset_box = gr.Dropdown(PRESET_NAMES, value=preset, label="Preset", filterable=False, elem_id="preset")
+                presets = [(label, name) for name, label in PRESET_LABELS.items()]
+                preset_box = gr.Dropdown(presets, value=preset, label="Preset", filterable=False, elem_id="preset")
             way = gr.Radio(
                 WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way"
             )
