@@ -45,7 +45,7 @@ class Form:
         fields = config.flat_fields()
         for name in names:
             identity = f"{prefix}-{name.replace('.', '-')}"
-            self._fields[name] = _component(name, fields[name], to_text(value_of(self._start, name)), identity)
+            self._fields[name] = _component(name, fields[name], to_text(setting_value(self._start, name)), identity)
 
     @property
     def inputs(self) -> list[Component]:
@@ -62,7 +62,7 @@ class Form:
 
     def values(self, settings: Config) -> list[Any]:
         """A Config's values as the components show them."""
-        return [to_text(value_of(settings, name)) for name in self._fields]
+        return [to_text(setting_value(settings, name)) for name in self._fields]
 
     def changes(self, values: Values) -> dict[str, Any]:
         """Dotted names and values for `config.make`, from what a handler was called with.
@@ -82,7 +82,7 @@ def other_names() -> list[str]:
     return [name for name in config.flat_fields() if name not in MAIN and name not in NOT_HERE]
 
 
-def value_of(settings: Config, name: str) -> Any:
+def setting_value(settings: Config, name: str) -> Any:
     """A setting's value by its dotted name."""
     value: Any = settings
     for part in name.split("."):

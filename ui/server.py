@@ -1,7 +1,7 @@
 """The web server round the page: who may talk to it, and about what.
 
 Gradio alone answers any Host (DNS rebinding), takes uploads from other sites' pages and offers routes that this
-page never uses, among them ones that fetch addresses; `Guard` does not. How much may be sent is `limits`' matter.
+page never uses, among them ones that fetch addresses; `Guard` does not. How much may be sent, `access.quotas` says.
 """
 
 import hmac
@@ -98,7 +98,7 @@ class _Speaker:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self.started = False
-        space = visitors.on_space()
+        space = visitors.is_space()
         frames = _FRAMES_ON_SPACE if space else "'self'"
         self._headers = [
             (b"x-content-type-options", b"nosniff"),
@@ -152,7 +152,7 @@ def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
 
 def _quota_owner(scope: Any) -> str:
     """Whose quota an upload counts for: the visitor's on a Space, else the address'."""
-    return (visitors.owner(scope) if visitors.on_space() else "") or str((scope.get("client") or ("",))[0])
+    return (visitors.owner(scope) if visitors.is_space() else "") or str((scope.get("client") or ("",))[0])
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:

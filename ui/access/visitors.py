@@ -22,14 +22,14 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SCOPE: ContextVar[MutableMapping[str, Any] | None] = ContextVar("scope", default=None)
 
 
-def on_space() -> bool:
+def is_space() -> bool:
     """Whether this is a Hugging Face Space, where strangers share one server."""
     return bool(os.environ.get("SPACE_ID"))
 
 
 def can_sign_in() -> bool:
     """Whether this is a Space with `hf_oauth: true`: it hands over what signing in takes, and installs the library."""
-    configured = on_space() and all(os.environ.get(name) for name in SIGN_IN)
+    configured = is_space() and all(os.environ.get(name) for name in SIGN_IN)
     return configured and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
 
 
@@ -38,20 +38,20 @@ def current_visitor() -> str:
 
     `NOBODY` where runs are shared, and for a browser on a Space that keeps no cookie.
     """
-    return next(iter(known_visitor()), NOBODY)
+    return next(iter(known_owners()), NOBODY)
 
 
-def known_visitor() -> list[str]:
+def known_owners() -> list[str]:
     """The owners whose runs the request that is being answered may see, its own first.
 
     Who signs in still sees what the same browser made before.
     """
-    return owners(_scope()) if on_space() else []
+    return owners(_scope()) if is_space() else []
 
 
 def user() -> str:
     """The name of who is signed in; empty where nobody is."""
-    return _user(_scope()) if on_space() else ""
+    return _user(_scope()) if is_space() else ""
 
 
 def owner(scope: MutableMapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from realfill.runs.status import LIVE
 from realfill.scene import scene
 
 from ..access import visitors
-from ..access.visitors import current_visitor, known_visitor
+from ..access.visitors import current_visitor, known_owners
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
@@ -69,9 +69,9 @@ class Jobs:
 
     def may_see(self, folder: Path) -> bool:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
-        if not visitors.on_space():
+        if not visitors.is_space():
             return True
-        return Labels(folder).read().get("owner") in known_visitor()
+        return Labels(folder).read().get("owner") in known_owners()
 
     def view(self, run_id: str) -> Run:
         """A run by its id, the name of its folder, to be looked at.
@@ -151,7 +151,7 @@ class Jobs:
         Raises:
             RunError: the asking visitor keeps no id, or has `MOST` runs waiting or in work besides `but`.
         """
-        if not visitors.on_space():
+        if not visitors.is_space():
             return
         if current_visitor() == visitors.NOBODY:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from realfill.bases import EMBEDDED, default_preset
 from realfill.config import PRESETS, ExportConfig
@@ -65,40 +66,35 @@ def build() -> BrowseTab:
     again = Form(start)
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=39, min_width=300, elem_id="browse-left"):
-            seeds = component.seed_grid("seeds")
-            with gr.Accordion("Make the seeds otherwise", open=False, elem_id="again"):
-                gr.HTML(GUIDE, elem_classes="rf-hint")
-                with gr.Row():
-                    again.build(AGAIN, prefix="again")
-                    checkpoint = gr.Dropdown(
-                        [("the finished adapter", 0)], value=0, label="Checkpoint", filterable=False,
-                        info="Steps of training after which the pictures are made.", elem_id="checkpoint",
-                    )  # fmt: skip
-                make_again = gr.Button("Make all seeds again", size="sm", interactive=False, elem_id="make-again")
+            seeds = _build_seeds(again)
         with gr.Column(scale=61, min_width=420, elem_id="browse-right"):
             viewer = component.viewer("viewer")
             with gr.Row(elem_id="export-bar", equal_height=False):
-                export_parts = _export(start.export)
-    tab = BrowseTab(seeds, viewer, again, checkpoint, make_again, *export_parts)
-    tab.what.change(
-        lambda what, kind: (
-            gr.update(visible=what in ("picture", "starred")),
-            gr.update(visible=what in ("picture", "starred") and kind in ("jpeg", "webp")),
-        ),
-        [tab.what, tab.kind],
-        [tab.kind, tab.quality],
-        **QUIET,
-    )
-    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **QUIET)
+                export = _build_export(start.export)
+    tab = BrowseTab(viewer=viewer, again=again, **seeds, **export)
+    _wire(tab)
     return tab
 
 
-def _export(start: ExportConfig) -> tuple[Any, ...]:
-    """The export's components, in the order of BrowseTab's last fields."""
+def _build_seeds(again: Form) -> dict[str, Component]:
+    """The left column, by the names of BrowseTab's fields; `again` gets its components."""
+    seeds = component.seed_grid("seeds")
+    with gr.Accordion("Make the seeds otherwise", open=False, elem_id="again"):
+        gr.HTML(GUIDE, elem_classes="rf-hint")
+        with gr.Row():
+            again.build(AGAIN, prefix="again")
+            checkpoint = gr.Dropdown(
+                list_checkpoints([], 0), value=0, label="Checkpoint", filterable=False,
+                info="Steps of training after which the pictures are made.", elem_id="checkpoint",
+            )  # fmt: skip
+        make_again = gr.Button("Make all seeds again", size="sm", interactive=False, elem_id="make-again")
+    return {"seeds": seeds, "checkpoint": checkpoint, "make_again": make_again}
+
+
+def _build_export(start: ExportConfig) -> dict[str, Component]:
+    """The export's components, by the names of BrowseTab's fields."""
     with gr.Column(scale=5, min_width=180, elem_id="seam-side"):
-        feather = gr.Slider(
-            0, pictures.WIDEST, value=start.feather, step=1, label="Feather", elem_id="feather"
-        )  # fmt: skip
+        feather = gr.Slider(0, pictures.WIDEST, value=start.feather, step=1, label="Feather", elem_id="feather")
         match_colour = gr.Checkbox(value=start.match_colour, label="Match colours", elem_id="match-colour")
     with gr.Column(scale=4, min_width=150, elem_id="seam-box"):
         seam = gr.HTML("", elem_id="seam")
@@ -110,7 +106,22 @@ def _export(start: ExportConfig) -> tuple[Any, ...]:
         quality = gr.Slider(1, 100, value=start.quality, step=1, label="Quality", visible=False, elem_id="quality")
         export = gr.Button("Export", variant="primary", elem_id="export")
         download = gr.DownloadButton("Download", visible="hidden", elem_id="download")
-    return what, kind, quality, feather, match_colour, seam, elsewhere, export, download
+    blend = {"feather": feather, "match_colour": match_colour, "seam": seam, "elsewhere": elsewhere}
+    return {**blend, "what": what, "kind": kind, "quality": quality, "export": export, "download": download}
+
+
+def _wire(tab: BrowseTab) -> None:
+    """Shows format and quality where they mean something."""
+    tab.what.change(
+        lambda what, kind: (
+            gr.update(visible=what in ("picture", "starred")),
+            gr.update(visible=what in ("picture", "starred") and kind in ("jpeg", "webp")),
+        ),
+        [tab.what, tab.kind],
+        [tab.kind, tab.quality],
+        **QUIET,
+    )
+    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **QUIET)
 
 
 def list_checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:

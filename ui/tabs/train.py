@@ -65,49 +65,56 @@ class TrainTab:
 
 def build(start_base: str, runs_dir: Path) -> TrainTab:
     """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here."""
-    preset = default_preset(start_base)
-    form = Form(PRESETS[preset])
+    form = Form(PRESETS[default_preset(start_base)])
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
-            with gr.Row():
-                base_box = gr.Dropdown(
-                    _bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base"
-                )
-                presets = [(label, name) for name, label in PRESET_LABELS.items()]
-                preset_box = gr.Dropdown(presets, value=preset, label="Preset", filterable=False, elem_id="preset")
-            way = gr.Radio(
-                WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way"
-            )
-            cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
-            form.build(forms.MAIN)
-            previews = gr.Dropdown(
-                PREVIEWS,
-                value=PREVIEW,
-                label="Train · preview",
-                info="Steps between quick pictures of one seed.",
-                filterable=False,
-                elem_id="previews",
-            )
-            with gr.Accordion("All settings", open=False, elem_id="all-settings"):
-                form.build(forms.other_names())
+            settings = _build_settings(start_base, form)
         with gr.Column(scale=1, elem_id="progress"):
-            curve = component.loss_plot("loss")
-            facts = gr.HTML("", elem_id="facts")
-            strip = gr.HTML("", elem_id="strip")
-            with gr.Row(elem_id="further", equal_height=True):
-                notices = gr.HTML("", elem_id="notices")
-                more_steps = gr.Number(
-                    50, minimum=1, maximum=100_000, precision=0, label="More steps", elem_id="more-steps", min_width=110
-                )
-                go_further = gr.Button("Continue training", size="sm", interactive=False, elem_id="go-further")
-    shown = (curve, facts, strip, notices)
-    tab = TrainTab(base_box, preset_box, way, previews, form, cost, *shown, more_steps, go_further)
+            progress = _build_progress()
+    tab = TrainTab(form=form, **settings, **progress)
     _wire(tab, runs_dir)
     return tab
 
 
-def _wire(tab: TrainTab, runs_dir: Path) -> None:
+def _build_settings(start_base: str, form: Form) -> dict[str, Component]:
+    """The left column, by the names of TrainTab's fields."""
+    preset = default_preset(start_base)
+    presets = [(label, name) for name, label in PRESET_LABELS.items()]
+    with gr.Row():
+        base = gr.Dropdown(_bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base")
+        preset_box = gr.Dropdown(presets, value=preset, label="Preset", filterable=False, elem_id="preset")
+    way = gr.Radio(WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way")
+    cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
+    form.build(forms.MAIN)
+    previews = gr.Dropdown(
+        PREVIEWS,
+        value=PREVIEW,
+        label="Train · preview",
+        info="Steps between quick pictures of one seed.",
+        filterable=False,
+        elem_id="previews",
+    )
+    with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+        form.build(forms.other_names())
+    return {"base": base, "preset": preset_box, "way": way, "previews": previews, "cost": cost}
 
+
+def _build_progress() -> dict[str, Component]:
+    """The right column, by the names of TrainTab's fields."""
+    curve = component.loss_plot("loss")
+    facts = gr.HTML("", elem_id="facts")
+    strip = gr.HTML("", elem_id="strip")
+    with gr.Row(elem_id="further", equal_height=True):
+        notices = gr.HTML("", elem_id="notices")
+        more_steps = gr.Number(
+            50, minimum=1, maximum=100_000, precision=0, label="More steps", elem_id="more-steps", min_width=110
+        )
+        go_further = gr.Button("Continue training", size="sm", interactive=False, elem_id="go-further")
+    numbers = {"plot": curve, "facts": facts, "strip": strip, "notices": notices}
+    return {**numbers, "more_steps": more_steps, "go_further": go_further}
+
+
+def _wire(tab: TrainTab, runs_dir: Path) -> None:
     def price(values: Values) -> str:
         try:
             return costs.sentence(runs_dir, read_config(tab, values, variants=False))

@@ -1,1 +1,1 @@
-"""The scene's workbench: references, target and the canvas on which the mask is painted, as one component."""
+"""The scene's workbench: references, target and the mask that is painted on it, as one component."""

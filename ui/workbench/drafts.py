@@ -136,7 +136,7 @@ class DraftQueue:
                 del self._requests[request.token]
                 _end(request)
             live = [one for one in self._requests.values() if not one.over]
-        if visitors.on_space() and sum(one.owner[0] == owner[0] for one in live) >= MOST_OF_ONE:
+        if visitors.is_space() and sum(one.owner[0] == owner[0] for one in live) >= MOST_OF_ONE:
             raise SceneError(f"You have {MOST_OF_ONE} drafts in work in other tabs; wait for one of them.")
         if len(live) >= MOST_LIVE:
             raise SceneError("Many drafts are being made at the moment; try again in a minute.")

@@ -58,7 +58,7 @@ def questions() -> list[Question]:
     def look_overlap(asked: Any) -> Answer:
         """How many points a reference shares with the target."""
         target, reference = _file(asked, "target"), _file(asked, "reference")
-        return {"shared": (count := overlaps.shared(reference, target)), "little": overlaps.is_little(count)}
+        return {"shared": (count := overlaps.count_points(reference, target)), "little": overlaps.is_little(count)}
 
     def begin_draft(asked: Any) -> Answer:
         """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""

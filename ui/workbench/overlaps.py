@@ -22,7 +22,7 @@ class Overlaps:
         self._points = functools.lru_cache(maxsize=REMEMBERED)(self._look)
         self._counts: dict[tuple[str, str], int] = {}
 
-    def shared(self, reference: Path, target: Path) -> int:
+    def count_points(self, reference: Path, target: Path) -> int:
         """How many points of the target photo are found in the reference.
 
         Raises:

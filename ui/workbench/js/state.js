@@ -2,7 +2,7 @@
 
 const MOST_REFERENCES = 5;
 const MOST_STEPS = 100; // of the history
-const MOST_PIXELS = 50e6; // of an extended photo; realfill.formats.MEGAPIXELS
+const MOST_PIXELS = 50e6; // of an extended photo; realfill.imaging.decode.MEGAPIXELS
 const MARK = "rgb(255,45,85)";
 const MARK_PIXEL = 0xff552dff; // the same as little-endian ABGR
 const DRAFT_KEY = "realfill-scene", PROJECT_KEY = "realfill-project";

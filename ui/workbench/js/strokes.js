@@ -1,4 +1,4 @@
-// The painted mask as run lengths: known, missing, known, … row by row; LEB128 in base64. ui/canvas/strokes.py reads it.
+// The painted mask as run lengths: known, missing, known, … row by row; LEB128 in base64. ui/workbench/mask_rle.py reads it.
 
 const LONGEST = 2048; // pixels of the painted mask's longest side
 
