@@ -102,14 +102,14 @@ def open_picture(run: Run, seed: int, export: Export) -> dict[str, Any]:
     return {
         "whole": {
             **_size(ground.target),
-            "before": _save_shown(ground.target, f"{run.folder} target"),
-            "after": _save_shown(whole, f"{key} whole"),
+            "before": _save_frame(ground.target, f"{run.folder} target"),
+            "after": _save_frame(whole, f"{key} whole"),
             "over": _overlay(over, ground, whole=True),
         },
         "close": {
             **_size(part),
-            "before": _save_shown(ground.target[ground.part], f"{run.folder} target part"),
-            "after": _save_shown(part, f"{key} part"),
+            "before": _save_frame(ground.target[ground.part], f"{run.folder} target part"),
+            "after": _save_frame(part, f"{key} part"),
             "over": _overlay(over, ground, whole=False),
         },
     }
@@ -295,14 +295,14 @@ def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:
     image = Image.open(path).convert("RGBA").resize((width, height), Image.Resampling.BILINEAR)
     layer = np.asarray(image)
     key = f"{path} {path.stat().st_mtime_ns} {whole}"
-    return _save_shown(layer if whole else layer[ground.part], key)
+    return _save_frame(layer if whole else layer[ground.part], key)
 
 
 def _size(photo: Photo) -> dict[str, int]:
     return {"w": int(photo.shape[1]), "h": int(photo.shape[0])}
 
 
-def _save_shown(photo: Photo, key: str) -> str:
+def _save_frame(photo: Photo, key: str) -> str:
     path = uploads.folder() / "shown" / f"{hashlib.sha256(key.encode()).hexdigest()}.webp"
     path.parent.mkdir(exist_ok=True)
     if not path.exists():

@@ -25,7 +25,7 @@ from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.imaging import decode
 from realfill.imaging.decode import Original
-from realfill.scene import archive as scenefiles
+from realfill.scene import archive as scene_archive
 from realfill.scene import examples, scene
 from realfill.scene.archive import scene_members, unpacked_size
 from realfill.scene.scene import read_hole
@@ -133,7 +133,7 @@ def give_scene(asked: Any) -> Answer:
     try:
         stem = _plain_name(inputs.name or inputs.target.stem)
         scene.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
-        scenefiles.pack(place / stem, place / f"{stem}.zip")
+        scene_archive.pack(place / stem, place / f"{stem}.zip")
         return _download((place / f"{stem}.zip").read_bytes(), f"{stem}.zip")
     finally:
         files.remove_folder(place)
@@ -163,7 +163,7 @@ def open_zip(asked: Any) -> Answer:
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
     quotas.admit(unpacked_size(archive))
     with _place_to_open(_plain_name(archive.stem)) as folder:
-        scenefiles.unpack(archive, folder)
+        scene_archive.unpack(archive, folder)
         return _read_folder(folder, archive.stem)
 
 
@@ -176,7 +176,7 @@ def open_files(asked: Any) -> Answer:
     places = scene_members([name for name, _ in listed_files])
     quotas.admit(sum(path.stat().st_size for name, path in listed_files if name in places))
     with _place_to_open("scene") as folder:
-        scenefiles.gather(listed_files, folder)
+        scene_archive.gather(listed_files, folder)
         return _read_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
 
 
@@ -211,7 +211,7 @@ def open_scene(folder: Path, name: str = "") -> Answer:
     copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain_name(folder.name)
     with _COPYING:
         if not copy.is_dir():
-            scenefiles.gather(listed_files, copy)
+            scene_archive.gather(listed_files, copy)
     return _read_folder(copy, name or folder.name)
 
 
