@@ -9,6 +9,7 @@ import typer
 from realfill.cli.options import Options, add_options
 from realfill.cli.progress import print_json
 from realfill.errors import OptionError
+from realfill.evaluation.methods.registry import DEFAULT, ENTRIES
 
 if TYPE_CHECKING:
     from realfill.evaluation.plan import Scoring
@@ -42,10 +43,7 @@ def bench(  # noqa: PLR0913, a parameter is an option
     out: OutOption,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            help="realfill, untrained, draft, telea, ns, stitch, sd-inpaint, paint-by-example, dreambooth; repeatable. "
-            "[default: realfill, draft, telea, ns, stitch]"
-        ),
+        typer.Option(help=f"{', '.join(ENTRIES)}; repeatable. [default: {', '.join(DEFAULT)}]"),
     ] = None,
     scenes: ScenesOption = "",
     references: Annotated[str, typer.Option(help="Also with only so many references, like 1-5.")] = "",
@@ -68,10 +66,10 @@ def bench(  # noqa: PLR0913, a parameter is an option
 
     if options.variants:
         raise OptionError("Scene variants have no ground truth; leave --variants out.")
-    found, without = find_cases(root, scenes)
+    cases, without = find_cases(root, scenes)
     config = options.config(out)
-    told = _prompts(prompts, [case.name for case in found])
-    counts = _counts(references)
+    prompt_by_scene = _read_prompts(prompts, [case.name for case in cases])
+    counts = _parse_counts(references)
 
     from realfill.cli.progress import Progress
     from realfill.device.devices import choose_device
@@ -83,11 +81,11 @@ def bench(  # noqa: PLR0913, a parameter is an option
 
     device = choose_device(options.device)
     select = config.select
-    names, given = _matchers(matchers)
-    known: dict[str, str] = {select.matcher: select.weights} if select.weights else {}
+    names, named_files = _parse_matchers(matchers)
+    files: dict[str, str] = {select.matcher: select.weights} if select.weights else {}
     matching = {
         "matchers": names or tuple(dict.fromkeys([select.matcher, *MATCHERS])),
-        "files": tuple({**known, **given}.items()),
+        "files": tuple({**files, **named_files}.items()),
         "size": select.size,
         "confidence": select.confidence,
         "context": config.fit.context,
@@ -96,17 +94,19 @@ def bench(  # noqa: PLR0913, a parameter is an option
         out=out.resolve(),
         methods=tuple(expand_methods(method or (), counts)),
         config=config,
-        scoring=_scoring(matching, device, weights, fetch=fetch),
+        scoring=_make_scoring(matching, device, weights, fetch=fetch),
         device=device,
-        prompts=told,
+        prompts=prompt_by_scene,
         text_base=text_base,
         example_base=example_base,
     )
-    show = Progress()
+    report = Progress()
     if without:
-        show(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
-    results = run_benchmark(plan, root, found, executor=executors.choose(workers), report=show, make_report=Progress)
-    _say(plan.out, results, options.json)
+        report(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
+    results = run_benchmark(
+        plan, root, cases, executor=executors.choose_executor(workers), report=report, make_report=Progress
+    )
+    _print_results(plan.out, results, options.json)
 
 
 def bench_score(  # noqa: PLR0913
@@ -129,9 +129,9 @@ def bench_score(  # noqa: PLR0913
     from realfill.evaluation.store import Store
 
     store = Store(folder.resolve())
-    place = _root(store, root)
-    found, _ = find_cases(place, scenes)
-    given = dict(_pair(text) for text in add or ())
+    scenes_root = _find_root(store, root)
+    cases, _ = find_cases(scenes_root, scenes)
+    additions = dict(_parse_addition(text) for text in add or ())
 
     from realfill.cli.progress import Progress
     from realfill.device.devices import choose_device
@@ -139,23 +139,26 @@ def bench_score(  # noqa: PLR0913
     from realfill.evaluation import run
     from realfill.evaluation.external import add_pictures
 
-    chosen = choose_device(device)
-    for name, pictures in given.items():
-        add_pictures(store, name, pictures, found)
+    scoring_device = choose_device(device)
+    for name, pictures in additions.items():
+        add_pictures(store, name, pictures, cases)
     if not store.methods():
         raise OptionError(f"{folder} holds no pictures; add some with --add NAME=FOLDER, or run: realfill bench.")
-    found = [case for case in found if any(store.seeds(name, case.name) for name in store.methods())]
-    _remember(store, place, [case.name for case in found])
+    cases = [case for case in cases if any(store.seeds(name, case.name) for name in store.methods())]
+    _remember_scenes(store, scenes_root, [case.name for case in cases])
     before = store.facts().get("scoring", {}).get("settings", {})
-    kept = {name: before[name] for name in run.KEPT if name in before}
-    names, files = _matchers(matchers)
-    known = {str(name): str(file) for name, file in kept.get("files", ()) if Path(file).is_file()}
-    kept |= {"matchers": names or tuple(kept.get("matchers", ())), "files": tuple({**known, **files}.items())}
-    wanted = _scoring(kept, chosen, weights, fetch=fetch)
+    matching = {name: before[name] for name in run.RESCORE_SETTINGS if name in before}
+    names, named_files = _parse_matchers(matchers)
+    files = {str(name): str(file) for name, file in matching.get("files", ()) if Path(file).is_file()}
+    matching |= {
+        "matchers": names or tuple(matching.get("matchers", ())),
+        "files": tuple({**files, **named_files}.items()),
+    }
+    scoring = _make_scoring(matching, scoring_device, weights, fetch=fetch)
     results = run.rescore(
-        store, found, wanted, executor=executors.choose(workers), report=Progress(), make_report=Progress
+        store, cases, scoring, executor=executors.choose_executor(workers), report=Progress(), make_report=Progress
     )
-    _say(store.folder, results, as_json)
+    _print_results(store.folder, results, as_json)
 
 
 def bench_get(
@@ -173,11 +176,11 @@ def bench_get(
         if as_json:
             print_json({"where": realbench.WHERE})
         return
-    found = realbench.unpack(archive, out, sha256=sha256)
-    typer.echo(f"{found.scenes} scenes with ground truth, {found.others} without, in {found.folder}.")
-    typer.echo(f"SHA-256 of the zip: {found.sha256}")
+    unpacked = realbench.unpack(archive, out, sha256=sha256)
+    typer.echo(f"{unpacked.scenes} scenes with ground truth, {unpacked.others} without, in {unpacked.folder}.")
+    typer.echo(f"SHA-256 of the zip: {unpacked.sha256}")
     if as_json:
-        print_json(vars(found))
+        print_json(vars(unpacked))
 
 
 def register(app: typer.Typer) -> None:
@@ -187,19 +190,19 @@ def register(app: typer.Typer) -> None:
     app.command("bench-get")(bench_get)
 
 
-def _scoring(matching: dict[str, Any], device: str, weights: Path | None, *, fetch: bool) -> "Scoring":
+def _make_scoring(matching: dict[str, Any], device: str, weights: Path | None, *, fetch: bool) -> "Scoring":
     from realfill.evaluation import score
     from realfill.evaluation.plan import Scoring
 
     if weights is not None and not weights.is_dir():
         raise OptionError(f"There is no folder {weights}; --weights is a folder with the metrics' weights.")
     names = tuple(matching.get("matchers") or MATCHERS)
-    score.check(names)
-    given = None if weights is None else weights.resolve()
-    return Scoring(device, given, fetch=fetch, **{**matching, "matchers": names})
+    score.check_matchers(names)
+    folder = None if weights is None else weights.resolve()
+    return Scoring(device, folder, fetch=fetch, **{**matching, "matchers": names})
 
 
-def _matchers(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _parse_matchers(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """`"sift, aliked=FILE"` → the names sift and aliked, and aliked's file.
 
     Raises:
@@ -218,7 +221,7 @@ def _matchers(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(dict.fromkeys(names)), files
 
 
-def _prompts(file: Path | None, scenes: list[str]) -> dict[str, str]:
+def _read_prompts(file: Path | None, scenes: list[str]) -> dict[str, str]:
     if file is None:
         return {}
     try:
@@ -234,7 +237,7 @@ def _prompts(file: Path | None, scenes: list[str]) -> dict[str, str]:
     return {str(name): " ".join(value.split()) for name, value in data.items()}
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def _parse_counts(text: str) -> tuple[int, ...]:
     """`"1-3"` → 1, 2, 3."""
     if not text:
         return ()
@@ -247,38 +250,36 @@ def _counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def _pair(text: str) -> tuple[str, Path]:
+def _parse_addition(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not equals or not name.strip() or not folder:
         raise OptionError(f"--add {text} has no name and folder; write it like --add theirs=FOLDER.")
     return name.strip(), Path(folder)
 
 
-def _root(store: "Store", given: Path | None) -> Path:
+def _find_root(store: "Store", root: Path | None) -> Path:
+    if root is not None:
+        return root
     known = store.facts().get("root")
-    if given is not None:
-        return given
     if known is None:
         raise OptionError(f"{store.folder} does not say where its scenes are; give them with --root.")
     return Path(str(known))
 
 
-def _remember(store: "Store", root: Path, scenes: list[str]) -> None:
+def _remember_scenes(store: "Store", root: Path, scenes: list[str]) -> None:
     facts = store.facts()
     before = facts.get("scenes", []) if facts.get("root") == str(root.resolve()) else []
     names = list(dict.fromkeys([*before, *scenes]))
     store.write_facts({"schema": 1, **facts, "root": str(root.resolve()), "scenes": names})
 
 
-def _say(folder: Path, results: "Results", as_json: bool) -> None:
-    from realfill.evaluation import results as tables
+def _print_results(folder: Path, results: "Results", as_json: bool) -> None:
     from realfill.evaluation.report import markdown
+    from realfill.evaluation.results import to_json
 
     typer.echo(markdown.table_1(results), nl=False)
     typer.echo(f"{folder / 'report.html'}")
     if as_json:
-        data = tables.as_json(results)
-        kept: dict[str, Any] = {
-            name: data[name] for name in ("table_1", "not_measured", "ranked_by", "without_picture")
-        }
-        print_json({"folder": folder, "report": folder / "report.html", **kept})
+        data = to_json(results)
+        names = ("table_1", "not_measured", "ranked_by", "without_picture")
+        print_json({"folder": folder, "report": folder / "report.html", **{name: data[name] for name in names}})

@@ -42,6 +42,6 @@ class Processes:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def choose(workers: int) -> Executor:
+def choose_executor(workers: int) -> Executor:
     """One worker is this process."""
     return Serial() if workers <= 1 else Processes(workers)

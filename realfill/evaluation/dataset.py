@@ -49,18 +49,18 @@ def find_cases(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
     """
     if not root.is_dir():
         raise OptionError(f"There is no folder {root}; give a folder of scenes, RealBench's for instance.")
-    found = _below(root)
-    if not found:
+    cases = _list_cases(root)
+    if not cases:
         raise OptionError(f"{root} holds no scene; a scene is a folder with ref/ and target/ in it.")
     if only:
-        names = _names(only)
-        unknown = [name for name in names if name not in {case.name for case in found}]
+        names = _parse_names(only)
+        unknown = [name for name in names if name not in {case.name for case in cases}]
         if unknown:
-            known = ", ".join(case.name for case in found)
+            known = ", ".join(case.name for case in cases)
             raise OptionError(f"There is no scene '{unknown[0]}' in {root}; there are {known}.")
-        found = [case for case in found if case.name in names]
-    complete = [case for case in found if _has_truth(case.folder)]
-    return complete, [case.name for case in found if case not in complete]
+        cases = [case for case in cases if case.name in names]
+    complete = [case for case in cases if _has_truth(case.folder)]
+    return complete, [case.name for case in cases if case not in complete]
 
 
 def keep_references(case: Case, count: int, folder: Path) -> Case:
@@ -80,15 +80,16 @@ def keep_references(case: Case, count: int, folder: Path) -> Case:
     return Case(case.name, folder / case.name)
 
 
-def _below(root: Path) -> list[Case]:
+def _list_cases(root: Path) -> list[Case]:
+    """All scenes of a folder, of RealBench/ in it or one folder further down; a scene's own folder is one."""
     if (root / "target").is_dir():
         return [Case(root.resolve().name, root)]
     inner = sorted(item for item in root.iterdir() if item.is_dir())
     for place in (root, root / "RealBench", *(item / "RealBench" for item in inner), *inner[:1]):
         if place.is_dir():
-            found = [Case(item.name, item) for item in place.iterdir() if (item / "target").is_dir()]
-            if found:
-                return sorted(found, key=lambda case: _natural(case.name))
+            cases = [Case(item.name, item) for item in place.iterdir() if (item / "target").is_dir()]
+            if cases:
+                return sorted(cases, key=lambda case: _natural_key(case.name))
     return []
 
 
@@ -96,11 +97,11 @@ def _has_truth(folder: Path) -> bool:
     return any(picture.stem.casefold() == "gt" for picture in scenes.pictures(folder / "target"))
 
 
-def _natural(name: str) -> tuple[float, str]:
+def _natural_key(name: str) -> tuple[float, str]:
     return (float(name) if name.isdecimal() else float("inf"), name)
 
 
-def _names(text: str) -> Sequence[str]:
+def _parse_names(text: str) -> Sequence[str]:
     """`"0-2,berry_bowl"` → 0, 1, 2, berry_bowl."""
     names: list[str] = []
     for part in (part.strip() for part in text.split(",")):

@@ -11,7 +11,7 @@ from realfill.arrays import Photo
 from realfill.errors import OptionError
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.metrics import base
-from realfill.evaluation.store import Store, checked
+from realfill.evaluation.store import Store, check_name
 from realfill.imaging.photo import read_photo
 from realfill.scene import scene
 
@@ -31,16 +31,16 @@ def add_pictures(store: Store, name: str, folder: Path, cases: Sequence[Case]) -
     """
     from realfill.evaluation.methods import registry
 
-    if checked(name).partition("@")[0] in registry.ENTRIES:
+    if check_name(name).partition("@")[0] in registry.ENTRIES:
         raise OptionError(f"'{name}' is a method's own name; give the pictures another one.")
     if not folder.is_dir():
         raise OptionError(f"There is no folder {folder}; give one of the layout SCENE/SEED.png.")
     count = 0
     for case in cases:
-        found = _pictures(folder / case.name)
-        if found:
-            count += len(found)
-            _copy(store, name, case, found)
+        paths = _list_pictures(folder / case.name)
+        if paths:
+            count += len(paths)
+            _copy(store, name, case, paths)
     if not count:
         names = ", ".join(case.name for case in cases[:5])
         raise OptionError(
@@ -49,34 +49,34 @@ def add_pictures(store: Store, name: str, folder: Path, cases: Sequence[Case]) -
     return count
 
 
-def _pictures(folder: Path) -> dict[int, Path]:
+def _list_pictures(folder: Path) -> dict[int, Path]:
     """Files by seed: the last number in the name, or the place in natural order where one has none."""
     paths = scene.pictures(folder) if folder.is_dir() else []
     if len(paths) > MOST:
         raise OptionError(f"{folder} holds {len(paths)} pictures and the most are {MOST}.")
     numbers = [re.findall(r"[0-9]+", path.stem) for path in paths]
-    seeds = [int(found[-1]) if found and len(found[-1]) <= 9 else -1 for found in numbers]
+    seeds = [int(digits[-1]) if digits and len(digits[-1]) <= 9 else -1 for digits in numbers]
     if -1 in seeds or len(set(seeds)) < len(seeds):
         return dict(enumerate(paths))
     return dict(zip(seeds, paths, strict=True))
 
 
-def _copy(store: Store, name: str, case: Case, found: dict[int, Path]) -> None:
-    before = store.made(name, case.name).get("from", {})
-    origin = {str(seed): base.digest(path) for seed, path in found.items()}
+def _copy(store: Store, name: str, case: Case, paths: dict[int, Path]) -> None:
+    before = store.read_record(name, case.name).get("from", {})
+    origin = {str(seed): base.digest(path) for seed, path in paths.items()}
     size = case.scene().hole.shape
     resized = False
-    for seed, path in found.items():
-        target = store.picture(name, case.name, seed)
+    for seed, path in paths.items():
+        target = store.picture_path(name, case.name, seed)
         if before.get(str(seed)) == origin[str(seed)] and target.is_file():
             continue
         photo = read_photo(path)
         resized |= photo.shape[:2] != size
-        store.write(name, case.name, seed, resize_to(photo, size, path))
-    for seed in set(store.seeds(name, case.name)) - set(found):
-        store.picture(name, case.name, seed).unlink(missing_ok=True)
-    resized = resized or bool(store.made(name, case.name).get("resized"))
-    store.write_made(name, case.name, {"title": name, "from": origin, "resized": resized})
+        store.write_picture(name, case.name, seed, resize_to(photo, size, path))
+    for seed in set(store.seeds(name, case.name)) - set(paths):
+        store.picture_path(name, case.name, seed).unlink(missing_ok=True)
+    resized = resized or bool(store.read_record(name, case.name).get("resized"))
+    store.write_record(name, case.name, {"title": name, "from": origin, "resized": resized})
 
 
 def resize_to(photo: Photo, size: tuple[int, int], path: Path) -> Photo:

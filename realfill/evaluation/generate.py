@@ -26,7 +26,7 @@ class Generated:
 
     method: str
     scene: str
-    made: int  # pictures that are new
+    pictures: int  # new ones
     trouble: str  # "" or the sentence why some are missing
 
 
@@ -37,40 +37,42 @@ def generate_missing(plan: BenchmarkPlan, case: Case, report: Report) -> list[Ge
         Interrupted: stopped on purpose; the same call goes on.
         OptionError: the folder holds pictures that were made with other settings.
     """
-    return [_fill(plan, find_method(name), case, report) for name in plan.methods]
+    return [_generate_method(plan, find_method(name), case, report) for name in plan.methods]
 
 
-def _fill(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Generated:
+def _generate_method(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Generated:
     store, name = Store(plan.out), variant.name
-    setup = _setup(plan, variant, case, report)
-    made = _agreed(store, variant, case, setup)
+    setup = _make_setup(plan, variant, case, report)
+    record = _check_settings(store, variant, case, setup)
     seeds = plan.config.sample.seeds if variant.entry.random else plan.config.sample.seeds[:1]
-    there = set(store.seeds(name, case.name))
-    missing = [seed for seed in dict.fromkeys(seeds) if seed not in there]
-    if not missing or made.get("no_result"):
-        return Generated(name, case.name, 0, str(made.get("no_result", "")))
+    existing = set(store.seeds(name, case.name))
+    missing = [seed for seed in dict.fromkeys(seeds) if seed not in existing]
+    if not missing or record.get("no_result"):
+        return Generated(name, case.name, 0, str(record.get("no_result", "")))
     report(Notice(f"{case.name}: {variant.entry.title}, {len(missing)} of {len(seeds)} pictures to make."))
     count, trouble = 0, ""
-    began, worked = time.monotonic(), time.process_time()
+    began, cpu_began = time.monotonic(), time.process_time()
     try:
-        for _ in _pictures(plan, variant, case, setup, missing):
+        for _ in _write_pictures(plan, variant, case, setup, missing):
             count += 1
-        made.pop("trouble", None)
+        record.pop("trouble", None)
     except Interrupted:
         raise
     except RealFillError as error:
         trouble = str(error)
-        made["no_result" if isinstance(error, NoResult) else "trouble"] = trouble
+        record["no_result" if isinstance(error, NoResult) else "trouble"] = trouble
         report(Notice(f"{case.name}: {variant.entry.title}: {trouble}"))
     finally:
-        made |= setup.facts
-        made["seconds"] = round(float(made.get("seconds", 0)) + time.monotonic() - began, 3)
-        made["cpu_seconds"] = round(float(made.get("cpu_seconds", 0)) + time.process_time() - worked, 3)
-        store.write_made(name, case.name, made)
+        record |= setup.facts
+        record["seconds"] = round(float(record.get("seconds", 0)) + time.monotonic() - began, 3)
+        record["cpu_seconds"] = round(float(record.get("cpu_seconds", 0)) + time.process_time() - cpu_began, 3)
+        store.write_record(name, case.name, record)
     return Generated(name, case.name, count, trouble)
 
 
-def _pictures(plan: BenchmarkPlan, variant: Variant, case: Case, setup: Setup, missing: list[int]) -> Iterator[int]:
+def _write_pictures(
+    plan: BenchmarkPlan, variant: Variant, case: Case, setup: Setup, missing: list[int]
+) -> Iterator[int]:
     """Writes the pictures and yields their seeds; all keep the target's known pixels but for the feather."""
     if setup.folder != case.folder and variant.references is not None:
         try:
@@ -80,20 +82,21 @@ def _pictures(plan: BenchmarkPlan, variant: Variant, case: Case, setup: Setup, m
     store, scene, feather = Store(plan.out), Case(case.name, setup.folder).scene(), plan.config.export.feather
     candidates = variant.entry.make(setup)(scene, missing)
     with closed(candidates):
-        for one in candidates:
-            photo = composite.preview(scene.target, scene.hole, one.photo, feather=feather)
-            store.write(variant.name, case.name, one.seed, photo)
-            yield one.seed
+        for candidate in candidates:
+            photo = composite.preview(scene.target, scene.hole, candidate.photo, feather=feather)
+            store.write_picture(variant.name, case.name, candidate.seed, photo)
+            yield candidate.seed
 
 
-def _setup(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Setup:
-    store, folder, fewer = Store(plan.out), case.folder, ""
+def _make_setup(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Setup:
+    """What the method is handed; one that sees fewer references than there are works on a scene of its own."""
+    store, folder, suffix = Store(plan.out), case.folder, ""
     if variant.references not in (None, len(scenes.pictures(folder / "ref"))):  # all of them: no second training
         folder = plan.out / "runs" / f"scenes@{variant.references}refs" / case.name
-        fewer = f"@{variant.references}refs"
+        suffix = f"@{variant.references}refs"
     return Setup(
         folder=folder,
-        work=store.work(f"{variant.entry.name}{fewer}", case.name),  # dreambooth's strengths share one training
+        work=store.work_folder(f"{variant.entry.name}{suffix}", case.name),  # dreambooth's strengths share one training
         config=plan.config,
         device=plan.device,
         prompt=plan.prompts.get(case.name) or read_prompt(case.folder),
@@ -103,23 +106,27 @@ def _setup(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) ->
     )
 
 
-def _agreed(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[str, Any]:
-    """What made.json says, with today's settings; pictures of two settings must not stand in one table."""
+def _check_settings(store: Store, variant: Variant, case: Case, setup: Setup) -> dict[str, Any]:
+    """The record of a scene's pictures (made.json) with today's settings.
+
+    Raises:
+        OptionError: there are pictures of other settings; two settings must not stand in one table.
+    """
     settings = json.loads(json.dumps(variant.entry.settings(setup), default=str))
     settings["feather"] = setup.config.export.feather
-    made = store.made(variant.name, case.name)
-    before: Mapping[str, Any] | None = made.get("settings")
+    record = store.read_record(variant.name, case.name)
+    before: Mapping[str, Any] | None = record.get("settings")
     if before is not None and store.seeds(variant.name, case.name):
-        first = json.loads(json.dumps(flatten(Config()), default=str))  # a setting that is newer than the pictures
+        defaults = json.loads(json.dumps(flatten(Config()), default=str))  # of settings newer than the pictures
         for name in settings:
-            if settings.get(name) != before.get(name, first.get(name)):
+            if settings.get(name) != before.get(name, defaults.get(name)):
                 raise OptionError(
                     f"{store.folder} holds pictures of {variant.name} made with {name} = {before.get(name)}, not "
                     f"{settings.get(name)}; give another folder with -o, or leave that setting out."
                 )
     if before != settings:
-        made.pop("no_result", None)
-    return {**made, "settings": settings, "title": variant.entry.title, "device": setup.device}
+        record.pop("no_result", None)
+    return {**record, "settings": settings, "title": variant.entry.title, "device": setup.device}
 
 
 def read_prompt(folder: Path) -> str:

@@ -56,10 +56,10 @@ def versions() -> dict[str, str]:
     """Installed versions of everything that decides a number."""
     import importlib.metadata
 
-    found = run.versions()
+    installed = run.versions()
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -17,7 +17,7 @@ GEOCOMPLETE = "GeoComplete, arXiv 2510.03110, Table 1"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRow:
     """One row of somebody's table: means over RealBench's 33 scenes, keyed by our columns' names.
 
     The paper says "inside the filled region" for LPIPS and no more; its values have the scale of the hole's
@@ -29,13 +29,13 @@ class Published:
     source: str
 
 
-def _row(method: str, source: str, *values: float) -> Published:
-    return Published(
+def _row(method: str, source: str, *values: float) -> PublishedRow:
+    return PublishedRow(
         method, dict(zip(("psnr", "ssim", "lpips", "dreamsim", "dino", "clip"), values, strict=True)), source
     )
 
 
-TABLE_1: tuple[Published, ...] = (
+TABLE_1: tuple[PublishedRow, ...] = (
     _row("Stable Diffusion 2 inpainting, written prompt", PAPER_V1, 10.63, 0.282, 0.605, 0.213, 0.831, 0.874),
     _row("Photoshop Generative Fill (2023)", PAPER_V2, 10.92, 0.311, 0.598, 0.212, 0.851, 0.898),
     _row("Paint-by-Example", PAPER_V1, 10.13, 0.244, 0.642, 0.237, 0.797, 0.859),
@@ -45,7 +45,7 @@ TABLE_1: tuple[Published, ...] = (
 )
 
 # RealFill by the share of samples that is dropped, the ones with fewest matches first (Table 2).
-TABLE_2: dict[float, Published] = {
+TABLE_2: dict[float, PublishedRow] = {
     0.0: _row("RealFill, all", PAPER_V1_FILTER, 14.78, 0.424, 0.431, 0.077, 0.948, 0.962),
     0.25: _row("RealFill, worst 25 % dropped", PAPER_V1_FILTER, 15.01, 0.427, 0.421, 0.066, 0.955, 0.967),
     0.5: _row("RealFill, worst 50 % dropped", PAPER_V1_FILTER, 15.05, 0.427, 0.418, 0.063, 0.958, 0.969),

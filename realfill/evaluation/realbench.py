@@ -16,8 +16,8 @@ from realfill.files import speak_refusals
 MOST_BYTES = 4 * 2**30  # unpacked; the release has about 0.65 GB
 MOST_FILES = 5000
 MOST_RATIO = 200  # unpacked over packed bytes of a file; pictures hardly shrink
-_KEPT = (".png", ".jpg", ".jpeg", ".webp", ".txt", ".md", ".json")
-_PIECE = 2**20
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".txt", ".md", ".json")
+_CHUNK = 2**20
 
 WHERE = (
     f"RealBench has 33 scenes with ground truth and is published at {published.REALBENCH_PAGE} (its download: "
@@ -51,20 +51,20 @@ def unpack(archive: Path, folder: Path, *, sha256: str = "") -> Unpacked:
     if folder.exists() and any(folder.iterdir()):
         raise OptionError(f"{folder} holds something already; give a new folder with -o.")
     with archive.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if sha256 and sha256.strip().lower() != found:
-        raise OptionError(f"{archive} has the SHA-256 {found}, not the one given; download it again.")
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 and sha256.strip().lower() != digest:
+        raise OptionError(f"{archive} has the SHA-256 {digest}, not the one given; download it again.")
     try:
         with zipfile.ZipFile(archive) as opened, files.new_folder(folder) as draft:
             _extract(opened, draft, archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise OptionError(f"{archive} is damaged or no zip that can be read ({error}); download it again.") from error
     complete, others = find_cases(folder)
-    return Unpacked(folder, len(complete), len(others), found)
+    return Unpacked(folder, len(complete), len(others), digest)
 
 
 def _extract(opened: zipfile.ZipFile, draft: Path, archive: Path) -> None:
-    members = [member for member in opened.infolist() if not member.is_dir() and _wanted(member.filename)]
+    members = [member for member in opened.infolist() if not member.is_dir() and _is_wanted(member.filename)]
     total = sum(member.file_size for member in members)
     if len(members) > MOST_FILES or total > MOST_BYTES:
         raise OptionError(
@@ -72,24 +72,24 @@ def _extract(opened: zipfile.ZipFile, draft: Path, archive: Path) -> None:
         )
     left = MOST_BYTES
     for member in members:
-        target = draft.joinpath(*_safe(member, archive).parts)
+        target = draft.joinpath(*_safe_path(member, archive).parts)
         with speak_refusals(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             with opened.open(member) as source, target.open("xb") as file:
-                while piece := source.read(_PIECE):  # a header may lie about the size
+                while piece := source.read(_CHUNK):  # a header may lie about the size
                     left -= len(piece)
                     if left < 0:
                         raise OptionError(f"{archive} unpacks to more than its directory says; download it again.")
                     file.write(piece)
 
 
-def _wanted(name: str) -> bool:
+def _is_wanted(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
-    return not hidden and name.lower().endswith(_KEPT)
+    return not hidden and name.lower().endswith(_SUFFIXES)
 
 
-def _safe(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
+def _safe_path(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
     """A member's path, fit to be joined to a folder.
 
     Raises:
@@ -99,6 +99,6 @@ def _safe(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
     odd = path.is_absolute() or ".." in path.parts or re.search(r'[\\:*?"<>|\x00-\x1f]', member.filename)
     if odd or not path.parts or stat.S_ISLNK(member.external_attr >> 16):
         raise OptionError(f"{archive} holds '{member.filename}', which leads out of its folder; it is not RealBench.")
-    if member.file_size > _PIECE and member.file_size > MOST_RATIO * max(1, member.compress_size):
+    if member.file_size > _CHUNK and member.file_size > MOST_RATIO * max(1, member.compress_size):
         raise OptionError(f"{archive} holds '{member.filename}', which grows beyond measure; it is not RealBench.")
     return path

@@ -10,16 +10,17 @@ import pandas as pd
 
 from realfill import files
 from realfill.evaluation import tables
-from realfill.evaluation.metrics.base import COLUMNS
+from realfill.evaluation.metrics.base import MATCHES
+from realfill.evaluation.metrics.registry import COLUMNS
 from realfill.evaluation.store import Store
-from realfill.evaluation.tables import MATCHES, References, Row, Values, varied_methods
+from realfill.evaluation.tables import ReferenceTable, Row, Values, varied_methods
 
 RANKING_RATE = 0.75  # what the paper keeps is the best quarter
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that was found."""
+    """All tables, and what they were measured with."""
 
     data: pd.DataFrame  # one row a picture
     facts: dict[str, Any]  # bench.json
@@ -38,88 +39,88 @@ class Results:
     ranks: dict[str, dict[str, tables.Ranks]]  # method → matcher → correlations
     ranks_from_noise: dict[str, dict[str, tables.Ranks]]  # the same without the seeds that began from the draft
     signals: dict[str, dict[str, Values]]  # method → matcher → values of the best quarter by it
-    references: list[References]
+    references: list[ReferenceTable]
     cpu_seconds: dict[str, dict[str, float]]  # scene → method → what its pictures took
     troubles: list[tuple[str, str, str]]
-    made_with: dict[str, dict[str, Any]]  # method → settings, base with weight hash, device
+    provenance: dict[str, dict[str, Any]]  # method → settings, base with weight hash, device
 
 
-def collect(store: Store) -> Results:
+def collect_results(store: Store) -> Results:
     """Reads every score of a store."""
-    data, facts = tables.frame(store), store.facts()
+    data, facts = tables.score_frame(store), store.facts()
     scored = facts.get("scoring", {})
     names = tables.matchers(data, (scored.get("matchers") or [""])[0])
-    main = data[~data["method"].map(tables.by_references).astype(bool)]
-    chosen = varied_methods(main)
+    main = data[~data["method"].map(tables.varies_references).astype(bool)]
+    varied = varied_methods(main)
     rates = sorted({*tables.RATES, *tables.PAPER_RATES})
-    noise, several = tables.from_noise(main), main[main["method"].isin(chosen)]
+    noise, several = tables.noise_rows(main), main[main["method"].isin(varied)]
     return Results(
         data=data,
         facts=facts,
         measured=tables.columns(data),
         missing={name: str(why) for name, why in scored.get("missing", {}).items()},
-        measured_by=_measured_by(store),
+        measured_by=_read_identities(store),
         table_1=tables.table_1(store, data),
         from_noise={str(method): tables.means(rows) for method, rows in noise.groupby("method", sort=False)},
-        by_scene=tables.by_scene(main),
-        best_by_scene=tables.best_by_scene(several, names[0], RANKING_RATE) if names else {},
-        noise_by_scene=tables.by_scene(noise),
+        by_scene=tables.means_by_scene(main),
+        best_by_scene=tables.best_means_by_scene(several, names[0], RANKING_RATE) if names else {},
+        noise_by_scene=tables.means_by_scene(noise),
         common_scenes=(common := tables.common_scenes(main)),
         table_1_common={
             str(method): tables.means(rows)
             for method, rows in main[main["scene"].isin(common)].groupby("method", sort=False)
         },
         matchers=names,
-        table_2={method: tables.table_2(data, method, names[0], rates) for method in chosen if names},
-        ranks={m: {name: tables.rank_correlation(data, m, name) for name in names} for m in chosen},
+        table_2={method: tables.table_2(data, method, names[0], rates) for method in varied if names},
+        ranks={m: {name: tables.rank_correlation(data, m, name) for name in names} for m in varied},
         ranks_from_noise={
             str(m): {name: tables.rank_correlation(noise, str(m), name) for name in names}
             for m in noise["method"].unique()
         },
         signals={
-            m: {name: tables.table_2(data, m, name, [RANKING_RATE])[RANKING_RATE] for name in names} for m in chosen
+            m: {name: tables.table_2(data, m, name, [RANKING_RATE])[RANKING_RATE] for name in names} for m in varied
         },
-        references=tables.references(data),
+        references=tables.reference_tables(data),
         cpu_seconds=_cpu_seconds(store, {str(scene) for scene in main["scene"]}),
         troubles=tables.troubles(store),
-        made_with={method: _made_with(store, method) for method in store.methods()},
+        provenance={method: _read_provenance(store, method) for method in store.methods()},
     )
 
 
 def _cpu_seconds(store: Store, scenes: set[str]) -> dict[str, dict[str, float]]:
-    made = {(scene, method): store.made(method, scene) for method in store.methods() for scene in scenes}
-    found: dict[str, dict[str, float]] = {}
-    for (scene, method), one in made.items():
-        if "cpu_seconds" in one and store.seeds(method, scene) and not tables.by_references(method):
-            found.setdefault(scene, {})[method] = float(one["cpu_seconds"])
-    return found
+    records = {(scene, method): store.read_record(method, scene) for method in store.methods() for scene in scenes}
+    seconds: dict[str, dict[str, float]] = {}
+    for (scene, method), record in records.items():
+        if "cpu_seconds" in record and store.seeds(method, scene) and not tables.varies_references(method):
+            seconds.setdefault(scene, {})[method] = float(record["cpu_seconds"])
+    return seconds
 
 
-def _made_with(store: Store, method: str) -> dict[str, Any]:
+def _read_provenance(store: Store, method: str) -> dict[str, Any]:
     """What made a method's pictures; the settings are the same for all its scenes, but for a scene's prompt."""
-    made = [store.made(method, scene) for scene in store.scenes(method)]
-    kept = ("settings", "base", "device")
-    known: list[dict[str, Any]] = [{name: one[name] for name in kept if name in one} for one in made]
-    return max(known, key=len, default={})
+    records = [store.read_record(method, scene) for scene in store.scenes(method)]
+    names = ("settings", "base", "device")
+    parts: list[dict[str, Any]] = [{name: record[name] for name in names if name in record} for record in records]
+    return max(parts, key=len, default={})
 
 
-def _measured_by(store: Store) -> dict[str, list[str]]:
-    found: dict[str, dict[str, None]] = {}
+def _read_identities(store: Store) -> dict[str, list[str]]:
+    identities: dict[str, dict[str, None]] = {}
     for method in store.methods():
         for scene in store.scenes(method):
             for name, identity in store.scores(method, scene).get("measured_by", {}).items():
-                found.setdefault(name, {})[str(identity)] = None
-    return {name: list(identities) for name, identities in sorted(found.items())}
+                identities.setdefault(name, {})[str(identity)] = None
+    return {name: list(values) for name, values in sorted(identities.items())}
 
 
-def write(store: Store, results: Results) -> None:
+def write_results(store: Store, results: Results) -> None:
     """Writes seeds.csv and results.json.
 
     Raises:
         DiskFull, RunError: they cannot be written.
     """
     files.write_bytes(store.folder / "seeds.csv", seeds_csv(results).encode())
-    files.write_json(store.folder / "results.json", as_json(results))
+    files.write_json(store.folder / "results.json", to_json(results))
 
 
 def seeds_csv(results: Results) -> str:
@@ -138,7 +139,7 @@ def _cell(name: str, value: Any) -> Any:
     return int(value) if name.startswith(MATCHES) else round(float(value), 6) if name in COLUMNS else value
 
 
-def as_json(results: Results) -> dict[str, Any]:
+def to_json(results: Results) -> dict[str, Any]:
     """All but the single pictures, as JSON data; null was not measured."""
     return {
         "schema": 1,
@@ -155,25 +156,25 @@ def as_json(results: Results) -> dict[str, Any]:
         "table_2": {
             method: {f"{rate:g}": row for rate, row in rows.items()} for method, rows in results.table_2.items()
         },
-        "rank_correlation": _ranks(results.ranks),
-        "rank_correlation_from_noise": _ranks(results.ranks_from_noise),
+        "rank_correlation": _ranks_json(results.ranks),
+        "rank_correlation_from_noise": _ranks_json(results.ranks_from_noise),
         "best_quarter_by_matcher": results.signals,
         "references": [
             {"method": one.method, "scenes": list(one.scenes), "counts": {str(n): v for n, v in one.counts.items()}}
             for one in results.references
         ],
-        "made_with": results.made_with,
+        "made_with": results.provenance,
         "without_picture": [{"method": method, "scene": scene, "why": why} for method, scene, why in results.troubles],
     }
 
 
-def _ranks(found: dict[str, dict[str, tables.Ranks]]) -> dict[str, Any]:
+def _ranks_json(ranks_by_method: dict[str, dict[str, tables.Ranks]]) -> dict[str, Any]:
     return {
         method: {name: dataclasses.asdict(ranks) for name, ranks in by_matcher.items()}
-        for method, by_matcher in found.items()
+        for method, by_matcher in ranks_by_method.items()
     }
 
 
-def number(value: float | None, column: str) -> str:
+def format_number(value: float | None, column: str) -> str:
     """A metric's value with its digits; a dash where it was not measured."""
     return "–" if value is None else f"{value:.{COLUMNS[column].digits}f}"

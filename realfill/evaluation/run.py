@@ -10,25 +10,26 @@ from realfill import files
 from realfill.distributed import executors
 from realfill.distributed.executors import Executor
 from realfill.errors import OptionError
-from realfill.evaluation import results, score
+from realfill.evaluation import score
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.generate import generate_missing
+from realfill.evaluation.metrics.base import MATCHES
 from realfill.evaluation.plan import BenchmarkPlan, Scoring, versions
 from realfill.evaluation.report import markdown, page
-from realfill.evaluation.results import Results
-from realfill.evaluation.score import MATCHES, ScoringTools, load_tools, score_case
+from realfill.evaluation.results import Results, collect_results, write_results
+from realfill.evaluation.score import ScoringTools, load_tools, score_case
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 
-KEPT = ("matchers", "files", "size", "confidence", "context")  # by a later re-scoring
+RESCORE_SETTINGS = ("matchers", "files", "size", "confidence", "context")  # that a later re-scoring takes over
 
 
 @dataclass(frozen=True)
-class CaseDone:
+class CaseResult:
     """What came of one scene."""
 
     scene: str
-    made: int  # new pictures
+    generated: int  # new pictures
     scored: int  # pictures that were looked at
     troubles: tuple[str, ...]
 
@@ -56,7 +57,7 @@ def run_benchmark(
         Interrupted: stopped on purpose; the same call goes on.
     """
     store = Store(plan.out)
-    _same_root(store, root)
+    _check_root(store, root)
     if not cases:
         raise OptionError(f"No scene in {root} has a ground truth (target/gt.png), so nothing can be measured.")
     before = store.facts()
@@ -64,14 +65,14 @@ def run_benchmark(
     facts = plan.facts(root, list(dict.fromkeys([*known, *(case.name for case in cases)])))
     facts["methods"] = list(dict.fromkeys([*before.get("methods", []), *facts["methods"]]))
     store.write_facts({**before, **facts})
-    work = functools.partial(fill_and_score, plan, make_report)
-    return _all(store, work, cases, plan.scoring, executor=executor, report=report)
+    work = functools.partial(generate_and_score, plan, make_report)
+    return _run_cases(store, work, cases, plan.scoring, executor=executor, report=report)
 
 
 def rescore(
     store: Store,
     cases: Sequence[Case],
-    wanted: Scoring,
+    scoring: Scoring,
     *,
     executor: Executor | None = None,
     report: Report,
@@ -82,76 +83,77 @@ def rescore(
     Raises:
         SceneError: a scene or a picture cannot be used.
     """
-    work = functools.partial(score_only, store.folder, wanted, make_report)
-    return _all(store, work, cases, wanted, executor=executor, report=report)
+    work = functools.partial(rescore_case, store.folder, scoring, make_report)
+    return _run_cases(store, work, cases, scoring, executor=executor, report=report)
 
 
-def fill_and_score(plan: BenchmarkPlan, make_report: Callable[[], Report], folder: Path) -> CaseDone:
+def generate_and_score(plan: BenchmarkPlan, make_report: Callable[[], Report], folder: Path) -> CaseResult:
     """One scene of a benchmark; what an executor calls."""
-    case, say = Case(folder.name, folder), make_report()
-    filled = generate_missing(plan, case, say)
-    scored = score_case(Store(plan.out), case, plan.scoring, say)
-    troubles = tuple(f"{one.method}: {one.trouble}" for one in filled if one.trouble)
-    return CaseDone(case.name, sum(one.made for one in filled), scored, troubles)
+    case, report = Case(folder.name, folder), make_report()
+    generated = generate_missing(plan, case, report)
+    scored = score_case(Store(plan.out), case, plan.scoring, report)
+    troubles = tuple(f"{result.method}: {result.trouble}" for result in generated if result.trouble)
+    return CaseResult(case.name, sum(result.pictures for result in generated), scored, troubles)
 
 
-def score_only(out: Path, wanted: Scoring, make_report: Callable[[], Report], folder: Path) -> CaseDone:
+def rescore_case(out: Path, scoring: Scoring, make_report: Callable[[], Report], folder: Path) -> CaseResult:
     """One scene of a re-scoring; what an executor calls."""
     case = Case(folder.name, folder)
-    return CaseDone(case.name, 0, score_case(Store(out), case, wanted, make_report()), ())
+    return CaseResult(case.name, 0, score_case(Store(out), case, scoring, make_report()), ())
 
 
 def publish(store: Store, cases: Sequence[Case]) -> Results:
     """Writes seeds.csv, results.json, tables.md and report.html from what is stored."""
-    found = results.collect(store)
-    results.write(store, found)
-    files.write_bytes(store.folder / "tables.md", markdown.whole(found).encode())
-    page.write(store, found, cases)
-    return found
+    results = collect_results(store)
+    write_results(store, results)
+    files.write_bytes(store.folder / "tables.md", markdown.render_tables(results).encode())
+    page.write_report(store, results, cases)
+    return results
 
 
-def _all(
+def _run_cases(
     store: Store,
-    work: Callable[[Path], CaseDone],
+    work: Callable[[Path], CaseResult],
     cases: Sequence[Case],
-    wanted: Scoring,
+    scoring: Scoring,
     *,
     executor: Executor | None,
     report: Report,
 ) -> Results:
-    tools = load_tools(wanted)
+    tools = load_tools(scoring)
     for name, why in {**tools.loaded.missing, **tools.missing}.items():
         report(Notice(f"Not measured: {name}, because {why}"))
-    _write_scoring(store, tools, wanted)
+    _write_scoring(store, tools, scoring)
     by_folder = {case.folder.resolve(): case for case in cases}
-    done = (executor or executors.Serial()).map(work, list(by_folder))
-    for count, one in enumerate(done, 1):
-        report(Notice(f"{count} of {len(cases)}: {one.scene} done, {one.made} new pictures, {one.scored} scored."))
-        if one.made or one.scored:
+    finished = (executor or executors.Serial()).map(work, list(by_folder))
+    for count, case in enumerate(finished, 1):
+        sentence = f"{case.scene} done, {case.generated} new pictures, {case.scored} scored."
+        report(Notice(f"{count} of {len(cases)}: {sentence}"))
+        if case.generated or case.scored:
             publish(store, cases)
     return publish(store, cases)
 
 
-def _write_scoring(store: Store, tools: ScoringTools, wanted: Scoring) -> None:
-    known: dict[str, Any] = {
+def _write_scoring(store: Store, tools: ScoringTools, scoring: Scoring) -> None:
+    facts: dict[str, Any] = {
         "matchers": list(tools.matchers),
         "missing": {**tools.loaded.missing, **tools.missing},
         "weights": dict(tools.loaded.weights),
-        "device": wanted.device,
-        "settings": {name: getattr(wanted, name) for name in KEPT},
+        "device": scoring.device,
+        "settings": {name: getattr(scoring, name) for name in RESCORE_SETTINGS},
         "versions": versions(),
         "columns": [name.removeprefix(MATCHES) for name in tools.identities()],
     }
-    store.write_facts({**store.facts(), "scoring": known})
+    store.write_facts({**store.facts(), "scoring": facts})
 
 
-def _same_root(store: Store, root: Path) -> None:
+def _check_root(store: Store, root: Path) -> None:
     """A copy of the same scenes elsewhere will do."""
     facts = store.facts()
     before = facts.get("root")
     if before is None or Path(before) == root.resolve() or not Path(before).is_dir():
         return
     pairs = [(Path(before) / name, root / name) for name in facts.get("scenes", [])]
-    common = [score.key_of(old) == score.key_of(new) for old, new in pairs if old.is_dir() and new.is_dir()]
-    if not common or not all(common):
+    same = [score.scene_key(old) == score.scene_key(new) for old, new in pairs if old.is_dir() and new.is_dir()]
+    if not same or not all(same):
         raise OptionError(f"{store.folder} holds a benchmark of {before}, not of {root}; give another folder with -o.")

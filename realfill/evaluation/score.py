@@ -11,8 +11,8 @@ from realfill import config
 from realfill.arrays import Photo
 from realfill.errors import OptionError, WeightsError
 from realfill.evaluation.dataset import Case, read_truth
-from realfill.evaluation.metrics import base, weights
-from realfill.evaluation.metrics.base import Picture
+from realfill.evaluation.metrics import weights
+from realfill.evaluation.metrics.base import MATCHES, Picture, digest, read_picture
 from realfill.evaluation.metrics.registry import Loaded, load_metrics
 from realfill.evaluation.plan import Scoring
 from realfill.evaluation.store import Store
@@ -25,7 +25,6 @@ from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
 CHUNK = 8  # pictures held at once
-MATCHES = "matches_"  # begins the column of a matcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,32 +48,39 @@ def load_tools(scoring: Scoring) -> ScoringTools:
     Raises:
         OptionError: a matcher of that name does not exist.
     """
-    found: dict[str, tuple[Matcher, str]] = {}
+    matchers: dict[str, tuple[Matcher, str]] = {}
     missing: dict[str, str] = {}
     for name in scoring.matchers:
-        given = dict(scoring.files).get(name, "")
-        wanted = config.change(
-            config.Config(),
-            {
-                "select.matcher": name,
-                "select.weights": given,
-                "select.size": scoring.size,
-                "select.confidence": scoring.confidence,
-            },
-        ).select
         try:
-            if not scoring.fetch and available_matcher(wanted)[0] != name:
-                raise WeightsError(f"{name}'s weights are not on this machine; give --matchers {name}=FILE or --fetch.")
-            matcher = load_matcher(wanted, scoring.device)
+            matchers[name] = _load_matcher(name, scoring)
         except WeightsError as error:
             missing[name] = str(error)
-            continue
-        file = f" {Path(given).name} {weights.sha256(Path(given))[:16]}" if given else ""
-        how = f"{scoring.size} px, context {scoring.context:g}, confidence {scoring.confidence:g}"
-        found[name] = (matcher, f"{name}{file} {how}")
-    if not found and missing:  # something must rank
+    if not matchers and missing:  # something must rank
         return load_tools(replace(scoring, matchers=(*scoring.matchers, "sift")))
-    return ScoringTools(load_metrics(scoring.weights, device=scoring.device, fetch=scoring.fetch), found, missing)
+    return ScoringTools(load_metrics(scoring.weights, device=scoring.device, fetch=scoring.fetch), matchers, missing)
+
+
+def _load_matcher(name: str, scoring: Scoring) -> tuple[Matcher, str]:
+    """A matcher with its identity: name, file of weights, protocol.
+
+    Raises:
+        OptionError: there is no matcher of that name.
+        WeightsError: its weights are not on this machine.
+    """
+    file = dict(scoring.files).get(name, "")
+    changes = {
+        "select.matcher": name,
+        "select.weights": file,
+        "select.size": scoring.size,
+        "select.confidence": scoring.confidence,
+    }
+    select = config.change(config.Config(), changes).select
+    if not scoring.fetch and available_matcher(select)[0] != name:
+        raise WeightsError(f"{name}'s weights are not on this machine; give --matchers {name}=FILE or --fetch.")
+    matcher = load_matcher(select, scoring.device)
+    weights_of = f" {Path(file).name} {weights.sha256(Path(file))[:16]}" if file else ""
+    protocol = f"{scoring.size} px, context {scoring.context:g}, confidence {scoring.confidence:g}"
+    return matcher, f"{name}{weights_of} {protocol}"
 
 
 def score_case(store: Store, case: Case, scoring: Scoring, report: Report) -> int:
@@ -85,49 +91,49 @@ def score_case(store: Store, case: Case, scoring: Scoring, report: Report) -> in
     Raises:
         SceneError: the scene or a picture cannot be used.
     """
-    measured_by = load_tools(scoring)
-    todo = _Todo(store, case, measured_by)
-    if not todo.missing:
+    tools = load_tools(scoring)
+    scores = _SceneScores(store, case, tools)
+    if not scores.missing:
         return 0
-    report(Notice(f"{case.name}: scoring {len(todo.missing)} pictures."))
-    scene, memory = case.scene(), measured_by.loaded.memory
-    memory.open(store.cache(case.name))
+    report(Notice(f"{case.name}: scoring {len(scores.missing)} pictures."))
+    scene, cache = case.scene(), tools.loaded.cache
+    cache.open(store.cache_path(case.name))
     try:
-        bench = _Bench(scene, Picture(read_truth(case, scene), todo.truth), measured_by, scoring)
-        for group in _groups(todo.missing):
-            pictures = [base.read(store.picture(one.method, case.name, one.seed)) for one in group]
-            rows = bench.measure(pictures, group[0].names)
-            for one, picture, row in zip(group, pictures, rows, strict=True):
-                todo.note(one, {"file": picture.digest, **row})
-            todo.write()
+        scorer = _SceneScorer(scene, Picture(read_truth(case, scene), scores.truth), tools, scoring)
+        for group in _groups(scores.missing):
+            pictures = [read_picture(store.picture_path(item.method, case.name, item.seed)) for item in group]
+            rows = scorer.measure(pictures, group[0].columns)
+            for item, picture, row in zip(group, pictures, rows, strict=True):
+                scores.add(item, {"file": picture.digest, **row})
+            scores.write()
     finally:
-        memory.close()
-    return len(todo.missing)
+        cache.close()
+    return len(scores.missing)
 
 
-def key_of(folder: Path) -> str:
+def scene_key(folder: Path) -> str:
     """What a scene's pictures are, as a hash; other pictures make another scene."""
-    return base.digest(*scenes.pictures(folder / "ref"), *scenes.pictures(folder / "target"))
+    return digest(*scenes.pictures(folder / "ref"), *scenes.pictures(folder / "target"))
 
 
 @dataclass(frozen=True)
-class _Missing:
+class _UnscoredPicture:
     """A picture and what is to be measured of it."""
 
     method: str
     seed: int
-    names: frozenset[str]
+    columns: frozenset[str]
 
 
-def _groups(missing: Sequence[_Missing]) -> Iterator[list[_Missing]]:
+def _groups(missing: Sequence[_UnscoredPicture]) -> Iterator[list[_UnscoredPicture]]:
     """Pictures of which the same is missing, a few at a time."""
-    for names in dict.fromkeys(one.names for one in missing):
-        same = [one for one in missing if one.names == names]
+    for columns in dict.fromkeys(item.columns for item in missing):
+        same = [item for item in missing if item.columns == columns]
         for start in range(0, len(same), CHUNK):
             yield same[start : start + CHUNK]
 
 
-class _Todo:
+class _SceneScores:
     """The scores of a scene's pictures, and what of them is missing or stale.
 
     Values whose metric cannot be measured here stay, with the identity of what measured them.
@@ -135,17 +141,18 @@ class _Todo:
 
     def __init__(self, store: Store, case: Case, tools: ScoringTools) -> None:
         self._store, self._case = store, case.name
-        self._key = key_of(case.folder)
+        self._key = scene_key(case.folder)
         targets = scenes.pictures(case.folder / "target")
-        self.truth = base.digest(*(path for path in targets if path.stem.casefold() == "gt"))
+        self.truth = digest(*(path for path in targets if path.stem.casefold() == "gt"))
         self._identities = tools.identities()
         self._data: dict[str, dict[str, Any]] = {}
         self._changed: set[str] = set()
-        self.missing: list[_Missing] = []
+        self.missing: list[_UnscoredPicture] = []
         for method in store.methods():
-            self._look(method)
+            self._read_method(method)
 
-    def _look(self, method: str) -> None:
+    def _read_method(self, method: str) -> None:
+        """Takes over a method's scores that still hold, and notes what is missing."""
         before = self._store.scores(method, self._case)
         known = before if before.get("scene") == self._key else {}
         old: Mapping[str, str] = known.get("measured_by", {})
@@ -153,22 +160,22 @@ class _Todo:
         rows: dict[str, Any] = {}
         for seed in self._store.seeds(method, self._case):
             row = dict(known.get("seeds", {}).get(str(seed), {}))
-            if row.get("file") != base.digest(self._store.picture(method, self._case, seed)):
+            if row.get("file") != digest(self._store.picture_path(method, self._case, seed)):
                 row = {}
             row = {name: value for name, value in row.items() if name not in stale}
             rows[str(seed)] = row
-            if names := frozenset(self._identities.keys() - row.keys()):
-                self.missing.append(_Missing(method, seed, names))
+            if columns := frozenset(self._identities.keys() - row.keys()):
+                self.missing.append(_UnscoredPicture(method, seed, columns))
         measured_by = {**old, **self._identities} if rows else {}
         self._data[method] = {"scene": self._key, "measured_by": measured_by, "seeds": rows}
         if before.get("seeds", {}).keys() - rows.keys():
             self._changed.add(method)
             self.write()
 
-    def note(self, one: _Missing, row: Mapping[str, Any]) -> None:
+    def add(self, item: _UnscoredPicture, row: Mapping[str, Any]) -> None:
         """Adds what was measured of one picture."""
-        self._data[one.method]["seeds"][str(one.seed)] |= row
-        self._changed.add(one.method)
+        self._data[item.method]["seeds"][str(item.seed)] |= row
+        self._changed.add(item.method)
 
     def write(self) -> None:
         """Stores what changed; pictures of which nothing is known yet are left out."""
@@ -179,29 +186,29 @@ class _Todo:
         self._changed.clear()
 
 
-class _Bench:
+class _SceneScorer:
     """One scene, ready to measure pictures by the chunk; references and truth are looked at once."""
 
     def __init__(self, scene: Scene, truth: Picture, tools: ScoringTools, scoring: Scoring) -> None:
         self._hole, self._truth, self._metrics = scene.hole, truth, tools.loaded.metrics
-        self._counters = {name: _Counter(matcher, scene, scoring) for name, (matcher, _) in tools.matchers.items()}
+        self._counters = {name: _MatchCounter(matcher, scene, scoring) for name, (matcher, _) in tools.matchers.items()}
 
-    def measure(self, pictures: Sequence[Picture], names: frozenset[str]) -> list[dict[str, Any]]:
-        """The named metrics, and counts of matches, of each picture."""
+    def measure(self, pictures: Sequence[Picture], columns: frozenset[str]) -> list[dict[str, Any]]:
+        """Those of the columns that metrics and matchers fill, of each picture."""
         rows: list[dict[str, Any]] = [{} for _ in pictures]
         for metric in self._metrics:
-            if metric.name in names:
+            if metric.name in columns:
                 values = metric.measure(self._truth, self._hole, pictures)
                 for row, value in zip(rows, values, strict=True):
                     row[metric.name] = value
         for name, counter in self._counters.items():
-            if MATCHES + name in names:
+            if MATCHES + name in columns:
                 for row, picture in zip(rows, pictures, strict=True):
                     row[MATCHES + name] = counter.count(picture.photo)
         return rows
 
 
-class _Counter:
+class _MatchCounter:
     """Matches with the references that land in the hole (§3.4), picture by picture.
 
     What is matched is the hole with context around it, as RealFill ranks its own candidates.
@@ -211,9 +218,9 @@ class _Counter:
         self._fit = crop_around(scene.hole, size=scoring.size, multiple=8, context=scoring.context)
         self._waiting: deque[tuple[int, Photo]] = deque()
         hole = self._fit.fillable_hole(scene.hole)
-        self._scores = score_candidates(matcher, scene.references, self._feed(), hole)
+        self._scores = score_candidates(matcher, scene.references, self._take_pictures(), hole)
 
-    def _feed(self) -> Iterator[tuple[int, Photo]]:
+    def _take_pictures(self) -> Iterator[tuple[int, Photo]]:
         while self._waiting:
             yield self._waiting.popleft()
 
@@ -223,11 +230,11 @@ class _Counter:
         return next(self._scores).matches
 
 
-def check(names: Sequence[str]) -> None:
-    """Refuses matchers that do not exist.
+def check_matchers(names: Sequence[str]) -> None:
+    """Makes sure that matchers exist.
 
     Raises:
-        OptionError: so.
+        OptionError: one does not.
     """
     for name in names:
         try:

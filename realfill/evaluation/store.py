@@ -28,49 +28,49 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def picture(self, method: str, scene: str, seed: int) -> Path:
+    def picture_path(self, method: str, scene: str, seed: int) -> Path:
         """Where the picture of a seed lies or will lie."""
-        return self.pictures(method, scene) / f"{seed:06d}.png"
+        return self.picture_folder(method, scene) / f"{seed:06d}.png"
 
-    def pictures(self, method: str, scene: str) -> Path:
+    def picture_folder(self, method: str, scene: str) -> Path:
         """The folder of a method's pictures of one scene."""
-        return self.folder / "pictures" / checked(method) / checked(scene)
+        return self.folder / "pictures" / check_name(method) / check_name(scene)
 
     def seeds(self, method: str, scene: str) -> list[int]:
         """Seeds that have a picture, ascending; pictures are written whole or not at all."""
-        folder = self.pictures(method, scene)
-        found = folder.glob("*.png") if folder.is_dir() else ()
-        return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+        folder = self.picture_folder(method, scene)
+        paths = folder.glob("*.png") if folder.is_dir() else ()
+        return sorted(int(path.stem) for path in paths if path.stem.isdecimal())
 
-    def write(self, method: str, scene: str, seed: int, photo: Photo) -> None:
+    def write_picture(self, method: str, scene: str, seed: int, photo: Photo) -> None:
         """Stores a picture (H, W, 3) as PNG, atomically."""
-        save_photo(photo, self.picture(method, scene, seed))
+        save_photo(photo, self.picture_path(method, scene, seed))
 
-    def made(self, method: str, scene: str) -> dict[str, Any]:
+    def read_record(self, method: str, scene: str) -> dict[str, Any]:
         """How the pictures of a scene came about; empty where nothing is known."""
-        return files.read_json(self.pictures(method, scene) / "made.json") or {}
+        return files.read_json(self.picture_folder(method, scene) / "made.json") or {}
 
-    def write_made(self, method: str, scene: str, data: dict[str, Any]) -> None:
+    def write_record(self, method: str, scene: str, data: dict[str, Any]) -> None:
         """Stores how the pictures of a scene came about."""
-        files.write_json(self.pictures(method, scene) / "made.json", data)
+        files.write_json(self.picture_folder(method, scene) / "made.json", data)
 
     def methods(self) -> list[str]:
         """Methods that have a folder of pictures, in the order of bench.json and then by name."""
         asked = [str(name) for name in self.facts().get("methods", [])]
-        there = sorted(item.name for item in _folders(self.folder / "pictures"))
-        return [name for name in dict.fromkeys([*asked, *there]) if name in there]
+        existing = sorted(item.name for item in _folders(self.folder / "pictures"))
+        return [name for name in dict.fromkeys([*asked, *existing]) if name in existing]
 
     def scenes(self, method: str) -> list[str]:
         """Scenes that a method has pictures of, or a reason for having none."""
-        return sorted(item.name for item in _folders(self.folder / "pictures" / checked(method)))
+        return sorted(item.name for item in _folders(self.folder / "pictures" / check_name(method)))
 
     def scores(self, method: str, scene: str) -> dict[str, Any]:
         """What was measured: {"metrics": …, "matchers": …, "seeds": {"17": {"psnr": …}}}; empty before."""
-        return files.read_json(self._scores(method, scene)) or {}
+        return files.read_json(self._scores_path(method, scene)) or {}
 
     def write_scores(self, method: str, scene: str, data: dict[str, Any]) -> None:
         """Stores what was measured."""
-        files.write_json(self._scores(method, scene), data)
+        files.write_json(self._scores_path(method, scene), data)
 
     def facts(self) -> dict[str, Any]:
         """What bench.json says; empty where there is none."""
@@ -80,19 +80,19 @@ class Store:
         """Stores bench.json."""
         files.write_json(self.folder / "bench.json", data)
 
-    def work(self, method: str, scene: str) -> Path:
+    def work_folder(self, method: str, scene: str) -> Path:
         """The folder in which a method keeps what it needs to go on."""
-        return self.folder / "runs" / checked(method) / checked(scene)
+        return self.folder / "runs" / check_name(method) / check_name(scene)
 
-    def cache(self, scene: str) -> Path:
+    def cache_path(self, scene: str) -> Path:
         """The file of a scene's embeddings."""
-        return self.folder / "cache" / f"{checked(scene)}.npz"
+        return self.folder / "cache" / f"{check_name(scene)}.npz"
 
-    def _scores(self, method: str, scene: str) -> Path:
-        return self.folder / "scores" / checked(method) / f"{checked(scene)}.json"
+    def _scores_path(self, method: str, scene: str) -> Path:
+        return self.folder / "scores" / check_name(method) / f"{check_name(scene)}.json"
 
 
-def checked(name: str) -> str:
+def check_name(name: str) -> str:
     """A method's or scene's name, fit to be a folder's.
 
     Raises:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from realfill.evaluation.metrics.base import COLUMNS
+from realfill.evaluation.metrics.base import MATCHES
+from realfill.evaluation.metrics.registry import COLUMNS
 from realfill.evaluation.store import Store
 from realfill.matching import selection
 from realfill.matching.selection import Score
 
-MATCHES = "matches_"
 RATES = tuple(round(0.1 * step, 2) for step in range(10))  # 0-90 %
 PAPER_RATES = (0.0, 0.25, 0.5, 0.75)
 LEAST_SEEDS = 3  # fewer have no rank correlation worth the name
@@ -40,14 +40,14 @@ class Row:
     cpu_seconds: float | None  # of this process, a scene; on a busy machine what a quiet one would take, on one thread
 
 
-def frame(store: Store) -> pd.DataFrame:
+def score_frame(store: Store) -> pd.DataFrame:
     """One row a picture: method, scene, seed, what it began from ("draft", "noise" or ""), and what was measured of
     it; NaN where nothing was.
     """
     rows = []
     for method in store.methods():
         for scene in store.scenes(method):
-            drafted = store.made(method, scene).get("from_draft")
+            drafted = store.read_record(method, scene).get("from_draft")
             for seed, row in store.scores(method, scene).get("seeds", {}).items():
                 start = "" if drafted is None else "draft" if int(seed) in drafted else "noise"
                 rows.append({"method": method, "scene": scene, "seed": int(seed), "start": start, **row})
@@ -64,10 +64,10 @@ def columns(data: pd.DataFrame) -> list[str]:
 
 def matchers(data: pd.DataFrame, first: str = "") -> list[str]:
     """The matchers that counted anything; `first` ahead of the others."""
-    found = [
+    names = [
         name.removeprefix(MATCHES) for name in data.columns if name.startswith(MATCHES) and data[name].notna().any()
     ]
-    return sorted(found, key=lambda name: (name != first, name))
+    return sorted(names, key=lambda name: (name != first, name))
 
 
 def table_1(store: Store, data: pd.DataFrame) -> list[Row]:
@@ -76,23 +76,23 @@ def table_1(store: Store, data: pd.DataFrame) -> list[Row]:
 
 
 def _row(store: Store, data: pd.DataFrame, method: str) -> Row:
-    made = [store.made(method, scene) for scene in store.scenes(method)]
-    titles = [str(one["title"]) for one in made if "title" in one]
-    timed = [one for one in made if one.get("seconds") and not {"no_result", "trouble"} & one.keys()]
+    records = [store.read_record(method, scene) for scene in store.scenes(method)]
+    titles = [str(record["title"]) for record in records if "title" in record]
+    timed = [record for record in records if record.get("seconds") and not {"no_result", "trouble"} & record.keys()]
     return Row(
         method=method,
         title=titles[0] if titles else method,
         values=means(data),
         scenes=int(data["scene"].nunique()),
-        no_result=sum("no_result" in one for one in made),
-        trouble=sum("trouble" in one for one in made),
+        no_result=sum("no_result" in record for record in records),
+        trouble=sum("trouble" in record for record in records),
         pictures=len(data),
-        seconds=_mean(one["seconds"] for one in timed),
-        cpu_seconds=_mean(one.get("cpu_seconds") for one in timed),
+        seconds=_mean(record["seconds"] for record in timed),
+        cpu_seconds=_mean(record.get("cpu_seconds") for record in timed),
     )
 
 
-def by_references(method: str) -> bool:
+def varies_references(method: str) -> bool:
     """Whether a method's name says how many references it saw; such have a table of their own."""
     return _VARIED.fullmatch(method) is not None
 
@@ -109,7 +109,7 @@ def means(data: pd.DataFrame) -> dict[str, float | None]:
     return {name: _number(by_scene[name].mean()) if name in by_scene else None for name in COLUMNS}
 
 
-def from_noise(data: pd.DataFrame) -> pd.DataFrame:
+def noise_rows(data: pd.DataFrame) -> pd.DataFrame:
     """The pictures that began from noise, of methods some of whose pictures began from the draft by geometry.
 
     The draft's own are worth more and have many more matches, so that together they hide what training gives.
@@ -118,19 +118,19 @@ def from_noise(data: pd.DataFrame) -> pd.DataFrame:
     return data[data["method"].isin(drafted) & (data["start"] == "noise")]
 
 
-def by_scene(data: pd.DataFrame) -> dict[str, dict[str, Values]]:
+def means_by_scene(data: pd.DataFrame) -> dict[str, dict[str, Values]]:
     """scene → method → means over its seeds."""
     return {
-        str(scene): {str(method): means(some) for method, some in rows.groupby("method", sort=False)}
+        str(scene): {str(method): means(group) for method, group in rows.groupby("method", sort=False)}
         for scene, rows in data.groupby("scene", sort=False)
     }
 
 
-def best_by_scene(data: pd.DataFrame, matcher: str, rate: float) -> dict[str, dict[str, Values]]:
-    """As `by_scene`, without the share `rate` of each method's seeds that has the fewest matches."""
+def best_means_by_scene(data: pd.DataFrame, matcher: str, rate: float) -> dict[str, dict[str, Values]]:
+    """As `means_by_scene`, without the share `rate` of each method's seeds that has the fewest matches."""
     counted = data[data[MATCHES + matcher].notna()]
-    kept = [kept_best(rows, matcher, rate) for _, rows in counted.groupby(["scene", "method"], sort=False)]
-    return by_scene(pd.concat(kept)) if kept else {}
+    best = [keep_best(rows, matcher, rate) for _, rows in counted.groupby(["scene", "method"], sort=False)]
+    return means_by_scene(pd.concat(best)) if best else {}
 
 
 def table_2(data: pd.DataFrame, method: str, matcher: str, rates: Sequence[float] = RATES) -> dict[float, Values]:
@@ -138,12 +138,12 @@ def table_2(data: pd.DataFrame, method: str, matcher: str, rates: Sequence[float
     mine = data[(data["method"] == method) & data[MATCHES + matcher].notna()]
     table: dict[float, Values] = {}
     for rate in rates:
-        kept = [kept_best(rows, matcher, rate) for _, rows in mine.groupby("scene")]
-        table[rate] = means(pd.concat(kept)) if kept else dict.fromkeys(COLUMNS)
+        best = [keep_best(rows, matcher, rate) for _, rows in mine.groupby("scene")]
+        table[rate] = means(pd.concat(best)) if best else dict.fromkeys(COLUMNS)
     return table
 
 
-def kept_best(rows: pd.DataFrame, matcher: str, rate: float) -> pd.DataFrame:
+def keep_best(rows: pd.DataFrame, matcher: str, rate: float) -> pd.DataFrame:
     """One scene's seeds without the share `rate` that has the fewest matches; at least one stays."""
     scores = [
         Score(int(seed), int(matches), ()) for seed, matches in zip(rows["seed"], rows[MATCHES + matcher], strict=True)
@@ -203,7 +203,7 @@ def _pearson(first: Any, second: Any) -> float | None:
 
 
 @dataclass(frozen=True)
-class References:
+class ReferenceTable:
     """Quality by the number of references (v2, Fig. 8), over the scenes that have all the counts."""
 
     method: str
@@ -211,31 +211,31 @@ class References:
     counts: Mapping[int, Values]
 
 
-def references(data: pd.DataFrame) -> list[References]:
+def reference_tables(data: pd.DataFrame) -> list[ReferenceTable]:
     """For each method that ran with several counts of references."""
-    found: dict[str, dict[int, pd.DataFrame]] = {}
+    by_method: dict[str, dict[int, pd.DataFrame]] = {}
     for name in data["method"].unique():
         match = _VARIED.fullmatch(str(name))
         if match:
-            found.setdefault(match[1], {})[int(match[2])] = data[data["method"] == name]
+            by_method.setdefault(match[1], {})[int(match[2])] = data[data["method"] == name]
     tables = []
-    for method, counts in found.items():
+    for method, counts in by_method.items():
         common = set.intersection(*(set(rows["scene"]) for rows in counts.values()))
         same = {count: means(counts[count][counts[count]["scene"].isin(common)]) for count in sorted(counts)}
-        tables.append(References(method, tuple(sorted(common)), same))
+        tables.append(ReferenceTable(method, tuple(sorted(common)), same))
     return tables
 
 
 def troubles(store: Store) -> list[tuple[str, str, str]]:
     """(method, scene, sentence) of everything that has no picture."""
-    found = []
+    rows = []
     for method in store.methods():
         for scene in store.scenes(method):
-            made = store.made(method, scene)
-            sentence = made.get("no_result") or made.get("trouble")
+            record = store.read_record(method, scene)
+            sentence = record.get("no_result") or record.get("trouble")
             if sentence:
-                found.append((method, scene, str(sentence)))
-    return found
+                rows.append((method, scene, str(sentence)))
+    return rows
 
 
 def _number(value: Any) -> float | None:

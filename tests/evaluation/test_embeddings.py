@@ -13,7 +13,7 @@ from transformers import CLIPModel, ViTModel
 from realfill.arrays import Photo
 from realfill.errors import WeightsError
 from realfill.evaluation.metrics import embeddings
-from realfill.evaluation.metrics.base import Memory, Picture
+from realfill.evaluation.metrics.base import EmbeddingCache, Picture
 from realfill.evaluation.metrics.registry import load_metrics
 from tests.evaluation.conftest import photo
 
@@ -39,7 +39,7 @@ def test_dino_by_hand(metric_weights: Path) -> None:
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     tokens = [model(_pixels(one.photo, mean, deviation)).last_hidden_state[:, 0] for one in (TRUTH, *OTHERS)]
     network = embeddings.dino(metric_weights / "dino-vits16", "cpu")
-    found = embeddings.Embedding("dino", "id", network, Memory()).measure(TRUTH, HOLE, OTHERS)
+    found = embeddings.Embedding("dino", "id", network, EmbeddingCache()).measure(TRUTH, HOLE, OTHERS)
     assert found == pytest.approx(_cosines(tokens), abs=1e-4)
     assert abs(found[0] - found[1]) > 1e-3  # the network tells them apart
 
@@ -53,11 +53,14 @@ def test_clip_by_hand_sees_the_whole_picture(metric_weights: Path) -> None:
         pooled = model.vision_model(pixel_values=_pixels(one.photo, mean, deviation)).pooler_output
         vectors.append(model.visual_projection(pooled))
     network = embeddings.clip(metric_weights / "clip-vit-base-patch32", "cpu")
-    found = embeddings.Embedding("clip", "id", network, Memory()).measure(TRUTH, HOLE, OTHERS)
+    found = embeddings.Embedding("clip", "id", network, EmbeddingCache()).measure(TRUTH, HOLE, OTHERS)
     assert found == pytest.approx(_cosines(vectors), abs=1e-4)
     edge = TRUTH.photo.copy()
     edge[:, :6] ^= 255  # what the processor's own middle square leaves out
-    assert embeddings.Embedding("clip", "id", network, Memory()).measure(TRUTH, HOLE, [Picture(edge, "e")])[0] < 0.9999
+    assert (
+        embeddings.Embedding("clip", "id", network, EmbeddingCache()).measure(TRUTH, HOLE, [Picture(edge, "e")])[0]
+        < 0.9999
+    )
 
 
 class _Counting:
@@ -72,13 +75,13 @@ class _Counting:
 
 
 def test_no_picture_is_embedded_twice(tmp_path: Path) -> None:
-    network, memory = _Counting(), Memory()
+    network, memory = _Counting(), EmbeddingCache()
     memory.open(tmp_path / "cache" / "scene.npz")
     metric = embeddings.Embedding("dino", "id", network, memory)
     first = metric.measure(TRUTH, HOLE, [*OTHERS, OTHERS[0], TRUTH])
     assert network.seen == 3 and first[0] == first[2] and first[3] == pytest.approx(1)
     memory.close()
-    again = Memory()
+    again = EmbeddingCache()
     again.open(tmp_path / "cache" / "scene.npz")
     assert embeddings.Embedding("dino", "id", network, again).measure(TRUTH, HOLE, OTHERS) == first[:2]
     assert network.seen == 3
@@ -88,7 +91,7 @@ def test_no_picture_is_embedded_twice(tmp_path: Path) -> None:
 
 def test_a_damaged_cache_counts_as_empty(tmp_path: Path) -> None:
     (tmp_path / "scene.npz").write_bytes(b"PK\x03\x04 no more")
-    memory = Memory()
+    memory = EmbeddingCache()
     memory.open(tmp_path / "scene.npz")
     assert memory.get("id", TRUTH) is None
 
@@ -98,8 +101,8 @@ def test_distance_by_hand() -> None:
     a[..., 0], b[..., 0], b[..., 1] = 10, 10, 10  # 45 degrees apart
     hole = np.ones((2, 2), np.bool_)
     pictures = Picture(a, "a"), Picture(b, "b")
-    near = embeddings.Embedding("dino", "id", _Counting(), Memory()).measure(pictures[0], hole, [pictures[1]])
-    far = embeddings.Embedding("dreamsim", "id", _Counting(), Memory(), distance=True)
+    near = embeddings.Embedding("dino", "id", _Counting(), EmbeddingCache()).measure(pictures[0], hole, [pictures[1]])
+    far = embeddings.Embedding("dreamsim", "id", _Counting(), EmbeddingCache(), distance=True)
     assert near == pytest.approx([2**-0.5])
     assert far.measure(pictures[0], hole, [pictures[1]]) == pytest.approx([1 - 2**-0.5])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from realfill.distributed.executors import Executor, Processes, Serial, choose
+from realfill.distributed.executors import Executor, Processes, Serial, choose_executor
 from realfill.errors import StageError
 
 
@@ -30,4 +30,4 @@ def test_errors_come_through_as_they_are(executor: Executor) -> None:
 
 
 def test_one_worker_is_this_process() -> None:
-    assert isinstance(choose(1), Serial) and isinstance(choose(2), Processes)
+    assert isinstance(choose_executor(1), Serial) and isinstance(choose_executor(2), Processes)

@@ -120,11 +120,11 @@ def test_a_written_prompt_decides_the_picture(case: Case, quick: Config, tmp_pat
 def test_paint_by_example_takes_one_reference_a_seed(case: Case, quick: Config, tmp_path: Path) -> None:
     import dataclasses
 
-    from realfill.evaluation.methods.prompted import draw_seed
+    from realfill.evaluation.methods.prompted import pick_reference
 
-    assert {draw_seed(seed, 3) for seed in range(20)} == {0, 1, 2}
+    assert {pick_reference(seed, 3) for seed in range(20)} == {0, 1, 2}
     scene = case.scene()
-    taken = draw_seed(5, 2)
+    taken = pick_reference(5, 2)
     setup = _setup(case, tmp_path, quick, example_base=str(paint_by_example(tmp_path / "pbe")))
     first = _photos("paint-by-example", setup, scene, (5,))[0]
     left = list(scene.references)

@@ -10,7 +10,7 @@ import numpy as np
 from realfill.evaluation import results
 from realfill.evaluation.dataset import Case, find_cases
 from realfill.evaluation.report import plots, thumbnails
-from realfill.evaluation.report.page import write
+from realfill.evaluation.report.page import write_report
 from realfill.evaluation.report.plots import Axes
 from realfill.evaluation.report.thumbnails import draw_hole
 from realfill.evaluation.store import Store
@@ -43,11 +43,11 @@ def _scored(store: Store, root: Path) -> list[Case]:
         scene = case.scene()
         rows = {}
         for seed in range(5):
-            store.write("theirs", case.name, seed, scene.target)
+            store.write_picture("theirs", case.name, seed, scene.target)
             rows[str(seed)] = {"file": "f", "psnr": 10.0 + seed, "matches_sift": 7 * seed}
-        store.write_made("theirs", case.name, {"title": "Theirs <script>"})
+        store.write_record("theirs", case.name, {"title": "Theirs <script>"})
         store.write_scores("theirs", case.name, {"measured_by": {"psnr": "t & m"}, "seeds": rows})
-    store.write_made("other", cases[0].name, {"title": "Other", "no_result": "It <gave> up."})
+    store.write_record("other", cases[0].name, {"title": "Other", "no_result": "It <gave> up."})
     store.write_facts({"scoring": {"matchers": ["sift"], "missing": {"lpips": "no <weights>"}}, "seeds": [0, 4]})
     return cases
 
@@ -55,7 +55,7 @@ def _scored(store: Store, root: Path) -> list[Case]:
 def test_the_page_is_whole_and_its_pictures_are_there(root: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "bench")
     cases = _scored(store, root)
-    path = write(store, results.collect(store), cases)
+    path = write_report(store, results.collect_results(store), cases)
     text = path.read_text(encoding="utf-8")
     page = _Sources()
     page.feed(text)
@@ -73,7 +73,7 @@ def test_the_page_is_whole_and_its_pictures_are_there(root: Path, tmp_path: Path
 def test_an_empty_benchmark_has_a_page_too(tmp_path: Path) -> None:
     store = Store(tmp_path)
     page = _Sources()
-    page.feed(write(store, results.collect(store), []).read_text(encoding="utf-8"))
+    page.feed(write_report(store, results.collect_results(store), []).read_text(encoding="utf-8"))
     assert page.open == [] and page.sources == []
 
 
@@ -97,9 +97,9 @@ def test_a_plot_places_points_by_their_values() -> None:
 def test_thumbnails_are_made_once(root: Path, tmp_path: Path) -> None:
     case = find_cases(root)[0][0]
     scene, picture, thumb = case.scene(), case.folder / "target" / "gt.png", tmp_path / "t.jpg"
-    thumbnails.make(picture, thumb, lambda photo: draw_hole(photo, scene.hole))
+    thumbnails.make_thumbnail(picture, thumb, lambda photo: draw_hole(photo, scene.hole))
     stamp = thumb.stat().st_mtime_ns
-    thumbnails.make(picture, thumb, lambda photo: photo)
+    thumbnails.make_thumbnail(picture, thumb, lambda photo: photo)
     assert thumb.stat().st_mtime_ns == stamp
     small, photo = read_photo(thumb), read_photo(picture)
     assert small.shape == photo.shape  # smaller than a thumbnail: not enlarged

@@ -31,9 +31,9 @@ def _with(plan: BenchmarkPlan, *methods: str) -> BenchmarkPlan:
 
 
 def test_pictures_keep_the_targets_known_pixels(plan: BenchmarkPlan, case: Case) -> None:
-    assert [one.made for one in generate_missing(_with(plan, "telea", "ns"), case, _silent)] == [1, 1]
+    assert [one.pictures for one in generate_missing(_with(plan, "telea", "ns"), case, _silent)] == [1, 1]
     scene = case.scene()
-    photo = read_photo(Store(plan.out).picture("telea", case.name, 0))
+    photo = read_photo(Store(plan.out).picture_path("telea", case.name, 0))
     from realfill.imaging.holes import distance_from_hole
 
     far = distance_from_hole(scene.hole) > plan.config.export.feather
@@ -42,17 +42,17 @@ def test_pictures_keep_the_targets_known_pixels(plan: BenchmarkPlan, case: Case)
 
 def test_filling_again_makes_nothing_and_a_lost_picture_anew(plan: BenchmarkPlan, case: Case) -> None:
     store, plan = Store(plan.out), _with(plan, "untrained")
-    assert generate_missing(plan, case, _silent)[0].made == 3
-    assert len(store.made("untrained", case.name)["base"]["weights_hash"]) == 64
-    kept = store.picture("untrained", case.name, 0).read_bytes()
-    lost = store.picture("untrained", case.name, 2).read_bytes()
-    store.picture("untrained", case.name, 2).unlink()
-    assert generate_missing(plan, case, _silent)[0].made == 1
-    assert store.picture("untrained", case.name, 2).read_bytes() == lost
-    assert store.picture("untrained", case.name, 0).read_bytes() == kept
-    assert generate_missing(plan, case, _silent)[0].made == 0
+    assert generate_missing(plan, case, _silent)[0].pictures == 3
+    assert len(store.read_record("untrained", case.name)["base"]["weights_hash"]) == 64
+    kept = store.picture_path("untrained", case.name, 0).read_bytes()
+    lost = store.picture_path("untrained", case.name, 2).read_bytes()
+    store.picture_path("untrained", case.name, 2).unlink()
+    assert generate_missing(plan, case, _silent)[0].pictures == 1
+    assert store.picture_path("untrained", case.name, 2).read_bytes() == lost
+    assert store.picture_path("untrained", case.name, 0).read_bytes() == kept
+    assert generate_missing(plan, case, _silent)[0].pictures == 0
     more = dataclasses.replace(plan, config=change(plan.config, {"sample.seeds": "0-3"}))
-    assert generate_missing(more, case, _silent)[0].made == 1
+    assert generate_missing(more, case, _silent)[0].pictures == 1
 
 
 def test_other_settings_never_stand_in_one_table(plan: BenchmarkPlan, case: Case) -> None:
@@ -62,17 +62,21 @@ def test_other_settings_never_stand_in_one_table(plan: BenchmarkPlan, case: Case
     with pytest.raises(OptionError, match=r"sample\.steps = 2, not 3"):
         generate_missing(other, case, _silent)
     longer = dataclasses.replace(plan, config=change(plan.config, {"train.steps": 9}))
-    assert generate_missing(longer, case, _silent)[0].made == 0  # how training goes is nothing to the untrained base
+    assert (
+        generate_missing(longer, case, _silent)[0].pictures == 0
+    )  # how training goes is nothing to the untrained base
 
 
 def test_a_setting_that_is_newer_than_the_pictures_had_its_default(plan: BenchmarkPlan, case: Case) -> None:
     plan, store = _with(plan, "untrained"), Store(plan.out)
     generate_missing(plan, case, _silent)
-    made = store.made("untrained", case.name)
+    made = store.read_record("untrained", case.name)
     del made["settings"]["guide.detail"]
-    store.write_made("untrained", case.name, made)
-    assert generate_missing(plan, case, _silent)[0].made == 0
-    assert store.made("untrained", case.name)["settings"] == made["settings"]  # nothing was made: nothing is noted
+    store.write_record("untrained", case.name, made)
+    assert generate_missing(plan, case, _silent)[0].pictures == 0
+    assert (
+        store.read_record("untrained", case.name)["settings"] == made["settings"]
+    )  # nothing was made: nothing is noted
     other = dataclasses.replace(plan, config=change(plan.config, {"guide.detail": False}))
     with pytest.raises(OptionError, match=r"guide\.detail"):
         generate_missing(other, case, _silent)
@@ -82,7 +86,7 @@ def test_with_all_its_references_a_scene_is_not_trained_again(plan: BenchmarkPla
     """The toy scene has two references."""
     store = Store(plan.out)
     plan = _with(plan, "untrained", "untrained@2refs", "untrained@1refs")
-    assert [one.made for one in generate_missing(plan, case, _silent)] == [3, 3, 3]
+    assert [one.pictures for one in generate_missing(plan, case, _silent)] == [3, 3, 3]
     assert sorted(folder.name for folder in (plan.out / "runs").iterdir()) == [
         "scenes@1refs",
         "untrained",
@@ -90,7 +94,7 @@ def test_with_all_its_references_a_scene_is_not_trained_again(plan: BenchmarkPla
     ]
     for seed in range(3):
         names = ("untrained", "untrained@2refs")
-        whole, same = (store.picture(name, case.name, seed).read_bytes() for name in names)
+        whole, same = (store.picture_path(name, case.name, seed).read_bytes() for name in names)
         assert whole == same
 
 
@@ -98,25 +102,25 @@ def test_which_seeds_began_from_the_draft_is_known(plan: BenchmarkPlan, tmp_path
     """Half of the seeds; the tables tell them apart."""
     from realfill.evaluation import results, tables
     from realfill.evaluation.report import markdown
-    from realfill.evaluation.report.page import write
+    from realfill.evaluation.report.page import write_report
 
     case = Case("wide", make_wide_scene(tmp_path / "wide"))
     guided = change(plan.config, {"guide.draft": True, "guide.warm": 0.5, "sample.seeds": "0-3"})
     plan, store = dataclasses.replace(_with(plan, "untrained", "telea"), config=guided), Store(plan.out)
     generate_missing(plan, case, _silent)
     score_case(store, case, SIFT, _silent)
-    assert store.made("untrained", case.name)["from_draft"] == [1, 3]
-    data = tables.frame(store)
+    assert store.read_record("untrained", case.name)["from_draft"] == [1, 3]
+    data = tables.score_frame(store)
     starts = {str(method): list(rows["start"]) for method, rows in data.groupby("method")}
     assert starts == {"untrained": ["noise", "draft", "noise", "draft"], "telea": [""]}  # Telea begins from neither
-    found = results.collect(store)
+    found = results.collect_results(store)
     values = {seed: row["psnr"] for seed, row in store.scores("untrained", case.name)["seeds"].items()}
     assert found.from_noise["untrained"]["psnr"] == pytest.approx((values["0"] + values["2"]) / 2)
     assert list(found.from_noise) == ["untrained"] and set(found.noise_by_scene[case.name]) == {"untrained"}
-    page = write(store, found, [case]).read_text()
+    page = write_report(store, found, [case]).read_text()
     captions = [words for words in page.split("<figcaption>") if words.startswith("The base without training, seed")]
     assert len(captions) == 4 and sum("from the draft" in words.partition("<")[0] for words in captions) == 2
-    text = markdown.whole(found)
+    text = markdown.render_tables(found)
     assert "seeds from noise" in text and "## Table 2" in text and "### CPU seconds a scene" in text
     assert "| untrained | untrained, best 25% by matches | untrained, from noise |" in text
 
@@ -129,18 +133,20 @@ def test_a_method_that_fails_is_written_down_and_the_others_go_on(plan: Benchmar
             told.append(event.sentence)
 
     found = generate_missing(_with(plan, "telea@3refs", "sd-inpaint", "telea"), case, report)
-    assert [one.made for one in found] == [0, 0, 1]
+    assert [one.pictures for one in found] == [0, 0, 1]
     assert "has fewer than 3 references" in found[0].trouble and "prompt" in found[1].trouble
     store = Store(plan.out)
-    assert "no_result" in store.made("telea@3refs", case.name) and "trouble" in store.made("sd-inpaint", case.name)
+    assert "no_result" in store.read_record("telea@3refs", case.name) and "trouble" in store.read_record(
+        "sd-inpaint", case.name
+    )
     assert any("prompt" in sentence for sentence in told)
     told.clear()
     again = generate_missing(_with(plan, "telea@3refs", "sd-inpaint"), case, report)
     assert len([s for s in told if "pictures to make" in s]) == 1  # what has no result is not tried again
     assert again[0].trouble == found[0].trouble
     (case.folder / "prompt.txt").write_text("a wall\nof colours", encoding="utf-8")
-    assert generate_missing(_with(plan, "sd-inpaint"), case, _silent)[0].made == 3
-    assert "trouble" not in store.made("sd-inpaint", case.name)
+    assert generate_missing(_with(plan, "sd-inpaint"), case, _silent)[0].pictures == 3
+    assert "trouble" not in store.read_record("sd-inpaint", case.name)
 
 
 def test_values_are_those_of_the_metrics_by_themselves(plan: BenchmarkPlan, case: Case) -> None:
@@ -151,7 +157,7 @@ def test_values_are_those_of_the_metrics_by_themselves(plan: BenchmarkPlan, case
     store, scene = Store(plan.out), case.scene()
     assert score_case(store, case, SIFT, _silent) == 1
     row = store.scores("telea", case.name)["seeds"]["0"]
-    photo = read_photo(store.picture("telea", case.name, 0))
+    photo = read_photo(store.picture_path("telea", case.name, 0))
     wanted = Psnr().measure(Picture(read_truth(case, scene), "t"), scene.hole, [Picture(photo, "p")])[0]
     assert row["psnr"] == pytest.approx(wanted)
     assert isinstance(row["matches_sift"], int)
@@ -160,8 +166,8 @@ def test_values_are_those_of_the_metrics_by_themselves(plan: BenchmarkPlan, case
 def test_the_truth_has_most_matches(plan: BenchmarkPlan, case: Case) -> None:
     """Matches are counted in the hole, against all references."""
     store, scene = Store(plan.out), case.scene()
-    store.write("truth", case.name, 0, read_truth(case, scene))
-    store.write("grey", case.name, 0, np.full_like(scene.target, 127))
+    store.write_picture("truth", case.name, 0, read_truth(case, scene))
+    store.write_picture("grey", case.name, 0, np.full_like(scene.target, 127))
     score_case(store, case, SIFT, _silent)
     counts = {name: store.scores(name, case.name)["seeds"]["0"]["matches_sift"] for name in ("truth", "grey")}
     assert counts["truth"] > 20 > counts["grey"] == 0
@@ -173,7 +179,7 @@ def test_scoring_again_looks_at_nothing(plan: BenchmarkPlan, case: Case) -> None
     assert score_case(store, case, SIFT, _silent) == 2
     before = store.scores("telea", case.name)
     assert score_case(store, case, SIFT, _silent) == 0
-    save_photo(np.zeros_like(case.scene().target), store.picture("telea", case.name, 0))
+    save_photo(np.zeros_like(case.scene().target), store.picture_path("telea", case.name, 0))
     assert score_case(store, case, SIFT, _silent) == 1  # a changed picture is measured anew
     assert store.scores("telea", case.name)["seeds"]["0"]["psnr"] < before["seeds"]["0"]["psnr"]
     save_photo(np.zeros_like(case.scene().target), case.folder / "target" / "gt.png")
@@ -205,7 +211,7 @@ def test_embeddings_are_measured_with_weights_from_a_folder(
     assert score_case(store, case, dataclasses.replace(SIFT, weights=metric_weights), _silent) == 1
     row = store.scores("telea", case.name)["seeds"]["0"]
     assert -1 <= row["dino"] <= 1 and -1 <= row["clip"] <= 1 and "psnr" in row
-    assert store.cache(case.name).is_file()
+    assert store.cache_path(case.name).is_file()
 
 
 def test_where_no_matcher_is_there_sift_ranks_and_the_reason_is_told(
@@ -224,15 +230,15 @@ def test_other_peoples_pictures(plan: BenchmarkPlan, case: Case, tmp_path: Path)
     save_photo(truth, folder / "sample_17.png")
     save_photo(np.repeat(np.repeat(truth, 2, 0), 2, 1), folder / "sample_3.png")  # twice the size
     assert add_pictures(store, "theirs", folder.parent, [case]) == 2
-    assert store.seeds("theirs", case.name) == [3, 17] and store.made("theirs", case.name)["resized"] is True
+    assert store.seeds("theirs", case.name) == [3, 17] and store.read_record("theirs", case.name)["resized"] is True
     score_case(store, case, SIFT, _silent)
     rows = store.scores("theirs", case.name)["seeds"]
     assert rows["17"]["psnr"] == 100 and rows["3"]["psnr"] > 40
-    stamp = store.picture("theirs", case.name, 17).stat().st_mtime_ns
+    stamp = store.picture_path("theirs", case.name, 17).stat().st_mtime_ns
     (folder / "sample_3.png").unlink()
     assert add_pictures(store, "theirs", folder.parent, [case]) == 1
     assert store.seeds("theirs", case.name) == [17]
-    assert store.picture("theirs", case.name, 17).stat().st_mtime_ns == stamp
+    assert store.picture_path("theirs", case.name, 17).stat().st_mtime_ns == stamp
 
 
 def test_what_cannot_be_added(plan: BenchmarkPlan, case: Case, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from realfill import config
 from realfill.evaluation.dataset import Case, read_truth
 from realfill.evaluation.generate import generate_missing
-from realfill.evaluation.metrics.base import Picture, read
+from realfill.evaluation.metrics.base import Picture, read_picture
 from realfill.evaluation.plan import BenchmarkPlan, Scoring
 from realfill.evaluation.store import Store
 from realfill.events import Event
@@ -32,10 +32,12 @@ def _psnr(store: Store, method: str, case: Case) -> list[float]:
     """Of the seeds that began from noise: those from the draft look alike, trained or not."""
     from realfill.evaluation.metrics.pixels import Psnr
 
-    drafted = store.made(method, case.name)["from_draft"]
+    drafted = store.read_record(method, case.name)["from_draft"]
     scene = case.scene()
     pictures = [
-        read(store.picture(method, case.name, seed)) for seed in store.seeds(method, case.name) if seed not in drafted
+        read_picture(store.picture_path(method, case.name, seed))
+        for seed in store.seeds(method, case.name)
+        if seed not in drafted
     ]
     return Psnr().measure(Picture(read_truth(case, scene), "truth"), scene.hole, pictures)
 
@@ -50,7 +52,7 @@ def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> 
     plan = BenchmarkPlan(folder, ("untrained", "realfill"), wanted, Scoring(matchers=("sift",)))
     assert [one.trouble for one in generate_missing(plan, case, _silent)] == ["", ""]
     store = Store(folder)
-    made = [store.made(method, case.name) for method in plan.methods]
+    made = [store.read_record(method, case.name) for method in plan.methods]
     assert made[0]["base"]["weights_hash"] == made[1]["base"]["weights_hash"]
     before, after = (_psnr(store, method, case) for method in plan.methods)
     assert len(before) == len(after) >= 8

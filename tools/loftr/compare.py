@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from realfill import config
 from realfill.arrays import Photo
 from realfill.evaluation import tables
+from realfill.evaluation.metrics.base import MATCHES
 from realfill.evaluation.store import Store
 from realfill.evaluation.tables import varied_methods
 from realfill.imaging import photo
@@ -60,7 +61,7 @@ def count_scene(matcher: Matcher, store: Store, folder: Path, others: Sequence[P
     for method in store.methods():
         made = store.seeds(method, folder.name)
         if len(made) > 1 and len(seeds.get(method, ())) < len(made):
-            pictures = [photo.read_photo(store.picture(method, folder.name, seed)) for seed in made]
+            pictures = [photo.read_photo(store.picture_path(method, folder.name, seed)) for seed in made]
             totals = [sum(found) for found in count(matcher, one, one.references, pictures)]
             seeds[method] = {str(seed): total for seed, total in zip(made, totals, strict=True)}
     for name, photos in (("own", one.references), ("other", others)):
@@ -70,15 +71,15 @@ def count_scene(matcher: Matcher, store: Store, folder: Path, others: Sequence[P
 
 def table(store: Store, counts: dict[str, Counts]) -> str:
     """Mean rank correlations by method and matcher, and what unrelated photos give, as Markdown."""
-    data = tables.frame(store)
+    data = tables.score_frame(store)
     for name, scenes in counts.items():
         found = [
             scenes.get(row.scene, {}).get("seeds", {}).get(row.method, {}).get(str(row.seed))
             for row in data.itertuples()
         ]
-        data[tables.MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
+        data[MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
     lines = ["| seeds | matcher | scenes | ρ PSNR | ρ SSIM |", "|---|---|---|---|---|"]
-    for title, part in {"all": data, "from noise": tables.from_noise(data)}.items():
+    for title, part in {"all": data, "from noise": tables.noise_rows(data)}.items():
         for method, name in itertools.product(varied_methods(part), counts):
             ranks = tables.rank_correlation(part, method, name)
             values = " | ".join("–" if v is None else f"{v:.2f}" for v in (ranks.mean["psnr"], ranks.mean["ssim"]))

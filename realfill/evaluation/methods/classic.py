@@ -1,11 +1,12 @@
 """Methods without a learned prior: OpenCV's inpainting, and the draft by geometry."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from realfill.arrays import Photo
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
 from realfill.imaging.crop import crop_longest
 from realfill.sampling.sample import Candidate
@@ -15,22 +16,28 @@ LONGEST = 768  # pixels; inpainting by diffusion is slow, and as smooth at this 
 RADIUS = 5.0
 
 
+def inpaint(scene: Scene, kind: Literal["telea", "ns"]) -> Photo:
+    """OpenCV's inpainting of a target at no more than 768 pixels, at the target's size (H, W, 3); radius 5."""
+    flag = cv2.INPAINT_TELEA if kind == "telea" else cv2.INPAINT_NS
+    fit = crop_longest(*scene.hole.shape, longest=LONGEST)
+    hole = fit.crop_hole(scene.hole).astype(np.uint8)
+    working = np.asarray(cv2.inpaint(fit.crop_photo(scene.target), hole, RADIUS, flag), np.uint8)
+    return resize_to_target(scene, fit, working)
+
+
 class Inpaint:
-    """OpenCV's inpainting at no more than 768 pixels, Telea's or by Navier and Stokes' equations."""
+    """OpenCV's inpainting, Telea's or by Navier and Stokes' equations."""
 
     def __init__(self, kind: Literal["telea", "ns"]) -> None:
-        self._kind = cv2.INPAINT_TELEA if kind == "telea" else cv2.INPAINT_NS
+        self._kind: Literal["telea", "ns"] = kind
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        fit = crop_longest(*scene.hole.shape, longest=LONGEST)
-        hole = fit.crop_hole(scene.hole).astype(np.uint8)
-        working = np.asarray(cv2.inpaint(fit.crop_photo(scene.target), hole, RADIUS, self._kind), np.uint8)
-        photo = resize_to_target(scene, fit, working)
+        photo = inpaint(scene, self._kind)
         yield from (Candidate(seed, photo) for seed in seeds)
 
 
-class Draft:
+class GeometryDraft:
     """The geometric draft; where it held back it is plain inpainting, and says so."""
 
     def __init__(self, setup: Setup) -> None:
@@ -44,11 +51,11 @@ class Draft:
         select = self._setup.config.select
         present = available_matcher(select)[0]  # nothing is downloaded for a draft
         matcher = load_matcher(select.model_copy(update={"matcher": present}), self._setup.device)
-        made = make_draft(scene, matcher)
-        if made.reason:
-            self._setup.say(made.reason)
-        self._setup.facts["held_back"] = made.reason
-        photo = resize_to_target(scene, made.frame, made.photo)
+        draft = make_draft(scene, matcher)
+        if draft.reason:
+            self._setup.say(draft.reason)
+        self._setup.facts["held_back"] = draft.reason
+        photo = resize_to_target(scene, draft.frame, draft.photo)
         yield from (Candidate(seed, photo) for seed in seeds)
 
 
@@ -60,3 +67,8 @@ def telea(setup: Setup) -> Method:
 def navier_stokes(setup: Setup) -> Method:
     """By Navier and Stokes' equations."""
     return Inpaint("ns")
+
+
+def draft_settings(setup: Setup) -> dict[str, Any]:
+    """What decides the draft."""
+    return {"matcher": setup.config.select.matcher}

@@ -17,6 +17,7 @@ from realfill import files, seeds
 from realfill.arrays import Photo
 from realfill.config import TrainConfig
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
+from realfill.evaluation.methods.ours import realfill_settings
 from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weights_hash
 from realfill.events import TrainStep
 from realfill.imaging.crop import CropTransform
@@ -33,7 +34,7 @@ _CROP_STREAM = 12  # crops of the references; no stream of RealFill's training
 
 
 class TextToImage:
-    """The parts of a text-to-image pipeline, as far as `adapters` asks for them."""
+    """The parts of a text-to-image pipeline, as far as `realfill.models.lora` asks for them."""
 
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
@@ -83,14 +84,14 @@ class DreamBooth:
             setup.facts["base"] = {"name": source, "weights_hash": weights_hash(source)}
             base = TextToImage(pipe)
             train_dreambooth(base, scene.references, setup.config.train, setup=setup)
-            yield from setup.counted(self._filled(base, scene, seeds), len(seeds))
+            yield from setup.report_seeds(self._fill_seeds(base, scene, seeds), len(seeds))
 
-    def _filled(self, base: TextToImage, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
-        painter, config = _painter(base.pipe), self._setup.config
+    def _fill_seeds(self, base: TextToImage, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+        pipeline, config = _inpaint_pipeline(base.pipe), self._setup.config
         multiple = base.cell * 2 ** (len(base.pipe.unet.config.block_out_channels) - 1)
         fit = crop_to_fill(scene, size=base.size, multiple=multiple, context=config.fit.context)
         for seed in seeds:
-            out = painter(
+            out = pipeline(
                 prompt=config.train.prompt,
                 image=Image.fromarray(fit.crop_photo(scene.target)),
                 mask_image=Image.fromarray(fit.crop_hole(scene.hole).astype(np.uint8) * 255),
@@ -137,9 +138,9 @@ def _step(base: TextToImage, references: Sequence[Photo], config: TrainConfig, *
         draws = torch.Generator().manual_seed(seeds.key(*key, index, seeds.Stream.NOISE))
         t = torch.randint(base.process.train_steps, (1,), generator=draws).to(base.device)
         noise = torch.randn(clean.shape, generator=draws).to(base.device)
-        noisy, wanted = base.process.add_noise(clean, noise, t)
-        found = base.pipe.unet(noisy, t, base.prompt_embeds(config.prompt, 1)).sample
-        loss = ((found - wanted) ** 2).mean() / config.batch
+        noisy, target = base.process.add_noise(clean, noise, t)
+        prediction = base.pipe.unet(noisy, t, base.prompt_embeds(config.prompt, 1)).sample
+        loss = ((prediction - target) ** 2).mean() / config.batch
         loss.backward()
         total += float(loss.detach())
     return total
@@ -155,16 +156,23 @@ def _crop(references: Sequence[Photo], size: int, rng: np.random.Generator) -> P
     return fit.crop_photo(photo)
 
 
-def _painter(pipe: Any) -> Any:
+def _inpaint_pipeline(pipe: Any) -> Any:
     """The stock inpainting pipeline around a text-to-image base's parts."""
     parts = {name: pipe.components[name] for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
-    painter = StableDiffusionInpaintPipeline(
+    pipeline = StableDiffusionInpaintPipeline(
         **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
-    painter.set_progress_bar_config(disable=True)
-    return painter
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def dreambooth(setup: Setup) -> Method:
     """DreamBooth that fills from pure noise on."""
     return DreamBooth(setup, 1.0)
+
+
+def dreambooth_settings(setup: Setup) -> dict[str, Any]:
+    """What decides the pictures: of RealFill's settings seed, crop and training, and the base."""
+    names = ("seed", "fit.context", "train.")
+    settings = {name: value for name, value in realfill_settings(setup).items() if name.startswith(names)}
+    return {**settings, "text_base": setup.text_base}

@@ -23,11 +23,11 @@ class RealFill:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        wanted = settings.change(self._config, {"sample.seeds": tuple(seeds)})
+        config = settings.change(self._config, {"sample.seeds": tuple(seeds)})
         stages.complete(
             self._setup.work,
             scene=self._setup.folder,
-            config=wanted,
+            config=config,
             report=self._setup.report,
             device=self._setup.device,
             until="sample",
@@ -36,8 +36,8 @@ class RealFill:
         fit = crop_of_run(run)
         if fit is None:
             raise NoResult(f"The run in {run.folder} ended without a working size.")
-        guided = [seed for seed in run.seeds_done() if run.kind(seed) == "guided"]
-        self._setup.facts.update(base=run.fact("base"), from_draft=guided)
+        drafted = [seed for seed in run.seeds_done() if run.kind(seed) == "guided"]
+        self._setup.facts.update(base=run.fact("base"), from_draft=drafted)
         for seed in seeds:
             photo = enlarge(run, scene, seed, fit)  # with the references' detail, as it is exported
             yield Candidate(seed, np.where(fit.covered_hole()[..., None], photo, scene.target))
@@ -53,8 +53,17 @@ def untrained(setup: Setup) -> Method:
     return RealFill(setup, settings.change(setup.config, {"train.steps": 0}))
 
 
-def read_made_by(setup: Setup) -> dict[str, Any]:
+def realfill_settings(setup: Setup) -> dict[str, Any]:
     """What decides the pictures: every setting but the seeds, and what only decides how it is carried out."""
     passing = ("sample.seeds", "sample.batch", "train.micro_batch", "train.checkpoint_every", "train.keep_checkpoints")
     skipped = (*passing, "select.", "export.")
     return {name: value for name, value in flatten(setup.config).items() if not name.startswith(skipped)}
+
+
+def untrained_settings(setup: Setup) -> dict[str, Any]:
+    """As `realfill_settings`; of training only the prompt matters."""
+    return {
+        name: value
+        for name, value in realfill_settings(setup).items()
+        if name == "train.prompt" or not name.startswith("train.")
+    }

@@ -11,6 +11,7 @@ from PIL import Image
 from realfill import seeds
 from realfill.errors import WeightsError
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
+from realfill.evaluation.methods.ours import realfill_settings
 from realfill.evaluation.metrics import weights
 from realfill.models.registry import load_backbone
 from realfill.sampling import sample
@@ -31,19 +32,19 @@ class SdInpaint:
 
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
-        setup, wanted = self._setup, self._setup.config
+        setup, config = self._setup, self._setup.config
         if not setup.prompt:
             raise WeightsError("There is no prompt for this scene; write one into the file of --prompts or prompt.txt.")
         with setup.using_device():
-            backbone = load_backbone(wanted.base, device=setup.device)
+            backbone = load_backbone(config.base, device=setup.device)
             spec = backbone.spec
             setup.facts["base"] = {"name": spec.name, "weights_hash": spec.weights_hash}
-            size = wanted.fit.size or spec.size
-            fit = crop_to_fill(scene, size=size, multiple=spec.multiple, context=wanted.fit.context)
-            config = wanted.sample.model_copy(update={"guidance": GUIDANCE})
-            made = sample.sample(backbone, scene, fit, config, prompt=setup.prompt, seeds=seeds)
-            for one in setup.counted(made, len(seeds)):
-                yield Candidate(one.seed, resize_to_target(scene, fit, one.photo))
+            size = config.fit.size or spec.size
+            fit = crop_to_fill(scene, size=size, multiple=spec.multiple, context=config.fit.context)
+            sampling = config.sample.model_copy(update={"guidance": GUIDANCE})
+            candidates = sample.sample(backbone, scene, fit, sampling, prompt=setup.prompt, seeds=seeds)
+            for candidate in setup.report_seeds(candidates, len(seeds)):
+                yield Candidate(candidate.seed, resize_to_target(scene, fit, candidate.photo))
 
 
 class PaintByExample:
@@ -55,9 +56,9 @@ class PaintByExample:
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
         with self._setup.using_device():
-            yield from self._setup.counted(self._made(scene, seeds), len(seeds))
+            yield from self._setup.report_seeds(self._sample_seeds(scene, seeds), len(seeds))
 
-    def _made(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
+    def _sample_seeds(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         setup = self._setup
         source = setup.example_base or EXAMPLE_BASE
         pipe = _paint_by_example(source, setup.device)
@@ -69,7 +70,7 @@ class PaintByExample:
         mask = Image.fromarray(fit.crop_hole(scene.hole).astype(np.uint8) * 255)
         for seed in seeds:
             out = pipe(
-                example_image=Image.fromarray(scene.references[draw_seed(seed, len(scene.references))]),
+                example_image=Image.fromarray(scene.references[pick_reference(seed, len(scene.references))]),
                 image=target,
                 mask_image=mask,
                 guidance_scale=EXAMPLE_GUIDANCE,
@@ -79,7 +80,7 @@ class PaintByExample:
             yield Candidate(seed, resize_to_target(scene, fit, np.asarray(out.images[0], np.uint8)))
 
 
-def draw_seed(seed: int, count: int) -> int:
+def pick_reference(seed: int, count: int) -> int:
     """Which of `count` references a seed takes."""
     return int(seeds.rng(seed, _EXAMPLE_STREAM).integers(count))
 
@@ -92,6 +93,18 @@ def sd_inpaint(setup: Setup) -> Method:
 def paint_by_example(setup: Setup) -> Method:
     """Paint-by-Example."""
     return PaintByExample(setup)
+
+
+def sd_inpaint_settings(setup: Setup) -> dict[str, Any]:
+    """What decides the pictures of `sd_inpaint`: of RealFill's settings base, crop and sampling, and the prompt."""
+    names = ("base", "fit.", "sample.")
+    settings = {name: value for name, value in realfill_settings(setup).items() if name.startswith(names)}
+    return {**settings, "prompt": setup.prompt}
+
+
+def paint_by_example_settings(setup: Setup) -> dict[str, Any]:
+    """What decides the pictures of `paint_by_example`."""
+    return {"example_base": setup.example_base, "context": setup.config.fit.context}
 
 
 def _paint_by_example(source: str, device: str) -> Any:
@@ -109,7 +122,7 @@ def _paint_by_example(source: str, device: str) -> Any:
 
     try:
         config = part(CLIPVisionConfig, "image_encoder")
-        encoder, told = part(PaintByExampleImageEncoder, "image_encoder", config=config, output_loading_info=True)
+        encoder, loading = part(PaintByExampleImageEncoder, "image_encoder", config=config, output_loading_info=True)
         pipe = PaintByExamplePipeline(
             vae=part(AutoencoderKL, "vae"),
             image_encoder=encoder,
@@ -120,8 +133,8 @@ def _paint_by_example(source: str, device: str) -> Any:
             requires_safety_checker=False,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise _absent(source, error) from error
-    if told["mismatched_keys"] or [name for name in told["missing_keys"] if not name.endswith("position_ids")]:
+        raise _load_error(source, error) from error
+    if loading["mismatched_keys"] or [name for name in loading["missing_keys"] if not name.endswith("position_ids")]:
         raise WeightsError(f"The image encoder of {source} does not fit its configuration; fetch it again.")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device, torch.float32)
@@ -146,12 +159,12 @@ def load_pipeline(kind: Any, source: str, device: str, **options: Any) -> Any:
     try:
         pipe = kind.from_pretrained(source, safety_checker=None, local_files_only=True, **options)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise _absent(source, error) from error
+        raise _load_error(source, error) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device, torch.float32)
 
 
-def _absent(source: str, error: Exception) -> WeightsError:
+def _load_error(source: str, error: Exception) -> WeightsError:
     return WeightsError(
         f"{source} cannot be loaded ({type(error).__name__}). Fetch it with: hf download {source} "
         "and start again, or give a folder that holds it."

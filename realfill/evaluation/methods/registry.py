@@ -1,16 +1,16 @@
-"""The methods by name. A new one is a file with a class and a line here.
+"""The methods by name. A new one is a file with a class and its settings, and an entry here.
 
 A name may carry what is varied: `dreambooth@0.8` fills from a strength of 0.8 on, `realfill@2refs` sees the
 scene's first two references only.
 """
 
-import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from realfill.errors import OptionError
+from realfill.evaluation.lazy_import import import_on_call
 from realfill.evaluation.methods.base import Entry, Method, Setup
 
 DEFAULT = ("realfill", "draft", "telea", "ns", "stitch")
@@ -27,66 +27,80 @@ class Variant:
     references: int | None  # how many it may see; None: all
 
 
-def _late(module: str, name: str) -> Callable[[Setup], Method]:
-    """A maker that is imported when it is called: diffusers takes seconds."""
-
-    def make(setup: Setup) -> Method:
-        method: Method = getattr(importlib.import_module(f"realfill.evaluation.methods.{module}"), name)(setup)
-        return method
-
-    return make
+def _import_on_call(module: str, name: str) -> Callable[[Setup], Any]:
+    """A method's maker or settings, from a file beside this one."""
+    return import_on_call(f"realfill.evaluation.methods.{module}", name)
 
 
-def _nothing(setup: Setup) -> Mapping[str, Any]:
+def _no_settings(setup: Setup) -> Mapping[str, Any]:
     return {}
-
-
-def _matching(setup: Setup) -> Mapping[str, Any]:
-    return {"matcher": setup.config.select.matcher}
-
-
-def _run(setup: Setup) -> Mapping[str, Any]:
-    from realfill.evaluation.methods.ours import read_made_by
-
-    return read_made_by(setup)
-
-
-def _untrained(setup: Setup) -> Mapping[str, Any]:
-    """Of training only the prompt matters."""
-    made = _run(setup)
-    return {name: value for name, value in made.items() if name == "train.prompt" or not name.startswith("train.")}
-
-
-def _sampling(setup: Setup) -> Mapping[str, Any]:
-    made = _run(setup)
-    kept = {name: value for name, value in made.items() if name.startswith(("base", "fit.", "sample."))}
-    return {**kept, "prompt": setup.prompt}
-
-
-def _example(setup: Setup) -> Mapping[str, Any]:
-    return {"example_base": setup.example_base, "context": setup.config.fit.context}
-
-
-def _dreambooth(setup: Setup) -> Mapping[str, Any]:
-    made = _run(setup)
-    kept = {name: value for name, value in made.items() if name.startswith(("seed", "fit.context", "train."))}
-    return {**kept, "text_base": setup.text_base}
 
 
 ENTRIES: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("realfill", "RealFill", True, _late("ours", "realfill"), _run),
-        Entry("untrained", "The base without training", True, _late("ours", "untrained"), _untrained, looks=False),
-        Entry("draft", "Draft by geometry", False, _late("classic", "Draft"), _matching),
-        Entry("telea", "Telea inpainting", False, _late("classic", "telea"), _nothing, looks=False),
-        Entry("ns", "Navier-Stokes inpainting", False, _late("classic", "navier_stokes"), _nothing, looks=False),
-        Entry("stitch", "OpenCV's stitcher", False, _late("stitch", "stitch"), _nothing),
         Entry(
-            "sd-inpaint", "Base with a written prompt", True, _late("prompted", "sd_inpaint"), _sampling, looks=False
+            "realfill",
+            "RealFill",
+            make=_import_on_call("ours", "realfill"),
+            settings=_import_on_call("ours", "realfill_settings"),
         ),
-        Entry("paint-by-example", "Paint-by-Example", True, _late("prompted", "paint_by_example"), _example),
-        Entry("dreambooth", "DreamBooth", True, _late("dreambooth", "dreambooth"), _dreambooth),
+        Entry(
+            "untrained",
+            "The base without training",
+            make=_import_on_call("ours", "untrained"),
+            settings=_import_on_call("ours", "untrained_settings"),
+            uses_references=False,
+        ),
+        Entry(
+            "draft",
+            "Draft by geometry",
+            make=_import_on_call("classic", "GeometryDraft"),
+            settings=_import_on_call("classic", "draft_settings"),
+            random=False,
+        ),
+        Entry(
+            "telea",
+            "Telea inpainting",
+            make=_import_on_call("classic", "telea"),
+            settings=_no_settings,
+            random=False,
+            uses_references=False,
+        ),
+        Entry(
+            "ns",
+            "Navier-Stokes inpainting",
+            make=_import_on_call("classic", "navier_stokes"),
+            settings=_no_settings,
+            random=False,
+            uses_references=False,
+        ),
+        Entry(
+            "stitch",
+            "OpenCV's stitcher",
+            make=_import_on_call("stitch", "stitch"),
+            settings=_no_settings,
+            random=False,
+        ),
+        Entry(
+            "sd-inpaint",
+            "Base with a written prompt",
+            make=_import_on_call("prompted", "sd_inpaint"),
+            settings=_import_on_call("prompted", "sd_inpaint_settings"),
+            uses_references=False,
+        ),
+        Entry(
+            "paint-by-example",
+            "Paint-by-Example",
+            make=_import_on_call("prompted", "paint_by_example"),
+            settings=_import_on_call("prompted", "paint_by_example_settings"),
+        ),
+        Entry(
+            "dreambooth",
+            "DreamBooth",
+            make=_import_on_call("dreambooth", "dreambooth"),
+            settings=_import_on_call("dreambooth", "dreambooth_settings"),
+        ),
     )
 }
 
@@ -105,7 +119,7 @@ def find_method(name: str) -> Variant:
         strength = float(match[2])
         if not 0 < strength <= 1:
             raise OptionError(f"'{name}' has no strength above 0 and up to 1; write dreambooth@0.8.")
-        entry = replace(entry, title=f"{entry.title}, strength {strength:g}", make=_at_strength(strength))
+        entry = replace(entry, title=f"{entry.title}, strength {strength:g}", make=_make_at_strength(strength))
     references = int(match[3]) if match[3] else None
     if references:
         entry = replace(entry, title=f"{entry.title}, {references} reference{'s' if references > 1 else ''}")
@@ -113,21 +127,22 @@ def find_method(name: str) -> Variant:
 
 
 def expand_methods(names: Sequence[str], references: Sequence[int] = ()) -> list[str]:
-    """The full names of the methods asked for: `dreambooth` at its strengths, and each method that looks at
+    """The full names of the methods asked for: `dreambooth` at its strengths, and each method that uses
     references once a count of them where counts are given.
 
     Raises:
-        OptionError: as `find`.
+        OptionError: as `find_method`.
     """
-    full: list[str] = []
+    expanded: list[str] = []
     for name in names or DEFAULT:
-        full += [f"dreambooth@{strength:g}" for strength in STRENGTHS] if name == "dreambooth" else [name]
-    looking = [name for name in full if (found := find_method(name)).entry.looks and found.references is None]
-    full += [f"{name}@{count}refs" for name in looking for count in references]
-    return list(dict.fromkeys(full))
+        expanded += [f"dreambooth@{strength:g}" for strength in STRENGTHS] if name == "dreambooth" else [name]
+    variants = [find_method(name) for name in expanded]
+    countable = [one.name for one in variants if one.entry.uses_references and one.references is None]
+    expanded += [f"{name}@{count}refs" for name in countable for count in references]
+    return list(dict.fromkeys(expanded))
 
 
-def _at_strength(strength: float) -> Callable[[Setup], Method]:
+def _make_at_strength(strength: float) -> Callable[[Setup], Method]:
     def make(setup: Setup) -> Method:
         from realfill.evaluation.methods import dreambooth
 

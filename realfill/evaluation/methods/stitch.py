@@ -39,12 +39,12 @@ class Stitch:
         fit = crop_longest(*scene.hole.shape, longest=LONGEST)
         hole, target = fit.crop_hole(scene.hole), fit.crop_photo(scene.target)
         photos = [crop_longest(*photo.shape[:2], longest=LONGEST).crop_photo(photo) for photo in scene.references]
-        laid = _lay(target, hole, photos)
-        colour, weight = _merged(target, hole, laid)
-        shown = float((weight[hole] > 0).mean())
-        if shown < LEAST:
+        warped = _warp_references(target, hole, photos)
+        colour, weight = _merge(target, hole, warped)
+        covered = float((weight[hole] > 0).mean())
+        if covered < LEAST:
             raise NoResult("The stitcher aligns the photos, but no reference reaches into the hole.")
-        self._setup.facts["shown"] = round(shown, 4)  # of the hole, by references
+        self._setup.facts["shown"] = round(covered, 4)  # of the hole, by references
         rest = (hole & (weight == 0)).astype(np.uint8)
         filled = np.where((hole & (weight > 0))[..., None], colour, target)
         working = np.asarray(cv2.inpaint(filled, rest, RADIUS, cv2.INPAINT_TELEA), np.uint8)
@@ -57,18 +57,18 @@ def stitch(setup: Setup) -> Method:
     return Stitch(setup)
 
 
-def _lay(target: Photo, hole: Hole, photos: Sequence[Photo]) -> list[tuple[Photo, _Weight]]:
+def _warp_references(target: Photo, hole: Hole, photos: Sequence[Photo]) -> list[tuple[Photo, _Weight]]:
     """The references that the stitcher accepts, in the target's frame, with weights that fall to their edges.
 
     Raises:
         NoResult: the stitcher refuses, or leaves the target out.
     """
     stitcher = cv2.Stitcher.create(cv2.Stitcher_PANORAMA)
-    seen = [np.where(hole, 0, 255).astype(np.uint8), *(np.full(one.shape[:2], 255, np.uint8) for one in photos)]
+    masks = [np.where(hole, 0, 255).astype(np.uint8), *(np.full(one.shape[:2], 255, np.uint8) for one in photos)]
     images = [np.ascontiguousarray(one[..., ::-1]) for one in (target, *photos)]  # OpenCV's order, here only
     cv2.setRNGSeed(0)
     try:
-        status = stitcher.estimateTransform(images, seen)
+        status = stitcher.estimateTransform(images, masks)
     except cv2.error as error:  # the stitcher asserts where it should refuse
         raise NoResult("The stitcher gives up on these photos.") from error
     if status != cv2.Stitcher_OK:
@@ -98,14 +98,14 @@ def _warp(photo: Photo, matrix: npt.NDArray[np.float64], size: tuple[int, int]) 
     inside = np.zeros(photo.shape[:2], np.uint8)
     inside[1:-1, 1:-1] = 1
     weight = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    laid = cv2.warpPerspective(photo, matrix, size, flags=cv2.INTER_LINEAR)
-    return np.asarray(laid, np.uint8), np.asarray(cv2.warpPerspective(weight, matrix, size), np.float32)
+    warped = cv2.warpPerspective(photo, matrix, size, flags=cv2.INTER_LINEAR)
+    return np.asarray(warped, np.uint8), np.asarray(cv2.warpPerspective(weight, matrix, size), np.float32)
 
 
-def _merged(target: Photo, hole: Hole, laid: Sequence[tuple[Photo, _Weight]]) -> tuple[Photo, _Weight]:
+def _merge(target: Photo, hole: Hole, warped: Sequence[tuple[Photo, _Weight]]) -> tuple[Photo, _Weight]:
     """The mean of the references by weight, each with the exposure that it needs to meet the target's known part."""
     total, sums = np.zeros(hole.shape, np.float32), np.zeros((*hole.shape, 3), np.float32)
-    for photo, weight in laid:
+    for photo, weight in warped:
         common = ~hole & (weight > 0)
         gain = np.ones(3, np.float32)
         if common.sum() >= 100:

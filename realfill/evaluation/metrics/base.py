@@ -1,8 +1,9 @@
-"""What every metric is, and the columns of the paper's tables."""
+"""What every metric is, its column, and what it may need; the metrics by name are in registry.py."""
 
 import hashlib
+import importlib.util
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
-from realfill.errors import RunError
+from realfill.errors import RunError, WeightsError
 from realfill.files import speak_refusals, temporary_path
 from realfill.imaging.photo import read_photo
 
 Vector = npt.NDArray[np.float32]
+MATCHES = "matches_"  # begins the column of a matcher's counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Picture:
     digest: str
 
 
-def read(path: Path) -> Picture:
+def read_picture(path: Path) -> Picture:
     """A picture file.
 
     Raises:
@@ -63,21 +65,6 @@ class Column:
         return value if self.better == "higher" else -value if self.better == "lower" else -abs(value - 1)
 
 
-COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("psnr", "PSNR", "higher", 2, "over the hole's pixels, three channels, in dB; at most 100"),
-        Column("ssim", "SSIM", "higher", 3, "11 px Gaussian windows (deviation 1.5), those centred in the hole"),
-        Column("sharpness", "Sharpness", "near 1", 2, "gradient energy in the hole, as a share of the truth's"),
-        Column("lpips", "LPIPS box", "lower", 3, "AlexNet v0.1, the bounding box of the hole, known pixels included"),
-        Column("lpips_masked", "LPIPS masked", "lower", 3, "AlexNet v0.1, the whole frame with everything known black"),
-        Column("dreamsim", "DreamSim", "lower", 3, "ensemble, whole picture at 224 × 224"),
-        Column("dino", "DINO", "higher", 3, "cosine of ViT-S/16's class token, whole picture at 224 × 224"),
-        Column("clip", "CLIP", "higher", 3, "cosine of ViT-B/32's image embedding, whole picture at 224 × 224"),
-    )
-}
-
-
 class Metric(Protocol):
     """Compares pictures with the truth."""
 
@@ -89,7 +76,7 @@ class Metric(Protocol):
         ...
 
 
-class Memory:
+class EmbeddingCache:
     """Embeddings by metric and picture, so that none is computed twice; kept in a file between calls."""
 
     def __init__(self) -> None:
@@ -135,12 +122,43 @@ class Memory:
         self._changed = False
 
 
-def same_size(truth: Picture, pictures: Sequence[Picture]) -> None:
-    """Refuses pictures of another size than the truth.
+def check_same_size(truth: Picture, pictures: Sequence[Picture]) -> None:
+    """Makes sure that pictures have the truth's size.
 
     Raises:
-        RunError: so.
+        RunError: one has another.
     """
     for picture in pictures:
         if picture.photo.shape != truth.photo.shape:
             raise RunError(f"A picture is {picture.photo.shape} and the truth {truth.photo.shape}; score equal sizes.")
+
+
+@dataclass(frozen=True, eq=False)
+class MetricSources:
+    """What a metric is loaded from."""
+
+    weights: Path | None  # a folder with dino-vits16/, clip-vit-base-patch32/, dreamsim/ and AlexNet's file
+    device: str
+    fetch: bool  # whether missing weights may be downloaded
+    cache: EmbeddingCache
+
+
+@dataclass(frozen=True)
+class LoadedMetrics:
+    """The metrics of one load, and the sha256 of the weights they share; empty where there are none."""
+
+    metrics: Sequence[Metric]
+    sha256: str = ""
+
+
+def require_packages(*packages: str) -> None:
+    """Makes sure that packages are installed.
+
+    Raises:
+        WeightsError: one is not.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise WeightsError(
+                f"the package {package} is not installed; install it with: pip install -r requirements-bench.txt"
+            )

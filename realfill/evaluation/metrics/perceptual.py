@@ -7,6 +7,7 @@ the whole frame with everything known painted black (`lpips_masked`) are about h
 import contextlib
 import io
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +17,19 @@ from torch import Tensor
 
 from realfill.arrays import Hole, Photo
 from realfill.errors import WeightsError
-from realfill.evaluation.metrics.base import Picture, same_size
-from realfill.evaluation.metrics.embeddings import Network
+from realfill.evaluation.metrics import weights
+from realfill.evaluation.metrics.base import (
+    LoadedMetrics,
+    MetricSources,
+    Picture,
+    check_same_size,
+    require_packages,
+)
+from realfill.evaluation.metrics.embeddings import Embedding, Network
+from realfill.evaluation.metrics.weights import ALEXNET
 from realfill.imaging.holes import bounding_box
 
 LEAST = 64  # pixels; AlexNet's layers leave nothing of a smaller box
-ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, LPIPS's trunk
-DREAMSIM_FILES = (
-    "dino_vitb16_pretrain.pth",
-    "open_clip_vitb16_pretrain.pth.tar",
-    "clip_vitb16_pretrain.pth.tar",
-    "ensemble_lora",
-)
 
 
 class Lpips:
@@ -40,25 +42,25 @@ class Lpips:
 
     def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
         """See `Metric.measure`."""
-        same_size(truth, pictures)
-        wanted = self._input(truth.photo, hole)
+        check_same_size(truth, pictures)
+        target = self._input(truth.photo, hole)
         with torch.no_grad():
-            return [float(self._network(self._input(one.photo, hole), wanted)) for one in pictures]
+            return [float(self._network(self._input(one.photo, hole), target)) for one in pictures]
 
     def _input(self, photo: Photo, hole: Hole) -> Tensor:
         """(1, 3, h, w) in [-1, 1]."""
-        seen = photo[hole_box(hole)] if self._box else np.where(hole[..., None], photo, np.uint8(0))
-        values = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1)[None]
+        visible = photo[hole_box(hole)] if self._box else np.where(hole[..., None], photo, np.uint8(0))
+        values = torch.from_numpy(np.ascontiguousarray(visible)).permute(2, 0, 1)[None]
         return (values.float() / 127.5 - 1).to(self._device)
 
 
 def hole_box(hole: Hole) -> tuple[slice, slice]:
     """Rows and columns of the hole's bounding box, grown to 64 pixels where the photo has them."""
     left, top, right, bottom = bounding_box(hole)
-    return _grown(top, bottom, hole.shape[0]), _grown(left, right, hole.shape[1])
+    return _grow(top, bottom, hole.shape[0]), _grow(left, right, hole.shape[1])
 
 
-def _grown(start: int, stop: int, limit: int) -> slice:
+def _grow(start: int, stop: int, limit: int) -> slice:
     more = max(0, min(LEAST, limit) - (stop - start))
     start = min(max(0, start - more // 2), limit - (stop - start) - more)
     return slice(start, max(stop, start + min(LEAST, limit)))
@@ -77,12 +79,16 @@ def lpips_network(trunk: Path, device: str) -> Any:
     except Exception as error:  # torch raises a dozen kinds for a file of another kind; all mean the same here
         raise WeightsError(f"{trunk} is not a file of weights that can be read safely; fetch it again.") from error
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    own = {name.split(".", 1)[1]: value for name, value in network.net.state_dict().items()}  # slice2.3.weight
-    given = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
-    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in given.items()}:
+    expected = {name.split(".", 1)[1]: value for name, value in network.net.state_dict().items()}  # slice2.3.weight
+    trunk_state = {
+        name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")
+    }
+    if {name: value.shape for name, value in expected.items()} != {
+        name: value.shape for name, value in trunk_state.items()
+    }:
         raise WeightsError(f"{trunk} does not hold torchvision's AlexNet; fetch {ALEXNET} again.")
     for name, value in network.net.state_dict().items():
-        value.copy_(given[name.split(".", 1)[1]])
+        value.copy_(trunk_state[name.split(".", 1)[1]])
     return network.eval().requires_grad_(False).to(device)
 
 
@@ -103,3 +109,32 @@ def dreamsim(folder: Path, device: str) -> Network:
         return vectors
 
     return embed
+
+
+def load_lpips(sources: MetricSources) -> LoadedMetrics:
+    """LPIPS by both protocols.
+
+    Raises:
+        WeightsError: a package or AlexNet's weights are not on this machine.
+    """
+    require_packages("torchvision", "lpips")
+    file = weights.find_alexnet(sources.weights, fetch=sources.fetch)
+    network, sha256 = lpips_network(file, sources.device), weights.sha256(file)
+    identity = f"lpips {version('lpips')} alex {sha256[:16]}"
+    return LoadedMetrics(
+        [Lpips(network, "box", identity, sources.device), Lpips(network, "masked", identity, sources.device)], sha256
+    )
+
+
+def load_dreamsim(sources: MetricSources) -> LoadedMetrics:
+    """DreamSim.
+
+    Raises:
+        WeightsError: a package or its weights are not on this machine.
+    """
+    require_packages("torchvision", "dreamsim")
+    folder = weights.find_dreamsim(sources.weights)
+    sha256 = weights.sha256(folder)
+    identity = f"dreamsim {version('dreamsim')} ensemble {sha256[:16]}"
+    network = dreamsim(folder, sources.device)
+    return LoadedMetrics([Embedding("dreamsim", identity, network, sources.cache, distance=True)], sha256)

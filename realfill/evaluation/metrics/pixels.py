@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from realfill.arrays import Hole, Photo
-from realfill.evaluation.metrics.base import Picture, same_size
+from realfill.evaluation.metrics.base import (
+    LoadedMetrics,
+    MetricSources,
+    Picture,
+    check_same_size,
+    require_packages,
+)
 from realfill.imaging.holes import bounding_box
 
 MOST = 100.0  # dB; the truth itself has infinitely many, which no mean survives
@@ -29,10 +35,10 @@ class Psnr:
         """See `Metric.measure`."""
         from torchmetrics.functional.image import peak_signal_noise_ratio
 
-        same_size(truth, pictures)
-        wanted = _values(truth.photo[hole])
-        found = [peak_signal_noise_ratio(_values(one.photo[hole]), wanted, data_range=1.0) for one in pictures]
-        return [min(float(value), MOST) for value in found]
+        check_same_size(truth, pictures)
+        target = _to_unit(truth.photo[hole])
+        ratios = [peak_signal_noise_ratio(_to_unit(one.photo[hole]), target, data_range=1.0) for one in pictures]
+        return [min(float(ratio), MOST) for ratio in ratios]
 
 
 class Ssim:
@@ -46,21 +52,21 @@ class Ssim:
 
     def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
         """See `Metric.measure`. Works on the hole's box and a window's reach around it: the rest has no influence."""
-        same_size(truth, pictures)
+        check_same_size(truth, pictures)
         left, top, right, bottom = bounding_box(hole)
         box = (slice(max(0, top - _REACH), bottom + _REACH), slice(max(0, left - _REACH), right + _REACH))
         inside = torch.from_numpy(np.ascontiguousarray(hole[box])).to(self._device)
-        wanted = self._planes(truth.photo[box])
-        return [float(self._map(self._planes(one.photo[box]), wanted)[:, inside].mean()) for one in pictures]
+        target = self._planes(truth.photo[box])
+        return [float(self._ssim_map(self._planes(one.photo[box]), target)[:, inside].mean()) for one in pictures]
 
     def _planes(self, photo: Photo) -> Tensor:
-        return _values(photo).permute(2, 0, 1)[None].to(self._device)
+        return _to_unit(photo).permute(2, 0, 1)[None].to(self._device)
 
-    def _map(self, found: Tensor, wanted: Tensor) -> Tensor:
+    def _ssim_map(self, prediction: Tensor, target: Tensor) -> Tensor:
         """SSIM at every pixel, (3, h, w)."""
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        _, full = structural_similarity_index_measure(found, wanted, data_range=1.0, return_full_image=True)
+        _, full = structural_similarity_index_measure(prediction, target, data_range=1.0, return_full_image=True)
         planes: Tensor = full[0]
         return planes
 
@@ -76,12 +82,13 @@ class Sharpness:
 
     def measure(self, truth: Picture, hole: Hole, pictures: Sequence[Picture]) -> list[float]:
         """See `Metric.measure`."""
-        same_size(truth, pictures)
-        wanted = _energy(truth.photo, hole)
-        return [(_energy(one.photo, hole) + 1) / (wanted + 1) for one in pictures]  # 1: a flat truth has a share too
+        check_same_size(truth, pictures)
+        target = _gradient_energy(truth.photo, hole)
+        # The 1 gives a flat truth a share too.
+        return [(_gradient_energy(one.photo, hole) + 1) / (target + 1) for one in pictures]
 
 
-def _energy(photo: Photo, hole: Hole) -> float:
+def _gradient_energy(photo: Photo, hole: Hole) -> float:
     """Mean squared Sobel gradient of the grey values where nothing of the known area is near."""
     scale = WORKING / max(hole.shape)
     size = (max(1, round(hole.shape[1] * scale)), max(1, round(hole.shape[0] * scale)))
@@ -92,5 +99,30 @@ def _energy(photo: Photo, hole: Hole) -> float:
     return float(energy[inside].mean())
 
 
-def _values(photo: Photo) -> Tensor:
+def _to_unit(photo: Photo) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(photo)).float() / 255
+
+
+def load_psnr(sources: MetricSources) -> LoadedMetrics:
+    """PSNR, where torchmetrics is installed.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    require_packages("torchmetrics")
+    return LoadedMetrics([Psnr()])
+
+
+def load_ssim(sources: MetricSources) -> LoadedMetrics:
+    """SSIM, where torchmetrics is installed.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    require_packages("torchmetrics")
+    return LoadedMetrics([Ssim(sources.device)])
+
+
+def load_sharpness(sources: MetricSources) -> LoadedMetrics:
+    """Sharpness, which needs OpenCV alone."""
+    return LoadedMetrics([Sharpness()])

@@ -1,13 +1,63 @@
-"""The metrics of §4.2, loaded with what is on this machine; what is not there is said, never counted as zero."""
+"""The metrics of §4.2 by column. A new one is a file with a class and a function that loads it, and an entry here.
 
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+What this machine has no package or weights for is said, never counted as zero.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-from realfill.errors import RealFillError, WeightsError
-from realfill.evaluation.metrics.base import Memory, Metric
+from realfill.errors import RealFillError
+from realfill.evaluation.lazy_import import import_on_call
+from realfill.evaluation.metrics.base import Column, EmbeddingCache, LoadedMetrics, Metric, MetricSources
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The columns that one load of metrics fills, one metric a column."""
+
+    columns: tuple[Column, ...]
+    load: Callable[[MetricSources], LoadedMetrics]
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        (Column("psnr", "PSNR", "higher", 2, "over the hole's pixels, three channels, in dB; at most 100"),),
+        import_on_call("realfill.evaluation.metrics.pixels", "load_psnr"),
+    ),
+    Entry(
+        (Column("ssim", "SSIM", "higher", 3, "11 px Gaussian windows (deviation 1.5), those centred in the hole"),),
+        import_on_call("realfill.evaluation.metrics.pixels", "load_ssim"),
+    ),
+    Entry(
+        (Column("sharpness", "Sharpness", "near 1", 2, "gradient energy in the hole, as a share of the truth's"),),
+        import_on_call("realfill.evaluation.metrics.pixels", "load_sharpness"),
+    ),
+    Entry(
+        (
+            Column(
+                "lpips", "LPIPS box", "lower", 3, "AlexNet v0.1, the bounding box of the hole, known pixels included"
+            ),
+            Column(
+                "lpips_masked", "LPIPS masked", "lower", 3, "AlexNet v0.1, the whole frame with everything known black"
+            ),
+        ),
+        import_on_call("realfill.evaluation.metrics.perceptual", "load_lpips"),
+    ),
+    Entry(
+        (Column("dreamsim", "DreamSim", "lower", 3, "ensemble, whole picture at 224 × 224"),),
+        import_on_call("realfill.evaluation.metrics.perceptual", "load_dreamsim"),
+    ),
+    Entry(
+        (Column("dino", "DINO", "higher", 3, "cosine of ViT-S/16's class token, whole picture at 224 × 224"),),
+        import_on_call("realfill.evaluation.metrics.embeddings", "load_dino"),
+    ),
+    Entry(
+        (Column("clip", "CLIP", "higher", 3, "cosine of ViT-B/32's image embedding, whole picture at 224 × 224"),),
+        import_on_call("realfill.evaluation.metrics.embeddings", "load_clip"),
+    ),
+)
+COLUMNS: Mapping[str, Column] = {column.name: column for entry in ENTRIES for column in entry.columns}
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +66,7 @@ class Loaded:
 
     metrics: tuple[Metric, ...]
     missing: Mapping[str, str]  # column → sentence
-    memory: Memory
+    cache: EmbeddingCache
     weights: Mapping[str, str]  # column → sha256 of its weights
 
 
@@ -26,86 +76,17 @@ def load_metrics(weights: Path | None = None, *, device: str = "cpu", fetch: boo
     `weights`: a folder with dino-vits16/, clip-vit-base-patch32/, dreamsim/ and AlexNet's file. `fetch` lets
     what is missing be downloaded, DreamSim excepted.
     """
-    memory = Memory()
+    sources = MetricSources(weights, device, fetch, EmbeddingCache())
     metrics: list[Metric] = []
     missing: dict[str, str] = {}
     hashes: dict[str, str] = {}
-    makers: dict[tuple[str, ...], Callable[[], tuple[Sequence[Metric], str]]] = {
-        ("psnr",): _psnr,
-        ("ssim",): lambda: _ssim(device),
-        ("sharpness",): _sharpness,
-        ("lpips", "lpips_masked"): lambda: _lpips(weights, device, fetch),
-        ("dreamsim",): lambda: _dreamsim(weights, device, memory),
-        ("dino",): lambda: _hub("dino", weights, device, memory, fetch),
-        ("clip",): lambda: _hub("clip", weights, device, memory, fetch),
-    }
-    for names, make in makers.items():
+    for entry in ENTRIES:
+        names = [column.name for column in entry.columns]
         try:
-            made, sha256 = make()
+            loaded = entry.load(sources)
         except (RealFillError, ImportError, OSError, RuntimeError) as error:
             missing |= dict.fromkeys(names, str(error).strip().split("\n")[0][:500])
             continue
-        metrics += made
-        hashes |= dict.fromkeys(names, sha256) if sha256 else {}
-    return Loaded(tuple(metrics), missing, memory, hashes)
-
-
-def _needs(*packages: str) -> None:
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise WeightsError(
-                f"the package {package} is not installed; install it with: pip install -r requirements-bench.txt"
-            )
-
-
-def _psnr() -> tuple[Sequence[Metric], str]:
-    _needs("torchmetrics")
-    from realfill.evaluation.metrics import pixels
-
-    return [pixels.Psnr()], ""
-
-
-def _ssim(device: str) -> tuple[Sequence[Metric], str]:
-    _needs("torchmetrics")
-    from realfill.evaluation.metrics import pixels
-
-    return [pixels.Ssim(device)], ""
-
-
-def _sharpness() -> tuple[Sequence[Metric], str]:
-    from realfill.evaluation.metrics import pixels
-
-    return [pixels.Sharpness()], ""
-
-
-def _lpips(given: Path | None, device: str, fetch: bool) -> tuple[Sequence[Metric], str]:
-    _needs("torchvision", "lpips")
-    from realfill.evaluation.metrics import perceptual, weights
-
-    file = weights.alexnet(given, fetch=fetch)
-    network, sha256 = perceptual.lpips_network(file, device), weights.sha256(file)
-    identity = f"lpips {version('lpips')} alex {sha256[:16]}"
-    return [
-        perceptual.Lpips(network, "box", identity, device),
-        perceptual.Lpips(network, "masked", identity, device),
-    ], sha256
-
-
-def _dreamsim(given: Path | None, device: str, memory: Memory) -> tuple[Sequence[Metric], str]:
-    _needs("torchvision", "dreamsim")
-    from realfill.evaluation.metrics import embeddings, perceptual, weights
-
-    folder = weights.dreamsim(given)
-    sha256 = weights.sha256(folder)
-    identity = f"dreamsim {version('dreamsim')} ensemble {sha256[:16]}"
-    network = perceptual.dreamsim(folder, device)
-    return [embeddings.Embedding("dreamsim", identity, network, memory, distance=True)], sha256
-
-
-def _hub(name: str, given: Path | None, device: str, memory: Memory, fetch: bool) -> tuple[Sequence[Metric], str]:
-    from realfill.evaluation.metrics import embeddings, weights
-
-    source, make = {"dino": (weights.DINO, embeddings.dino), "clip": (weights.CLIP, embeddings.clip)}[name]
-    folder = weights.hub(source, given, fetch=fetch)
-    sha256 = weights.sha256(folder)
-    return [embeddings.Embedding(name, f"{source} {sha256[:16]}", make(folder, device), memory)], sha256
+        metrics += loaded.metrics
+        hashes |= dict.fromkeys(names, loaded.sha256) if loaded.sha256 else {}
+    return Loaded(tuple(metrics), missing, sources.cache, hashes)

@@ -6,10 +6,16 @@ from http.client import HTTPException
 from pathlib import Path
 
 from realfill.errors import WeightsError
-from realfill.evaluation.metrics.perceptual import ALEXNET, DREAMSIM_FILES
 from realfill.models import registry
 
 DINO, CLIP = "facebook/dino-vits16", "openai/clip-vit-base-patch32"
+ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, LPIPS's trunk
+DREAMSIM_FILES = (
+    "dino_vitb16_pretrain.pth",
+    "open_clip_vitb16_pretrain.pth.tar",
+    "clip_vitb16_pretrain.pth.tar",
+    "ensemble_lora",
+)
 DREAMSIM_ZIP = (
     "https://github.com/ssundaram21/dreamsim/releases/download/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip"
 )
@@ -17,63 +23,63 @@ _NEEDED = ["*.json", "*.safetensors"]
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pth.tar")
 
 
-def hub(source: str, given: Path | None, *, fetch: bool = False) -> Path:
-    """The folder of a hub model: `given`/name, `given`/owner--name, the hub's cache, or a download.
+def find_on_hub(source: str, folder: Path | None, *, fetch: bool = False) -> Path:
+    """The folder of a hub model: `folder`/name, `folder`/owner--name, the hub's cache, or a download.
 
     Raises:
         WeightsError: it is in none of them; the sentence says how to get it.
     """
     owner, _, name = source.partition("/")
-    if given is not None:
-        for folder in (given / name, given / f"{owner}--{name}", given / owner / name):
-            if (folder / "config.json").is_file():
-                return folder
+    if folder is not None:
+        for place in (folder / name, folder / f"{owner}--{name}", folder / owner / name):
+            if (place / "config.json").is_file():
+                return place
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(source, local_files_only=not fetch, allow_patterns=_NEEDED))
-        if _weights(folder) and (folder / "config.json").is_file():
-            return folder
+        snapshot = Path(snapshot_download(source, local_files_only=not fetch, allow_patterns=_NEEDED))
+        if _weights(snapshot) and (snapshot / "config.json").is_file():
+            return snapshot
     except registry.hub_troubles() as error:
         if fetch:
             raise WeightsError(
-                f"{source} could not be downloaded ({type(error).__name__}). {_by_hand(source)}"
+                f"{source} could not be downloaded ({type(error).__name__}). {_manual_fetch(source)}"
             ) from error
-    raise WeightsError(f"the weights of {source} are not on this machine. {_by_hand(source)}")
+    raise WeightsError(f"the weights of {source} are not on this machine. {_manual_fetch(source)}")
 
 
-def alexnet(given: Path | None, *, fetch: bool = False) -> Path:
-    """torchvision's AlexNet: `given`/FILE, `given`/lpips/FILE, torch.hub's folder, or a download.
+def find_alexnet(folder: Path | None, *, fetch: bool = False) -> Path:
+    """torchvision's AlexNet: `folder`/FILE, `folder`/lpips/FILE, torch.hub's folder, or a download.
 
     Raises:
         WeightsError: it is in none of them.
     """
     import torch
 
-    kept = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
-    places = [kept] if given is None else [given / ALEXNET, given / "lpips" / ALEXNET, kept]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
+    places = [cached] if folder is None else [folder / ALEXNET, folder / "lpips" / ALEXNET, cached]
     for place in places:
         if place.is_file():
             return place
     url = f"https://download.pytorch.org/models/{ALEXNET}"
     if fetch:
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(kept), hash_prefix="7be5be79", progress=False)
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(cached), hash_prefix="7be5be79", progress=False)
         except (OSError, RuntimeError, HTTPException) as error:
             raise WeightsError(f"AlexNet could not be downloaded ({type(error).__name__}); put {url} there.") from error
-        return kept
+        return cached
     raise WeightsError(f"AlexNet's weights are not on this machine; download {url} into the --weights folder.")
 
 
-def dreamsim(given: Path | None) -> Path:
-    """The folder of DreamSim's ensemble: `given`/dreamsim, `given` or ~/.cache/dreamsim.
+def find_dreamsim(folder: Path | None) -> Path:
+    """The folder of DreamSim's ensemble: `folder`/dreamsim, `folder` or ~/.cache/dreamsim.
 
     Raises:
         WeightsError: it is in none of them.
     """
     places = [Path.home() / ".cache" / "dreamsim"]
-    places = places if given is None else [given / "dreamsim", given, *places]
+    places = places if folder is None else [folder / "dreamsim", folder, *places]
     for place in places:
         if all((place / name).exists() for name in DREAMSIM_FILES):
             return place
@@ -100,6 +106,6 @@ def _weights(folder: Path) -> list[Path]:
     return sorted({file for pattern in _WEIGHTS for file in folder.rglob(pattern)})
 
 
-def _by_hand(source: str) -> str:
+def _manual_fetch(source: str) -> str:
     name = source.partition("/")[2]
     return f"Fetch them with: hf download {source} --local-dir WEIGHTS/{name}, and give --weights WEIGHTS, or --fetch."

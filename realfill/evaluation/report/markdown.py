@@ -5,21 +5,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from realfill.evaluation.metrics.base import COLUMNS
-from realfill.evaluation.results import RANKING_RATE, Results, number
-from realfill.evaluation.tables import Ranks, Values, by_references
+from realfill.evaluation.metrics.registry import COLUMNS
+from realfill.evaluation.results import RANKING_RATE, Results, format_number
+from realfill.evaluation.tables import Ranks, Values, varies_references
 
 QUARTER = f"best {1 - RANKING_RATE:.0%} by matches"
 
 
-def whole(results: Results) -> str:
+def render_tables(results: Results) -> str:
     """Every table, each under its heading."""
     parts = {
         "Table 1": table_1(results),
-        "By scene": by_scene(results),
+        "By scene": scene_tables(results),
         "Table 2: dropping the seeds with fewest matches": table_2(results),
-        "Matches as a ranking signal": signals(results),
-        "Number of references": references(results),
+        "Matches as a ranking signal": ranking_table(results),
+        "Number of references": reference_table(results),
     }
     return "\n".join(f"## {title}\n\n{text}" for title, text in parts.items() if text)
 
@@ -27,10 +27,10 @@ def whole(results: Results) -> str:
 def table_1(results: Results) -> str:
     """The mean of every method, and of its seeds that began from noise where others began from the draft."""
     rows = []
-    for row in (row for row in results.table_1 if not by_references(row.method)):
-        said = {"without result": row.no_result, "not made": row.trouble}
-        more = ", ".join(f"{count} {words}" for words, count in said.items() if count)
-        scenes = f"{row.scenes} ({more})" if more else f"{row.scenes}"
+    for row in (row for row in results.table_1 if not varies_references(row.method)):
+        lacking = {"without result": row.no_result, "not made": row.trouble}
+        note = ", ".join(f"{count} {words}" for words, count in lacking.items() if count)
+        scenes = f"{row.scenes} ({note})" if note else f"{row.scenes}"
         times = map(_seconds, (row.seconds, row.cpu_seconds))
         rows.append([row.title, *_values(results, row.values), scenes, str(row.pictures), *times])
         if row.method in results.from_noise:
@@ -39,36 +39,36 @@ def table_1(results: Results) -> str:
     return _table(["method", *_heads(results), "scenes", "pictures", "s a scene", "CPU s"], rows)
 
 
-def by_scene(results: Results) -> str:
+def scene_tables(results: Results) -> str:
     """A table for each metric, and one of CPU seconds: a row a scene, a column a method; of those with several seeds
     also the best quarter, and the seeds that began from noise where others began from the draft.
     """
     parts = {"": results.by_scene, f", {QUARTER}": results.best_by_scene, ", from noise": results.noise_by_scene}
     columns = [
-        (method + more, method, found)
-        for method in results.made_with
-        for more, found in parts.items()
-        if any(method in methods for methods in found.values())
+        (method + suffix, method, values_by_scene)
+        for method in results.provenance
+        for suffix, values_by_scene in parts.items()
+        if any(method in methods for methods in values_by_scene.values())
     ]
     tables = {}
     for name in results.measured:
         values = {
-            title: {scene: found.get(scene, {}).get(method, {}).get(name) for scene in results.by_scene}
-            for title, method, found in columns
+            title: {scene: values_by_scene.get(scene, {}).get(method, {}).get(name) for scene in results.by_scene}
+            for title, method, values_by_scene in columns
         }
-        tables[COLUMNS[name].heading] = _scenes(results, values, functools.partial(number, column=name))
+        tables[COLUMNS[name].heading] = _scene_table(results, values, functools.partial(format_number, column=name))
     spent = {
         method: {scene: seconds.get(method) for scene, seconds in results.cpu_seconds.items()}
-        for method in results.made_with
+        for method in results.provenance
         if any(method in seconds for seconds in results.cpu_seconds.values())
     }
-    tables["CPU seconds a scene"] = _scenes(results, spent, _seconds) if spent else ""
+    tables["CPU seconds a scene"] = _scene_table(results, spent, _seconds) if spent else ""
     return "\n".join(f"### {title}\n\n{text}" for title, text in tables.items() if text)
 
 
 def table_2(results: Results) -> str:
     """What is left when a share of each scene's seeds is dropped, by the first matcher."""
-    methods = [method for method in results.table_2 if not by_references(method)]
+    methods = [method for method in results.table_2 if not varies_references(method)]
     rates = list(results.table_2[methods[0]]) if methods else []
     rows = [
         [f"{rate:.0%}", *(cell for method in methods for cell in _values(results, results.table_2[method][rate]))]
@@ -77,17 +77,17 @@ def table_2(results: Results) -> str:
     return _table(["dropped", *(f"{method}: {head}" for method in methods for head in _heads(results))], rows)
 
 
-def signals(results: Results) -> str:
+def ranking_table(results: Results) -> str:
     """Spearman's rank correlation between matches and each metric within a scene, the mean over the scenes; that of the
     ranks of all scenes together; and the metrics of the best quarter. Then the same over the seeds from noise, and the
     correlation with the first metric scene by scene.
     """
     rows: list[list[str]] = []
-    for more, found in (("", results.ranks), (", from noise", results.ranks_from_noise)):
-        for method, by_matcher in found.items():
+    for suffix, by_method in (("", results.ranks), (", from noise", results.ranks_from_noise)):
+        for method, by_matcher in by_method.items():
             for name, ranks in by_matcher.items():
-                best = [] if more else _values(results, results.signals[method][name])
-                rows.append([method + more, name, *_rhos(results, ranks), *(best or [""] * len(results.measured))])
+                best = [] if suffix else _values(results, results.signals[method][name])
+                rows.append([method + suffix, name, *_rhos(results, ranks), *(best or [""] * len(results.measured))])
     titles = [COLUMNS[name].title for name in results.measured]
     heads = [*(f"ρ {title}" for title in titles), *(f"ρ {title}, pooled" for title in titles)]
     means = _table(["pictures", "matcher", *heads, *(f"{QUARTER}: {head}" for head in _heads(results))], rows)
@@ -95,14 +95,14 @@ def signals(results: Results) -> str:
         f"{method}, {name}": {scene: values[results.measured[0]] for scene, values in ranks.scenes.items()}
         for method, by_matcher in results.ranks.items()
         for name, ranks in by_matcher.items()
-        if results.measured and not by_references(method)
+        if results.measured and not varies_references(method)
     }
     if not means or not single:
         return means
-    return f"{means}\nρ {titles[0]} by scene:\n\n{_scenes(results, single, _rho)}"
+    return f"{means}\nρ {titles[0]} by scene:\n\n{_scene_table(results, single, _rho)}"
 
 
-def references(results: Results) -> str:
+def reference_table(results: Results) -> str:
     """Quality by how many references a method saw, over the scenes that have them all."""
     rows = [
         [one.method, ", ".join(one.scenes), str(count), *_values(results, values)]
@@ -112,7 +112,7 @@ def references(results: Results) -> str:
     return _table(["method", "scenes", "references", *_heads(results)], rows)
 
 
-def _scenes(
+def _scene_table(
     results: Results, values: Mapping[str, Mapping[str, float | None]], write: Callable[[float | None], str]
 ) -> str:
     """A row a scene and a last one with the means; a mean over fewer scenes is in brackets."""
@@ -131,7 +131,7 @@ def _heads(results: Results) -> list[str]:
 
 
 def _values(results: Results, values: Values) -> list[str]:
-    return [number(values[name], name) for name in results.measured]
+    return [format_number(values[name], name) for name in results.measured]
 
 
 def _rhos(results: Results, ranks: Ranks) -> list[str]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
-from realfill.evaluation.metrics.base import COLUMNS
-from realfill.evaluation.results import number
+from realfill.evaluation.metrics.registry import COLUMNS
+from realfill.evaluation.results import format_number
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -18,10 +18,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def cell(value: float | None, column: str, top: float | None = None) -> str:
     """A metric's value as a cell; in bold where it is the best of its column."""
     marked = ' class="best"' if top is not None and value == top else ""
-    return f"<td{marked}>{number(value, column)}</td>"
+    return f"<td{marked}>{format_number(value, column)}</td>"
 
 
-def plain(*texts: str) -> list[str]:
+def text_cells(*texts: str) -> list[str]:
     """Cells of text."""
     return [f"<td>{escape(text)}</td>" for text in texts]
 
@@ -31,7 +31,7 @@ def title(column: str) -> str:
     return COLUMNS[column].heading
 
 
-def best(column: str, values: Sequence[float | None]) -> float | None:
+def best_value(column: str, values: Sequence[float | None]) -> float | None:
     """The best of a column's values, if there is any."""
     return max((value for value in values if value is not None), key=COLUMNS[column].merit, default=None)
 

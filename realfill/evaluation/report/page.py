@@ -8,14 +8,14 @@ from pathlib import Path
 from realfill import files
 from realfill.evaluation import published
 from realfill.evaluation.dataset import Case
-from realfill.evaluation.metrics.base import COLUMNS
+from realfill.evaluation.metrics.registry import COLUMNS
 from realfill.evaluation.report import plots
 from realfill.evaluation.report.gallery import gallery_html
-from realfill.evaluation.report.markup import best, cell, plain, rho, table, title
+from realfill.evaluation.report.markup import best_value, cell, rho, table, text_cells, title
 from realfill.evaluation.report.plots import Axes
 from realfill.evaluation.results import RANKING_RATE, Results
 from realfill.evaluation.store import Store
-from realfill.evaluation.tables import by_references
+from realfill.evaluation.tables import varies_references
 
 PLOTTED = ("psnr", "ssim", "lpips", "dreamsim")  # of Table 2; the others are in its numbers
 
@@ -35,7 +35,7 @@ figcaption{font-size:12px;overflow-wrap:anywhere}small,.note{opacity:.75}
 """
 
 
-def write(store: Store, results: Results, cases: Sequence[Case]) -> Path:
+def write_report(store: Store, results: Results, cases: Sequence[Case]) -> Path:
     """Writes report.html and its thumbnails; returns the page's path.
 
     Raises:
@@ -44,13 +44,13 @@ def write(store: Store, results: Results, cases: Sequence[Case]) -> Path:
     parts = [
         _head(results),
         _table_1(results),
-        _published(),
+        _published_table(),
         _table_2(results),
         _signals(results),
-        _references(results),
-        _troubles(results),
+        _reference_tables(results),
+        _troubles_list(results),
         *gallery_html(store, results, cases),
-        _made_with(results),
+        _provenance(results),
     ]
     parts.insert(1, _contents(parts))
     page = (
@@ -68,50 +68,50 @@ def _head(results: Results) -> str:
     data = results.data
     counts = ((data["scene"].nunique(), "scene"), (data["method"].nunique(), "method"), (len(data), "picture"))
     holds = ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts)
-    said = f"{holds}. Every number under “Measured” was measured here; means are over seeds first, then over scenes."
-    return f"<h1>Benchmark</h1><p>{said}</p>"
+    summary = f"{holds}. Every number under “Measured” was measured here; means are over seeds first, then over scenes."
+    return f"<h1>Benchmark</h1><p>{summary}</p>"
 
 
 def _contents(parts: Sequence[str]) -> str:
     """Links to the sections that are there."""
-    found = re.findall(r"<h2 id=([a-z0-9-]+)>([^<]+)</h2>", "".join(parts))
-    links = (f'<a href="#{name}">{words}</a>' for name, words in found)
+    headings = re.findall(r"<h2 id=([a-z0-9-]+)>([^<]+)</h2>", "".join(parts))
+    links = (f'<a href="#{name}">{words}</a>' for name, words in headings)
     return f"<nav>{''.join(links)}</nav>"
 
 
 def _table_1(results: Results) -> str:
-    shown = results.measured
-    found = [row for row in results.table_1 if not by_references(row.method)]
-    tops = {name: best(name, [row.values[name] for row in found if not row.no_result]) for name in shown}
+    columns = results.measured
+    main_rows = [row for row in results.table_1 if not varies_references(row.method)]
+    tops = {name: best_value(name, [row.values[name] for row in main_rows if not row.no_result]) for name in columns}
     rows = []
-    for row in found:
+    for row in main_rows:
         scenes = str(row.scenes) + (f" + {row.no_result} without result" if row.no_result else "")
         scenes += f" + {row.trouble} not made" if row.trouble else ""
-        cells = [cell(row.values[name], name, tops[name]) for name in shown]
+        cells = [cell(row.values[name], name, tops[name]) for name in columns]
         times = ("–" if value is None else f"{value:.1f}" for value in (row.seconds, row.cpu_seconds))
-        rows.append([*plain(row.title), *cells, *plain(scenes, str(row.pictures), *times)])
-    head = ["method", *map(title, shown), "scenes", "pictures", "seconds a scene", "CPU seconds"]
-    parts = ["<h2 id=table-1>Measured: Table 1</h2>", table(head, rows), _protocols(results), _from_noise(results)]
-    if any(row.scenes > len(results.common_scenes) for row in found):
-        titles = {row.method: row.title for row in found}
+        rows.append([*text_cells(row.title), *cells, *text_cells(scenes, str(row.pictures), *times)])
+    head = ["method", *map(title, columns), "scenes", "pictures", "seconds a scene", "CPU seconds"]
+    parts = ["<h2 id=table-1>Measured: Table 1</h2>", table(head, rows), _protocols(results), _noise_table(results)]
+    if any(row.scenes > len(results.common_scenes) for row in main_rows):
+        titles = {row.method: row.title for row in main_rows}
         lines = [
-            [*plain(titles[method]), *(cell(values[name], name) for name in shown)]
+            [*text_cells(titles[method]), *(cell(values[name], name) for name in columns)]
             for method, values in results.table_1_common.items()
         ]
         parts.append(
             f"<h3>The same over the {len(results.common_scenes)} scenes that every method completed</h3>"
             "<p class=note>A method that refuses the hard scenes looks better in the table above than it is.</p>"
         )
-        parts.append(table(["method", *map(title, shown)], lines))
+        parts.append(table(["method", *map(title, columns)], lines))
     return "".join(parts)
 
 
-def _from_noise(results: Results) -> str:
+def _noise_table(results: Results) -> str:
     if not results.from_noise:
         return ""
     titles = {row.method: row.title for row in results.table_1}
     rows = [
-        [*plain(titles[method]), *(cell(values[name], name) for name in results.measured)]
+        [*text_cells(titles[method]), *(cell(values[name], name) for name in results.measured)]
         for method, values in results.from_noise.items()
     ]
     return (
@@ -124,10 +124,10 @@ def _protocols(results: Results) -> str:
     """How each column was measured, and why the others were not."""
     lines = []
     for name in results.measured:
-        said = f"{COLUMNS[name].title}: {COLUMNS[name].protocol}."
-        ways = results.measured_by.get(name, [])
-        warning = " <b>Measured in several ways: not comparable.</b>" if len(ways) > 1 else ""
-        lines.append(f"<li>{escape(said)} <small>{escape('; '.join(ways))}</small>{warning}</li>")
+        protocol = f"{COLUMNS[name].title}: {COLUMNS[name].protocol}."
+        identities = results.measured_by.get(name, [])
+        warning = " <b>Measured in several ways: not comparable.</b>" if len(identities) > 1 else ""
+        lines.append(f"<li>{escape(protocol)} <small>{escape('; '.join(identities))}</small>{warning}</li>")
     for name, why in results.missing.items():
         if name not in results.measured and name not in results.matchers:
             what = COLUMNS[name].title if name in COLUMNS else f"matches by {name}"
@@ -135,11 +135,11 @@ def _protocols(results: Results) -> str:
     return f"<ul class=note>{''.join(lines)}</ul>"
 
 
-def _published() -> str:
+def _published_table() -> str:
     names = [name for name in COLUMNS if name in published.TABLE_1[0].values]
     rows = [
         [
-            *plain(row.method),
+            *text_cells(row.method),
             *(cell(row.values[name], name) for name in names),
             f"<td class=text>{escape(row.source)}</td>",
         ]
@@ -167,16 +167,18 @@ def _table_2(results: Results) -> str:
             [f"<td>{rate:.0%}</td>", *(cell(values[name], name) for name in results.measured)]
             for rate, values in rates.items()
         ]
-        parts.append(_under(titles[method], table(["dropped", *map(title, results.measured)], rows)))
+        parts.append(_headed_table(titles[method], table(["dropped", *map(title, results.measured)], rows)))
     parts.append("</div>")
-    drawn = []
+    drawings = []
     for name in (name for name in PLOTTED if name in results.measured):
         series = {
             titles[method]: [(rate * 100, value) for rate, row in rates.items() if (value := row[name]) is not None]
             for method, rates in results.table_2.items()
         }
-        drawn.append(plots.lines(series, Axes(f"{COLUMNS[name].title} by what is dropped", "dropped, %", title(name))))
-    return "".join([*parts, f"<div class=plots>{''.join(drawn)}</div>"])
+        drawings.append(
+            plots.lines(series, Axes(f"{COLUMNS[name].title} by what is dropped", "dropped, %", title(name)))
+        )
+    return "".join([*parts, f"<div class=plots>{''.join(drawings)}</div>"])
 
 
 def _signals(results: Results) -> str:
@@ -189,52 +191,61 @@ def _signals(results: Results) -> str:
     ]
     titles = {row.method: row.title for row in results.table_1}
     head = ["matcher", *(COLUMNS[name].title for name in results.measured)]
-    for method, found in results.ranks.items():
+    for method, by_matcher in results.ranks.items():
         noise = results.ranks_from_noise.get(method, {})
         correlations = {
-            "ρ, mean over scenes": {name: ranks.mean for name, ranks in found.items()},
-            "ρ of the ranks of all scenes": {name: ranks.pooled for name, ranks in found.items()},
+            "ρ, mean over scenes": {name: ranks.mean for name, ranks in by_matcher.items()},
+            "ρ of the ranks of all scenes": {name: ranks.pooled for name, ranks in by_matcher.items()},
             "ρ, mean over scenes, seeds from noise": {name: ranks.mean for name, ranks in noise.items()},
         }
         tables = [
-            _under(
+            _headed_table(
                 words,
-                table(head, [[*plain(name, *(rho(by[c]) for c in results.measured))] for name, by in some.items()]),
+                table(
+                    head,
+                    [
+                        [*text_cells(name, *(rho(by[c]) for c in results.measured))]
+                        for name, by in column_by_matcher.items()
+                    ],
+                ),
             )
-            for words, some in correlations.items()
-            if some
+            for words, column_by_matcher in correlations.items()
+            if column_by_matcher
         ]
         best = [
-            [*plain(name), *(cell(by[c], c) for c in results.measured)] for name, by in results.signals[method].items()
+            [*text_cells(name), *(cell(by[c], c) for c in results.measured)]
+            for name, by in results.signals[method].items()
         ]
-        tables.append(_under("the best quarter by matches", table(["matcher", *map(title, results.measured)], best)))
+        tables.append(
+            _headed_table("the best quarter by matches", table(["matcher", *map(title, results.measured)], best))
+        )
         parts.append(f"<h3>{escape(titles[method])}</h3><div class=side>{''.join(tables)}</div>")
     return "".join(parts)
 
 
-def _under(words: str, markup: str) -> str:
+def _headed_table(words: str, markup: str) -> str:
     """A table under a few words, one of several side by side."""
     return f"<div><h4>{escape(words)}</h4>{markup}</div>"
 
 
-def _references(results: Results) -> str:
+def _reference_tables(results: Results) -> str:
     parts = []
     for one in results.references:
         rows = [
             [f"<td>{count}</td>", *(cell(values[name], name) for name in results.measured)]
             for count, values in one.counts.items()
         ]
-        said = f"{escape(one.method)}, over the {len(one.scenes)} scenes that have them all"
-        parts += [f"<h3>{said}</h3>", table(["references", *map(title, results.measured)], rows)]
-        drawn = []
+        heading = f"{escape(one.method)}, over the {len(one.scenes)} scenes that have them all"
+        parts += [f"<h3>{heading}</h3>", table(["references", *map(title, results.measured)], rows)]
+        drawings = []
         for name in (name for name in PLOTTED if name in results.measured):
             points = [(float(count), value) for count, row in one.counts.items() if (value := row[name]) is not None]
-            drawn.append(plots.lines({one.method: points}, Axes(title(name), "references", title(name))))
-        parts.append(f"<div class=plots>{''.join(drawn)}</div>")
+            drawings.append(plots.lines({one.method: points}, Axes(title(name), "references", title(name))))
+        parts.append(f"<div class=plots>{''.join(drawings)}</div>")
     return f"<h2 id=references>Measured: number of references</h2>{''.join(parts)}" if parts else ""
 
 
-def _troubles(results: Results) -> str:
+def _troubles_list(results: Results) -> str:
     lines = [
         f"<li>{escape(method)}, {escape(scene)}: {escape(sentence)}</li>"
         for method, scene, sentence in results.troubles
@@ -242,7 +253,7 @@ def _troubles(results: Results) -> str:
     return f"<h2 id=without>Without a picture</h2><ul>{''.join(lines)}</ul>" if lines else ""
 
 
-def _made_with(results: Results) -> str:
+def _provenance(results: Results) -> str:
     facts = results.facts
     seeds = facts.get("seeds", [])
     items = {
@@ -251,9 +262,9 @@ def _made_with(results: Results) -> str:
         "versions": ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items()),
         "base": str(facts.get("config", {}).get("base", "")),
         "weights of the bases": ", ".join(
-            f"{method} {made['base']['name']} {str(made['base']['weights_hash'])[:16]}"
-            for method, made in results.made_with.items()
-            if made.get("base")
+            f"{method} {origin['base']['name']} {str(origin['base']['weights_hash'])[:16]}"
+            for method, origin in results.provenance.items()
+            if origin.get("base")
         ),
         "weights of the metrics": ", ".join(
             f"{name} {str(value)[:16]}" for name, value in facts.get("scoring", {}).get("weights", {}).items()

@@ -33,7 +33,7 @@ def dots(series: Mapping[str, Points], axes: Axes) -> str:
 
 
 def _plot(series: Mapping[str, Points], axes: Axes, *, joined: bool) -> str:
-    points = [point for some in series.values() for point in some]
+    points = [point for values in series.values() for point in values]
     if not points:
         return ""
     across, down = _ticks([x for x, _ in points]), _ticks([y for _, y in points])
@@ -46,9 +46,9 @@ def _plot(series: Mapping[str, Points], axes: Axes, *, joined: bool) -> str:
         _text(12, (TOP + HEIGHT - BOTTOM) / 2, axes.y, "middle", turned=True),
         *_grid(across, down),
     ]
-    for index, (name, some) in enumerate(series.items()):
+    for index, (name, values) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]
-        placed = [(_x(x, across), _y(y, down)) for x, y in sorted(some)]
+        placed = [(_x(x, across), _y(y, down)) for x, y in sorted(values)]
         if joined and len(placed) > 1:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
             parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -97,6 +97,6 @@ def _grid(across: Sequence[float], down: Sequence[float]) -> list[str]:
 
 
 def _text(x: float, y: float, text: str, anchor: str, *, weight: bool = False, turned: bool = False) -> str:
-    more = ' font-weight="600"' if weight else ""
-    more += f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
+    style = ' font-weight="600"' if weight else ""
+    style += f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'

@@ -35,7 +35,7 @@ def cut_hole(photo: Photo, hole: Hole) -> Photo:
     return np.where(hole[..., None], np.uint8(255), photo)
 
 
-def make(picture: Path, thumb: Path, change: Callable[[Photo], Photo]) -> None:
+def make_thumbnail(picture: Path, thumb: Path, change: Callable[[Photo], Photo]) -> None:
     """The thumbnail of a picture file after `change`, made where it is missing or older than the picture."""
     if thumb.is_file() and thumb.stat().st_mtime_ns >= picture.stat().st_mtime_ns:
         return
