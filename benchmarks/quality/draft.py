@@ -16,10 +16,10 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
+from benchmarks.options import print_json
 from benchmarks.quality.harness import (
     Row,
     list_scenes,
-    print_rows,
     replace_hole,
     scenes_parser,
     tile_pictures,
@@ -155,7 +155,7 @@ def main() -> None:
         sys.stderr.write(table(rows[-1:]).splitlines()[-1] + "\n")
     sys.stdout.write(table(rows))
     if args.json:
-        print_rows(rows)
+        print_json(rows=rows)
 
 
 if __name__ == "__main__":

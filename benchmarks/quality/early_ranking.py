@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.quality.harness import add_json_option, base_parser, print_rows
+from benchmarks.options import base_parser, print_json
 from realfill.device.devices import choose_device
 from realfill.device.process_group import ProcessGroup
 from realfill.matching.selection import score_candidates
@@ -75,7 +75,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of trained runs")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--device", default="auto")
-    add_json_option(parser)
     args = parser.parse_args(argv)
     device, rows = choose_device(args.device), []
     for folder in args.runs:
@@ -92,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"{share:.0%} of the best quarter among the early best half\n"
             )
     if args.json:
-        print_rows(rows, device=device)
+        print_json(device=device, rows=rows)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.options import base_parser, print_json
 from realfill import config
 from realfill.arrays import Photo
 from realfill.device.devices import choose_device
@@ -23,22 +24,11 @@ MeasureScene = Callable[[Path, argparse.Namespace], Row]
 FormatTable = Callable[[list[Row]], str]
 
 
-def base_parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose --help shows a module's docstring as it is written."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --json."""
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-
-
 def scenes_parser(description: str) -> argparse.ArgumentParser:
     """The options that every benchmark over scenes has."""
     parser = base_parser(description)
     parser.add_argument("scenes", type=Path, nargs="+", help="folders of scenes")
     parser.add_argument("--only", action="append", default=[], metavar="SCENE", help="this scene; repeatable")
-    add_json_option(parser)
     return parser
 
 
@@ -81,13 +71,8 @@ def measure_scenes(
         (args.out / "rows.json").write_text(json.dumps(rows))
     sys.stdout.write(table(rows))
     if args.json:
-        print_rows(rows, device=choose_device(args.device))
+        print_json(device=choose_device(args.device), rows=rows)
     return rows
-
-
-def print_rows(rows: list[Row], **facts: Any) -> None:
-    """One JSON object on the last line of stdout."""
-    sys.stdout.write(json.dumps({**facts, "command": sys.argv, "rows": rows}) + "\n")
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

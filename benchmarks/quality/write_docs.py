@@ -5,9 +5,9 @@ BENCH is a folder that `realfill bench assets/scenes -o BENCH …` or `realfill 
 the two marks in the document is replaced by its tables, under a line that says what they were made with. Takes seconds.
 """
 
+import argparse
 from pathlib import Path
 
-from benchmarks.quality.harness import base_parser
 from realfill.evaluation.report import markdown
 from realfill.evaluation.results import Results, collect_results
 from realfill.evaluation.store import Store
@@ -41,7 +41,7 @@ def format_section(folder: Path) -> str:
 
 def main() -> None:
     """Replaces the tables in the document."""
-    parser = base_parser(__doc__ or "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", type=Path, help="a folder of realfill bench")
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "benchmarks.md")
     args = parser.parse_args()

@@ -1,15 +1,15 @@
-"""Speed at full size on one GPU: `python -m benchmarks.gpu [--json] [--only train,sample,match,vae,cards,ways]`.
+"""Speed at full size on one GPU: `python -m benchmarks.speed.gpu [--json] [--only train,sample,match]`.
 
 Stable Diffusion 2 inpainting's architecture with random weights, 512 px, nothing downloaded, at most ten minutes.
 First checks that losses, gradients, pictures and matches are the plain path's within stated tolerances, then times:
 
-train    a step of batch 4 and 16 of `realfill.training.train`, against the loop of `benchmarks/stock_loop.py` in fp32
-         and under bf16 autocast
+train    a step of batch 4 and 16 of `realfill.training.train`, against the loop of `benchmarks/speed/stock_loop.py` in
+         fp32 and under bf16 autocast
 sample   64 seeds x 25 and x 200 steps
 vae      encode and decode
 match    LoFTR 64 x 5 pairs, against one pair at a time
 cards    a step of batch 16 with the allocator capped to 8, 12, 16 and 24 GB
-ways     the U-Net's step in the ways of `benchmarks/step_variants.py`, each alone and together
+ways     the U-Net's step in the variants of `benchmarks/speed/step_variants.py`, each alone and together
 
 Rows are printed as they come; each section has a share of `--minutes`. The exit code is 1 where a check failed.
 `--scale tiny` runs the whole script on a CPU in a minute, its times mean nothing.
@@ -25,11 +25,12 @@ import diffusers
 import torch
 
 from benchmarks.speed import random_sd2
-from benchmarks.speed.matching import Pairs, match_section
+from benchmarks.speed.matching import MatchWorkload, match_section
 from benchmarks.speed.sampling import sample_section, vae_section
-from benchmarks.speed.step_variants import ways_section
-from benchmarks.speed.timing import Report
-from benchmarks.speed.training import OURS, POOLED, Case, cards_section, headline, train_section
+from benchmarks.speed.sections import parse_sections, run_sections, sections_parser
+from benchmarks.speed.step_variants import variants_section
+from benchmarks.speed.timing import SpeedReport
+from benchmarks.speed.training import OURS, POOLED, Workload, cards_section, headline, train_section
 from realfill import config
 from realfill.device.devices import choose_device, describe_device
 from realfill.models import registry
@@ -39,11 +40,11 @@ ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counte
 TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same)
 
 
-def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
+def make_workload(scale: str, device: str, folder: Path, tflops: float) -> Workload:
     """What is measured at a scale."""
     parts, full = random_sd2.SCALES[scale], scale == "full"
     scene, fit = random_sd2.scene(folder, parts.pixels)
-    return Case(
+    return Workload(
         device=device,
         dtype=registry.choose_dtype(device),
         pipeline=lambda dtype: random_sd2.pipeline(parts, device=device, dtype=dtype),
@@ -56,9 +57,9 @@ def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
         seeds=64 if full else 4,
         stock_seeds=16 if full else 2,
         calls=24 if full else 2,
-        warm=8 if full else 1,
+        warm_up=8 if full else 1,
         cell=2 ** (len(parts.vae["block_out_channels"]) - 1),
-        words=parts.unet["cross_attention_dim"],
+        text_width=parts.unet["cross_attention_dim"],
         tflop=ITEM_TFLOP if full else 0.0,
         tflops=tflops,
     )
@@ -66,41 +67,43 @@ def case(scale: str, device: str, folder: Path, tflops: float) -> Case:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the sections asked for; the exit code."""
-    args = _parser().parse_args(argv)
-    only = args.only.split(",") if args.only else list(SHARES)
-    if unknown := set(only) - set(SHARES):
-        _parser().error(f"there is no section {', '.join(sorted(unknown))}; the sections are {', '.join(SHARES)}")
+    parser = _parser()
+    args = parser.parse_args(argv)
+    sections = parse_sections(parser, args.only, SHARES)
     device = choose_device(args.device)
     if device == "cpu" and args.scale == "full":
-        _parser().error("full size needs a GPU (a step takes minutes on a CPU); --scale tiny tries the script")
+        parser.error("full size needs a GPU (a step takes minutes on a CPU); --scale tiny tries the script")
     tiny = args.scale == "tiny"
     title = describe_device(device).title
     sys.stdout.write(f"{title}, torch {torch.__version__}, diffusers {diffusers.__version__}, {args.scale}\n")
-    pairs = Pairs(device, 64, 2, 2, 2, small=True) if tiny else Pairs(device, weights=args.matcher_weights)
-    report = Report()
+    pairs = (
+        MatchWorkload(device, 64, 2, 2, 2, small=True) if tiny else MatchWorkload(device, weights=args.matcher_weights)
+    )
+    report = SpeedReport()
     with tempfile.TemporaryDirectory() as folder:
-        whole = case(args.scale, device, Path(folder) / "scene", args.tflops)
-        work = {
-            "train": partial(train_section, whole, report),
-            "ways": partial(ways_section, whole, report),
-            "sample": partial(sample_section, whole, report),
-            "vae": partial(vae_section, whole, report),
+        workload = make_workload(args.scale, device, Path(folder) / "scene", args.tflops)
+        calls = {
+            "train": partial(train_section, workload, report),
+            "ways": partial(variants_section, workload, report),
+            "sample": partial(sample_section, workload, report),
+            "vae": partial(vae_section, workload, report),
             "match": partial(match_section, pairs, report),
-            "cards": partial(cards_section, whole, report),
+            "cards": partial(cards_section, workload, report),
         }
-        total = sum(SHARES[name] for name in only)
-        for name in only:
-            report.run(name, work[name], budget=args.minutes * 60 * SHARES[name] / total)
-    _whole_runs(whole, report)
-    ratios = headline(whole, report)
+        run_sections(report, calls, sections, shares=SHARES, minutes=args.minutes)
+    _sum_runs(workload, report)
+    ratios = headline(workload, report)
     facts = {"device": title, "torch": torch.__version__, "diffusers": diffusers.__version__, "scale": args.scale}
-    ratio = ratios.get(str(max(whole.batches)))
+    ratio = ratios.get(str(max(workload.batches)))
     return report.finish(as_json=args.json, **facts, ratio_to_stock_loop=ratio, ratios=ratios)
 
 
-def _whole_runs(whole: Case, report: Report) -> None:
+def _sum_runs(workload: Workload, report: SpeedReport) -> None:
     """Seconds of the presets from their parts, weights loaded; a sum of rows, not a measurement."""
-    batch, (fast, slow) = max(whole.batches), [f"ours, {whole.seeds} seeds x {steps} steps" for _, steps in whole.fills]
+    batch, (fast, slow) = (
+        max(workload.batches),
+        [f"ours, {workload.seeds} seeds x {steps} steps" for _, steps in workload.fills],
+    )
     step = report.find(POOLED, batch=batch) or report.find(OURS, batch=batch)
     match = next((row for row in report.rows if row["section"] == "match" and "matches_a_pair" in row), None)
     report.section = "sums"
@@ -117,14 +120,11 @@ def _whole_runs(whole: Case, report: Report) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help=f"sections, comma between: {','.join(SHARES)}")
+    parser = sections_parser(__doc__ or "", SHARES, minutes=9.0)
     parser.add_argument("--scale", default="full", choices=list(random_sd2.SCALES))
-    parser.add_argument("--minutes", type=float, default=9.0, help="for all sections asked for; building comes on top")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--matcher-weights", default="", help="loftr_outdoor.ckpt; without, the network is random")
     parser.add_argument("--tflops", type=float, default=TFLOPS, help="what the device does in practice, for the share")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     return parser
 
 

@@ -12,7 +12,7 @@ from kornia.feature import LoFTR
 from kornia.feature.loftr.loftr import default_cfg
 
 from benchmarks.speed import random_sd2
-from benchmarks.speed.timing import Meter, Report
+from benchmarks.speed.timing import DeviceTimer, SpeedReport
 from realfill.arrays import Photo
 from realfill.matching import weights
 from realfill.matching.inference import refuse_out_of_memory, to_tensor
@@ -25,7 +25,7 @@ MOST_LOST = 0.05
 
 
 @dataclass(frozen=True)
-class Pairs:
+class MatchWorkload:
     """How much is matched: `targets` candidates with `references` photos each, `size` pixels a side."""
 
     device: str
@@ -37,75 +37,80 @@ class Pairs:
     small: bool = False  # a small network, for a dry run
 
 
-def match_section(case: Pairs, report: Report) -> None:
+def match_section(workload: MatchWorkload, report: SpeedReport) -> None:
     """The same matches as one pair at a time, then times."""
-    network, source = _network(case)
-    matcher = Loftr(network, size=case.size, scale=1.0, device=case.device)
-    photos = list(_photos(case))
-    references, targets = photos[: case.references], photos[case.references :]
-    meter, pairs = Meter(case.device), len(references) * len(targets)
+    network, source = _network(workload)
+    matcher = Loftr(network, size=workload.size, scale=1.0, device=workload.device)
+    photos = list(_photos(workload))
+    references, targets = photos[: workload.references], photos[workload.references :]
+    timer, pairs = DeviceTimer(workload.device), len(references) * len(targets)
     first, plain = (
         matcher.match(references, targets[:1])[0],
-        [_plain(network, case, one, targets[0]) for one in references],
+        [_match_pair(network, workload, one, targets[0]) for one in references],
     )
-    lost = max(_lost(a, b) for a, b in zip(first, plain, strict=True))
-    found = float(np.mean([len(one) for one in plain]))
+    lost = max(_lost_share(a, b) for a, b in zip(first, plain, strict=True))
+    matches_a_pair = float(np.mean([len(one) for one in plain]))
     report.check("matches that only one way finds", lost, MOST_LOST)
-    meter.fresh()
-    timed = meter.time(
-        lambda: _all(matcher, references, targets), warm=0, calls=2 if case.device != "cpu" else 1, until=report.until
+    timer.reset_peak()
+    timed = timer.time(
+        lambda: _match_all(matcher, references, targets),
+        warm_up=0,
+        calls=2 if workload.device != "cpu" else 1,
+        until=report.until,
     )
-    own = report.add(
-        f"ours, {len(targets)} x {len(references)}", timed, matches_a_pair=found, weights=source, pairs=pairs
+    ours = report.add(
+        f"ours, {len(targets)} x {len(references)}", timed, matches_a_pair=matches_a_pair, weights=source, pairs=pairs
     )
-    if report.late("one pair at a time"):
+    if report.skip_if_late("one pair at a time"):
         return
-    count = min(pairs, case.plain_pairs)
+    count = min(pairs, workload.plain_pairs)
     some = [(references[i % len(references)], targets[i // len(references)]) for i in range(count)]
-    meter.fresh()
+    timer.reset_peak()
     alone = iter(some * 2)
-    timed = meter.time(lambda: _plain(network, case, *next(alone)), warm=min(2, count), calls=count, until=report.until)
-    whole = timed.seconds * 1000 * pairs
-    report.add("one pair at a time", timed, ms_for_all=whole, weights=source, ratio=whole / own["ms"])
+    timed = timer.time(
+        lambda: _match_pair(network, workload, *next(alone)), warm_up=min(2, count), calls=count, until=report.until
+    )
+    ms_for_all = timed.seconds * 1000 * pairs
+    report.add("one pair at a time", timed, ms_for_all=ms_for_all, weights=source, ratio=ms_for_all / ours["ms"])
 
 
-def _all(matcher: Matcher, references: list[Photo], targets: list[Photo]) -> None:
+def _match_all(matcher: Matcher, references: list[Photo], targets: list[Photo]) -> None:
     for _ in matcher.stream(references, targets):
         pass
 
 
-def _network(case: Pairs) -> tuple[LoFTR, str]:
+def _network(workload: MatchWorkload) -> tuple[LoFTR, str]:
     """The network and what its weights are. With random ones every mutual nearest neighbour is a match."""
     config: dict[str, Any] = copy.deepcopy(default_cfg)
-    if case.small:
+    if workload.small:
         config["resnetfpn"] = {"initial_dim": 8, "block_dims": [8, 16, 32]}
         config["coarse"] = {**config["coarse"], "d_model": 32, "d_ffn": 32, "nhead": 2}
         config["fine"] = {**config["fine"], "d_model": 8, "d_ffn": 8, "nhead": 2}
-    here = not case.small and weights.present(weights.LOFTR, case.weights)
+    here = not workload.small and weights.present(weights.LOFTR, workload.weights)
     config["match_coarse"]["thr"] = 0.5 if here else 0.0
     torch.manual_seed(9)
-    network = LoFTR(pretrained=None, config=config).to(case.device).eval()
+    network = LoFTR(pretrained=None, config=config).to(workload.device).eval()
     if here:
-        path = weights.obtain(weights.LOFTR, case.weights)
+        path = weights.obtain(weights.LOFTR, workload.weights)
         state = {name.removeprefix("matcher."): value for name, value in weights.read(path).items()}
         weights.fill(network, state, path)
     return network, "published" if here else "random"
 
 
-def _photos(case: Pairs) -> Iterator[Photo]:
+def _photos(workload: MatchWorkload) -> Iterator[Photo]:
     """The references, then the candidates: overlapping pieces of one picture."""
-    whole = random_sd2.picture(case.size * 2)
+    world = random_sd2.picture(workload.size * 2)
     rng = np.random.default_rng(1)
-    for _ in range(case.references + case.targets):
-        top, left = rng.integers(case.size // 8, size=2) * 4
-        yield np.ascontiguousarray(whole[top : top + case.size, left : left + case.size])
+    for _ in range(workload.references + workload.targets):
+        top, left = rng.integers(workload.size // 8, size=2) * 4
+        yield np.ascontiguousarray(world[top : top + workload.size, left : left + workload.size])
 
 
-def _plain(network: LoFTR, case: Pairs, reference: Photo, target: Photo) -> Matches:
+def _match_pair(network: LoFTR, workload: MatchWorkload, reference: Photo, target: Photo) -> Matches:
     """One pair through the whole network, as its documentation shows it."""
-    with refuse_out_of_memory(case.device):
+    with refuse_out_of_memory(workload.device):
         grey = [
-            to_tensor(np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8), case.device)
+            to_tensor(np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8), workload.device)
             for p in (reference, target)
         ]
         out = network({"image0": grey[0], "image1": grey[1]})
@@ -113,7 +118,7 @@ def _plain(network: LoFTR, case: Pairs, reference: Photo, target: Photo) -> Matc
     return Matches(parts[0] - HALF_PIXEL, parts[1] - HALF_PIXEL, parts[2])
 
 
-def _lost(ours: Matches, plain: Matches) -> float:
+def _lost_share(ours: Matches, plain: Matches) -> float:
     """Share of the matches, to the nearest pixel, that only one of two ways found."""
     sets = [
         set(map(tuple, np.rint(np.concatenate([one.reference_xy, one.target_xy], 1)).astype(int).tolist()))

@@ -1,12 +1,10 @@
-"""The bytes that `realfill.memory` plans with, counted: `python -m benchmarks.memory_shapes [mini] [sd2] [--json]`.
+"""The bytes that memory plans are made with, counted: `python -m benchmarks.speed.memory_shapes [mini] [sd2] [--json]`.
 
 Networks on torch's `meta` device have shapes and no values, so that every tensor which lives at once can be counted
 without a device: what the backward pass keeps, and the peak. Workspaces of convolutions, gaps of the allocator and
-CUDA itself are not in it, and attention counts as one fused operation.
+CUDA itself are not in it, and attention counts as one fused operation. Takes a minute on a CPU.
 """
 
-import argparse
-import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from benchmarks.options import base_parser, print_json
 from benchmarks.speed import random_sd2
 from realfill import config
 from realfill.config import TrainConfig
@@ -33,10 +32,10 @@ from realfill.models.registry import find_base
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 
 WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
-FORMS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
+ADAPTERS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
 
 
-class Live(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """Counts the bytes of the tensors that were made inside and live at once; `known` were there before."""
 
     def __init__(self, known: list[Tensor]) -> None:
@@ -52,10 +51,10 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
                 self._seen.add(storage)
                 self.now += storage.nbytes()
                 self.peak = max(self.peak, self.now)
-                weakref.finalize(storage, self._gone, storage.nbytes())
+                weakref.finalize(storage, self._subtract, storage.nbytes())
         return result
 
-    def _gone(self, count: int) -> None:
+    def _subtract(self, count: int) -> None:
         self.now -= count
 
 
@@ -74,12 +73,12 @@ class _Fused(torch.autograd.Function):
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
-    way: Any = _Fused
-    return torch.as_tensor(way.apply(query, key, value))
+    fused: Any = _Fused
+    return torch.as_tensor(fused.apply(query, key, value))
 
 
 @contextmanager
-def _as_on_a_gpu() -> Iterator[None]:
+def _fuse_attention() -> Iterator[None]:
     """Attention as one operation; autocast, which does not know shapes without values, is off, as in training."""
     with (
         patch.object(F, "scaled_dot_product_attention", _attention),
@@ -89,57 +88,57 @@ def _as_on_a_gpu() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Counter:
+class ShapeCounter:
     """A base without values."""
 
     backbone: StableDiffusionInpaint
-    words: int  # width of the text that the U-Net attends to
+    text_width: int  # width of the text that the U-Net attends to
 
-    def rows(self, forms: Iterable[str] = FORMS) -> dict[str, float]:
-        """Bytes by the names of `memory.Needs`; `_all`: with adapters on all layers."""
+    def count_bytes(self, adapters: Iterable[str] = ADAPTERS) -> dict[str, float]:
+        """Bytes by the names of `memory_plan.MemoryNeeds`; `_all`: with adapters on all layers."""
         side = self.backbone.spec.size
-        found = {
+        counts = {
             "seed": self._peak(lambda: self._predict(1), grad=False),
-            "encode": self._peak(lambda: self.backbone.encode(self._empty(1, 3, side, side)), grad=False),
+            "encode": self._peak(lambda: self.backbone.encode(self._empty_tensor(1, 3, side, side)), grad=False),
             "decode": self._peak(lambda: self.backbone.decode(self._latents(1)), grad=False),
         }
-        for layers in forms:
-            attach_adapters(self.backbone, FORMS[layers], seed=0)
+        for layers in adapters:
+            attach_adapters(self.backbone, ADAPTERS[layers], seed=0)
             for again in (False, True):
                 self.backbone.use_plan(MemoryPlan(1, 1, 1, recompute=again))
                 name = "item" + ("_again" if again else "") + ("_all" if layers == "all" else "")
                 # The difference, since gradients and adapters cast once are there however many items there are.
-                found[name] = self._peak(lambda: self._learn(2)) - self._peak(lambda: self._learn(1))
+                counts[name] = self._peak(lambda: self._train(2)) - self._peak(lambda: self._train(1))
             self.backbone.use_plan(None)
         detach_adapters(self.backbone)
-        return found
+        return counts
 
     def _peak(self, work: Callable[[], Any], *, grad: bool = True) -> float:
         parts = (self.backbone.unet, self.backbone.vae, self.backbone.text_encoder)
         known = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
-        with torch.set_grad_enabled(grad), _as_on_a_gpu(), Live(known) as live:
+        with torch.set_grad_enabled(grad), _fuse_attention(), LiveBytes(known) as live:
             work()
         self.backbone.unet.zero_grad(set_to_none=True)
         return float(live.peak)
 
-    def _learn(self, count: int) -> None:
+    def _train(self, count: int) -> None:
         loss: Any = self._predict(count).square().mean()
         loss.backward()
 
     def _predict(self, count: int) -> Tensor:
         latents, hole = self._latents(count), self._latents(count)[:, :1]
-        words = self._empty(count, 77, self.words)
-        return self.backbone.predict(latents, self._empty(count), Condition(words, hole, latents))
+        prompt_embeds = self._empty_tensor(count, 77, self.text_width)
+        return self.backbone.predict(latents, self._empty_tensor(count), Condition(prompt_embeds, hole, latents))
 
     def _latents(self, count: int) -> Tensor:
         spec = self.backbone.spec
-        return self._empty(count, spec.latent_channels, spec.size // spec.cell, spec.size // spec.cell)
+        return self._empty_tensor(count, spec.latent_channels, spec.size // spec.cell, spec.size // spec.cell)
 
-    def _empty(self, *shape: int) -> Tensor:
+    def _empty_tensor(self, *shape: int) -> Tensor:
         return torch.empty(shape, device="meta", dtype=self.backbone.dtype)
 
 
-def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
+def make_counter(base: str, dtype: torch.dtype | None = None) -> ShapeCounter:
     """The architecture of `mini` or `sd2`, in the format that its estimates are stated for unless another is named."""
     if base == "sd2":
         unet, vae, text = random_sd2.networks(random_sd2.FULL, device="meta")
@@ -156,28 +155,27 @@ def counter(base: str, dtype: torch.dtype | None = None) -> Counter:
         unet=unet, vae=vae, text_encoder=text, tokenizer=None, scheduler=DDIMScheduler(beta_schedule="scaled_linear")
     )
     backbone = StableDiffusionInpaint(pipeline, name=base, weights_hash="")
-    return Counter(backbone, int(unet.config.cross_attention_dim))
+    return ShapeCounter(backbone, int(unet.config.cross_attention_dim))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints every count beside the estimate in `realfill.memory`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Prints every count beside the estimate in `realfill.device.memory_plan`."""
+    parser = base_parser(__doc__ or "")
     parser.add_argument("bases", nargs="*", default=["mini", "sd2"], help="mini, sd2")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     rows = []
-    for base in given.bases:
+    for base in args.bases:
         dtype = WIDTHS[base]
-        for name, count in counter(base).rows().items():
+        for name, count in make_counter(base).count_bytes().items():
             layers = "all" if name.endswith("_all") else "attention"
             planned = memory_needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
             rows.append(
                 {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
             )
-            if not given.json:
+            if not args.json:
                 print(f"{base:5} {name:15} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
-    if given.json:
-        print(json.dumps({"rows": rows}))
+    if args.json:
+        print_json(rows=rows)
     return 0
 
 

@@ -1,10 +1,10 @@
-"""How fast the page is: `python -m benchmarks.page [--json] [--starts 3] [--chromium PATH]`.
+"""How fast the page is: `python -m benchmarks.speed.page [--json] [--starts 3] [--chromium PATH]`.
 
 Starts `python app.py` and, in turns, an empty gradio page; drives Chromium over a project with 64 seeds and a
-12-megapixel target; prints each figure beside its bound. Exit code 1 where one is over it. For a quiet machine.
+12-megapixel target; prints each figure beside its bound. Exit code 1 where one is over it. For a quiet machine;
+takes about two minutes on two cores.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -27,6 +27,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.options import base_parser
 from realfill import config
 from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
@@ -58,32 +59,31 @@ class Figure:
 
 def main() -> int:
     """Measures everything and says it."""
-    parser = argparse.ArgumentParser(description="Measures the page's speed.")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser = base_parser(__doc__ or "")
     parser.add_argument("--starts", type=int, default=3, help="cold starts of each page (3)")
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        run = example(Path(place) / "runs")
-        found = [cold_start(Path(place), given.starts)]
-        with served(app_command(Path(place)), Path(place)) as (_, url, server), sync_playwright() as playwright:
-            found.append(tick(url, run.folder.name, server))
-            browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
-            for measure in (opening, canvas, grid):
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_project(Path(folder) / "runs")
+        figures = [measure_cold_start(Path(folder), args.starts)]
+        with serve(app_command(Path(folder)), Path(folder)) as (_, url, server), sync_playwright() as playwright:
+            figures.append(measure_tick(url, run.folder.name, server))
+            browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+            for measure in (measure_opening, measure_canvas, measure_grid):
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
-                found += measure(page, f"{url}?project={run.folder.name}" if measure is grid else url)
+                figures += measure(page, f"{url}?project={run.folder.name}" if measure is measure_grid else url)
                 page.close()
             browser.close()
-    tell(found, as_json=given.json)
-    return 0 if all(figure.holds for figure in found) else 1
+    print_figures(figures, as_json=args.json)
+    return 0 if all(figure.holds for figure in figures) else 1
 
 
-def tell(found: list[Figure], *, as_json: bool) -> None:
+def print_figures(figures: list[Figure], *, as_json: bool) -> None:
     """Writes the figures to stdout."""
     if as_json:
-        sys.stdout.write(json.dumps({one.name: {**vars(one), "holds": one.holds} for one in found}) + "\n")
+        sys.stdout.write(json.dumps({one.name: {**vars(one), "holds": one.holds} for one in figures}) + "\n")
         return
-    for one in found:
+    for one in figures:
         sign = "≥" if one.least else "≤"
         mark = "ok  " if one.holds else "OVER"
         sys.stdout.write(f"{mark} {one.name}: {one.value:.4g} {one.unit} ({sign} {one.bound:g})\n")
@@ -92,25 +92,25 @@ def tell(found: list[Figure], *, as_json: bool) -> None:
 # ── servers ──
 
 
-def app_command(place: Path) -> list[str]:
-    """The studio over `place`/runs; the port comes last."""
-    return [sys.executable, str(ROOT / "app.py"), "--runs-dir", str(place / "runs"), "--base", "mini", "--port"]
+def app_command(folder: Path) -> list[str]:
+    """The studio over `folder`/runs; the port comes last."""
+    return [sys.executable, str(ROOT / "app.py"), "--runs-dir", str(folder / "runs"), "--base", "mini", "--port"]
 
 
 @contextlib.contextmanager
-def served(command: list[str], place: Path) -> Iterator[tuple[float, str, psutil.Process]]:
+def serve(command: list[str], folder: Path) -> Iterator[tuple[float, str, psutil.Process]]:
     """Runs a server; gives the seconds until it answered, its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     began = time.monotonic()
-    with (place / "log").open("ab") as log:
+    with (folder / "log").open("ab") as log:
         process = subprocess.Popen([*command, str(port)], cwd=ROOT, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/"
         while True:
             if process.poll() is not None:
-                raise RuntimeError(f"the server ended; see {place / 'log'}: {(place / 'log').read_text()[-2000:]}")
+                raise RuntimeError(f"the server ended; see {folder / 'log'}: {(folder / 'log').read_text()[-2000:]}")
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(url, timeout=20).close()
                 break
@@ -124,18 +124,18 @@ def served(command: list[str], place: Path) -> Iterator[tuple[float, str, psutil
         process.wait()
 
 
-def cold_start(place: Path, times: int) -> Figure:
+def measure_cold_start(folder: Path, times: int) -> Figure:
     """Seconds from start to the first answer, as a multiple of an empty gradio page's; started in turns."""
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(times):
-        for command, seconds in (([sys.executable, "-c", EMPTY], theirs), (app_command(place), ours)):
-            with served(command, place) as (took, _, _):
+        for command, seconds in (([sys.executable, "-c", EMPTY], theirs), (app_command(folder), ours)):
+            with serve(command, folder) as (took, _, _):
                 seconds.append(took)
     return Figure("cold start", statistics.median(ours) / statistics.median(theirs), 1.25, "× an empty page")
 
 
-def tick(url: str, run_id: str, server: psutil.Process) -> Figure:
+def measure_tick(url: str, run_id: str, server: psutil.Process) -> Figure:
     """Milliseconds that the server computes for one tick of the page and one of the rail, when nothing is new."""
     with urllib.request.urlopen(f"{url}config", timeout=30) as answer:
         settings = json.load(answer)
@@ -148,16 +148,16 @@ def tick(url: str, run_id: str, server: psutil.Process) -> Figure:
     busy = 1.0
     while busy > 0.1:  # the first looks have thumbnails made
         before = sum(server.cpu_times()[:2])
-        ask(url, ticks)
+        call_handlers(url, ticks)
         time.sleep(2)
         busy = sum(server.cpu_times()[:2]) - before
     before = sum(server.cpu_times()[:2])
     for _ in range(TICKS):
-        ask(url, ticks)
+        call_handlers(url, ticks)
     return Figure("tick", (sum(server.cpu_times()[:2]) - before) / TICKS * 1000, 20, "ms")
 
 
-def ask(url: str, ticks: dict[int, list[Any]]) -> None:
+def call_handlers(url: str, ticks: dict[int, list[Any]]) -> None:
     """Calls handlers by number with their data, as the browser does it."""
     for number, data in ticks.items():
         body = json.dumps({"fn_index": number, "data": data, "session_hash": "bench"}).encode()
@@ -169,7 +169,7 @@ def ask(url: str, ticks: dict[int, list[Any]]) -> None:
 # ── in Chromium ──
 
 
-def opening(page: Page, url: str) -> list[Figure]:
+def measure_opening(page: Page, url: str) -> list[Figure]:
     """First paint, and when canvas and buttons answer."""
     page.goto(url, wait_until="commit")
     page.wait_for_selector("#workbench [data-part=stage]", state="visible")
@@ -201,14 +201,14 @@ LATENCY = """() => { window.late = [];
   }); }"""
 
 
-def canvas(page: Page, url: str) -> list[Figure]:
+def measure_canvas(page: Page, url: str) -> list[Figure]:
     """From the drop of 12 megapixels until one can paint, and from the pointer to the paint."""
     page.goto(url)
     stage = page.locator("#workbench [data-part=stage]")
     stage.wait_for()
     page.get_by_role("button", name="New project").click()
     page.wait_for_selector("#workbench [data-opened][data-empty=yes]")
-    ready = page.evaluate(DROP, [b64encode(photo(4000, 3000)).decode(), "#workbench [data-part=stage]"])
+    ready = page.evaluate(DROP, [b64encode(make_photo(4000, 3000)).decode(), "#workbench [data-part=stage]"])
     page.evaluate(LATENCY)
     box = stage.bounding_box()
     if box is None:
@@ -239,15 +239,15 @@ SCROLL = """() => new Promise(done => {
 })"""
 
 
-def grid(page: Page, url: str) -> list[Figure]:
+def measure_grid(page: Page, url: str) -> list[Figure]:
     """Share of frames under 33 ms while 64 seeds are scrolled up and down."""
     page.goto(url)
     page.get_by_role("tab", name="Browse").click()
     page.wait_for_function(f"document.querySelectorAll('#seeds .rf-cell img[src]').length === {SEEDS}", timeout=60_000)
     page.wait_for_timeout(1000)
     page.set_viewport_size({"width": 1440, "height": 560})  # so that there is something to scroll
-    frames, way = page.evaluate(SCROLL)
-    if way <= 0:
+    frames, height = page.evaluate(SCROLL)
+    if height <= 0:
         raise RuntimeError("the grid does not scroll")
     share = 100 * sum(frame < 33 for frame in frames) / len(frames)
     return [Figure("frames under 33 ms", share, 95, "%", least=True)]
@@ -256,18 +256,18 @@ def grid(page: Page, url: str) -> list[Figure]:
 # ── what is shown ──
 
 
-def example(runs_dir: Path) -> Run:
+def make_project(runs_dir: Path) -> Run:
     """A finished project with 64 seeds and their counts."""
     rng = np.random.default_rng(1)
-    folder = new_run_folder(runs_dir)
-    place = folder / "scene"
+    run_folder = new_run_folder(runs_dir)
+    scene_folder = run_folder / "scene"
     for name in ("ref/00.jpg", "target/target.jpg"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(photo(1600, 1200))
+        (scene_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (scene_folder / name).write_bytes(make_photo(1600, 1200))
     hole = np.zeros((1200, 1600), np.uint8)
     hole[400:800, 600:1000] = 255
-    Image.fromarray(hole).save(place / "target" / "mask.png")
-    run = Run.create(folder, config.make("mini", {"sample.seeds": f"0-{SEEDS - 1}"}))
+    Image.fromarray(hole).save(scene_folder / "target" / "mask.png")
+    run = Run.create(run_folder, config.make("mini", {"sample.seeds": f"0-{SEEDS - 1}"}))
     box = {"box": [200, 0, 1400, 1200], "width": 256, "height": 256, "photo_width": 1600, "photo_height": 1200}
     run.record(fit=box)
     for seed in range(SEEDS):
@@ -280,7 +280,7 @@ def example(runs_dir: Path) -> Run:
     return run
 
 
-def photo(width: int, height: int) -> bytes:
+def make_photo(width: int, height: int) -> bytes:
     """A JPEG with as much detail as a camera's."""
     rng = np.random.default_rng(7)
     coarse = Image.fromarray(rng.integers(0, 255, (height // 16, width // 16, 3), np.uint8))

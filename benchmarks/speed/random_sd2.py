@@ -119,7 +119,7 @@ def pipeline(scale: Scale, *, device: str, dtype: torch.dtype) -> StableDiffusio
     torch.manual_seed(7)
     unet, vae, text = networks(scale, device=device)
     _enliven(unet, vae, scale.pixels)
-    whole = StableDiffusionInpaintPipeline(
+    pipe = StableDiffusionInpaintPipeline(
         vae=vae,
         text_encoder=text,
         tokenizer=_tokenizer(),
@@ -131,7 +131,7 @@ def pipeline(scale: Scale, *, device: str, dtype: torch.dtype) -> StableDiffusio
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return whole if dtype == torch.float32 else whole.to(dtype)
+    return pipe if dtype == torch.float32 else pipe.to(dtype)
 
 
 def scene(folder: Path, pixels: int) -> tuple[Scene, CropTransform]:
@@ -164,8 +164,8 @@ def _enliven(unet: UNet2DConditionModel, vae: AutoencoderKL, pixels: int) -> Non
     device, cells = unet.device, min(32, pixels // 4)
     generator = torch.Generator().manual_seed(1)
     noisy = torch.randn(2, 9, cells, cells, generator=generator).to(device)
-    words = torch.randn(2, 77, unet.config.cross_attention_dim, generator=generator).to(device)
-    spread = unet(noisy, torch.tensor([500, 500], device=device), words).sample.std()
+    prompt_embeds = torch.randn(2, 77, unet.config.cross_attention_dim, generator=generator).to(device)
+    spread = unet(noisy, torch.tensor([500, 500], device=device), prompt_embeds).sample.std()
     unet.conv_out.weight.mul_(2.0 ** float(torch.log2(1.0 / spread).round()))
     spread = vae.decode(noisy[:, :4]).sample.std()
     vae.decoder.conv_out.weight.mul_(2.0 ** float(torch.log2(0.5 / spread).round()))

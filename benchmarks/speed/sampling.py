@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.speed import stock_loop
 from benchmarks.speed.random_sd2 import PROMPT
-from benchmarks.speed.timing import Meter, Report, Timed, relative
-from benchmarks.speed.training import LIMITS, SEED, Case
+from benchmarks.speed.timing import DeviceTimer, SpeedReport, Timed, relative
+from benchmarks.speed.training import LIMITS, SEED, Workload
 from realfill.config import SampleConfig
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters
@@ -21,96 +21,98 @@ SAME_SEEDS, SAME_STEPS = (3, 17), 10
 _LOUD = 0.02  # standard deviation of the adapter's B, so that it changes what is sampled
 
 
-def sample_section(case: Case, report: Report) -> None:
+def sample_section(workload: Workload, report: SpeedReport) -> None:
     """Pictures as the plain path's, then times for all seeds."""
-    _same_pictures(case, report)
-    meter, steps = Meter(case.device), min(steps for _, steps in case.fills)
-    if not report.late(STOCK_FILL):
-        pipeline, seen = _stock(case), sampling_input(case.scene, case.fit)
-        seeds = range(case.stock_seeds)
-        meter.fresh()
-        timed = meter.time(
+    _check_pictures(workload, report)
+    timer, steps = DeviceTimer(workload.device), min(steps for _, steps in workload.fills)
+    if not report.skip_if_late(STOCK_FILL):
+        pipeline, seen = _stock_pipeline(workload), sampling_input(workload.scene, workload.fit)
+        seeds = range(workload.stock_seeds)
+        timer.reset_peak()
+        timed = timer.time(
             lambda: stock_loop.fill(pipeline, seen, PROMPT, seeds=seeds, steps=steps),
-            warm=0,
+            warm_up=0,
             calls=1,
             until=report.until,
         )
-        _row(report, STOCK_FILL, timed, seeds=len(seeds), steps=steps, sampler="ddim")
+        _add_row(report, STOCK_FILL, timed, seeds=len(seeds), steps=steps, sampler="ddim")
         del pipeline
-    backbone = _ours(case)
-    meter.fresh()
-    _fill(case, backbone, SampleConfig(sampler="ddim", steps=2), case.seeds)
-    for sampler, count in case.fills:
-        name = f"ours, {case.seeds} seeds x {count} steps"
-        if report.late(name):
+    backbone = _our_backbone(workload)
+    timer.reset_peak()
+    _fill(workload, backbone, SampleConfig(sampler="ddim", steps=2), workload.seeds)
+    for sampler, count in workload.fills:
+        name = f"ours, {workload.seeds} seeds x {count} steps"
+        if report.skip_if_late(name):
             continue
         config = SampleConfig(sampler=sampler, steps=count)
-        meter.fresh()
-        timed = meter.time(partial(_fill, case, backbone, config, case.seeds), warm=0, calls=1, until=report.until)
-        _row(report, name, timed, seeds=case.seeds, steps=count, sampler=sampler)
+        timer.reset_peak()
+        timed = timer.time(
+            partial(_fill, workload, backbone, config, workload.seeds), warm_up=0, calls=1, until=report.until
+        )
+        _add_row(report, name, timed, seeds=workload.seeds, steps=count, sampler=sampler)
 
 
-def vae_section(case: Case, report: Report) -> None:
+def vae_section(workload: Workload, report: SpeedReport) -> None:
     """The autoencoder both ways, one picture and several at once."""
-    meter, backbone, several = Meter(case.device), case.backbone(), max(case.batches)
-    pixels = torch.rand(several, 3, case.fit.height, case.fit.width) * 2 - 1
-    latents = torch.randn(several, backbone.spec.latent_channels, *(s // case.cell for s in pixels.shape[-2:]))
+    timer, backbone, several = DeviceTimer(workload.device), workload.backbone(), max(workload.batches)
+    pixels = torch.rand(several, 3, workload.fit.height, workload.fit.width) * 2 - 1
+    latents = torch.randn(several, backbone.spec.latent_channels, *(s // workload.cell for s in pixels.shape[-2:]))
     pixels, latents = pixels.to(backbone.device), latents.to(backbone.device)
     for name, call, given in (("encode", backbone.encode, pixels), ("decode", backbone.decode, latents)):
         for count in (1, several):
-            if report.late(f"{name} {count}"):
+            if report.skip_if_late(f"{name} {count}"):
                 continue
-            meter.fresh()
+            timer.reset_peak()
             part = given[:count]
-            timed = meter.time(partial(call, part), warm=2, calls=min(12, case.calls), until=report.until)
+            timed = timer.time(partial(call, part), warm_up=2, calls=min(12, workload.calls), until=report.until)
             report.add(f"{name} {count}", timed, ms_a_picture=timed.seconds * 1000 / count)
 
 
-def _row(report: Report, name: str, timed: Timed, *, seeds: int, steps: int, sampler: str) -> None:
+def _add_row(report: SpeedReport, name: str, timed: Timed, *, seeds: int, steps: int, sampler: str) -> None:
     """`ms_a_step`: of one seed, encoding and decoding spread over the steps."""
     a_step = timed.seconds * 1000 / seeds / steps
     report.add(name, timed, seeds=seeds, steps=steps, sampler=sampler, ms_a_step=a_step)
 
 
-def _fill(case: Case, backbone: Backbone, config: SampleConfig, count: int) -> None:
-    for _ in sample.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=range(count)):
+def _fill(workload: Workload, backbone: Backbone, config: SampleConfig, count: int) -> None:
+    for _ in sample.sample(backbone, workload.scene, workload.fit, config, prompt=PROMPT, seeds=range(count)):
         pass
 
 
-def _same_pictures(case: Case, report: Report) -> None:
+def _check_pictures(workload: Workload, report: SpeedReport) -> None:
     """Our pictures beside the plain path's in fp32, for the same seeds and the same adapter."""
-    pipeline, seen = _stock(case), sampling_input(case.scene, case.fit)
+    pipeline, seen = _stock_pipeline(workload), sampling_input(workload.scene, workload.fit)
     plain = stock_loop.fill(pipeline, seen, PROMPT, seeds=SAME_SEEDS, steps=SAME_STEPS).cpu()
     del pipeline
     config = SampleConfig(sampler="ddim", steps=SAME_STEPS)
-    for dtype in dict.fromkeys((torch.float32, case.dtype)):
-        backbone = _ours(case, dtype)
-        found = sample.sample(backbone, case.scene, case.fit, config, prompt=PROMPT, seeds=SAME_SEEDS)
-        ours = torch.stack([torch.from_numpy(one.photo).permute(2, 0, 1) / 127.5 - 1 for one in found])
+    for dtype in dict.fromkeys((torch.float32, workload.dtype)):
+        backbone = _our_backbone(workload, dtype)
+        candidates = sample.sample(backbone, workload.scene, workload.fit, config, prompt=PROMPT, seeds=SAME_SEEDS)
+        ours = torch.stack([torch.from_numpy(one.photo).permute(2, 0, 1) / 127.5 - 1 for one in candidates])
         report.check(f"pictures, {str(dtype).removeprefix('torch.')}", relative(ours, plain), LIMITS[dtype][2])
 
 
-def _ours(case: Case, dtype: torch.dtype | None = None) -> Backbone:
+def _our_backbone(workload: Workload, dtype: torch.dtype | None = None) -> Backbone:
     """Our backbone with an adapter that says something."""
-    backbone = case.backbone(dtype)
-    attach_adapters(backbone, case.preset.train, seed=SEED)
+    backbone = workload.backbone(dtype)
+    attach_adapters(backbone, workload.preset.train, seed=SEED)
     for name, value in adapter_parameters(backbone).items():
         if "lora_B" in name:
-            value.data.copy_(_loud(value))
+            value.data.copy_(_random_like(value))
     return backbone
 
 
-def _stock(case: Case) -> StableDiffusionInpaintPipeline:
+def _stock_pipeline(workload: Workload) -> StableDiffusionInpaintPipeline:
     """The baseline's pipeline with the same adapter."""
-    own = _ours(case, torch.float32)
-    adapter = {name: value.detach().clone() for name, value in adapter_parameters(own).items()}
-    del own
-    pipeline = case.pipeline(torch.float32)
+    backbone = _our_backbone(workload, torch.float32)
+    adapter = {name: value.detach().clone() for name, value in adapter_parameters(backbone).items()}
+    del backbone
+    pipeline = workload.pipeline(torch.float32)
     for name in stock_loop.NETWORKS:
-        stock_loop.attach(getattr(pipeline, name), name, case.preset.train, adapter)
+        stock_loop.attach(getattr(pipeline, name), name, workload.preset.train, adapter)
     return pipeline
 
 
-def _loud(value: Tensor) -> Tensor:
+def _random_like(value: Tensor) -> Tensor:
     """Random values of a tensor's shape, the same ones for a shape every time."""
     return torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel())) * _LOUD

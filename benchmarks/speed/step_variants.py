@@ -1,8 +1,8 @@
 """Ways to run the U-Net's training step, each alone and together, before the library takes one over.
 
 Only the U-Net's forward and backward pass and the optimiser, on latents that are given; bf16 weights, adapters and
-optimiser state in fp32, as training has them. All ways compute the same thing: the gradient of the first step is laid
-beside the first way's. A scalar a layer stands for layer dropout.
+optimiser state in fp32, as training has them. All variants compute the same thing: the gradient of the first step is
+laid beside the first variant's. A scalar a layer stands for layer dropout.
 """
 
 import contextlib
@@ -17,24 +17,24 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from benchmarks.speed import stock_loop
-from benchmarks.speed.timing import Meter, Report, relative
-from benchmarks.speed.training import Case, initial
+from benchmarks.speed.timing import DeviceTimer, SpeedReport, relative
+from benchmarks.speed.training import Workload, initial_adapter
 from realfill.models.fast.lora import lora_product
 
-# bf16 keeps eight bits, and each way rounds elsewhere.
+# bf16 keeps eight bits, and each variant rounds elsewhere.
 MOST_APART = 0.2
 _ADAPTER = "default"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to run a step.
+class StepVariant:
+    """One variant to run a step.
 
     `adapters`: "peft" as PEFT does by default, activations cast to the adapter's fp32; "uncast": PEFT without that
     cast, so autocast casts the small weights instead; "low": the same without autocast, norms in bf16 too;
     "formed": W + g·s·BA formed once a step, so that activations pass each layer once, without autocast too; "own":
-    the library's layer (`realfill.lowrank`), which is "low" with a backward pass of its own and gates that are numbers
-    of the processor. Training runs "own" with channels-last and fused.
+    the library's layer (`realfill.models.fast.lora`), which is "low" with a backward pass of its own and gates that are
+    numbers of the processor. Training runs "own" with channels-last and fused.
     """
 
     adapters: Literal["peft", "uncast", "low", "formed", "own"] = "peft"
@@ -45,101 +45,109 @@ class Way:
 
     @property
     def name(self) -> str:
-        """What differs from the first way."""
+        """What differs from the first variant."""
         flags = [flag for flag in ("channels_last", "fused", "compiled", "graph") if getattr(self, flag)]
         return " + ".join([self.adapters, *flags])
 
 
-WAYS = (
-    Way(),
-    Way(channels_last=True),
-    Way(fused=True),
-    Way("uncast"),
-    Way("low"),
-    Way("formed"),
-    Way("own"),
-    Way("own", channels_last=True, fused=True),
-    Way("low", channels_last=True, fused=True),
-    Way("formed", channels_last=True, fused=True),
-    Way("low", channels_last=True, fused=True, graph=True),
-    Way("own", channels_last=True, fused=True, compiled=True),
-    Way("low", channels_last=True, fused=True, compiled=True),
-    Way("formed", channels_last=True, fused=True, compiled=True),
-    Way("low", channels_last=True, fused=True, compiled=True, graph=True),
+VARIANTS = (
+    StepVariant(),
+    StepVariant(channels_last=True),
+    StepVariant(fused=True),
+    StepVariant("uncast"),
+    StepVariant("low"),
+    StepVariant("formed"),
+    StepVariant("own"),
+    StepVariant("own", channels_last=True, fused=True),
+    StepVariant("low", channels_last=True, fused=True),
+    StepVariant("formed", channels_last=True, fused=True),
+    StepVariant("low", channels_last=True, fused=True, graph=True),
+    StepVariant("own", channels_last=True, fused=True, compiled=True),
+    StepVariant("low", channels_last=True, fused=True, compiled=True),
+    StepVariant("formed", channels_last=True, fused=True, compiled=True),
+    StepVariant("low", channels_last=True, fused=True, compiled=True, graph=True),
 )
 
 
-def ways_section(case: Case, report: Report, ways: tuple[Way, ...] = WAYS) -> None:
-    """Time, memory and gradient of every way, at the largest batch first."""
-    first = initial(case, case.preset.train)
+def variants_section(workload: Workload, report: SpeedReport, variants: tuple[StepVariant, ...] = VARIANTS) -> None:
+    """Time, memory and gradient of every variant, at the largest batch first."""
+    first = initial_adapter(workload, workload.preset.train)
     # Values of the very first step would leave A without a gradient: B is zero then.
     first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}
-    pristine = case.pipeline(torch.bfloat16).unet.cpu()
-    for batch in sorted(case.batches, reverse=True):
+    pristine = workload.pipeline(torch.bfloat16).unet.cpu()
+    for batch in sorted(workload.batches, reverse=True):
         reference: Tensor | None = None
-        for way in ways:
-            if report.late(f"{way.name}, batch {batch}"):
+        for variant in variants:
+            if report.skip_if_late(f"{variant.name}, batch {batch}"):
                 continue
-            if (way.compiled or way.graph) and case.device == "cpu":
-                report.add(way.name, batch=batch, skipped="needs CUDA")
+            if (variant.compiled or variant.graph) and workload.device == "cpu":
+                report.add(variant.name, batch=batch, skipped="needs CUDA")
                 continue
             try:
-                step = Step(case, way, batch, unet=copy.deepcopy(pristine), first=first)
-                reference = _measure(case, report, step, reference)
-            except RuntimeError as error:  # a way that does not work here is a result
-                report.add(way.name, batch=batch, broken=str(error).splitlines()[0][:200])
+                step = VariantStep(workload, variant, batch, unet=copy.deepcopy(pristine), first=first)
+                reference = _measure(workload, report, step, reference)
+            except RuntimeError as error:  # a variant that does not work here is a result
+                report.add(variant.name, batch=batch, broken=str(error).splitlines()[0][:200])
 
 
-def _measure(case: Case, report: Report, step: "Step", reference: Tensor | None) -> Tensor:
+def _measure(workload: Workload, report: SpeedReport, step: "VariantStep", reference: Tensor | None) -> Tensor:
     """One row, and the gradient to compare others with."""
-    meter, batch = Meter(case.device), step.batch
-    meter.fresh()
+    timer, batch = DeviceTimer(workload.device), step.batch
+    timer.reset_peak()
     gradient = step.gradient()
     apart = 0.0 if reference is None else relative(gradient, reference)
-    began = meter.now()
+    began = timer.now()
     step.prepare()
-    ready = meter.now() - began
-    timed = meter.time(step, warm=case.warm, calls=case.calls, until=report.until)
+    ready = timer.now() - began
+    timed = timer.time(step, warm_up=workload.warm_up, calls=workload.calls, until=report.until)
     share = {}
-    if case.tflop and case.tflops:
-        share = {"share_of_floor": case.tflop * batch / case.tflops / timed.seconds}
+    if workload.tflop and workload.tflops:
+        share = {"share_of_floor": workload.tflop * batch / workload.tflops / timed.seconds}
     report.add(
-        step.way.name, timed, batch=batch, warm_up=ready, gradient_apart=apart, ok=bool(apart <= MOST_APART), **share
+        step.variant.name,
+        timed,
+        batch=batch,
+        warm_up=ready,
+        gradient_apart=apart,
+        ok=bool(apart <= MOST_APART),
+        **share,
     )
     return gradient if reference is None else reference
 
 
-class Step:
-    """One optimisation step of the U-Net in one way."""
+class VariantStep:
+    """One optimisation step of the U-Net in one variant."""
 
-    def __init__(self, case: Case, way: Way, batch: int, *, unet: Any, first: dict[str, Tensor]) -> None:
-        self.way, self.batch, self._device = way, batch, case.device
-        self._unet = unet.to(case.device)
-        config = case.preset.train
+    def __init__(
+        self, workload: Workload, variant: StepVariant, batch: int, *, unet: Any, first: dict[str, Tensor]
+    ) -> None:
+        self.variant, self.batch, self._device = variant, batch, workload.device
+        self._unet = unet.to(workload.device)
+        config = workload.preset.train
         stock_loop.attach(self._unet, "unet", config, first)
-        _adapt(self._unet, way)
-        if way.channels_last:
+        _apply_variant(self._unet, variant)
+        if variant.channels_last:
             self._unet.to(memory_format=torch.channels_last)
         self._trained = [value for name, value in self._unet.named_parameters() if "lora_" in name]
-        self._optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate_unet, fused=way.fused or None)
-        self._inputs = _inputs(case, batch)
+        self._optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate_unet, fused=variant.fused or None)
+        self._inputs = _inputs(workload, batch)
         self._replay: Callable[[], Any] | None = None
 
     def prepare(self) -> None:
-        """Compiles and captures, where the way has it, and makes the first step."""
-        if self.way.compiled:
-            torch.compiler.reset()  # else earlier ways use up the number of times that a function may be compiled
+        """Compiles and captures, where the variant has it, and makes the first step."""
+        if self.variant.compiled:
+            torch.compiler.reset()  # else earlier variants use up the number of times that a function may be compiled
             self._unet.compile_repeated_blocks()
-        if self.way.graph:
+        if self.variant.graph:
             self._capture()
         self()
 
     def gradient(self) -> Tensor:
         """Of the loss in the adapter, flat."""
         self._backward()
-        found = torch.cat([torch.as_tensor(value.grad).flatten() for value in self._trained]).clone()
+        gradient = torch.cat([torch.as_tensor(value.grad).flatten() for value in self._trained]).clone()
         self._optimiser.zero_grad()
-        return found
+        return gradient
 
     def __call__(self) -> None:
         """One step."""
@@ -152,11 +160,11 @@ class Step:
         self._optimiser.step()
 
     def _backward(self) -> None:
-        noisy, t, words, noise = self._inputs
-        own = self.way.adapters in ("low", "formed", "own")
+        noisy, t, prompt_embeds, noise = self._inputs
+        without_autocast = self.variant.adapters in ("low", "formed", "own")
         plain = contextlib.nullcontext()
-        with plain if own else torch.autocast(self._device.split(":")[0], torch.bfloat16):
-            prediction = self._unet(noisy, t, words).sample
+        with plain if without_autocast else torch.autocast(self._device.split(":")[0], torch.bfloat16):
+            prediction = self._unet(noisy, t, prompt_embeds).sample
         torch.autograd.backward(F.mse_loss(prediction.float(), noise))
 
     def _capture(self) -> None:
@@ -175,29 +183,31 @@ class Step:
         self._replay = graph.replay
 
 
-def _inputs(case: Case, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """U-Net input (B, 9, h, w) and words in bf16, times, and the noise to predict."""
+def _inputs(workload: Workload, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """U-Net input (B, 9, h, w) and prompt embeddings in bf16, times, and the noise to predict."""
     generator = torch.Generator().manual_seed(4)
-    height, width = case.fit.height // case.cell, case.fit.width // case.cell
+    height, width = workload.fit.height // workload.cell, workload.fit.width // workload.cell
     noisy = torch.randn(batch, 9, height, width, generator=generator)
-    words = torch.randn(batch, 77, case.words, generator=generator)
+    prompt_embeds = torch.randn(batch, 77, workload.text_width, generator=generator)
     noise = torch.randn(batch, 4, height, width, generator=generator)
     t = torch.randint(1000, (batch,), generator=generator)
-    device = case.device
-    return noisy.to(device, torch.bfloat16), t.to(device), words.to(device, torch.bfloat16), noise.to(device)
+    device = workload.device
+    return noisy.to(device, torch.bfloat16), t.to(device), prompt_embeds.to(device, torch.bfloat16), noise.to(device)
 
 
-def _adapt(unet: nn.Module, way: Way) -> None:
-    """Turns PEFT's layers into the way's."""
+def _apply_variant(unet: nn.Module, variant: StepVariant) -> None:
+    """Turns PEFT's layers into the variant's."""
     for layer in _layers(unet):
         gate = torch.ones((), device=layer.lora_A[_ADAPTER].weight.device)
-        if way.adapters == "uncast":
+        if variant.adapters == "uncast":
             layer.cast_input_dtype_enabled = False
-        elif way.adapters == "own":
-            layer.forward = _own(layer)
-        elif way.adapters != "peft":  # attention's layers are all linear
-            layer.forward = _formed(layer, gate) if way.adapters == "formed" else _low(layer, gate)
-        if way.adapters in ("peft", "uncast"):
+        elif variant.adapters == "own":
+            layer.forward = _fast_forward(layer)
+        elif variant.adapters != "peft":  # attention's layers are all linear
+            layer.forward = (
+                _merged_forward(layer, gate) if variant.adapters == "formed" else _low_precision_forward(layer, gate)
+            )
+        if variant.adapters in ("peft", "uncast"):
             layer.lora_B[_ADAPTER].register_forward_hook(lambda _, __, out, gate=gate: out * gate.to(out.dtype))
 
 
@@ -207,14 +217,14 @@ def _layers(unet: nn.Module) -> Iterator[Any]:
             yield module
 
 
-def _own(layer: Any) -> Callable[[Tensor], Tensor]:
+def _fast_forward(layer: Any) -> Callable[[Tensor], Tensor]:
     """As training computes it; the gate is 1."""
     base, scale = layer.base_layer, float(layer.scaling[_ADAPTER])
     down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
     return lambda x: lora_product(x, base, down, up, scale)
 
 
-def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
+def _low_precision_forward(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
     """y + g·s·B(A x) in the input's precision; the fp32 weights are cast, their gradients come back in fp32."""
     base, scale = layer.base_layer, layer.scaling[_ADAPTER]
     down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
@@ -226,7 +236,7 @@ def _low(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _formed(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
+def _merged_forward(layer: Any, gate: Tensor) -> Callable[[Tensor], Tensor]:
     """(W + g·s·BA) x, the sum formed in fp32 and cast."""
     base, scale = layer.base_layer, layer.scaling[_ADAPTER]
     down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight

@@ -67,15 +67,15 @@ class StockLoop:
         pixels, hole, weight = (part.to(self.device) for part in (batch.pixels, batch.hole, batch.weight))
         clean = encode(self._pipeline, pixels)
         masked = encode(self._pipeline, torch.where(hole > 0.5, 0.0, pixels))
-        cells = F.interpolate(hole, clean.shape[-2:], mode="nearest")
+        latent_hole = F.interpolate(hole, clean.shape[-2:], mode="nearest")
         noisy = self._schedule.add_noise(clean, noise, t)
-        inputs = torch.cat([noisy, cells, masked], 1).to(self._pipeline.unet.dtype)
-        prediction = self._pipeline.unet(inputs, t, words(self._pipeline, batch.prompts)).sample.float()
+        inputs = torch.cat([noisy, latent_hole, masked], 1).to(self._pipeline.unet.dtype)
+        prediction = self._pipeline.unet(inputs, t, embed_prompts(self._pipeline, batch.prompts)).sample.float()
         known = 1 - F.max_pool2d(1 - weight, pixels.shape[-1] // clean.shape[-1])
-        error = known * (prediction - self._wanted(clean, noise, t)) ** 2
+        error = known * (prediction - self._target(clean, noise, t)) ** 2
         return torch.as_tensor(error.sum((1, 2, 3)) / (known.sum((1, 2, 3)) * clean.shape[1])).mean()
 
-    def _wanted(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    def _target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         kind = self._schedule.config.prediction_type
         return torch.as_tensor(self._schedule.get_velocity(clean, noise, t)) if kind == "v_prediction" else noise
 
@@ -99,7 +99,7 @@ def encode(pipeline: StableDiffusionInpaintPipeline, pixels: Tensor) -> Tensor:
     return torch.as_tensor(latents.float() * pipeline.vae.config.scaling_factor)
 
 
-def words(pipeline: StableDiffusionInpaintPipeline, prompts: Sequence[str]) -> Tensor:
+def embed_prompts(pipeline: StableDiffusionInpaintPipeline, prompts: Sequence[str]) -> Tensor:
     """(B, tokens, width): every prompt through the text encoder, equal ones too."""
     tokens = pipeline.tokenizer(
         list(prompts),
@@ -111,7 +111,7 @@ def words(pipeline: StableDiffusionInpaintPipeline, prompts: Sequence[str]) -> T
     return torch.as_tensor(pipeline.text_encoder(tokens.input_ids.to(pipeline.unet.device))[0])
 
 
-def given(
+def training_inputs(
     views: TrainingViews, config: TrainConfig, *, seed: int, step: int, schedule: Any
 ) -> tuple[Batch, Tensor, Tensor]:
     """What our own training computes in a step: its items, times (B,) and noise (B, c, h, w)."""
@@ -142,14 +142,14 @@ def fill(
     device, count = pipeline.unet.device, len(seeds)
     pixels, hole = (part.to(device) for part in seen)
     masked = encode(pipeline, torch.where(hole > 0.5, 0.0, pixels)).expand(count, -1, -1, -1)
-    cells = F.interpolate(hole, masked.shape[-2:], mode="nearest").expand(count, -1, -1, -1)
-    prompts = words(pipeline, [prompt] * count)
+    latent_hole = F.interpolate(hole, masked.shape[-2:], mode="nearest").expand(count, -1, -1, -1)
+    prompts = embed_prompts(pipeline, [prompt] * count)
     scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing", clip_sample=False)
     scheduler.set_timesteps(steps)
     first = [torch.randn(masked.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     latents = torch.stack(first).to(device) * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        inputs = torch.cat([latents, cells, masked], 1).to(pipeline.unet.dtype)
+        inputs = torch.cat([latents, latent_hole, masked], 1).to(pipeline.unet.dtype)
         prediction = pipeline.unet(inputs, t, prompts).sample.float()
         latents = scheduler.step(prediction, t, latents).prev_sample
     decoded = pipeline.vae.decode((latents / pipeline.vae.config.scaling_factor).to(pipeline.vae.dtype))

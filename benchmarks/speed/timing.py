@@ -5,7 +5,6 @@ blocks of calls after a warm-up; a row says how many calls it stands for.
 """
 
 import gc
-import json
 import statistics
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.options import print_json
 from realfill.errors import RealFillError
 
 BLOCK = 4  # calls between two readings of the clock: waiting for the device after each would hide its queue
@@ -29,7 +29,7 @@ class Timed:
     peak: int | None  # None on a CPU, where no such number is kept
 
 
-class Meter:
+class DeviceTimer:
     """A device's clock and its memory."""
 
     def __init__(self, device: str) -> None:
@@ -42,7 +42,7 @@ class Meter:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def fresh(self) -> None:
+    def reset_peak(self) -> None:
         """Frees what nobody uses and forgets the peak."""
         if self._cuda:
             gc.collect()
@@ -50,31 +50,31 @@ class Meter:
             torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> int | None:
-        """The most bytes allocated on the device since `fresh`."""
+        """The most bytes allocated on the device since `reset_peak`."""
         return int(torch.cuda.max_memory_allocated()) if self._cuda else None
 
-    def time(self, call: Callable[[], Any], *, warm: int, calls: int, until: float) -> Timed:
-        """`warm` untimed calls, then at most `calls` timed ones, fewer where `until` (perf_counter) comes first."""
-        for _ in range(warm):
+    def time(self, call: Callable[[], Any], *, warm_up: int, calls: int, until: float) -> Timed:
+        """`warm_up` untimed calls, then at most `calls` timed ones, fewer where `until` (perf_counter) comes first."""
+        for _ in range(warm_up):
             call()
         blocks: list[float] = []
-        done = 0
-        while done < calls and (not blocks or time.perf_counter() < until):
-            size = min(BLOCK, calls - done)
+        count = 0
+        while count < calls and (not blocks or time.perf_counter() < until):
+            size = min(BLOCK, calls - count)
             began = self.now()
             for _ in range(size):
                 call()
             blocks.append((self.now() - began) / size)
-            done += size
-        return Timed(statistics.median(blocks), done, self.peak())
+            count += size
+        return Timed(statistics.median(blocks), count, self.peak())
 
-    def time_steps(self, steps: Iterator[Any], *, warm: int, calls: int, until: float) -> Timed:
+    def time_steps(self, steps: Iterator[Any], *, warm_up: int, calls: int, until: float) -> Timed:
         """As `time`, where one call is one item of an iterator; the iterator stays open."""
-        return self.time(lambda: next(steps), warm=warm, calls=calls, until=until)
+        return self.time(lambda: next(steps), warm_up=warm_up, calls=calls, until=until)
 
 
 @dataclass
-class Report:
+class SpeedReport:
     """The rows of a run. Every row is printed as it comes, so that a run that is cut off still tells."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Report:
             self.add("broke off", failed=f"{type(error).__name__}: {error}".splitlines()[0][:300])
         self.add("section", seconds=round(time.perf_counter() - began, 1))
 
-    def late(self, name: str) -> bool:
+    def skip_if_late(self, name: str) -> bool:
         """Whether the section's time is spent; a row says that `name` was left out."""
         if time.perf_counter() < self.until:
             return False
@@ -110,8 +110,8 @@ class Report:
                 row["peak_gb"] = timed.peak / 1e9
         row |= values
         self.rows.append(row)
-        told = "  ".join(f"{key} {_short(value)}" for key, value in row.items() if key not in ("section", "name"))
-        sys.stdout.write(f"  {name:<44} {told}\n")
+        text = "  ".join(f"{key} {_short(value)}" for key, value in row.items() if key not in ("section", "name"))
+        sys.stdout.write(f"  {name:<44} {text}\n")
         sys.stdout.flush()
         return row
 
@@ -121,8 +121,7 @@ class Report:
 
     def find(self, name: str, **values: Any) -> dict[str, Any] | None:
         """The first row of this name with these values."""
-        wanted = values.items()
-        return next((row for row in self.rows if row["name"] == name and wanted <= row.items()), None)
+        return next((row for row in self.rows if row["name"] == name and values.items() <= row.items()), None)
 
     def ratio(self, slow: str, fast: str, **values: Any) -> float | None:
         """How many times longer the row `slow` took than `fast`, where both were measured."""
@@ -137,8 +136,7 @@ class Report:
         seconds = round(time.perf_counter() - self.began, 1)
         sys.stdout.write(f"\n{seconds} s; " + (f"failed: {', '.join(bad)}\n" if bad else "all checks passed\n"))
         if as_json:
-            whole = {**facts, "command": sys.argv, "seconds": seconds, "ok": not bad, "rows": self.rows}
-            sys.stdout.write(json.dumps(whole) + "\n")
+            print_json(**facts, seconds=seconds, ok=not bad, rows=self.rows)
         return 1 if bad else 0
 
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` and `benchmarks.cpu` measure: training, filling, coding and matching, ours beside the baseline.
+"""What `benchmarks.speed.gpu` and `benchmarks.speed.cpu` measure of training: ours beside the baseline.
 
 Correctness first: every section that has a plain path compares with it before it measures.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.speed import stock_loop
 from benchmarks.speed.stock_loop import StockLoop
-from benchmarks.speed.timing import Meter, Report, Timed, relative
+from benchmarks.speed.timing import DeviceTimer, SpeedReport, Timed, relative
 from realfill import seeds
 from realfill.config import Config, SamplerName, TrainConfig
 from realfill.errors import OutOfMemory
@@ -42,7 +42,7 @@ LIMITS = {torch.float32: (2e-3, 2e-2, 2e-2), torch.bfloat16: (2e-2, 0.15, 0.15)}
 
 
 @dataclass(frozen=True)
-class Case:
+class Workload:
     """What is measured, and how much of it."""
 
     device: str
@@ -57,9 +57,9 @@ class Case:
     seeds: int
     stock_seeds: int  # at once, in the baseline
     calls: int  # training steps that are timed
-    warm: int
+    warm_up: int  # calls before the clock is read
     cell: int  # pixels per latent cell
-    words: int  # width of the text that the U-Net attends to
+    text_width: int  # width of the text that the U-Net attends to
     tflop: float = 0.0  # of one item's training step, U-Net only; 0: not known
     tflops: float = 0.0  # what the device does in a second, in practice
 
@@ -70,150 +70,164 @@ class Case:
         return StableDiffusionInpaint(pipeline, name="speed", weights_hash="", dtype=dtype)
 
 
-def train_section(case: Case, report: Report) -> None:
+def train_section(workload: Workload, report: SpeedReport) -> None:
     """Losses and gradients as the plain path's, then times of a step."""
-    first = initial(case, case.preset.train)
-    same_training(case, report, first)
-    meter = Meter(case.device)
-    for batch in sorted(case.batches, reverse=True):
-        if not report.late(OURS):
-            _ours(case, report, case.backbone(), batch=batch, pool=case.preset.train.pool)
-        if not case.preset.train.pool and not report.late(POOLED):
-            _ours(case, report, case.backbone(), batch=batch, pool=case.pool)
-        for name in (MIXED, STOCK) if case.device != "cpu" else (STOCK,):
-            if not report.late(name):
-                _stock(case, report, meter, first, batch=batch, mixed=name == MIXED)
-    if not report.late("drawing a batch, CPU"):
-        _draw(case, report, meter)
+    first = initial_adapter(workload, workload.preset.train)
+    check_training(workload, report, first)
+    timer = DeviceTimer(workload.device)
+    for batch in sorted(workload.batches, reverse=True):
+        if not report.skip_if_late(OURS):
+            _time_ours(workload, report, workload.backbone(), batch=batch, pool=workload.preset.train.pool)
+        if not workload.preset.train.pool and not report.skip_if_late(POOLED):
+            _time_ours(workload, report, workload.backbone(), batch=batch, pool=workload.pool)
+        for name in (MIXED, STOCK) if workload.device != "cpu" else (STOCK,):
+            if not report.skip_if_late(name):
+                _time_stock(workload, report, timer, first, batch=batch, mixed=name == MIXED)
+    if not report.skip_if_late("drawing a batch, CPU"):
+        _time_drawing(workload, report, timer)
 
 
-def cards_section(case: Case, report: Report) -> None:
+def cards_section(workload: Workload, report: SpeedReport) -> None:
     """Training with the memory of smaller cards: whether it goes on, how fast, and how much it takes.
 
     The allocator is capped; what a driver takes for itself is left out of the cap.
     """
     for gigabytes in CARDS:
         name = f"a card of {gigabytes} GB"
-        if not case.device.startswith("cuda"):
+        if not workload.device.startswith("cuda"):
             report.add(name, skipped="needs CUDA")
             continue
-        if report.late(name):
+        if report.skip_if_late(name):
             continue
-        backbone, total = case.backbone(), torch.cuda.mem_get_info()[1]
-        Meter(case.device).fresh()
+        backbone, total = workload.backbone(), torch.cuda.mem_get_info()[1]
+        DeviceTimer(workload.device).reset_peak()
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes * 1e9 - DRIVER) / total))
         try:
-            _ours(case, report, backbone, batch=max(case.batches), pool=0, name=name)
+            _time_ours(workload, report, backbone, batch=max(workload.batches), pool=0, name=name)
         except (OutOfMemory, torch.OutOfMemoryError) as error:
             report.add(name, failed=str(error))
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def headline(case: Case, report: Report) -> dict[str, float]:
+def headline(workload: Workload, report: SpeedReport) -> dict[str, float]:
     """How many times longer the baseline's step takes than ours at the same work, by batch; encoding included."""
-    found = {}
-    for batch in case.batches:
+    ratios = {}
+    for batch in workload.batches:
         slow = report.find(STOCK, batch=batch)
         ours = [row for name in (OURS, POOLED) if (row := report.find(name, batch=batch))]
         if slow and ours:
-            found[str(batch)] = slow["ms"] / min(row["ms_with_encoding"] for row in ours)
-    return found
+            ratios[str(batch)] = slow["ms"] / min(row["ms_with_encoding"] for row in ours)
+    return ratios
 
 
-def _ours(case: Case, report: Report, backbone: Backbone, *, batch: int, pool: int, name: str = "") -> None:
-    config, meter = _config(case, batch=batch, pool=min(pool, FEW)), Meter(case.device)
-    encoded = drawn_numbers(case, _config(case, batch=batch, pool=pool)) if pool else []
-    once = _new_item(case, backbone, _config(case, batch=batch, pool=pool), meter, report.until) if pool else 0.0
-    meter.fresh()
-    with _training(case, backbone, config) as steps:
-        timed = meter.time_steps(steps, warm=case.warm, calls=case.calls, until=report.until)
+def _time_ours(
+    workload: Workload, report: SpeedReport, backbone: Backbone, *, batch: int, pool: int, name: str = ""
+) -> None:
+    config, timer = _config(workload, batch=batch, pool=min(pool, FEW)), DeviceTimer(workload.device)
+    encoded = drawn_numbers(workload, _config(workload, batch=batch, pool=pool)) if pool else []
+    once = (
+        _time_item(workload, backbone, _config(workload, batch=batch, pool=pool), timer, report.until) if pool else 0.0
+    )
+    timer.reset_peak()
+    with _training(workload, backbone, config) as steps:
+        timed = timer.time_steps(steps, warm_up=workload.warm_up, calls=workload.calls, until=report.until)
     # Drawing and encoding each item of the pool that the preset's steps need, spread over those steps.
-    with_encoding = (timed.seconds + len(encoded) * once / case.preset.train.steps) * 1000
-    name = name or (OURS if pool == case.preset.train.pool else POOLED)
+    with_encoding = (timed.seconds + len(encoded) * once / workload.preset.train.steps) * 1000
+    name = name or (OURS if pool == workload.preset.train.pool else POOLED)
     values = {"batch": batch, "pool": pool, "pool_items_drawn": len(encoded), "ms_a_pool_item": once * 1000}
-    report.add(name, timed, **values, ms_with_encoding=with_encoding, **_share(case, timed, batch))
+    report.add(name, timed, **values, ms_with_encoding=with_encoding, **_floor_share(workload, timed, batch))
 
 
-def drawn_numbers(case: Case, config: TrainConfig) -> list[int]:
+def drawn_numbers(workload: Workload, config: TrainConfig) -> list[int]:
     """The items of the pool that the preset's training draws, each once."""
-    steps, items = range(case.preset.train.steps), range(config.batch)
+    steps, items = range(workload.preset.train.steps), range(config.batch)
     picks = (pick_item(config, seed=SEED, step=step, index=index) for step in steps for index in items)
     return sorted({one.number for one in picks if one.number is not None})
 
 
-def _new_item(case: Case, backbone: Backbone, config: TrainConfig, meter: Meter, until: float) -> float:
+def _time_item(workload: Workload, backbone: Backbone, config: TrainConfig, timer: DeviceTimer, until: float) -> float:
     """Seconds to draw and encode an item of the pool, alone as training does it."""
-    pool = loader.Pool(backbone, _views(case, config), config, seed=SEED)
+    pool = loader.Pool(backbone, _views(workload, config), config, seed=SEED)
     picks = (ItemPick("", number, seeds.rng(SEED, seeds.Stream.POOL, number)) for number in range(config.pool))
     calls = max(1, min(16, config.pool - 1))
-    return meter.time(lambda: pool.items([next(picks)]), warm=1, calls=calls, until=until).seconds
+    return timer.time(lambda: pool.items([next(picks)]), warm_up=1, calls=calls, until=until).seconds
 
 
-def _stock(case: Case, report: Report, meter: Meter, first: dict[str, Tensor], *, batch: int, mixed: bool) -> None:
-    config = _config(case, batch=batch, pool=0)
-    pipeline = case.pipeline(torch.bfloat16 if mixed else torch.float32)
+def _time_stock(
+    workload: Workload, report: SpeedReport, timer: DeviceTimer, first: dict[str, Tensor], *, batch: int, mixed: bool
+) -> None:
+    config = _config(workload, batch=batch, pool=0)
+    pipeline = workload.pipeline(torch.bfloat16 if mixed else torch.float32)
     loop = StockLoop(pipeline, config, first, mixed=mixed)
-    meter.fresh()
-    views = _views(case, config)
-    items = [stock_loop.given(views, config, seed=SEED, step=step, schedule=pipeline.scheduler) for step in range(2)]
+    timer.reset_peak()
+    views = _views(workload, config)
+    items = [
+        stock_loop.training_inputs(views, config, seed=SEED, step=step, schedule=pipeline.scheduler)
+        for step in range(2)
+    ]
     calls = iter(range(10**9))
-    timed = meter.time(
-        lambda: loop.step(*items[next(calls) % 2]), warm=min(case.warm, 2), calls=case.calls, until=report.until
+    timed = timer.time(
+        lambda: loop.step(*items[next(calls) % 2]),
+        warm_up=min(workload.warm_up, 2),
+        calls=workload.calls,
+        until=report.until,
     )
-    report.add(MIXED if mixed else STOCK, timed, batch=batch, **_share(case, timed, batch))
+    report.add(MIXED if mixed else STOCK, timed, batch=batch, **_floor_share(workload, timed, batch))
 
 
-def _share(case: Case, timed: Timed, batch: int) -> dict[str, float]:
+def _floor_share(workload: Workload, timed: Timed, batch: int) -> dict[str, float]:
     """The U-Net's arithmetic at the device's practical rate, as a share of the time taken."""
-    if not case.tflop or not case.tflops:
+    if not workload.tflop or not workload.tflops:
         return {}
-    return {"share_of_floor": case.tflop * batch / case.tflops / timed.seconds}
+    return {"share_of_floor": workload.tflop * batch / workload.tflops / timed.seconds}
 
 
-def _draw(case: Case, report: Report, meter: Meter) -> None:
+def _time_drawing(workload: Workload, report: SpeedReport, timer: DeviceTimer) -> None:
     """What the processor does for every step before the device can begin."""
-    batch = max(case.batches)
-    config = _config(case, batch=batch, pool=0)
-    views, steps = _views(case, config), iter(range(10**9))
-    timed = meter.time(
+    batch = max(workload.batches)
+    config = _config(workload, batch=batch, pool=0)
+    views, steps = _views(workload, config), iter(range(10**9))
+    timed = timer.time(
         lambda: draw_batch(views, config, seed=SEED, step=next(steps), indices=range(batch)),
-        warm=1,
-        calls=min(8, case.calls),
+        warm_up=1,
+        calls=min(8, workload.calls),
         until=report.until,
     )
     report.add("drawing a batch, CPU", timed, batch=batch)
 
 
-def same_training(case: Case, report: Report, first: dict[str, Tensor]) -> None:
+def check_training(workload: Workload, report: SpeedReport, first: dict[str, Tensor]) -> None:
     """Our losses and first gradient beside the plain path's in fp32, on the same items, noise and first values.
 
     The plain path is PEFT's own forward pass with fresh encodings. Items come from a pool that they soon repeat, so
     ours reads what it keeps where the plain path encodes.
     """
-    config = _config(case, batch=min(case.batches), pool=FEW, layer_dropout=0.0)
-    pipeline = case.pipeline(torch.float32)
+    config = _config(workload, batch=min(workload.batches), pool=FEW, layer_dropout=0.0)
+    pipeline = workload.pipeline(torch.float32)
     loop = StockLoop(pipeline, config, first)
-    views, plain = _views(case, config), []
+    views, plain = _views(workload, config), []
     gradient: dict[str, Tensor] = {}
     for step in range(SAME_STEPS):
-        plain.append(loop.step(*stock_loop.given(views, config, seed=SEED, step=step, schedule=pipeline.scheduler)))
+        plain.append(
+            loop.step(*stock_loop.training_inputs(views, config, seed=SEED, step=step, schedule=pipeline.scheduler))
+        )
         if step == 0:
             gradient = _gradients({**loop.parameters("unet"), **loop.parameters("text_encoder")})
     del loop, pipeline
-    for dtype in dict.fromkeys((torch.float32, case.dtype)):
-        Meter(case.device).fresh()
-        backbone, ours = case.backbone(dtype), []
-        with _training(case, backbone, config) as steps:
+    for dtype in dict.fromkeys((torch.float32, workload.dtype)):
+        DeviceTimer(workload.device).reset_peak()
+        backbone, ours = workload.backbone(dtype), []
+        with _training(workload, backbone, config) as steps:
             for step in range(SAME_STEPS):
                 ours.append(next(steps).loss)
                 if step == 0:
-                    own = _gradients(adapter_parameters(backbone))
+                    our_gradient = _gradients(adapter_parameters(backbone))
         kind = str(dtype).removeprefix("torch.")
         losses, gradients, _ = LIMITS[dtype]
         apart = max(abs(a - b) / abs(b) for a, b in zip(ours, plain, strict=True))
         report.check(f"losses of {SAME_STEPS} steps, {kind}", apart, losses)
-        joined = [torch.cat([part[key].flatten() for key in sorted(gradient)]) for part in (own, gradient)]
+        joined = [torch.cat([part[key].flatten() for key in sorted(gradient)]) for part in (our_gradient, gradient)]
         report.check(f"gradient of the first step, {kind}", relative(*joined), gradients)
 
 
@@ -226,28 +240,28 @@ def _gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _training(case: Case, backbone: Backbone, config: TrainConfig) -> Iterator[Iterator[TrainStep]]:
+def _training(workload: Workload, backbone: Backbone, config: TrainConfig) -> Iterator[Iterator[TrainStep]]:
     """The project's own training as a stream of steps, in a folder of its own."""
     AcceleratorState._reset_state(reset_partial_state=True)  # else the first precision of a process is its last
     with tempfile.TemporaryDirectory() as folder:
-        steps: Any = train.train(backbone, case.scene, case.fit, config, seed=SEED, folder=Path(folder))
+        steps: Any = train.train(backbone, workload.scene, workload.fit, config, seed=SEED, folder=Path(folder))
         try:
             yield steps
         finally:
             steps.close()
 
 
-def _config(case: Case, **changes: Any) -> TrainConfig:
+def _config(workload: Workload, **changes: Any) -> TrainConfig:
     """The preset's training without an end and without checkpoints on the way."""
-    return case.preset.train.model_copy(update={"steps": 100_000, "checkpoint_every": 100_000, **changes})
+    return workload.preset.train.model_copy(update={"steps": 100_000, "checkpoint_every": 100_000, **changes})
 
 
-def initial(case: Case, config: TrainConfig) -> dict[str, Tensor]:
+def initial_adapter(workload: Workload, config: TrainConfig) -> dict[str, Tensor]:
     """The adapter's first values by name, as training draws them."""
-    backbone = case.backbone()
+    backbone = workload.backbone()
     attach_adapters(backbone, config, seed=SEED)
     return {name: value.detach().float().clone() for name, value in adapter_parameters(backbone).items()}
 
 
-def _views(case: Case, config: TrainConfig) -> TrainingViews:
-    return prepare_views(case.scene, case.fit, config, cell=case.cell)
+def _views(workload: Workload, config: TrainConfig) -> TrainingViews:
+    return prepare_views(workload.scene, workload.fit, config, cell=workload.cell)

@@ -2,7 +2,7 @@
 
 A plan changes no number beyond rounding: a batch in pieces has the same gradient, and a seed the same picture.
 The sizes below are estimates: bytes counted over the networks' shapes without a device (every tensor that is kept for
-the backward pass, and the most that live at once; `benchmarks/memory_shapes.py`), not measured on a GPU yet.
+the backward pass, and the most that live at once; `benchmarks/speed/memory_shapes.py`), not measured on a GPU yet.
 """
 
 import functools

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks.speed import cpu, gpu, random_sd2, stock_loop
-from benchmarks.speed.step_variants import WAYS, Step
-from benchmarks.speed.timing import Meter, Report, relative
-from benchmarks.speed.training import Case, drawn_numbers, initial, same_training
+from benchmarks.speed.step_variants import VARIANTS, VariantStep
+from benchmarks.speed.timing import DeviceTimer, SpeedReport, relative
+from benchmarks.speed.training import Workload, check_training, drawn_numbers, initial_adapter
 
 LAST = -1
 
@@ -54,27 +54,27 @@ def test_the_gpu_script_runs_on_a_gpu_in_bf16(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return gpu.case("tiny", "cpu", tmp_path_factory.mktemp("speed") / "scene", 790.0)
+def case(tmp_path_factory: pytest.TempPathFactory) -> Workload:
+    return gpu.make_workload("tiny", "cpu", tmp_path_factory.mktemp("speed") / "scene", 790.0)
 
 
 @pytest.mark.parametrize("kind", ["uncast", "low", "formed", "own"])
-def test_every_way_to_run_a_step_computes_the_same_gradient(case: Case, kind: str) -> None:
-    first = initial(case, case.preset.train)
+def test_every_way_to_run_a_step_computes_the_same_gradient(case: Workload, kind: str) -> None:
+    first = initial_adapter(case, case.preset.train)
     first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}
     found = []
-    for way in (WAYS[0], next(way for way in WAYS if way.adapters == kind)):
+    for variant in (VARIANTS[0], next(variant for variant in VARIANTS if variant.adapters == kind)):
         unet = case.pipeline(torch.bfloat16).unet
-        found.append(Step(case, way, 2, unet=unet, first=first).gradient())
+        found.append(VariantStep(case, variant, 2, unet=unet, first=first).gradient())
     assert float(found[0].norm()) > 0
     assert relative(found[1], found[0]) < 0.03
 
 
-def test_a_baseline_that_begins_elsewhere_is_noticed(case: Case) -> None:
-    first = initial(case, case.preset.train)
+def test_a_baseline_that_begins_elsewhere_is_noticed(case: Workload) -> None:
+    first = initial_adapter(case, case.preset.train)
     moved = {name: value + 0.05 if "lora_B" in name else value for name, value in first.items()}
-    report = Report()
-    same_training(case, report, moved)
+    report = SpeedReport()
+    check_training(case, report, moved)
     assert report.rows and not any(row["ok"] for row in report.rows)
 
 
@@ -97,7 +97,7 @@ def test_full_size_is_the_published_models() -> None:
 
 def test_a_check_that_is_missed_or_not_a_number_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     for value, code in ((0.1, 0), (0.3, 1), (math.nan, 1)):
-        report = Report()
+        report = SpeedReport()
         report.check("distance", value, 0.2)
         assert report.finish(as_json=False) == code
     assert "failed: distance" in capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_a_section_that_breaks_off_leaves_the_others_and_fails_the_run() -> None
     def breaks() -> None:
         raise torch.OutOfMemoryError("no room\nat all")
 
-    report = Report()
+    report = SpeedReport()
     report.run("first", breaks, budget=1)
     report.run("second", lambda: report.check("fine", 0.0, 1.0), budget=1)
     assert report.find("broke off") == {"section": "first", "name": "broke off", "failed": "OutOfMemoryError: no room"}
@@ -116,14 +116,16 @@ def test_a_section_that_breaks_off_leaves_the_others_and_fails_the_run() -> None
 
 
 def test_a_spent_budget_leaves_rows_out_and_says_so() -> None:
-    report = Report()
+    report = SpeedReport()
     report.run("slow", lambda: None, budget=0)
-    assert report.late("more")
+    assert report.skip_if_late("more")
     row = report.find("more")
     assert row is not None
     assert "0 s were spent" in row["skipped"]
     calls: list[int] = []
-    assert Meter("cpu").time(lambda: calls.append(1), warm=1, calls=100, until=0.0).calls == len(calls) - 1 < 100
+    assert (
+        DeviceTimer("cpu").time(lambda: calls.append(1), warm_up=1, calls=100, until=0.0).calls == len(calls) - 1 < 100
+    )
 
 
 def test_unknown_sections_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +134,7 @@ def test_unknown_sections_are_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert "there is no section nothing" in capsys.readouterr().err
 
 
-def test_only_items_of_the_pool_that_are_drawn_count_as_encoded(case: Case) -> None:
+def test_only_items_of_the_pool_that_are_drawn_count_as_encoded(case: Workload) -> None:
     steps = case.preset.train.steps
     config = case.preset.train.model_copy(update={"batch": 4, "pool": 10 * 4 * steps})
     numbers = drawn_numbers(case, config)

@@ -159,7 +159,7 @@ def test_the_gpu_is_seen_without_torch(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_the_estimates_are_what_the_shapes_count() -> None:
-    """Who makes a step need more, or much less, meets this: `python -m benchmarks.memory_shapes` counts anew."""
+    """Who makes a step need more, or much less, meets this: `python -m benchmarks.speed.memory_shapes` counts anew."""
     from realfill.models.registry import is_present
 
     if not is_present("mini"):
@@ -167,5 +167,5 @@ def test_the_estimates_are_what_the_shapes_count() -> None:
     from benchmarks.speed import memory_shapes
 
     planned = memory_needs(config.change(MINI, {"train.layers": "attention"}), width=4)
-    counted = memory_shapes.counter("mini").rows(["attention"])
+    counted = memory_shapes.make_counter("mini").count_bytes(["attention"])
     assert {name: getattr(planned, name) for name in counted} == pytest.approx(counted, rel=0.25)
