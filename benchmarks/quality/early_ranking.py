@@ -24,6 +24,7 @@ from realfill.device.process_group import ProcessGroup
 from realfill.matching.selection import score_candidates
 from realfill.models.lora import merge_adapters
 from realfill.models.pixels import to_photo
+from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
 from realfill.sampling.sample import sampling_input
@@ -33,10 +34,10 @@ QUARTER = 0.25  # that people look at
 
 
 @torch.no_grad()
-def predict_latents(session: Session, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
+def predict_latents(run: Run, resources: Resources, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
     """The predicted clean latents (1, c, h, w) of a seed after these numbers of DDIM steps."""
-    backbone, sample = session.adapted(), session.run.config.sample
-    condition = backbone.condition(*sampling_input(session.scene, session.fit), [session.run.config.train.prompt])
+    backbone, sample = resources.load_adapter(), run.config.sample
+    condition = backbone.condition(*sampling_input(resources.scene, resources.crop), [run.config.train.prompt])
     solver = backbone.process.solver("ddim", sample.steps)
     shape, generator = condition.masked.shape[1:], torch.Generator().manual_seed(seed)
     latents = torch.randn(1, *shape, generator=generator).to(backbone.device)
@@ -48,16 +49,16 @@ def predict_latents(session: Session, seed: int, after: Sequence[int]) -> Iterat
                 yield step.pred_original_sample
 
 
-def count_matches(session: Session, seeds: Sequence[int], after: Sequence[int]) -> dict[int, list[int]]:
+def count_matches(run: Run, resources: Resources, seeds: Sequence[int], after: Sequence[int]) -> dict[int, list[int]]:
     """Matches in the hole by number of steps, one for each seed."""
-    hole = session.fit.fillable_hole(session.scene.hole)
+    hole = resources.crop.fillable_hole(resources.scene.hole)
     matches: dict[int, list[int]] = {}
     pictures: dict[int, list[tuple[int, Any]]] = {steps: [] for steps in after}
     for seed in seeds:
-        for steps, latents in zip(after, predict_latents(session, seed, after), strict=True):
-            pictures[steps].append((seed, to_photo(session.backbone.decode(latents)[0])))
+        for steps, latents in zip(after, predict_latents(run, resources, seed, after), strict=True):
+            pictures[steps].append((seed, to_photo(resources.backbone.decode(latents)[0])))
     for steps, candidates in pictures.items():
-        scores = score_candidates(session.matcher[0], session.scene.references, candidates, hole)
+        scores = score_candidates(resources.matcher[0], resources.scene.references, candidates, hole)
         matches[steps] = [score.matches for score in scores]
     return matches
 
@@ -78,10 +79,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     device, rows = choose_device(args.device), []
     for folder in args.runs:
-        session = Session(Run.open(folder), lambda event: None, device=device, processes=ProcessGroup(device))
-        total = session.run.config.sample.steps
+        run = Run.open(folder)
+        resources = Resources(Session(run, lambda event: None, device=device, processes=ProcessGroup(device)))
+        total = run.config.sample.steps
         after = sorted({max(1, round(total * part)) for part in (0.1, 0.25, 0.5)} | {total})
-        matches = count_matches(session, range(args.seeds), after)
+        matches = count_matches(run, resources, range(args.seeds), after)
         for steps in after[:-1]:
             rho = float(pd.Series(matches[steps]).rank().corr(pd.Series(matches[total]).rank()))
             share = survival(matches[steps], matches[total])

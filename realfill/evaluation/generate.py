@@ -1,9 +1,10 @@
 """Making the pictures of one scene: what is missing and nothing else, so that a benchmark resumes seed by seed."""
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from realfill.evaluation.plan import BenchmarkPlan
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging import composite
-from realfill.pipeline.session import closed
 from realfill.scene import scene as scenes
 
 
@@ -81,7 +81,9 @@ def _write_pictures(
             raise NoResult(str(error)) from error
     store, scene, feather = Store(plan.out), Case(case.name, setup.folder).scene(), plan.config.export.feather
     candidates = variant.entry.make(setup)(scene, missing)
-    with closed(candidates):
+    with contextlib.ExitStack() as stack:
+        if isinstance(candidates, Generator):
+            stack.enter_context(contextlib.closing(candidates))  # training ends with a checkpoint before an error
         for candidate in candidates:
             photo = composite.preview(scene.target, scene.hole, candidate.photo, feather=feather)
             store.write_picture(variant.name, case.name, candidate.seed, photo)

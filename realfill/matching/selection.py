@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,7 @@ class Score:
 
 def score_candidates(
     matcher: Matcher, references: Sequence[Photo], candidates: Iterable[tuple[int, Photo]], hole: Hole
-) -> Iterator[Score]:
+) -> Generator[Score, None, None]:
     """Scores candidates (seed, photo) one by one, in the order given; the references are looked at once.
 
     Photos have the hole's size (H, W). A candidate with no match, even one without any texture, scores 0.

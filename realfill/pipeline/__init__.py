@@ -1,4 +1,4 @@
-"""The whole method: scene → fit → backbone → train → sample → select → export.
+"""The whole method: scene → crop → backbone → train → sample → select → export.
 
 from realfill.pipeline import complete
 """

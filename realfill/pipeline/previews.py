@@ -3,12 +3,14 @@
 They are made between two steps and draw from generators of their own, so training's numbers stay the same.
 """
 
+import contextlib
 import dataclasses
 
 from realfill.config import SampleConfig
 from realfill.errors import OutOfMemory
 from realfill.events import PreviewReady
-from realfill.pipeline.session import Session, closed
+from realfill.pipeline.resources import Resources
+from realfill.pipeline.session import Session
 
 STEPS = 10  # denoising steps: enough to see what is there, a second or two
 LONGEST = 20  # pictures kept; where more are due, every other one is left out
@@ -17,23 +19,23 @@ LONGEST = 20  # pictures kept; where more are due, every other one is left out
 class PreviewMaker:
     """Makes `previews/<step>.png` of a run every `train.preview_every` steps."""
 
-    def __init__(self, work: Session) -> None:
-        self._work = work
-        wanted = work.run.config.train
-        every = wanted.preview_every
-        while every and wanted.steps // every > LONGEST:
+    def __init__(self, session: Session, resources: Resources) -> None:
+        self._session, self._resources = session, resources
+        train = session.run.config.train
+        every = train.preview_every
+        while every and train.steps // every > LONGEST:
             every *= 2
-        self._every = every if work.processes.is_main else 0
+        self._every = every if session.processes.is_main else 0
 
-    def after(self, step: int) -> None:
-        """To be called after each step; makes a picture where one is due. Want of memory ends the previews only."""
+    def make_if_due(self, step: int) -> None:
+        """To be called when a step is done; makes a picture where one is due. Want of memory ends the previews only."""
         if not self._every or step % self._every:
             return
         try:
             self._make(step)
         except OutOfMemory:
             self._every = 0
-            self._work.say("There is too little memory for previews beside the training; it goes on without them.")
+            self._session.say("There is too little memory for previews beside the training; it goes on without them.")
 
     def _make(self, step: int) -> None:
         from realfill.imaging.photo import save_photo
@@ -41,27 +43,24 @@ class PreviewMaker:
         from realfill.models.out_of_memory import MemoryBudget
         from realfill.sampling import sample
 
-        run, training = self._work.run, self._work.economy.plan
-        least = MemoryBudget(
-            dataclasses.replace(training, seeds=1, pictures=1)
-        )  # its own: it must not slow what follows
-        seed = run.config.sample.seeds[0]
-        wanted = SampleConfig(sampler="ddim", steps=STEPS, guidance=run.config.sample.guidance, batch=1)
-        found = sample.sample(
-            self._work.backbone,
-            self._work.scene,
-            self._work.fit,
-            wanted,
+        run, resources = self._session.run, self._resources
+        backbone, training = resources.backbone, resources.budget.plan
+        candidates = sample.sample(
+            backbone,
+            resources.scene,
+            resources.crop,
+            SampleConfig(sampler="ddim", steps=STEPS, guidance=run.config.sample.guidance, batch=1),
             prompt=run.config.train.prompt,
-            seeds=[seed],
-            within=least,
+            seeds=[run.config.sample.seeds[0]],
+            # a budget of its own: what runs out of memory here must not slow what follows
+            within=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
         )
         try:
-            with enable_all_layers(self._work.backbone), closed(found):
-                photo = next(found).photo
+            with enable_all_layers(backbone), contextlib.closing(candidates):
+                photo = next(candidates).photo
         finally:
-            self._work.backbone.use_plan(training)
-        folder = run.folder / "previews"
-        folder.mkdir(exist_ok=True)
-        save_photo(photo, folder / f"{step:06d}.png")
-        self._work.report(PreviewReady(step))
+            backbone.use_plan(training)
+        path = run.preview_path(step)
+        path.parent.mkdir(exist_ok=True)
+        save_photo(photo, path)
+        self._session.report(PreviewReady(step))

@@ -1,4 +1,4 @@
-"""The whole method on one page: scene → fit → backbone → train → sample → select → export.
+"""The whole method on one page: scene → crop → backbone → train → sample → select → export.
 
 Each stage does what is missing in the run folder and nothing else, so resuming means calling again:
 
@@ -7,6 +7,7 @@ Each stage does what is missing in the run folder and nothing else, so resuming 
     outcome.result, outcome.seed, outcome.matches
 """
 
+import contextlib
 import dataclasses
 import statistics
 import time
@@ -22,13 +23,14 @@ from realfill.config import Config
 from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
 from realfill.device.process_group import ProcessGroup
-from realfill.events import STAGES, Report, SeedReady, Stage
+from realfill.events import STAGES, Report, SeedReady, Stage, TrainStep
 from realfill.geometry.draft import confidence_overlay, covered_share, render_draft, save_draft
 from realfill.humanize import duration
 from realfill.pipeline import scores
 from realfill.pipeline.previews import PreviewMaker
+from realfill.pipeline.resources import Resources
 from realfill.pipeline.scores import read_scores, score_missing
-from realfill.pipeline.session import Session, closed
+from realfill.pipeline.session import Session
 from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
@@ -76,160 +78,170 @@ def complete(
     """
     device = choose_device(device)
     processes = ProcessGroup(device)
-    opened = run if isinstance(run, Run) else _opened(Path(run), scene, config, processes, device)
-    work = Session(opened, report, device=device, processes=processes)
-    with work.open():
+    if not isinstance(run, Run):
+        run = _open_run(Path(run), scene, config, processes, device)
+    session = Session(run, report, device=device, processes=processes)
+    resources = Resources(session)
+    with session.open():
         for stage in STAGES[: STAGES.index(until) + 1]:
             if stage not in ("prepare", "train"):
                 processes.leave()  # only training is shared
                 if not processes.is_main:
                     break
-            work.check()
-            _DO[stage](work)
+            session.check()
+            _STAGES[stage](session, resources)
         if processes.is_main:
             last = "" if until == "export" else f"Done up to the stage '{until}', as asked."
-            opened.enter("stopped" if last else "done", last)
-    return _outcome(work)
+            run.enter("stopped" if last else "done", last)
+    return _outcome(session)
 
 
-def prepare(work: Session) -> None:
+def prepare(session: Session, resources: Resources) -> None:
     """Reads the scene and says what will be done, before anything takes long."""
     from realfill.matching.registry import available_matcher
 
-    available_matcher(work.run.config.select)  # refuses a weights file that is not there
-    for notice in work.scene.notices:
-        work.say(notice)
-    if work.run.config.guide.only:
-        work.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
-    elif work.run.fact("fit") is None:
-        with work.stage("prepare", 1):
-            fit, target = work.fit, work.scene.target
-        work.say(
-            f"The model works at {fit.width} × {fit.height} pixels on the hole and what surrounds it; "
-            f"the result has the target's own {target.shape[1]} × {target.shape[0]}."
+    run, scene = session.run, resources.scene
+    available_matcher(run.config.select)  # refuses a weights file that is not there
+    for notice in scene.notices:
+        session.say(notice)
+    if run.config.guide.only:
+        session.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
+    elif run.fact("fit") is None:
+        with session.stage("prepare", 1):
+            crop = resources.crop
+        height, width = scene.target.shape[:2]
+        session.say(
+            f"The model works at {crop.width} × {crop.height} pixels on the hole and what surrounds it; "
+            f"the result has the target's own {width} × {height}."
         )
-        if warning := scenes.enlargement_notice(fit):
-            work.say(warning)
-    if work.run.config.guide.draft:
-        if work.processes.is_main and not (work.run.draft_folder / "draft.json").exists():
-            _draft(work)
-        work.processes.barrier()
+        if warning := scenes.enlargement_notice(crop):
+            session.say(warning)
+    if run.config.guide.draft:
+        if session.processes.is_main and not (run.draft_folder / "draft.json").exists():
+            _make_draft(session, resources)
+        session.processes.barrier()
 
 
-def _draft(work: Session) -> None:
+def _make_draft(session: Session, resources: Resources) -> None:
     """Fills the hole by geometry (docs/geometry.md) and says how far the references vouch for it."""
     from realfill.geometry.make_draft import make_draft
 
-    run, scene = work.run, work.scene
-    with work.stage("prepare", 1):
-        made = make_draft(scene, work.matcher[0])
-        files.write_bytes(run.folder / "confidence.png", confidence_overlay(made, scene.hole, longest=1024))
-        save_draft(run.draft_folder, made)  # last: what is there is not made again
-    if made.reason:
-        work.say(made.reason if run.config.guide.only else f"{made.reason} The fill goes on without geometry.")
+    run, hole = session.run, resources.scene.hole
+    with session.stage("prepare", 1):
+        draft = make_draft(resources.scene, resources.matcher[0])
+        files.write_bytes(run.folder / "confidence.png", confidence_overlay(draft, hole, longest=1024))
+        save_draft(run.draft_folder, draft)  # last: what is there is not made again
+    if draft.reason:
+        session.say(draft.reason if run.config.guide.only else f"{draft.reason} The fill goes on without geometry.")
     else:
-        work.say(f"The references show {covered_share(made, scene.hole):.0%} of the hole by geometry alone.")
+        session.say(f"The references show {covered_share(draft, hole):.0%} of the hole by geometry alone.")
 
 
-def train(work: Session) -> None:
+def train(session: Session, resources: Resources) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
     from realfill.models import lora
     from realfill.training import train as training
     from realfill.training.draft_views import draft_views
 
-    run, wanted = work.run, work.run.config.train
+    run, config = session.run, session.run.config.train
     if run.is_trained or run.config.guide.only:
         return
-    preview, patches = PreviewMaker(work), HeldOutLoss(work)
+    previews, held_out = PreviewMaker(session, resources), HeldOutLoss(session, resources)
     seconds: list[float] = []
-    with work.stage("train", wanted.steps, max(run.checkpoint_steps(), default=0)):
+    with session.stage("train", config.steps, max(run.checkpoint_steps(), default=0)):
+        scene, crop = resources.scene, resources.crop
         steps = training.train(
-            work.backbone,
-            work.scene,
-            work.fit,
-            wanted,
+            resources.backbone,
+            scene,
+            crop,
+            config,
             seed=run.config.seed,
             folder=run.checkpoints,
-            guides=draft_views(work.draft, work.scene, work.fit) if wanted.guided else (),
-            within=work.economy,
+            guides=draft_views(resources.draft, scene, crop) if config.guided else (),
+            within=resources.budget,
         )
-        with closed(steps):
+        with contextlib.closing(steps):  # training ends with a checkpoint before an error goes on its way
             for step in steps:
-                work.report(dataclasses.replace(step, memory=used_memory(work.device)))
-                preview.after(step.step)
-                patches.after(step.step)
+                session.report(dataclasses.replace(step, memory=used_memory(session.device)))
+                previews.make_if_due(step.step)
+                held_out.measure_if_due(step.step)
                 seconds.append(step.seconds)
-                if len(seconds) == _TIMED and (left := step.total - step.step) > _TIMED:
-                    each = statistics.median(seconds)
-                    work.say(f"Training takes about {duration(left * each)} more: {left} steps at {each:.2g} s each.")
-                work.check()
-        if work.processes.is_main:
+                if len(seconds) == _TIMED:
+                    _say_time_left(session, step, statistics.median(seconds))
+                session.check()
+        if session.processes.is_main:
             with files.new_folder(run.lora) as folder:
-                lora.save_lora(work.backbone, folder)
-            run.record(adapter_steps=wanted.steps)
-        work.trained()
+                lora.save_lora(resources.backbone, folder)
+            run.record(adapter_steps=config.steps)
+        resources.note_adapter()
 
 
-def sample(work: Session) -> None:
+def _say_time_left(session: Session, step: TrainStep, seconds: float) -> None:
+    left = step.total - step.step
+    if left > _TIMED:
+        session.say(f"Training takes about {duration(left * seconds)} more: {left} steps at {seconds:.2g} s each.")
+
+
+def sample(session: Session, resources: Resources) -> None:
     """Fills the hole once for each seed that has no picture yet (§3.4)."""
-    run, wanted = work.run, work.run.config.sample
+    run, config = session.run, session.run.config
     scores.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
-    seeds = list(dict.fromkeys(run.config.seeds))
+    seeds = list(dict.fromkeys(config.seeds))
     there = set(run.seeds_done())
-    if run.config.guide.only and DRAFT not in there and work.draft is not None:
-        run.write_seed(DRAFT, render_draft(work.draft, work.fit)[0])
+    if config.guide.only and DRAFT not in there and resources.draft is not None:
+        run.write_seed(DRAFT, render_draft(resources.draft, resources.crop)[0])
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return
     from realfill.sampling import sample as sampling
     from realfill.sampling.draft_prior import make_draft_prior
 
-    given = make_draft_prior(work.draft, work.scene, work.fit, run.config.guide)
-    if given is not None and DRAFT not in there:
-        run.write_seed(DRAFT, given.photo)
+    prior = make_draft_prior(resources.draft, resources.scene, resources.crop, config.guide)
+    if prior is not None and DRAFT not in there:
+        run.write_seed(DRAFT, prior.photo)
     done = len(seeds) - len(missing)
-    with work.stage("sample", len(seeds), done):
+    with session.stage("sample", len(seeds), done):
         candidates = sampling.sample(
-            work.adapted(),
-            work.scene,
-            work.fit,
-            wanted,
-            prompt=run.config.train.prompt,
+            resources.load_adapter(),
+            resources.scene,
+            resources.crop,
+            config.sample,
+            prompt=config.train.prompt,
             seeds=missing,
-            given=given,
-            within=work.economy,
+            given=prior,
+            within=resources.budget,
         )
-        with closed(candidates):
+        with contextlib.closing(candidates):
             last = time.monotonic()
             for number, candidate in enumerate(candidates, done + 1):
                 run.write_seed(candidate.seed, candidate.photo)
                 now = time.monotonic()
-                work.report(SeedReady(candidate.seed, number, len(seeds), round(now - last, 3)))
+                session.report(SeedReady(candidate.seed, number, len(seeds), round(now - last, 3)))
                 last = now
-                work.check()
+                session.check()
 
 
-def select(work: Session) -> None:
+def select(session: Session, resources: Resources) -> None:
     """Ranks the seeds by the matches between the references and their filled regions (§3.4)."""
-    known, missing = read_scores(work.run)
+    counted, missing = read_scores(session.run)
     if missing:
-        score_missing(work, known, missing)
+        score_missing(session, resources, counted, missing)
 
 
-def export(work: Session) -> None:
+def export(session: Session, resources: Resources) -> None:
     """Blends the chosen seed, or the one with most matches, into the target at its own size (§3.4)."""
-    run = work.run
+    run = session.run
     seed, _ = chosen_seed(run)
-    made = {"seed": seed, "export": run.config.export.model_dump(mode="json")}
-    if run.result.exists() and run.read("result") == made:
+    record = {"seed": seed, "export": run.config.export.model_dump(mode="json")}
+    if run.result.exists() and run.read("result") == record:
         return
-    with work.stage("export", 1):
+    with session.stage("export", 1):
         run.forget("result.json")  # between the two writes the picture must not pass for another's
-        files.write_bytes(run.result, render_export(run, work.scene, seed, "png"))
-        run.write("result", made)
+        files.write_bytes(run.result, render_export(run, resources.scene, seed, "png"))
+        run.write("result", record)
 
 
-_DO: dict[Stage, Callable[[Session], None]] = {
+_STAGES: dict[Stage, Callable[[Session, Resources], None]] = {
     "prepare": prepare,
     "train": train,
     "sample": sample,
@@ -238,7 +250,7 @@ _DO: dict[Stage, Callable[[Session], None]] = {
 }
 
 
-def _opened(
+def _open_run(
     folder: Path, source: Path | str | None, config: Config | None, processes: ProcessGroup, device: str
 ) -> Run:
     """The run in a folder, made where it is new; of several processes only the main one makes it."""
@@ -251,10 +263,10 @@ def _opened(
     return Run.open(folder)
 
 
-def _outcome(work: Session) -> Outcome:
-    run, result, seed, matches = work.run, None, None, None
+def _outcome(session: Session) -> Outcome:
+    run, result, seed, matches = session.run, None, None, None
     if run.result.exists() and run.read("result"):
         result = run.result
         seed, matches = chosen_seed(run)
     matcher = run.read("scores").get("matcher")
-    return Outcome(run.folder, result, seed, matches, matcher, work.seconds, tuple(work.notices))
+    return Outcome(run.folder, result, seed, matches, matcher, session.seconds, tuple(session.notices))

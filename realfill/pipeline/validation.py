@@ -11,6 +11,7 @@ import functools
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import OutOfMemory
 from realfill.events import HeldOut
+from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 
 PATCHES = 8
@@ -20,33 +21,34 @@ OFTEN, SELDOM = 10, 50  # measurements in a training, at least; steps between th
 class HeldOutLoss:
     """Measures every few steps, where `train.patience` asks for it."""
 
-    def __init__(self, work: Session) -> None:
-        self._work, wanted = work, work.run.config.train
-        self._patience = wanted.patience if work.processes.is_main else 0
-        self._every = max(1, min(SELDOM, wanted.steps // OFTEN))
-        self._best, self._step, self._misses = float("inf"), 0, 0
+    def __init__(self, session: Session, resources: Resources) -> None:
+        self._session, self._resources = session, resources
+        train = session.run.config.train
+        self._patience = train.patience if session.processes.is_main else 0
+        self._every = max(1, min(SELDOM, train.steps // OFTEN))
+        self._best, self._best_step, self._misses = float("inf"), 0, 0
 
-    def after(self, step: int) -> None:
-        """To be called after each step; measures where it is time. Want of memory ends the measuring only."""
+    def measure_if_due(self, step: int) -> None:
+        """To be called when a step is done; measures where it is time. Want of memory ends the measuring only."""
         if not self._patience or step % self._every:
             return
         try:
-            loss = self._work.economy.run(self._work.backbone, "training", self._loss)
+            loss = self._resources.budget.run(self._resources.backbone, "training", self._loss)
         except OutOfMemory:
             self._patience = 0
-            self._work.say("There is too little memory for held-out patches beside the training.")
+            self._session.say("There is too little memory for held-out patches beside the training.")
             return
-        self._work.report(HeldOut(step, loss))
+        self._session.report(HeldOut(step, loss))
         self._compare(step, loss)
 
     def _compare(self, step: int, loss: float) -> None:
         if loss < self._best:
-            self._best, self._step, self._misses = loss, step, 0
+            self._best, self._best_step, self._misses = loss, step, 0
             return
         self._misses += 1
         if self._misses == self._patience:  # once, until it falls again
-            self._work.say(
-                f"The loss on held-out patches has not fallen since step {self._step}; stopping now loses little."
+            self._session.say(
+                f"The loss on held-out patches has not fallen since step {self._best_step}; stopping now loses little."
             )
 
     def _loss(self, plan: MemoryPlan) -> float:
@@ -56,7 +58,7 @@ class HeldOutLoss:
         from realfill.models.lora import enable_all_layers
         from realfill.training.loss import realfill_loss
 
-        backbone, (items, t, noise) = self._work.backbone, self._patches
+        backbone, (items, t, noise) = self._resources.backbone, self._patches
         with torch.no_grad(), enable_all_layers(backbone):
             pieces = [slice(start, start + plan.items) for start in range(0, PATCHES, plan.items)]
             losses = [
@@ -74,13 +76,13 @@ class HeldOutLoss:
         from realfill.training.batches import ItemPick, draw_picks, keep_references, prepare_views
         from realfill.training.loss import encode_batch
 
-        work, run = self._work, self._work.run
-        backbone, seed = work.backbone, run.config.seed
-        wanted = run.config.train.model_copy(update={"mask_dropout": 0.0, "guided": 0.0})
-        views = keep_references(prepare_views(work.scene, work.fit, wanted, cell=backbone.spec.cell))
-        keys = [(seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
-        picks = [ItemPick(wanted.prompt, None, seeds.rng(*key)) for key in keys]
-        items = encode_batch(backbone, draw_picks(views, wanted, picks))
+        resources, config = self._resources, self._session.run.config
+        backbone = resources.backbone
+        train = config.train.model_copy(update={"mask_dropout": 0.0, "guided": 0.0})
+        views = keep_references(prepare_views(resources.scene, resources.crop, train, cell=backbone.spec.cell))
+        keys = [(config.seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
+        picks = [ItemPick(train.prompt, None, seeds.rng(*key)) for key in keys]
+        items = encode_batch(backbone, draw_picks(views, train, picks))
         t = torch.linspace(0, backbone.process.train_steps, 2 * PATCHES + 1)[1::2].long()
         noise = [
             torch.randn(items.clean.shape[1:], generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys

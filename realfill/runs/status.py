@@ -83,9 +83,7 @@ class RunFolder:
         state, sentence = str(data.get("state")), str(data.get("sentence", ""))
         if state not in get_args(State):
             state, sentence = "stopped", "Not started yet."
-        elif (
-            state == "running" and abs(self._lock.age()) > STALE and self._is_abandoned()
-        ):  # below 0: the clock went back
+        elif state == "running" and self._is_abandoned():
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
         since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
         return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))

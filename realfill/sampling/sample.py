@@ -1,7 +1,7 @@
 """Filling the hole (§3.4): one generator for each seed, so that seed 17 is the same picture in any batch."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +47,7 @@ def sample(
     seeds: Sequence[int],
     given: DraftPrior | None = None,
     within: MemoryBudget | None = None,
-) -> Iterator[Candidate]:
+) -> Generator[Candidate, None, None]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
 
     The condition is encoded once a scene (its masked image by the posterior's mode).

@@ -7,7 +7,7 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def train(
     folder: Path,
     guides: Sequence[DraftView] = (),
     within: MemoryBudget | None = None,
-) -> Iterator[TrainStep]:
+) -> Generator[TrainStep, None, None]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
     Args:

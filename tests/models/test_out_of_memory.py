@@ -186,7 +186,7 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
             words = tiny.condition(torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32), ["x"])
             tiny.predict(noisy, torch.tensor([5]), words)
         kept.append(total)
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()
     assert kept[1] < 0.7 * kept[0]
 
 

@@ -7,10 +7,13 @@ from safetensors.torch import load_file
 
 from realfill import config
 from realfill.config import Config
+from realfill.device.process_group import ProcessGroup
 from realfill.errors import OutOfMemory
 from realfill.events import Event, Notice, PreviewReady
 from realfill.pipeline import previews
 from realfill.pipeline.previews import PreviewMaker
+from realfill.pipeline.resources import Resources
+from realfill.pipeline.session import Session
 from realfill.pipeline.stages import complete
 from realfill.runs.run import Run
 from realfill.sampling import sample
@@ -65,15 +68,13 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
 def test_a_long_training_leaves_a_strip_and_not_a_thousand(
     settings: Config, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from realfill.device.process_group import ProcessGroup
-    from realfill.pipeline.session import Session
-
     wanted = config.change(settings, {"train.steps": 2000, "train.preview_every": 10})
     run = Run.create(tmp_path / "run", wanted, toy_scene)
-    maker = PreviewMaker(Session(run, lambda event: None, device="cpu", processes=ProcessGroup("cpu")))
+    session = Session(run, lambda event: None, device="cpu", processes=ProcessGroup("cpu"))
+    maker = PreviewMaker(session, Resources(session))
     made: list[int] = []
     monkeypatch.setattr(maker, "_make", made.append)
     for step in range(1, 2001):
-        maker.after(step)
+        maker.make_if_due(step)
     assert previews.LONGEST / 2 < len(made) <= previews.LONGEST
     assert all(step % 10 == 0 for step in made)

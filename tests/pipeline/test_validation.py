@@ -12,6 +12,7 @@ from realfill.device.process_group import ProcessGroup
 from realfill.errors import OutOfMemory
 from realfill.events import Event, HeldOut, Notice
 from realfill.pipeline import validation
+from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.pipeline.stages import complete
 from realfill.pipeline.validation import HeldOutLoss
@@ -24,10 +25,13 @@ def settings(tiny_base: Path) -> Config:
     return config.make("mini", {**changes, "select.matcher": "sift", "guide.draft": False, "train.patience": 2})
 
 
-def session(settings: Config, scene: Path, folder: Path, told: list[Event] | None = None) -> Session:
+def make_resources(
+    settings: Config, scene: Path, folder: Path, events: list[Event] | None = None
+) -> tuple[Session, Resources]:
     run = Run.create(folder, settings, scene)
-    report = (lambda event: None) if told is None else told.append
-    return Session(run, report, device="cpu", processes=ProcessGroup("cpu"))
+    report = (lambda event: None) if events is None else events.append
+    session = Session(run, report, device="cpu", processes=ProcessGroup("cpu"))
+    return session, Resources(session)
 
 
 def _adapter(folder: Path) -> dict[str, bytes]:
@@ -51,10 +55,10 @@ def test_training_that_is_watched_is_training_that_is_not(settings: Config, toy_
 def test_the_patches_are_references_and_the_same_whenever_they_are_made(
     settings: Config, toy_scene: Path, tmp_path: Path
 ) -> None:
-    work = session(settings, toy_scene, tmp_path / "run")
-    items, t, noise = HeldOutLoss(work)._patches
+    work = make_resources(settings, toy_scene, tmp_path / "run")
+    items, t, noise = HeldOutLoss(*work)._patches
     torch.rand(3)
-    again = HeldOutLoss(work)._patches
+    again = HeldOutLoss(*work)._patches
     assert torch.equal(items.clean, again[0].clean) and torch.equal(noise, again[2])
     assert t.tolist() == sorted(set(t.tolist())) and t[0] > 0 and t[-1] < 1000
     assert items.known.all()  # nothing unknown: none of them shows the target
@@ -66,10 +70,10 @@ def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp
     from realfill.device.memory_plan import MemoryPlan
     from realfill.models.lora import attach_adapters
 
-    work = session(settings, toy_scene, tmp_path / "run")
-    attach_adapters(work.backbone, settings.train, seed=0)
-    watch = HeldOutLoss(work)
-    assert watch._loss(MemoryPlan(3, 1, 1)) == pytest.approx(watch._loss(MemoryPlan(16, 1, 1)), rel=1e-4)
+    session, resources = make_resources(settings, toy_scene, tmp_path / "run")
+    attach_adapters(resources.backbone, settings.train, seed=0)
+    held_out = HeldOutLoss(session, resources)
+    assert held_out._loss(MemoryPlan(3, 1, 1)) == pytest.approx(held_out._loss(MemoryPlan(16, 1, 1)), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +89,9 @@ def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
     settings: Config, toy_scene: Path, tmp_path: Path, losses: list[float], said: list[int]
 ) -> None:
     told: list[Event] = []
-    watch = HeldOutLoss(session(settings, toy_scene, tmp_path / "run", told))
+    held_out = HeldOutLoss(*make_resources(settings, toy_scene, tmp_path / "run", told))
     for step, loss in enumerate(losses, 1):
-        watch._compare(step, loss)
+        held_out._compare(step, loss)
     sentences = [event.sentence for event in told if isinstance(event, Notice)]
     assert sentences == [
         f"The loss on held-out patches has not fallen since step {step}; stopping now loses little." for step in said
@@ -96,7 +100,7 @@ def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
 
 def test_a_long_training_is_not_measured_all_the_time(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
     wanted = config.change(settings, {"train.steps": 2000})
-    assert HeldOutLoss(session(wanted, toy_scene, tmp_path / "run"))._every == validation.SELDOM
+    assert HeldOutLoss(*make_resources(wanted, toy_scene, tmp_path / "run"))._every == validation.SELDOM
 
 
 def test_too_little_memory_ends_the_measuring_and_not_the_training(

@@ -49,7 +49,7 @@ def run(
         seen.append(step)
         if step.step == until:
             break
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     return seen
 
 
@@ -145,7 +145,7 @@ def test_other_seeds_train_otherwise(
 ) -> None:
     steps = train.train(tiny, toy, fit_of(toy), CONFIG, seed=4, folder=tmp_path)
     assert next(steps).loss != whole[0][0]
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
 
 
 def test_layers_are_dropped_anew_each_step_also_after_resuming(
@@ -176,7 +176,7 @@ def test_the_gradients_norm_is_limited(tiny: Backbone, toy: Scene, tmp_path: Pat
     next(steps)
     gradients = [p.grad.flatten() for p in adapter_parameters(tiny).values() if p.grad is not None]
     assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-2)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
 
 
 def test_training_leaves_the_base_as_it_was_and_every_layer_on(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:

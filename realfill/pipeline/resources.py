@@ -1,0 +1,127 @@
+"""What the stages of a run work with: scene, base, crop, memory, draft, matcher and adapter, each loaded once."""
+
+import functools
+from typing import TYPE_CHECKING
+
+from realfill.errors import RunError
+from realfill.geometry.draft import Draft, load_draft
+from realfill.imaging.crop import CropTransform
+from realfill.pipeline.session import Session
+from realfill.runs.export import crop_of_run
+from realfill.scene import scene as scenes
+from realfill.scene.scene import crop_to_fill
+
+if TYPE_CHECKING:
+    from realfill.matching.matcher import Matcher
+    from realfill.models.backbone import Backbone
+    from realfill.models.out_of_memory import MemoryBudget
+
+_DRAFT_SIZE, _DRAFT_MULTIPLE = 512, 8  # where no base says them; the export takes the draft's own detail
+
+
+class Resources:
+    """What one session's stages share. Each attribute is loaded when it is first asked for, and then kept."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._has_adapter = False
+
+    @functools.cached_property
+    def scene(self) -> scenes.Scene:
+        """The run's own copy of the scene."""
+        run = self._session.run
+        return scenes.load(run.scene_folder, variants=run.config.variants)
+
+    @functools.cached_property
+    def backbone(self) -> "Backbone":
+        """The base, on the device. Later processes must find the very weights that the first one used.
+
+        Raises:
+            WeightsError: it cannot be had.
+            RunError: the base under that name has changed since the run began.
+        """
+        from realfill.models.cache import load_base
+
+        session, run = self._session, self._session.run
+        session.take_device()
+        backbone = load_base(run.config.base, session.processes.device(session.device))
+        spec = backbone.spec
+        first = run.fact("base")
+        if first is not None and first["weights_hash"] != spec.weights_hash:
+            raise RunError(f"The base '{spec.name}' has changed since this run began; give a new --run folder.")
+        if session.processes.is_main:
+            base = {"name": spec.name, "family": spec.family, "weights_hash": spec.weights_hash}
+            run.record(base=base, device=session.device, precision=str(backbone.dtype).removeprefix("torch."))
+        return backbone
+
+    @functools.cached_property
+    def crop(self) -> CropTransform:
+        """How the target becomes the working size; the same for all the run's life (`fit` in run.json)."""
+        run = self._session.run
+        if known := crop_of_run(run):
+            return known
+        if run.config.guide.only:
+            size, multiple = _DRAFT_SIZE, _DRAFT_MULTIPLE
+        else:
+            size, multiple = self.backbone.spec.size, self.backbone.spec.multiple
+        fit = run.config.fit
+        crop = crop_to_fill(self.scene, size=fit.size or size, multiple=multiple, context=fit.context)
+        if self._session.processes.is_main:
+            run.record(fit=crop.to_json())
+        return crop
+
+    @functools.cached_property
+    def budget(self) -> "MemoryBudget":
+        """What is computed at once, chosen from the memory that is free once the base is loaded."""
+        from realfill.models.out_of_memory import plan_memory
+
+        session = self._session
+        processes = session.processes.count
+        return plan_memory(self.backbone, self.crop, session.run.config, processes=processes, say=session.say)
+
+    @functools.cached_property
+    def draft(self) -> Draft | None:
+        """The run's draft by geometry; None where it is not asked for."""
+        run = self._session.run
+        return load_draft(run.draft_folder) if run.config.guide.draft else None
+
+    @functools.cached_property
+    def matcher(self) -> "tuple[Matcher, str | None]":
+        """The matcher, on the device, and what to say where another stands in for the one asked for.
+
+        Raises:
+            WeightsError: the file that the run names cannot be used.
+        """
+        from realfill.matching.registry import load_matcher_or_sift
+
+        session = self._session
+        session.take_device()
+        return load_matcher_or_sift(session.run.config.select, session.processes.device(session.device))
+
+    def load_adapter(self) -> "Backbone":
+        """Puts the run's adapter on the backbone, or the one of the checkpoint that its settings name; returns it.
+
+        Raises:
+            OptionError: there is no good checkpoint of that step.
+        """
+        from realfill.models import cache
+        from realfill.models.lora import adapter_parameters
+        from realfill.training.checkpoints import load_checkpoint_adapter
+
+        run = self._session.run
+        if not self._has_adapter:
+            cache.load_adapter(self.backbone, run.lora, run.config.train)
+            self._has_adapter = True
+        if step := run.config.sample.checkpoint:
+            cache.forget_adapter()  # what is written over it now is not the finished one any more
+            load_checkpoint_adapter(run.checkpoints, step, adapter_parameters(self.backbone))
+        return self.backbone
+
+    def note_adapter(self) -> None:
+        """Says that the backbone carries the finished adapter already, having just been trained."""
+        from realfill.models import cache
+
+        session = self._session
+        if session.processes.is_main:
+            cache.note_adapter(self.backbone, session.run.lora, session.run.config.train)
+        self._has_adapter = True
