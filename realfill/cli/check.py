@@ -33,36 +33,36 @@ class Finding:
     sentence: str
 
 
-def findings(runs_dir: Path) -> Iterator[Finding]:
+def check_machine(runs_dir: Path) -> Iterator[Finding]:
     """Looks at everything, one thing after another; a broken installation is a finding, not an error."""
-    yield _python()
-    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("torch", _build),
-        ("device", _device),
-        ("base", _bases),
-        ("memory", _memory),
-        ("matcher", _matchers),
+    yield _check_python()
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("torch", _check_build),
+        ("device", _check_device),
+        ("base", _check_bases),
+        ("memory", _check_memory),
+        ("matcher", _check_matchers),
     ]
-    for name, look in looks:
+    for name, check in checks:
         try:
-            yield from look()
+            yield from check()
         except (ImportError, OSError, RealFillError) as error:
             mend = f"install again with: {sys.executable} -m pip install -r requirements.txt"
             yield Finding(name, False, f"{error}; {mend}")
-    yield _disk(runs_dir)
+    yield _check_disk(runs_dir)
     names = [example.name for example in examples.examples()]
     yield Finding(
         "examples", bool(names), f"Try: realfill complete --example {names[0]}" if names else "None installed."
     )
 
 
-def mini_works(found: list[Finding]) -> bool:
+def mini_works(findings: list[Finding]) -> bool:
     """Whether a picture can be completed here, if only with the embedded base."""
-    good = {finding.name: finding.good for finding in found}
+    good = {finding.name: finding.good for finding in findings}
     return all(good.get(name, False) for name in ("device", "base mini"))
 
 
-def _python() -> Finding:
+def _check_python() -> Finding:
     packages = ", ".join(f"{name} {version}" for name, version in run.versions().items())
     missing = [name for name in run.PACKAGES if name not in run.versions()]
     sentence = f"{platform.python_version()} on {platform.system()} {platform.machine()}; {packages}."
@@ -71,11 +71,11 @@ def _python() -> Finding:
     return Finding("python", not missing, sentence)
 
 
-def _build() -> Iterator[Finding]:
+def _check_build() -> Iterator[Finding]:
     import torch
 
     built = torch.version.cuda or torch.version.hip
-    driver = _nvidia()
+    driver = _driver_cuda()
     if built is None and driver is not None:
         index = "cu130" if driver >= 13 else "cu126"
         command = (
@@ -89,22 +89,22 @@ def _build() -> Iterator[Finding]:
         yield Finding("torch", True, f"{torch.__version__}, built for {f'CUDA {built}' if built else 'the CPU'}.")
 
 
-def _nvidia() -> int | None:
+def _driver_cuda() -> int | None:
     """The CUDA generation that the NVIDIA driver supports, or None where there is no working driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
     try:
-        found = subprocess.run([program], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run([program], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    version = re.search(r"CUDA Version:\s*(\d+)", found.stdout)
-    if found.returncode != 0:
+    version = re.search(r"CUDA Version:\s*(\d+)", answer.stdout)
+    if answer.returncode != 0:
         return None
     return int(version[1]) if version else 12
 
 
-def _device() -> Iterator[Finding]:
+def _check_device() -> Iterator[Finding]:
     from realfill.models import registry
 
     device = describe_device(choose_device())
@@ -115,7 +115,7 @@ def _device() -> Iterator[Finding]:
     yield Finding("device", True, sentence)
 
 
-def _bases() -> Iterator[Finding]:
+def _check_bases() -> Iterator[Finding]:
     from realfill.models.registry import is_present
 
     for name, base in BASES.items():
@@ -128,7 +128,7 @@ def _bases() -> Iterator[Finding]:
             yield Finding(f"base {name}", False, missing)
 
 
-def _memory() -> Iterator[Finding]:
+def _check_memory() -> Iterator[Finding]:
     """Which memory plan each base would take here now, and on GPUs of the usual sizes."""
     from realfill.models import backbone, registry
 
@@ -142,15 +142,15 @@ def _memory() -> Iterator[Finding]:
         yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {describe_cards(config)}")
 
 
-def _matchers() -> Iterator[Finding]:
+def _check_matchers() -> Iterator[Finding]:
     from realfill.matching.registry import available_matcher
 
     for name in get_args(MatcherName):
-        found, sentence = available_matcher(SelectConfig(matcher=name))
-        yield Finding(f"matcher {name}", found == name, sentence or "Ready.")
+        available, sentence = available_matcher(SelectConfig(matcher=name))
+        yield Finding(f"matcher {name}", available == name, sentence or "Ready.")
 
 
-def _disk(runs_dir: Path) -> Finding:
+def _check_disk(runs_dir: Path) -> Finding:
     place = next(folder for folder in [runs_dir.resolve(), *runs_dir.resolve().parents] if folder.exists())
     free = shutil.disk_usage(place).free
     return Finding("disk", free >= LEAST_FREE, f"{size(free)} free for runs in {runs_dir}.")

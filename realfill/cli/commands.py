@@ -1,5 +1,6 @@
 """The command line. torch is imported by the commands that need it, so that --help and refusals are quick."""
 
+import contextlib
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -47,12 +48,12 @@ def complete(
     source = scene_folder(scene, example)
     folder = run_folder(run, source)
     if not queued:
-        _work(folder, source, options, "export")
+        _run_stages(folder, source, options, "export")
         return
-    waiting = Run.open(folder)
-    with claim(waiting) as mine:  # a run may have been taken out of the queue meanwhile
+    queued_run = Run.open(folder)
+    with claim(queued_run) as mine:  # a run may have been taken out of the queue meanwhile
         if mine:
-            _work(waiting, None, options, "export")
+            _run_stages(queued_run, None, options, "export")
 
 
 @app.command()
@@ -62,21 +63,21 @@ def train(
 ) -> None:
     """Fine-tune on the scene's photos, and no more. Also under `accelerate launch -m realfill train …`."""
     source = scene_folder(scene, example)
-    _work(run_folder(run, source), source, options, "train")
+    _run_stages(run_folder(run, source), source, options, "train")
 
 
 @app.command()
 @add_options
 def sample(run: RunArgument, *, options: Options) -> None:
     """Make the pictures of all seeds that have none yet."""
-    _work(run, None, options, "sample")
+    _run_stages(run, None, options, "sample")
 
 
 @app.command()
 @add_options
 def select(run: RunArgument, *, options: Options) -> None:
     """Rank the pictures by their matches with the references."""
-    _work(run, None, options, "select")
+    _run_stages(run, None, options, "select")
 
 
 @app.command()
@@ -96,7 +97,7 @@ def export(
     opened = Run.open(run)
     if seed is not None:
         choose_seed(opened, seed)
-    _work(opened.folder, None, options, "export", out=out)
+    _run_stages(opened.folder, None, options, "export", out=out)
 
 
 @app.command()
@@ -123,13 +124,13 @@ def draft(
         raise OptionError("Give a scene folder or --example NAME.")
     check_name(out)
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
-    chosen = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
-    found = write_draft(source, out, chosen, confidence=confidence)
+    select = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
+    facts = write_draft(source, out, select, confidence=confidence)
     if as_json:
-        print_json({"result": str(out), **found})
+        print_json({"result": str(out), **facts})
     else:
-        says = found["reason"] or f"the references vouch for {found['vouched']:.0%} of the hole"
-        typer.echo(f"{out}  {says}  {duration(found['seconds'])}")
+        sentence = facts["reason"] or f"the references vouch for {facts['vouched']:.0%} of the hole"
+        typer.echo(f"{out}  {sentence}  {duration(facts['seconds'])}")
 
 
 @app.command()
@@ -181,14 +182,14 @@ def check(
     """Say what will work on this machine, and what to do about the rest."""
     from realfill.cli import check as checks
 
-    found = []
-    for finding in checks.findings(runs_dir):
-        found.append(finding)
+    findings = []
+    for finding in checks.check_machine(runs_dir):
+        findings.append(finding)
         if not as_json:
             typer.echo(f"{'ok  ' if finding.good else 'note'}  {finding.name}: {finding.sentence}")
-    works = checks.mini_works(found)
+    works = checks.mini_works(findings)
     if as_json:
-        print_json({"works": works, "findings": [vars(finding) for finding in found]})
+        print_json({"works": works, "findings": [vars(finding) for finding in findings]})
     raise typer.Exit(EXIT_DONE if works else EXIT_INPUT)
 
 
@@ -209,7 +210,7 @@ def worker(
 bench.register(app)
 
 
-def _quiet() -> None:
+def _silence_libraries() -> None:
     """Keeps libraries from filling the terminal with bars and hints; ours is the only progress there."""
     import diffusers
     import transformers
@@ -220,7 +221,9 @@ def _quiet() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
-def _work(run: Run | Path, source: Path | None, options: Options, until: Stage, *, out: Path | None = None) -> None:
+def _run_stages(
+    run: Run | Path, source: Path | None, options: Options, until: Stage, *, out: Path | None = None
+) -> None:
     """Runs the pipeline up to a stage and says what came of it."""
     if isinstance(run, Path) and source is None and not (run / "run.json").exists() and not (run / "scene").is_dir():
         Run.open(run)  # refuses in a sentence, before torch is imported
@@ -228,9 +231,9 @@ def _work(run: Run | Path, source: Path | None, options: Options, until: Stage, 
     from realfill.pipeline import stages
     from realfill.runs.export import export_file
 
-    _quiet()
-    show = Progress()
-    outcome = stages.complete(run, scene=source, config=config, report=show, device=options.device, until=until)
+    _silence_libraries()
+    with contextlib.closing(Progress()) as report:
+        outcome = stages.complete(run, scene=source, config=config, report=report, device=options.device, until=until)
     result = outcome.result
     if out is not None:
         export_file(Run.open(outcome.run), out)

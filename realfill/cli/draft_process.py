@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         scene = scenes.load(folder)
         draft = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
-        _show(draft, scene, out.parent)
+        _write_preview(draft, scene, out.parent)
         files.write_bytes(out, encode_draft(draft, scene, "png"))
     except RealFillError as error:
         files.write_json(out.with_name(WORDS), {"error": str(error)})
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _show(draft: Draft, scene: Scene, out: Path) -> None:
-    fit = crop_longest(*scene.hole.shape, longest=SHOWN)
-    hole = fit.crop_hole(scene.hole)
-    photo = np.where(hole[:, :, None], render_draft(draft, fit)[0], fit.crop_photo(scene.target))
-    seen = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
-    picture = np.concatenate([photo, seen], 2).astype(np.uint8)
+def _write_preview(draft: Draft, scene: Scene, out: Path) -> None:
+    crop = crop_longest(*scene.hole.shape, longest=SHOWN)
+    hole = crop.crop_hole(scene.hole)
+    photo = np.where(hole[:, :, None], render_draft(draft, crop)[0], crop.crop_photo(scene.target))
+    alpha = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
+    picture = np.concatenate([photo, alpha], 2).astype(np.uint8)
     Image.fromarray(picture).save(out / FILES["shown"], "WEBP", quality=92, method=2)
     files.write_bytes(out / FILES["confidence"], confidence_overlay(draft, scene.hole, longest=COARSE))
     words: dict[str, Any] = {

@@ -17,19 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # what libraries say while they are imported; a person's own choice stays
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(given, standalone_mode=False, prog_name="realfill")
+        code = app(argv, standalone_mode=False, prog_name="realfill")
         return code if isinstance(code, int) else EXIT_DONE
     except RealFillError as error:
-        return _refuse(str(error), exit_code(error), given)
+        return _refuse(str(error), exit_code(error), argv)
     except (KeyboardInterrupt, Abort):  # typer's word for Ctrl-C
-        return _refuse("Interrupted; the same command goes on from here.", EXIT_INTERRUPTED, given)
+        return _refuse("Interrupted; the same command goes on from here.", EXIT_INTERRUPTED, argv)
     except TyperException as error:
-        return _refuse(error.format_message(), EXIT_INPUT, given)
+        return _refuse(error.format_message(), EXIT_INPUT, argv)
     except Exception as error:  # a defect is not hidden: the traceback, a sentence, and its own exit code
         traceback.print_exc()
-        return _refuse(f"This is a defect in RealFill ({type(error).__name__}: {error}).", EXIT_DEFECT, given)
+        return _refuse(f"This is a defect in RealFill ({type(error).__name__}: {error}).", EXIT_DEFECT, argv)
 
 
 def _refuse(sentence: str, code: int, arguments: Sequence[str]) -> int:

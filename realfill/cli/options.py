@@ -44,25 +44,26 @@ class Options:
         Raises:
             OptionError: a --set without "=".
         """
-        found: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         for text in self.set or ():
             name, equals, value = text.partition("=")
             if not equals:
                 raise OptionError(f"--set {text} has no value; write it like --set train.steps=500.")
-            found[name.strip()] = value.strip()
+            changes[name.strip()] = value.strip()
         weights = None if self.matcher_weights is None else str(self.matcher_weights.expanduser().resolve())
-        given = {
+        options = {
             "base": self.base,
             "sample.seeds": self.seeds,
             "select.matcher": self.matcher,
             "select.weights": weights,
         }
-        found.update({name: value for name, value in given.items() if value is not None})
+        changes.update({name: value for name, value in options.items() if value is not None})
         if self.variants:
-            found["variants"] = True
-        if "base" in found and found["base"] not in BASES and Path(found["base"]).expanduser().exists():
-            found["base"] = str(Path(found["base"]).expanduser().resolve())  # the run may be resumed from elsewhere
-        return found
+            changes["variants"] = True
+        base = changes.get("base", EMBEDDED)
+        if base not in BASES and (path := Path(base).expanduser()).exists():
+            changes["base"] = str(path.resolve())  # the run may be resumed from elsewhere
+        return changes
 
     def config(self, folder: Path) -> Config:
         """The settings for the run in `folder`: its own with the changes asked for, or a preset with them.
@@ -87,8 +88,8 @@ def add_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        given = {name: values.pop(name) for name in shared}
-        command(**values, options=Options(**given))
+        options = Options(**{name: values.pop(name) for name in shared})
+        command(**values, options=options)
 
     parameters = [*(own[name] for name in own if name != "options"), *shared.values()]
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]

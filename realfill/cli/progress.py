@@ -1,12 +1,13 @@
-"""Progress on stderr: on a terminal one line that updates itself, else a plain one now and then; results as JSON."""
+"""Progress on stderr: a tqdm bar on a terminal, elsewhere a plain line now and then; results as JSON on stdout."""
 
 import json
-import shutil
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
+
+from tqdm import tqdm
 
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, Stage, StageDone, StageStarted, TrainStep
 from realfill.humanize import duration
@@ -23,57 +24,114 @@ _DOING: dict[Stage, str] = {
 
 
 class Progress:
-    """Shows events as they come; call it with each."""
+    """Shows events as they come; call it with each, and close it where the work may end in the middle."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
-        self._stage: Stage = "prepare"
-        self._recent: deque[float] = deque(maxlen=_RECENT)
-        self._shown = self._item = 0.0  # when a line was last written, when the last item ended
-        self._width = 0  # of the line that stands there unfinished
+        stream = stream or sys.stderr
+        self._display: _Display = _Bar(stream) if stream.isatty() else _Lines(stream)
 
     def __call__(self, event: Event) -> None:
         """Shows one event."""
+        display = self._display
+        match event:
+            case StageStarted(stage, total, done):
+                display.start(stage, total, done)
+            case StageDone(stage, seconds):
+                display.close()
+                display.say(f"{_DOING[stage]}: done in {duration(seconds)}")
+            case TrainStep(step, total, loss, seconds=seconds):
+                display.count(step, total, f"loss {loss:.4f}  {seconds:.2g} s/step")
+            case SeedReady(seed, done, total):
+                display.count(done, total, f"seed {seed}")
+            case SeedScored(seed, matches, done, total):
+                display.count(done, total, f"seed {seed}: {matches} matches")
+            case Notice(sentence):
+                display.say(sentence)
+            case Failed():
+                display.close()  # the sentence is written where the command ends
+
+    def close(self) -> None:
+        """Leaves nothing unfinished on the terminal."""
+        self._display.close()
+
+
+class _Display(Protocol):
+    def start(self, stage: Stage, total: int, done: int) -> None:
+        """A stage begins."""
+
+    def count(self, done: int, total: int, details: str) -> None:
+        """One more of its items is done."""
+
+    def say(self, sentence: str) -> None:
+        """A sentence on a line of its own, however long."""
+
+    def close(self) -> None:
+        """Nothing unfinished stays on the terminal."""
+
+
+class _QuietTqdm(tqdm):  # type: ignore[misc]
+    monitor_interval = 0  # no thread: every event is shown
+
+
+class _Bar:
+    """A bar for the stage in work and finished lines above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: Any = None
+
+    def start(self, stage: Stage, total: int, done: int) -> None:
+        self.close()
+        options: dict[str, Any] = {"dynamic_ncols": True, "leave": False, "mininterval": 0, "miniters": 1}
+        self._bar = _QuietTqdm(desc=_DOING[stage], total=total, initial=done, file=self._stream, **options)
+
+    def count(self, done: int, total: int, details: str) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(details, refresh=False)
+            self._bar.update(done - self._bar.n)
+
+    def say(self, sentence: str) -> None:
+        if self._bar is None:
+            self._stream.write(f"{sentence}\n")
+        else:
+            _QuietTqdm.write(sentence, file=self._stream)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Lines:
+    """Plain lines for a file or a pipe; of many items only one every few seconds."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._stage: Stage = "prepare"
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._last_line = self._last_item = 0.0  # when a line was last written, when the last item ended
+
+    def start(self, stage: Stage, total: int, done: int) -> None:
+        self._stage, self._last_item = stage, time.monotonic()
+        self._recent.clear()
+        there = f", {done} of {total} there already" if done else ""
+        self.say(f"{_DOING[stage]}{there} …")
+
+    def count(self, done: int, total: int, details: str) -> None:
         now = time.monotonic()
-        if isinstance(event, StageStarted):
-            self._stage, self._item = event.stage, now
-            self._recent.clear()
-            there = f", {event.done} of {event.total} there already" if event.done else ""
-            self._line(f"{_DOING[event.stage]}{there} …", now, last=not self._live)
-        elif isinstance(event, StageDone):
-            self._line(f"{_DOING[event.stage]}: done in {duration(event.seconds)}", now, last=True)
-        elif isinstance(event, TrainStep):
-            more = f"  loss {event.loss:.4f}  {event.seconds:.2g} s/step"
-            self._counted(event.step, event.total, more, now)
-        elif isinstance(event, SeedReady):
-            self._counted(event.done, event.total, f"  seed {event.seed}", now)
-        elif isinstance(event, SeedScored):
-            self._counted(event.done, event.total, f"  seed {event.seed}: {event.matches} matches", now)
-        elif isinstance(event, Notice):
-            self._line(event.sentence, now, last=True, whole=True)
-        elif isinstance(event, Failed):
-            self._line("", now, last=True)  # the sentence is written where the command ends
+        self._recent.append(now - self._last_item)
+        self._last_item = now
+        if now - self._last_line >= _QUIET:
+            left = sum(self._recent) / len(self._recent) * (total - done)
+            self.say(f"{_DOING[self._stage]} {done}/{total}  {details}  {duration(left)} left")
 
-    def _counted(self, done: int, total: int, more: str, now: float) -> None:
-        self._recent.append(now - self._item)
-        self._item = now
-        if not self._live and now - self._shown < _QUIET:
-            return
-        left = sum(self._recent) / len(self._recent) * (total - done)
-        self._line(f"{_DOING[self._stage]} {done}/{total}{more}  {duration(left)} left", now, last=not self._live)
-
-    def _line(self, text: str, now: float, *, last: bool, whole: bool = False) -> None:
-        """Writes over the unfinished line; `last` finishes it, `whole` lets a long sentence run on."""
-        if not text and not self._width:
-            return
-        if self._live and not whole:
-            text = text[: shutil.get_terminal_size().columns - 1]
-        start = "\r" if self._live else ""
-        self._stream.write(f"{start}{text.ljust(self._width)}{chr(10) if last else ''}")
+    def say(self, sentence: str) -> None:
+        self._stream.write(f"{sentence}\n")
         self._stream.flush()
-        self._width = 0 if last else len(text)
-        self._shown = now
+        self._last_line = time.monotonic()
+
+    def close(self) -> None:
+        """Every line is finished."""
 
 
 def print_json(data: Mapping[str, Any]) -> None:

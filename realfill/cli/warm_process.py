@@ -1,24 +1,27 @@
-"""`python -m realfill.cli.warm_process`: the process that stays warm; see `realfill.jobs.child_process`."""
+"""`python -m realfill.cli.warm_process`: the warm process, which completes one run after another.
+
+It is the other end of `realfill.jobs.child_process.WarmProcess`; what stays loaded in it is the model cache.
+"""
 
 import contextlib
 import faulthandler
 import importlib
 from pathlib import Path
 
-from realfill.cli.main import main
+from realfill.cli import main as command_line
 from realfill.errors import EXIT_DEFECT
 from realfill.jobs import child_process
 
 # What the first run will need; imported while nobody waits for it.
-_AHEAD = ("realfill.training.train", "realfill.sampling.sample", "realfill.models.stable_diffusion")
+_IMPORTED_AHEAD = ("realfill.training.train", "realfill.sampling.sample", "realfill.models.stable_diffusion")
 
 
-def serve() -> None:
+def main() -> None:
     """Completes the runs whose folders come in, one a line, each as `realfill complete` does it."""
     faulthandler.enable()  # what a crash of the process leaves in the run's log
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(ImportError):  # the run itself will say what is missing, in its own log
-            for name in _AHEAD:
+            for name in _IMPORTED_AHEAD:
                 importlib.import_module(name)
             from realfill.models.cache import keep_models
 
@@ -28,7 +31,7 @@ def serve() -> None:
 
 def _complete(folder: Path) -> int:
     try:
-        return main(["complete", "--queued", "--run", str(folder)])
+        return command_line.main(["complete", "--queued", "--run", str(folder)])
     except SystemExit:
         return EXIT_DEFECT
     finally:
@@ -39,4 +42,4 @@ def _complete(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    main()

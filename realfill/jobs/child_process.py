@@ -1,9 +1,9 @@
-"""How a worker gets a run done: in a process of its own each, or all in one that stays warm.
+"""The processes in which a worker gets runs done: a fresh one for each, or one warm process for all.
 
-`Warm` starts `python -m realfill.cli.warm_process` and hands it one run folder a line; that process answers when it has
-taken it, and with an exit code when it is done with it. It goes through the same entry as a typed command; it
-keeps torch imported and the last base loaded. After anything but "done" and "stopped" it ends, and the next run
-gets a fresh one, so a crash costs the run it happened in and no other.
+`WarmProcess` starts `python -m realfill.cli.warm_process` and writes one run folder a line to it; that process answers
+when it has taken the folder, and with an exit code when it is done with it. It goes through the same entry as a typed
+command; it keeps torch imported and the last base loaded. After anything but "done" and "stopped" it ends, and the
+next run gets a new one, so a crash costs the run it happened in and no other.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows t
 ENDED = -1  # the code of a process that did not say one
 _LOG = "log.txt"  # in the run's folder
 GOOD_EXITS = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
-_STOP = "stop"  # in the run's folder; see states.py
-_OURS = b"the worker ends"  # in a stop file that no person asked for; theirs are empty
+_STOP = "stop"  # in the run's folder; see runs/status.py
+_WORKER_ENDS = b"the worker ends"  # in a stop file that no person asked for; theirs are empty
 # subprocess has their names on Windows alone: CREATE_NEW_PROCESS_GROUP keeps Ctrl-C out, CREATE_NO_WINDOW gives a
 # console of its own, so that closing the window of another ends nothing
 _NEW_GROUP, _NO_WINDOW = 0x00000200, 0x08000000
@@ -58,8 +58,8 @@ class RunProcess(Protocol):
         """Ends the process, if one waits for work."""
 
 
-class _Asked:
-    """How a hand asks its process to end: by SIGTERM; on Windows, where that kills at once, by the run's stop file."""
+class _StoppableProcess:
+    """A process that is asked to end by SIGTERM or, on Windows, where that kills at once, by the run's stop file."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,7 +67,7 @@ class _Asked:
         self._stopped = False
 
     def stop(self) -> None:
-        """See `Hand.stop`."""
+        """See `RunProcess.stop`."""
         self._stopped = True
         if self._process is None or self._process.poll() is not None:
             return
@@ -75,22 +75,25 @@ class _Asked:
             self._process.send_signal(signal.SIGTERM)
         elif self._folder is not None:  # one that waits for work ends when it is closed
             with contextlib.suppress(OSError), (self._folder / _STOP).open("xb") as file:
-                file.write(_OURS)  # never over a person's wish, which says the same
+                file.write(_WORKER_ENDS)  # never over a person's wish, which says the same
 
     @contextlib.contextmanager
-    def _at_work(self, folder: Path) -> Iterator[None]:
-        """Afterwards a stop file is a person's wish, or it is not there: the run then goes back into the queue."""
+    def _note_folder(self, folder: Path) -> Iterator[None]:
+        """Lets `stop` know the run in work.
+
+        Afterwards a stop file is a person's wish, or it is not there: the run then goes back into the queue.
+        """
         self._folder = folder
         try:
             yield
         finally:
             self._folder = None
             with contextlib.suppress(OSError):
-                if self._stopped and (folder / _STOP).read_bytes() == _OURS:
+                if self._stopped and (folder / _STOP).read_bytes() == _WORKER_ENDS:
                     (folder / _STOP).unlink()
 
 
-class FreshProcess(_Asked):
+class FreshProcess(_StoppableProcess):
     """A process for each run: `command` with the run's folder as its last argument."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -98,12 +101,12 @@ class FreshProcess(_Asked):
         self._command = list(command)
 
     def start(self) -> None:
-        """See `Hand.start`: there is nothing to get ready."""
+        """See `RunProcess.start`: there is nothing to get ready."""
 
     def work(self, folder: Path) -> int:
-        """See `Hand.work`."""
+        """See `RunProcess.work`."""
         code = ENDED
-        with contextlib.suppress(OSError), self._at_work(folder), (folder / _LOG).open("ab") as log:
+        with contextlib.suppress(OSError), self._note_folder(folder), (folder / _LOG).open("ab") as log:
             # apart: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
             command, nothing = [*self._command, str(folder)], subprocess.DEVNULL
             self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, **detached_options())
@@ -114,10 +117,10 @@ class FreshProcess(_Asked):
         return code
 
     def close(self) -> None:
-        """See `Hand.close`: none waits."""
+        """See `RunProcess.close`: none waits."""
 
 
-class WarmProcess(_Asked):
+class WarmProcess(_StoppableProcess):
     """One process for all runs, started anew when it has ended."""
 
     def __init__(self, command: Sequence[str] = ()) -> None:
@@ -125,18 +128,18 @@ class WarmProcess(_Asked):
         self._command = list(command) or [sys.executable, "-m", "realfill.cli.warm_process"]
 
     def start(self) -> None:
-        """See `Hand.start`: the process imports what it will need."""
+        """See `RunProcess.start`: the process imports what it will need."""
         if self._process is None and not self._stopped:
             pipe = subprocess.PIPE
             with contextlib.suppress(OSError):
                 self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, **detached_options())
 
     def work(self, folder: Path) -> int:
-        """See `Hand.work`."""
-        with self._at_work(folder):
-            return self._hand_over(folder)
+        """See `RunProcess.work`."""
+        with self._note_folder(folder):
+            return self._send(folder)
 
-    def _hand_over(self, folder: Path) -> int:
+    def _send(self, folder: Path) -> int:
         for _ in range(2):
             self.start()
             process = self._process
@@ -147,20 +150,20 @@ class WarmProcess(_Asked):
             with contextlib.suppress(OSError):
                 process.stdin.write(json.dumps(str(folder.resolve())).encode() + b"\n")
                 process.stdin.flush()
-                if _line(process) == TAKEN:
-                    return self._answer(process)
+                if _read_line(process) == TAKEN:
+                    return self._read_exit_code(process)
             self.close()  # it ended while it waited, and has not seen this run: another one gets it
         return ENDED
 
-    def _answer(self, process: "subprocess.Popen[bytes]") -> int:
-        line = _line(process)
+    def _read_exit_code(self, process: "subprocess.Popen[bytes]") -> int:
+        line = _read_line(process)
         code = int(line) if line.isdigit() else None
         if code not in GOOD_EXITS:
             self.close()
         return code if code is not None else process.returncode or ENDED
 
     def close(self) -> None:
-        """See `Hand.close`."""
+        """See `RunProcess.close`."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(OSError):
@@ -168,7 +171,7 @@ class WarmProcess(_Asked):
 
 
 def serve(work: Callable[[Path], int]) -> None:
-    """The process at the other end of `Warm`: takes folders from stdin, answers on stdout.
+    """The process at the other end of `WarmProcess`: takes folders from stdin, answers on stdout.
 
     `work` does a run and returns an exit code; all that it prints goes to the run's log.txt.
     """
@@ -178,7 +181,7 @@ def serve(work: Callable[[Path], int]) -> None:
             folder = Path(json.loads(line))
             with contextlib.suppress(OSError):
                 answers.write(TAKEN + b"\n")
-            with _output_to(folder / _LOG):
+            with _redirect_output(folder / _LOG):
                 code = work(folder)
             with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
                 answers.write(f"{code}\n".encode())
@@ -186,14 +189,14 @@ def serve(work: Callable[[Path], int]) -> None:
                 break
 
 
-def _line(process: "subprocess.Popen[bytes]") -> bytes:
+def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
     return process.stdout.readline().strip() if process.stdout is not None else b""
 
 
 @contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
+def _redirect_output(path: Path) -> Iterator[None]:
     """Everything that this process prints, libraries in C included, goes to the end of a file."""
-    before = os.dup(1), os.dup(2)
+    terminal = os.dup(1), os.dup(2)
     with path.open("ab") as log:
         _flush()
         os.dup2(log.fileno(), 1)
@@ -202,9 +205,9 @@ def _output_to(path: Path) -> Iterator[None]:
         yield
     finally:
         _flush()
-        for number, kept in zip((1, 2), before, strict=True):
-            os.dup2(kept, number)
-            os.close(kept)
+        for number, copy in zip((1, 2), terminal, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def _flush() -> None:

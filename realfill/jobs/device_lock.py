@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from realfill.errors import RunBusy
-from realfill.jobs.queue import _FOREVER
+from realfill.jobs.queue import FOREVER
 from realfill.locks import Lock
 
 
@@ -28,7 +28,7 @@ def hold_device(name: str, *, check: Callable[[], None], waits: Callable[[], Non
         if waits is None:
             raise RunBusy(f"Another RealFill run is using the device {name}; wait for it or stop it first.")
         waits()
-        lock.acquire(patience=_FOREVER, check=check)
+        lock.acquire(patience=FOREVER, check=check)
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 A run is waiting when its state says "queued"; its ticket is the time it was added. The work itself is another
 process', which goes through the same command a person would type, so that a crash costs one run; that process
-stays warm for the next run (see hands.py). The device lock lets one process of a user at a time compute on a
+stays warm for the next run (see child_process.py). The device lock lets one process of a user at a time compute on a
 device, whether it was started by a worker or by hand.
 """
 
@@ -18,7 +18,7 @@ from realfill.runs.run import Run
 from realfill.runs.status import RunFolder, Status
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
-_FOREVER = float("inf")
+FOREVER = float("inf")
 _UNREADABLE = (RunError, OSError, ValueError, TypeError, OverflowError)  # what a damaged state.json can lead to
 
 
@@ -39,27 +39,27 @@ def submit(run: Run) -> int:
 
 def waiting_runs(runs_dir: Path) -> list[Run]:
     """The queued runs of a folder of runs, in the order they are taken."""
-    runs = (open_or_none(folder) for folder in _in_line(runs_dir))
+    runs = (open_or_none(folder) for folder in _queued_folders(runs_dir))
     return [run for run in runs if run is not None]
 
 
 def queue_position(run: Run) -> int:
     """The place of a run among the waiting ones, 1 for the next; 0 when it does not wait."""
     here = run.folder.resolve()
-    line = _in_line(here.parent)
-    return line.index(here) + 1 if here in line else 0
+    queued = _queued_folders(here.parent)
+    return queued.index(here) + 1 if here in queued else 0
 
 
-def _in_line(runs_dir: Path) -> list[Path]:
+def _queued_folders(runs_dir: Path) -> list[Path]:
     """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
-    statuses = [(status_of(folder), folder) for folder in run_folders(runs_dir)]
+    statuses = [(read_status(folder), folder) for folder in run_folders(runs_dir)]
     queued = [
         (status.ticket, folder.name, folder) for status, folder in statuses if status and status.state == "queued"
     ]
     return [folder for _, _, folder in sorted(queued)]
 
 
-def status_of(folder: Path) -> Status | None:
+def read_status(folder: Path) -> Status | None:
     """What the run in a folder is doing, for looking at many; None where its state cannot be read.
 
     Such a run must not stop the others; it says itself what is wrong when it is opened.
@@ -84,8 +84,8 @@ def claim(run: Run) -> Iterator[bool]:
 def requeue_abandoned(runs_dir: Path) -> None:
     """Puts queued runs whose worker died back into their place, each at most `ATTEMPTS` times."""
     for folder in run_folders(runs_dir):
-        run, status = RunFolder(folder), status_of(folder)
-        if status is not None and _abandoned(status):
+        run, status = RunFolder(folder), read_status(folder)
+        if status is not None and _is_abandoned(status):
             with contextlib.suppress(RunError, DiskFull), run.lock():
                 if run.status().state in ("running", "interrupted"):  # holding its lock, we know that nobody works
                     run.enter("queued", status.sentence, attempts=status.attempts + 1)
@@ -93,11 +93,11 @@ def requeue_abandoned(runs_dir: Path) -> None:
 
 def wants_worker(folder: Path) -> bool:
     """Whether the run in a folder waits for a worker, or was left behind by one that died."""
-    status = status_of(folder)
-    return status is not None and (status.state == "queued" or _abandoned(status))
+    status = read_status(folder)
+    return status is not None and (status.state == "queued" or _is_abandoned(status))
 
 
-def _abandoned(status: Status) -> bool:
+def _is_abandoned(status: Status) -> bool:
     return status.state == "interrupted" and bool(status.ticket) and status.attempts + 1 < ATTEMPTS
 
 

@@ -1,4 +1,4 @@
-"""The worker: takes queued runs one at a time, oldest first, and hands each to a process."""
+"""The worker: takes queued runs one at a time, oldest first, and gives each to a process."""
 
 import contextlib
 import threading
@@ -9,7 +9,7 @@ from pathlib import Path
 from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
 from realfill.jobs.child_process import GOOD_EXITS, FreshProcess, RunProcess, WarmProcess
-from realfill.jobs.queue import _FOREVER, ATTEMPTS, requeue_abandoned, waiting_runs
+from realfill.jobs.queue import ATTEMPTS, FOREVER, requeue_abandoned, waiting_runs
 from realfill.locks import Lock
 from realfill.runs.run import Run
 
@@ -25,16 +25,16 @@ class Worker:
 
     def __init__(self, runs_dir: Path, command: Sequence[str] = (), *, idle: float = 0.0) -> None:
         self.runs_dir = runs_dir
-        self.idle = idle or _FOREVER
-        self._hand: RunProcess = FreshProcess(command) if command else WarmProcess()
+        self.idle = idle or FOREVER
+        self._process: RunProcess = FreshProcess(command) if command else WarmProcess()
         self._lock = Lock(runs_dir / ".worker.lock")
         self._stop = threading.Event()
-        self._beyond: set[Path] = set()  # runs that cannot be worked on
+        self._unusable: set[Path] = set()  # runs that cannot be worked on
 
     def stop(self) -> None:
         """Ends the worker; the run in work saves itself and goes back into the queue. For signal handlers."""
         self._stop.set()
-        self._hand.stop()
+        self._process.stop()
 
     def work(self, say: Callable[[str], None] = lambda sentence: None) -> int:
         """Works until stopped or idle for too long; returns how many runs it took.
@@ -46,16 +46,16 @@ class Worker:
             if not self._lock.acquire():
                 raise RunBusy(f"Another worker serves {self.runs_dir} already.")
             stack.callback(self._lock.release)
-            stack.callback(self._hand.close)
+            stack.callback(self._process.close)
             return self._loop(say)
 
     def _loop(self, say: Callable[[str], None]) -> int:
         count, last = 0, time.monotonic()
-        self._hand.start()
+        self._process.start()
         files.sweep(self.runs_dir)
         requeue_abandoned(self.runs_dir)
         while not self._stop.is_set():
-            if runs := [run for run in waiting_runs(self.runs_dir) if run.folder not in self._beyond]:
+            if runs := [run for run in waiting_runs(self.runs_dir) if run.folder not in self._unusable]:
                 self._take(runs[0], say)
                 count, last = count + 1, time.monotonic()
             elif time.monotonic() - last >= self.idle:
@@ -69,16 +69,16 @@ class Worker:
         """Works on a run. One whose files allow no work or no end of it would be first in line for ever."""
         try:
             say(f"Working on {run.labels.name}.")
-            self._do(run)
+            self._run_process(run)
             status = run.status()
             say(f"{run.labels.name}: {status.state}. {status.sentence}")
         except RunError as error:
-            self._beyond.add(run.folder)
+            self._unusable.add(run.folder)
             say(f"{run.folder.name} is passed over until the worker starts anew: {error}")
 
-    def _do(self, run: Run) -> None:
+    def _run_process(self, run: Run) -> None:
         ticket = run.status().ticket
-        code = self._hand.work(run.folder)
+        code = self._process.work(run.folder)
         if not (run.folder / "run.json").exists():  # deleted meanwhile; a lock would make the folder anew
             return
         with contextlib.suppress(RunBusy, DiskFull), run.lock():

@@ -16,7 +16,7 @@ def _driver(folder: Path, output: str, code: int = 0) -> None:
 
 
 def test_everything_is_looked_at(tmp_path: Path) -> None:
-    found = {finding.name: finding for finding in check.findings(tmp_path / "runs")}
+    found = {finding.name: finding for finding in check.check_machine(tmp_path / "runs")}
     wanted = {
         "python",
         "torch",
@@ -47,7 +47,7 @@ def test_a_cpu_build_beside_a_gpu_is_noticed(
     _driver(tmp_path, f"| Driver Version: 580.1  CUDA Version: {version} |")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("torch.version.cuda", None)
-    finding = next(check._build())
+    finding = next(check._check_build())
     assert not finding.good
     assert "pip install" in finding.sentence and index in finding.sentence
 
@@ -57,7 +57,7 @@ def test_a_broken_driver_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     _driver(tmp_path, "NVIDIA-SMI has failed", code=9)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("torch.version.cuda", None)
-    assert next(check._build()).good
+    assert next(check._check_build()).good
 
 
 def test_a_broken_installation_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_a_broken_installation_is_a_finding(tmp_path: Path, monkeypatch: pytest.
         raise ImportError("libcudart.so.13: cannot open shared object file")
 
     monkeypatch.setattr("realfill.cli.check.choose_device", broken)
-    found = list(check.findings(tmp_path))
+    found = list(check.check_machine(tmp_path))
     device = next(finding for finding in found if finding.name == "device")
     assert not device.good and "libcudart" in device.sentence and "requirements.txt" in device.sentence
     assert not check.mini_works(found)

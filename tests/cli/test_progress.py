@@ -1,4 +1,4 @@
-"""Progress: one line that renews itself on a terminal, few plain lines elsewhere, and honest times."""
+"""Progress: a bar that renews itself on a terminal, few plain lines elsewhere, and honest times."""
 
 import io
 
@@ -17,6 +17,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr("realfill.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     return now
 
 
@@ -43,20 +44,38 @@ def test_time_left_counts_what_is_left_at_the_pace_of_now(clock: list[float]) ->
     assert "53/150" in stream.getvalue() and "3 min 14 s left" in stream.getvalue()  # 97 steps of 2 s
 
 
-def test_one_line_renews_itself_on_a_terminal(clock: list[float]) -> None:
+def test_a_bar_renews_itself_on_a_terminal_and_leaves_one_line(clock: list[float]) -> None:
     stream = Terminal()
     show = Progress(stream)
     _steps(show, clock)
+    text = stream.getvalue()
+    assert "\n" not in text
+    last = text.rsplit("\r", 1)[1]
+    assert last.startswith("training: 100%") and "10/10" in last and "loss 0.5000  2 s/step" in last
     show(StageDone("train", 20.0))
     assert stream.getvalue().count("\n") == 1
-    assert stream.getvalue().endswith(
-        "training: done in 20 s".ljust(len("training 10/10  loss 0.5000  2 s/step  0 s left")) + "\n"
-    )
-    assert all(len(part) < 80 for part in stream.getvalue().split("\r"))
+    assert stream.getvalue().endswith("\rtraining: done in 20 s\n")
+    assert all(len(part) < 100 for part in stream.getvalue().split("\r"))
 
 
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_a_sentence_stands_on_a_line_of_its_own_and_whole(clock: list[float], stream: io.StringIO) -> None:
+def test_a_bar_counts_what_was_there_and_tells_the_time_left(clock: list[float]) -> None:
+    stream = Terminal()
+    show = Progress(stream)
+    _steps(show, clock, first=51, last=53, total=150)
+    last = stream.getvalue().rsplit("\r", 1)[1]
+    assert "53/150" in last and "<03:14" in last  # 97 steps of 2 s
+
+
+def test_nothing_unfinished_is_left_where_the_work_ends_in_the_middle(clock: list[float]) -> None:
+    stream = Terminal()
+    show = Progress(stream)
+    _steps(show, clock, last=3)
+    show.close()
+    assert stream.getvalue().endswith("\r") and stream.getvalue().split("\r")[-2].strip() == ""
+
+
+@pytest.mark.parametrize(("stream", "left"), [(io.StringIO(), "18 s left"), (Terminal(), "<00:17")])
+def test_a_sentence_stands_on_a_line_of_its_own_and_whole(clock: list[float], stream: io.StringIO, left: str) -> None:
     show = Progress(stream)
     show(StageStarted("sample", 4))
     clock[0] += 6
@@ -67,8 +86,8 @@ def test_a_sentence_stands_on_a_line_of_its_own_and_whole(clock: list[float], st
     clock[0] += 6
     show(SeedScored(3, 123, 1, 4))
     show(Failed("not here", True))
-    text = stream.getvalue().replace("\r", "\n")
-    assert sentence.strip() in [line.strip() for line in text.split("\n")]
-    assert "seed 3: 123 matches" in text and "18 s left" in text
-    assert "not here" not in text
-    assert text.endswith("\n")
+    lines = stream.getvalue().replace("\r", "\n").split("\n")
+    assert sentence.strip() in [line.strip() for line in lines]
+    assert any("seed 3: 123 matches" in line and left in line for line in lines)
+    assert not any("not here" in line for line in lines)
+    assert lines[-1] == ""

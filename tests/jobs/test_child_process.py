@@ -19,7 +19,7 @@ from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
 
 # What stands in for `realfill.cli.warm_process`: a real process; what a run's folder is called says what happens.
-HAND = """
+WARM_PROCESS = """
     import os, signal, subprocess, sys, time
     from realfill.jobs import child_process
     from realfill.runs.run import Run
@@ -50,8 +50,8 @@ HAND = """
 
 
 @pytest.fixture
-def hand() -> Iterator[WarmProcess]:
-    started = WarmProcess([sys.executable, "-c", textwrap.dedent(HAND)])
+def process() -> Iterator[WarmProcess]:
+    started = WarmProcess([sys.executable, "-c", textwrap.dedent(WARM_PROCESS)])
     yield started
     started.close()
 
@@ -65,9 +65,9 @@ def _pid(folder: Path) -> int:
     return int((folder / "log.txt").read_text().split("\n")[0].split()[-1])
 
 
-def test_one_process_for_all_and_a_log_for_each(hand: WarmProcess, tmp_path: Path) -> None:
+def test_one_process_for_all_and_a_log_for_each(process: WarmProcess, tmp_path: Path) -> None:
     one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
-    assert [hand.work(one), hand.work(two)] == [EXIT_DONE, EXIT_DONE]
+    assert [process.work(one), process.work(two)] == [EXIT_DONE, EXIT_DONE]
     assert _pid(one) == _pid(two)
     assert (one / "log.txt").read_text().splitlines()[1:] == ["from a child"]
     assert "two" not in (one / "log.txt").read_text()
@@ -75,31 +75,31 @@ def test_one_process_for_all_and_a_log_for_each(hand: WarmProcess, tmp_path: Pat
 
 @pytest.mark.parametrize(("name", "code"), [("dies", -signal.SIGKILL), ("fails", EXIT_DEFECT)])
 def test_a_crash_costs_one_run_and_the_next_gets_a_fresh_process(
-    hand: WarmProcess, tmp_path: Path, name: str, code: int
+    process: WarmProcess, tmp_path: Path, name: str, code: int
 ) -> None:
     bad, good = _folder(tmp_path, name), _folder(tmp_path, "good")
-    assert hand.work(bad) == code
-    assert hand.work(good) == EXIT_DONE
+    assert process.work(bad) == code
+    assert process.work(good) == EXIT_DONE
     assert _pid(bad) != _pid(good)
 
 
-def test_a_process_that_was_killed_while_it_waited_is_replaced(hand: WarmProcess, tmp_path: Path) -> None:
+def test_a_process_that_was_killed_while_it_waited_is_replaced(process: WarmProcess, tmp_path: Path) -> None:
     one, two = _folder(tmp_path, "one"), _folder(tmp_path, "two")
-    hand.work(one)
+    process.work(one)
     os.kill(_pid(one), signal.SIGKILL)
-    assert hand.work(two) == EXIT_DONE  # at once: its end of the pipe may still be open
+    assert process.work(two) == EXIT_DONE  # at once: its end of the pipe may still be open
     assert _pid(one) != _pid(two)
 
 
-def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(hand: WarmProcess, tmp_path: Path) -> None:
+def test_stop_reaches_the_run_in_work_and_then_nothing_is_left(process: WarmProcess, tmp_path: Path) -> None:
     folder, codes = _folder(tmp_path, "waits"), list[int]()
-    thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
+    thread = threading.Thread(target=lambda: codes.append(process.work(folder)))
     thread.start()
     _until_ready(folder)
-    hand.stop()
+    process.stop()
     thread.join(20)
     assert codes == [EXIT_INTERRUPTED]
-    hand.close()
+    process.close()
     with pytest.raises(ProcessLookupError):
         os.kill(_pid(folder), 0)
 
@@ -125,43 +125,43 @@ def test_a_process_of_its_own_on_each_system(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("kind", [FreshProcess, WarmProcess])
-def test_both_hands_start_their_process_apart(
+def test_both_kinds_start_their_process_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FreshProcess] | type[WarmProcess]
 ) -> None:
-    given: list[object] = []
+    flags: list[object] = []
 
     def start(*_: object, creationflags: int = 0, **__: object) -> None:
-        given.append(creationflags)
+        flags.append(creationflags)
         raise OSError
 
     monkeypatch.setattr(child_process, "WINDOWS", True)
     monkeypatch.setattr("subprocess.Popen", start)
     assert kind(["any"]).work(_folder(tmp_path, "one")) == child_process.ENDED
-    assert set(given) == {0x08000200}
+    assert set(flags) == {0x08000200}
 
 
 @pytest.mark.usefixtures("windows")
-def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(hand: WarmProcess, tmp_path: Path) -> None:
+def test_on_windows_a_stop_goes_by_the_folder_and_leaves_nothing_there(process: WarmProcess, tmp_path: Path) -> None:
     folder, codes = _folder(tmp_path, "asked"), list[int]()
-    hand.work(_folder(tmp_path, "before"))
-    thread = threading.Thread(target=lambda: codes.append(hand.work(folder)))
+    process.work(_folder(tmp_path, "before"))
+    thread = threading.Thread(target=lambda: codes.append(process.work(folder)))
     thread.start()
     _until_ready(folder)
-    hand.stop()
+    process.stop()
     thread.join(20)
     assert codes == [EXIT_INTERRUPTED]  # a signal would have killed it
     assert not (folder / "stop").exists()
-    hand.stop()  # waiting for work it is left alone, until it is closed
+    process.stop()  # waiting for work it is left alone, until it is closed
     assert os.listdir(tmp_path / "before") == ["log.txt"]
-    hand.close()
+    process.close()
 
 
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize("person", [False, True])
 def test_on_windows_a_worker_puts_its_run_back_unless_a_person_stopped_it(
-    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
+    process: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: bool
 ) -> None:
-    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: process)
     run = Run.create(tmp_path / "runs" / "asked", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs")
@@ -183,9 +183,9 @@ def test_a_command_that_does_not_start_is_a_code(tmp_path: Path) -> None:
 
 
 def test_the_worker_goes_on_after_a_crash(
-    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: process)
     runs = [Run.create(tmp_path / "runs" / name, config.make("mini", {}), toy_scene) for name in ("dies", "good")]
     for run in runs:
         queue.submit(run)
@@ -194,9 +194,9 @@ def test_the_worker_goes_on_after_a_crash(
 
 
 def test_a_run_that_was_deleted_in_work_stays_deleted(
-    hand: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: WarmProcess, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: hand)
+    monkeypatch.setattr("realfill.jobs.worker.WarmProcess", lambda: process)
     run = Run.create(tmp_path / "runs" / "waits", config.make("mini", {}), toy_scene)
     queue.submit(run)
     worker = Worker(tmp_path / "runs", idle=0.1)

@@ -254,7 +254,7 @@ def test_a_damaged_state_stops_no_other_run(make: Callable[[str], Run], tmp_path
         pass
     os.utime(left.folder / "lock", (0, 0))
     (bad.folder / "state.json").write_text(text)
-    assert queue.status_of(bad.folder) is None
+    assert queue.read_status(bad.folder) is None
     assert not queue.wants_worker(bad.folder) and queue.wants_worker(good.folder)
     assert queue_position(good) == 1
     assert _work(tmp_path / "runs", _child(FINISH)) == 2

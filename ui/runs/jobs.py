@@ -155,7 +155,7 @@ class Jobs:
             return
         if current_visitor() == visitors.NOBODY:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
-        statuses = [queue.status_of(item) for item in self.folders() if item != but]
+        statuses = [queue.read_status(item) for item in self.folders() if item != but]
         if sum(status is not None and status.state in LIVE for status in statuses) >= MOST:
             raise RunError(f"You have {MOST} runs waiting or in work; stop one or wait for it.")
 
