@@ -22,7 +22,7 @@ from .access.uploads import check_path
 from .errors import speak_errors, strip_folders
 from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export, What, pack_export
-from .runs.watch import Story
+from .runs.story import Story
 
 MOST = 5  # references
 

@@ -21,7 +21,7 @@ WELCOME = "No project yet. Add photos, mark the missing part, start."
 
 @dataclass(frozen=True)
 class RunView:
-    """Rail's neighbours: the three tabs and the status bar."""
+    """Three tabs, the status bar, and what is hidden: which run is shown, in which state, and when to look again."""
 
     run_id: Component  # of the run that is shown; empty: none
     seen: Component  # the key of the snapshot that is shown

@@ -11,7 +11,7 @@ from realfill.config import Config
 from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
 
-from .watch import Story
+from .story import Story
 
 NAME = ".costs.json"
 LEAST = 5  # steps after which a measurement is believed; the first one also warms up

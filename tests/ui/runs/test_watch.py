@@ -13,8 +13,9 @@ from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, See
 from realfill.imaging import photo
 from realfill.runs.run import Run
 from realfill.runs.status import State
+from ui.runs.story import Story, running_line
 from ui.runs.thumbnails import Thumbnails
-from ui.runs.watch import FileCache, RunWatch, Story, running_line
+from ui.runs.watch import FileCache, RunWatch
 
 
 def step(number: int, loss: float = 0.5, seconds: float = 2.0, total: int = 10) -> TrainStep:
