@@ -1,16 +1,20 @@
 """RealFill Studio in the browser: `python app.py`, then http://localhost:7860."""
 
-import argparse
 import logging
 import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
 
 from realfill.bases import BASES
-from realfill.errors import EXIT_INPUT, InputError, OptionError
+from realfill.errors import EXIT_DONE, EXIT_INPUT, InputError, OptionError
 from ui.access import uploads
 from ui.access.hosts import is_loopback, read_users
 
@@ -21,59 +25,97 @@ SPACE_DISK = Path("/data")  # what a Space keeps over restarts, where its owner 
 _log = logging.getLogger("realfill.server")
 
 
-def options(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line's options; `host` and `port` come from gradio's variables where they are left out.
+@dataclass(frozen=True)
+class ServerOptions:
+    """What the server was started with; `users` are the passwords by user, empty where nobody has to sign in."""
 
-    `users` are the passwords by user, empty where nobody has to sign in.
+    host: str
+    port: int
+    runs_dir: Path
+    base: str | None  # None: the one that suits the machine
+    users: Mapping[str, str]
+
+
+command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@command.command(help="Opens RealFill Studio in the browser.")
+def choose_options(
+    port: Annotated[int | None, typer.Option(help=f"Port to listen on (GRADIO_SERVER_PORT, else {PORT}).")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (this machine alone, else e.g. 0.0.0.0).")
+    ] = None,
+    auth: Annotated[
+        str | None, typer.Option(help="USER:PASSWORD, or a file with such lines; needed where others can reach it.")
+    ] = None,
+    runs_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the runs (runs; on a Space with a disk, its own).")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help=f"Base for new runs: {', '.join(BASES)}, a folder, a .safetensors file or a hub id."),
+    ] = None,
+) -> ServerOptions:
+    """The options as given; those left out come from gradio's variables, from the Space, or are this machine alone.
 
     Raises:
         OptionError: a value is wrong, or strangers could reach the page and nobody would have to sign in.
     """
-    parser = argparse.ArgumentParser(prog="app.py", description="Opens RealFill Studio in the browser.")
-    parser.add_argument("--port", type=int, help=f"port to listen on (GRADIO_SERVER_PORT, else {PORT})")
-    parser.add_argument("--host", help="address to listen on (this machine alone, else e.g. 0.0.0.0)")
-    parser.add_argument("--auth", help="USER:PASSWORD, or a file with such lines; needed where others can reach it")
-    parser.add_argument("--runs-dir", type=Path, help="folder of the runs (runs; on a Space with a disk, its own)")
-    parser.add_argument(
-        "--base", help=f"base for new runs: {', '.join(BASES)}, a folder, a .safetensors file or a hub id"
-    )
-    given = parser.parse_args(arguments)
-    space = bool(os.environ.get("SPACE_ID"))
-    if given.runs_dir is None:
-        given.runs_dir = SPACE_DISK / "runs" if space and os.access(SPACE_DISK, os.W_OK) else Path("runs")
-    if given.host is None:
-        given.host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if space else "127.0.0.1")
-    given.users = read_users(given.auth) if given.auth else {}
-    if not (is_loopback(given.host) or space or given.users):
+    on_space = bool(os.environ.get("SPACE_ID"))
+    if runs_dir is None:
+        runs_dir = SPACE_DISK / "runs" if on_space and os.access(SPACE_DISK, os.W_OK) else Path("runs")
+    if host is None:
+        host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else "127.0.0.1")
+    users = read_users(auth) if auth else {}
+    if not (is_loopback(host) or on_space or users):
         raise OptionError(
-            f"--host {given.host} opens the page to others; "
+            f"--host {host} opens the page to others; "
             "say who may use it: --auth USER:PASSWORD, or --auth FILE with such lines."
         )
-    if given.port is None:
-        port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
-        if not port.isdecimal():
-            raise OptionError(f"GRADIO_SERVER_PORT is '{port}'; it must be a number such as {PORT}.")
-        given.port = int(port)
-    if not 1 <= given.port <= 65535:
-        raise OptionError(f"Port {given.port} does not exist; give one from 1 to 65535.")
-    return given
+    port = _default_port() if port is None else port
+    if not 1 <= port <= 65535:
+        raise OptionError(f"Port {port} does not exist; give one from 1 to 65535.")
+    return ServerOptions(host, port, runs_dir, base, users)
+
+
+def _default_port() -> int:
+    port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
+    if not port.isdecimal():
+        raise OptionError(f"GRADIO_SERVER_PORT is '{port}'; it must be a number such as {PORT}.")
+    return int(port)
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> ServerOptions | None:
+    """What `choose_options` makes of a command line; None where that asked for help, which is printed then.
+
+    Raises:
+        OptionError: as `choose_options`, or an option does not exist or has no value that fits.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = command(argv, prog_name="app.py", standalone_mode=False)
+    except TyperException as error:
+        raise OptionError(error.format_message()) from error
+    return options if isinstance(options, ServerOptions) else None
 
 
 def main() -> int:
     """Serves the page until Ctrl-C. Exit code 2 and one sentence where that is not possible."""
     try:
-        given = options()
-        listener = _listen(given.host, given.port)
-        runs_dir = _folder(given.runs_dir)
+        options = parse_options()
+        if options is None:
+            return EXIT_DONE
+        listener = _listen(options.host, options.port)
+        runs_dir = _make_folder(options.runs_dir)
     except InputError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_INPUT
     uploads.choose_folder(runs_dir)
-    serve(listener, given, runs_dir)
-    return 0
+    serve(listener, options, runs_dir)
+    return EXIT_DONE
 
 
-def serve(listener: socket.socket, given: argparse.Namespace, runs_dir: Path) -> None:
+def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> None:
     """Builds the page over `runs_dir` and serves it on an open socket."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import uvicorn
@@ -83,13 +125,13 @@ def serve(listener: socket.socket, given: argparse.Namespace, runs_dir: Path) ->
     from ui.runs.jobs import Jobs, default_base
 
     uploads.sweep()
-    host, port = given.host, given.port
+    host, port = options.host, options.port
     jobs = Jobs(runs_dir)
-    page = Page(jobs, given.base or default_base())
-    app = server.build(page.blocks, host, port, given.users)
+    page = Page(jobs, options.base or default_base())
+    app = server.build(page.blocks, host, port, options.users)
     shown = "localhost" if is_loopback(host) or host in ("0.0.0.0", "::") else host
     sys.stderr.write(f"RealFill Studio is at http://{shown}:{port} (runs in {runs_dir}; Ctrl-C ends it)\n")
-    if given.users:
+    if options.users:
         sys.stderr.write("Who signs in can use it and see all its runs; put https before it on a network.\n")
     jobs.tend()
     page.projects.sweep()
@@ -127,7 +169,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _folder(runs_dir: Path) -> Path:
+def _make_folder(runs_dir: Path) -> Path:
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         return runs_dir.resolve(strict=True)

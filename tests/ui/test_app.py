@@ -20,47 +20,69 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def parse(arguments: list[str]) -> app.ServerOptions:
+    options = app.parse_options(arguments)
+    assert options is not None
+    return options
+
+
+def test_help_names_every_option_and_waits_for_neither_torch_nor_gradio() -> None:
+    code = (
+        "import sys, app\nsys.argv = ['app.py', '--help']\nassert app.main() == 0\n"
+        "print(sorted({'torch', 'gradio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(name in done.stdout for name in ("--port", "--host", "--auth", "--runs-dir", "--base"))
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--port", "seventy"], ["--prot", "7001"], ["--port"], ["more"]])
+def test_what_cannot_be_read_is_a_sentence(arguments: list[str]) -> None:
+    with pytest.raises(OptionError):
+        parse(arguments)
+
+
 def test_without_options_it_is_this_machine_and_port_7860() -> None:
-    given = app.options([])
-    assert (given.host, given.port, given.runs_dir) == ("127.0.0.1", 7860, Path("runs"))
+    options = parse([])
+    assert (options.host, options.port, options.runs_dir) == ("127.0.0.1", 7860, Path("runs"))
 
 
 def test_gradios_variables_are_read_and_options_go_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
     monkeypatch.setenv("GRADIO_SERVER_NAME", "localhost")
-    assert (app.options([]).host, app.options([]).port) == ("localhost", 7999)
-    assert app.options(["--port", "7001"]).port == 7001
+    assert (parse([]).host, parse([]).port) == ("localhost", 7999)
+    assert parse(["--port", "7001"]).port == 7001
 
 
 def test_others_may_reach_it_only_where_they_sign_in_and_on_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="--auth"):
-        app.options(["--host", "0.0.0.0"])
-    given = app.options(["--host", "0.0.0.0", "--auth", "ann:secretsecret"])
-    assert (given.host, given.users) == ("0.0.0.0", {"ann": "secretsecret"})
+        parse(["--host", "0.0.0.0"])
+    options = parse(["--host", "0.0.0.0", "--auth", "ann:secretsecret"])
+    assert (options.host, options.users) == ("0.0.0.0", {"ann": "secretsecret"})
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     with pytest.raises(OptionError, match="--auth"):
-        app.options([])
+        parse([])
     monkeypatch.setenv("SPACE_ID", "me/realfill")
-    assert (app.options([]).host, app.options([]).users) == ("0.0.0.0", {})
+    assert (parse([]).host, parse([]).users) == ("0.0.0.0", {})
     monkeypatch.delenv("GRADIO_SERVER_NAME")
-    assert app.options([]).host == "0.0.0.0"
+    assert parse([]).host == "0.0.0.0"
 
 
 def test_runs_lie_on_the_disk_of_a_space_that_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(app, "SPACE_DISK", tmp_path)
-    assert app.options([]).runs_dir == Path("runs")
+    assert parse([]).runs_dir == Path("runs")
     monkeypatch.setenv("SPACE_ID", "me/realfill")
-    assert app.options([]).runs_dir == tmp_path / "runs"
-    assert app.options(["--runs-dir", "here"]).runs_dir == Path("here")
+    assert parse([]).runs_dir == tmp_path / "runs"
+    assert parse(["--runs-dir", "here"]).runs_dir == Path("here")
     monkeypatch.setattr(app, "SPACE_DISK", tmp_path / "none")
-    assert app.options([]).runs_dir == Path("runs")
+    assert parse([]).runs_dir == Path("runs")
 
 
 @pytest.mark.parametrize("port", ["seventy", "-1", "0", "70000"])
 def test_an_impossible_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)
     with pytest.raises(OptionError, match=r"(?i)port"):
-        app.options([])
+        parse([])
 
 
 def refused(*arguments: str) -> str:
@@ -114,7 +136,7 @@ def test_the_sweeping_ends_with_the_server(folder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # `serve` sets it; so it goes again
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        app.serve(listener, app.options(["--base", "mini"]), tmp_path)
+        app.serve(listener, parse(["--base", "mini"]), tmp_path)
     assert [thread.daemon for thread in seen] == [True]
     seen[0].join(20)
     assert not seen[0].is_alive()
