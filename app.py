@@ -105,7 +105,7 @@ def main() -> int:
         options = parse_options()
         if options is None:
             return EXIT_DONE
-        listener = _listen(options.host, options.port)
+        listener = _open_socket(options.host, options.port)
         runs_dir = _make_folder(options.runs_dir)
     except InputError as error:
         sys.stderr.write(f"{error}\n")
@@ -156,7 +156,7 @@ def keep_tidy(sweeps: Sequence[Callable[[], None]], ended: threading.Event, ever
                 _log.exception("a sweep failed")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)

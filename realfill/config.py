@@ -18,11 +18,11 @@ PresetName = Literal["paper", "quick", "mini"]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Stage(BaseModel):
+class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FitConfig(_Stage):
+class FitConfig(_Settings):
     """How the target is cropped and resized to what the base works on."""
 
     size: int = Field(
@@ -33,7 +33,7 @@ class FitConfig(_Stage):
     )
 
 
-class TrainConfig(_Stage):
+class TrainConfig(_Settings):
     """Fine-tuning of LoRA weights on the references and the target (§3.4, §4.2)."""
 
     steps: int = Field(2000, ge=0, le=100_000, description="Optimisation steps.")
@@ -89,7 +89,7 @@ class TrainConfig(_Stage):
     )
 
 
-class GuideConfig(_Stage):
+class GuideConfig(_Settings):
     """What the references' geometry adds to the fill (docs/geometry.md); all off is the paper."""
 
     only: bool = Field(
@@ -115,11 +115,11 @@ class GuideConfig(_Stage):
 
     @field_validator("draft")
     @classmethod
-    def _draft(cls, value: bool, info: ValidationInfo) -> bool:
+    def _imply_draft(cls, value: bool, info: ValidationInfo) -> bool:
         return value or bool(info.data.get("only"))
 
 
-class SampleConfig(_Stage):
+class SampleConfig(_Settings):
     """Filling the hole, one generator for each seed (§3.4)."""
 
     seeds: tuple[Annotated[int, Field(ge=0, lt=10**10)], ...] = Field(
@@ -139,11 +139,11 @@ class SampleConfig(_Stage):
 
     @field_validator("seeds", mode="before")
     @classmethod
-    def _seeds(cls, value: object) -> object:
+    def _parse_seeds(cls, value: object) -> object:
         return parse_seeds(value) if isinstance(value, str) else value
 
 
-class SelectConfig(_Stage):
+class SelectConfig(_Settings):
     """Ranking by matches between the references and the filled region (§3.4)."""
 
     matcher: MatcherName = Field("loftr", description="Feature matcher; sift needs no weights.")
@@ -152,7 +152,7 @@ class SelectConfig(_Stage):
     confidence: Rate = Field(0.5, description="Least confidence of a match that counts (loftr, aliked).")
 
 
-class ExportConfig(_Stage):
+class ExportConfig(_Settings):
     """The composite at the target's own size (§3.4)."""
 
     feather: int = Field(
@@ -167,7 +167,7 @@ class ExportConfig(_Stage):
     )
 
 
-class Config(_Stage):
+class Config(_Settings):
     """All that decides what a run computes; written to run.json."""
 
     base: str = Field(
@@ -284,7 +284,7 @@ def flat_fields() -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, info in Config.model_fields.items():
         kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, _Stage):
+        if isinstance(kind, type) and issubclass(kind, _Settings):
             fields.update({f"{name}.{inner}": field for inner, field in kind.model_fields.items()})
         else:
             fields[name] = info

@@ -1,23 +1,27 @@
-"""Tiny pipelines with random weights and toy scenes with a known answer, for tests that need the real code path."""
+"""Tiny pipelines with random weights and toy scenes with a known answer, for tests that need the real code path.
+
+torch is imported by what needs it, since scenes are also made for folders of tests that never do.
+"""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel
 
-from realfill.models.backbone import Backbone
-from realfill.models.registry import load_backbone
-from realfill.models.stable_diffusion import StableDiffusionInpaint
-from tools.mini import vocabulary
+if TYPE_CHECKING:
+    from realfill.models.backbone import Backbone
 
 
 def make_base(folder: Path, *, prediction_type: str = "epsilon", size: int = 64) -> Path:
     """A stock inpainting pipeline of 0.2 M random parameters, 1/2 scale, as a diffusers folder."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from tools.mini import vocabulary
+
     torch.manual_seed(5)
     tokenizer = vocabulary.build(folder / "tokenizer")
     vae = AutoencoderKL(
@@ -122,8 +126,14 @@ Way = Literal["float32", "bf16", "stored in bf16"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
 
-def backbone_in(base: Path, way: Way) -> Backbone:
+def backbone_in(base: Path, way: Way) -> "Backbone":
     """A base in float32, in bf16 as processors compute it (float32 weights, autocast), or all bf16 as GPUs do."""
+    import torch
+    from diffusers import StableDiffusionInpaintPipeline
+
+    from realfill.models.registry import load_backbone
+    from realfill.models.stable_diffusion import StableDiffusionInpaint
+
     if way != "stored in bf16":
         return load_backbone(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)

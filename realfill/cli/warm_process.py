@@ -21,12 +21,21 @@ def main() -> None:
     faulthandler.enable()  # what a crash of the process leaves in the run's log
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(ImportError):  # the run itself will say what is missing, in its own log
-            for name in _IMPORTED_AHEAD:
-                importlib.import_module(name)
+            import_ahead()
             from realfill.models.cache import keep_models
 
             stack.enter_context(keep_models())
         child_process.serve(_complete)
+
+
+def import_ahead() -> None:
+    """Imports what a run takes seconds to import.
+
+    Raises:
+        ImportError: the installation is broken.
+    """
+    for name in _IMPORTED_AHEAD:
+        importlib.import_module(name)
 
 
 def _complete(folder: Path) -> int:

@@ -1,7 +1,4 @@
-"""Which device computes, how much memory it has, and which base suits it. torch is imported when asked.
-
-Also the processes of `accelerate launch`: which one writes, and how all agree to stop.
-"""
+"""Which device computes, how much memory it has, and which base suits it. torch is imported when asked."""
 
 import functools
 import sys
@@ -30,17 +27,17 @@ def choose_device(asked: str = "auto") -> str:
         OptionError: the named device does not exist or does not work here.
     """
     if asked == "auto":
-        return next((name for name in ("cuda", "mps") if _trouble(name) is None), "cpu")
+        return next((name for name in ("cuda", "mps") if _find_trouble(name) is None), "cpu")
     kind, _, index = asked.partition(":")
     if kind not in ("cuda", "mps", "cpu") or (index and not index.isdecimal()):
         raise OptionError(f"There is no device '{asked}'; the devices are auto, cuda, cuda:1, mps and cpu.")
-    if trouble := _trouble(asked):
+    if trouble := _find_trouble(asked):
         raise OptionError(f"The device {asked} does not work here ({trouble}); leave --device out or give cpu.")
     return asked
 
 
 def describe_device(name: str) -> Device:
-    """Name and memory of a device that `choose` returned."""
+    """Name and memory of a device that `choose_device` returned."""
     import psutil  # type: ignore[import-untyped, unused-ignore]
     import torch
 
@@ -111,7 +108,7 @@ def default_base(name: str) -> str:
 
 
 @functools.cache
-def _trouble(name: str) -> str | None:
+def _find_trouble(name: str) -> str | None:
     """Why a device does not work, or None; tried by one small sum, since a driver may be there but broken."""
     import torch
 

@@ -107,8 +107,8 @@ def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryP
         pictures=MOST_PICTURES if gpu else 1,
         parked=not gpu,
     )
-    given = {"items": train.micro_batch, "seeds": sample.batch}
-    return plan, tuple(name for name, value in given.items() if value)
+    settings = {"items": train.micro_batch, "seeds": sample.batch}
+    return plan, tuple(name for name, value in settings.items() if value)
 
 
 # ── what a base needs ──
@@ -145,11 +145,11 @@ def memory_needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) 
 
 def plan_before_loading(config: Config, free: float, *, width: int, gpu: bool) -> MemoryPlan | None:
     """The plan that a run would take with `free` bytes before its base is loaded; None: it would not fit at all."""
-    wanted = memory_needs(config, width=width)
+    needs = memory_needs(config, width=width)
     most, keep = greatest_plan(config, gpu=gpu)
-    left = free - wanted.weights
-    plan = choose_plan(left, wanted, most, keep=keep)
-    return plan if wanted.bytes_for(plan, "training") <= left else None
+    left = free - needs.weights
+    plan = choose_plan(left, needs, most, keep=keep)
+    return plan if needs.bytes_for(plan, "training") <= left else None
 
 
 def plan_for_card(config: Config, total: float, *, width: int = 2) -> MemoryPlan | None:
@@ -173,18 +173,18 @@ def describe_plan(plan: MemoryPlan | None, batch: int) -> str:
     return ", ".join(parts)
 
 
-def describe_lowering(before: MemoryPlan, now: MemoryPlan) -> str:
-    """`going on with 2 instead of 4 training items at once`: what is smaller in a plan than in the one before."""
+def describe_lowering(old: MemoryPlan, new: MemoryPlan) -> str:
+    """`going on with 2 instead of 4 training items at once`: what is smaller in a plan than in the one old."""
     parts = []
-    if now.items < before.items:
-        parts.append(f"{now.items} instead of {before.items} training items at once")
-    if now.seeds < before.seeds:
-        parts.append(f"{now.seeds} instead of {before.seeds} seeds at once")
-    if now.parked > before.parked:
+    if new.items < old.items:
+        parts.append(f"{new.items} instead of {old.items} training items at once")
+    if new.seeds < old.seeds:
+        parts.append(f"{new.seeds} instead of {old.seeds} seeds at once")
+    if new.parked > old.parked:
         parts.append("the autoencoder in the computer's memory while it rests")
-    elif now.pictures < before.pictures and now.items == before.items:
-        parts.append(f"{now.pictures} instead of {before.pictures} pictures at once in the autoencoder")
-    if now.recompute > before.recompute:
+    elif new.pictures < old.pictures and new.items == old.items:
+        parts.append(f"{new.pictures} instead of {old.pictures} pictures at once in the autoencoder")
+    if new.recompute > old.recompute:
         parts.append("activations computed twice, which takes a third longer")
     return f"going on with {' and '.join(parts)}"
 
@@ -226,7 +226,7 @@ def gpu_memory() -> float:
         if importlib.metadata.version("torch").endswith("+cpu"):
             return 0.0
         command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError, importlib.metadata.PackageNotFoundError):
         return 0.0
-    return max((int(size) * 2.0**20 for size in found if size.isdecimal()), default=0.0)
+    return max((int(size) * 2.0**20 for size in answer.split() if size.isdecimal()), default=0.0)

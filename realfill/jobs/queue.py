@@ -45,9 +45,9 @@ def waiting_runs(runs_dir: Path) -> list[Run]:
 
 def queue_position(run: Run) -> int:
     """The place of a run among the waiting ones, 1 for the next; 0 when it does not wait."""
-    here = run.folder.resolve()
-    queued = _queued_folders(here.parent)
-    return queued.index(here) + 1 if here in queued else 0
+    folder = run.folder.resolve()
+    queued = _queued_folders(folder.parent)
+    return queued.index(folder) + 1 if folder in queued else 0
 
 
 def _queued_folders(runs_dir: Path) -> list[Path]:

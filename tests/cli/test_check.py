@@ -16,8 +16,8 @@ def _driver(folder: Path, output: str, code: int = 0) -> None:
 
 
 def test_everything_is_looked_at(tmp_path: Path) -> None:
-    found = {finding.name: finding for finding in check.check_machine(tmp_path / "runs")}
-    wanted = {
+    findings = {finding.name: finding for finding in check.check_machine(tmp_path / "runs")}
+    expected = {
         "python",
         "torch",
         "device",
@@ -30,12 +30,12 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
         "disk",
         "examples",
     }
-    assert wanted <= found.keys()
-    assert found["matcher sift"].good and found["device"].good and found["python"].good
-    assert "computes in float32" in found["device"].sentence or "computes in bfloat16" in found["device"].sentence
-    assert found["memory mini"].good and "GPUs" in found["memory sd2"].sentence
-    assert all(finding.sentence for finding in found.values())
-    assert check.mini_works(list(found.values())) == found["base mini"].good
+    assert expected <= findings.keys()
+    assert findings["matcher sift"].good and findings["device"].good and findings["python"].good
+    assert "computes in float32" in findings["device"].sentence or "computes in bfloat16" in findings["device"].sentence
+    assert findings["memory mini"].good and "GPUs" in findings["memory sd2"].sentence
+    assert all(finding.sentence for finding in findings.values())
+    assert check.mini_works(list(findings.values())) == findings["base mini"].good
     assert not (tmp_path / "runs").exists()
 
 
@@ -65,7 +65,7 @@ def test_a_broken_installation_is_a_finding(tmp_path: Path, monkeypatch: pytest.
         raise ImportError("libcudart.so.13: cannot open shared object file")
 
     monkeypatch.setattr("realfill.cli.check.choose_device", broken)
-    found = list(check.check_machine(tmp_path))
-    device = next(finding for finding in found if finding.name == "device")
+    findings = list(check.check_machine(tmp_path))
+    device = next(finding for finding in findings if finding.name == "device")
     assert not device.good and "libcudart" in device.sentence and "requirements.txt" in device.sentence
-    assert not check.mini_works(found)
+    assert not check.mini_works(findings)

@@ -50,9 +50,9 @@ def _start(arguments: Sequence[object], launcher: Sequence[str] = ("-m", "realfi
 
 
 def _last(text: str) -> dict[str, Any]:
-    found = json.loads(text.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    data = json.loads(text.splitlines()[-1])
+    assert isinstance(data, dict)
+    return data
 
 
 def _weights(folder: Path) -> dict[str, bytes]:
@@ -175,24 +175,36 @@ def test_the_stages_by_hand(
     assert "train.rank = 2, not 7" in capsys.readouterr().err
 
 
-# The command line in a process that signals itself the moment an event was reported for the n-th time.
+# The command line in processes that signal themselves the moment an event was reported for the n-th time; they are
+# forked where everything is imported. Prints their exit codes, a signal's as its negative, and their runs' states.
 SIGNALLED = """
-import os, sys
-from realfill.cli import commands
+import json, os, sys
+from pathlib import Path
+from realfill.cli import commands, warm_process
 from realfill.cli.main import main
-name, count, number, *arguments = sys.argv[1:]
-seen = []
-def report(event):
-    seen.append(type(event).__name__)
-    if seen.count(name) == int(count):
-        os.kill(os.getpid(), int(number))
-report.close = lambda: None
-commands.Progress = lambda: report
-sys.exit(main(arguments))
+from realfill.runs.run import Run
+moments, folder, *arguments = sys.argv[1:]
+warm_process.import_ahead()
+def run_until(name, count, number):
+    seen = []
+    def report(event):
+        seen.append(type(event).__name__)
+        if seen.count(name) == count:
+            os.kill(os.getpid(), number)
+    report.close = lambda: None
+    commands.Progress = lambda: report
+    os._exit(main([*arguments, folder]))
+ended = []
+for name, count, number in json.loads(moments):
+    child = os.fork() or run_until(name, count, number)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ended.append([code, Run.open(Path(folder)).status().state])
+print(json.dumps(ended))
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="forks")
 def test_killed_in_every_stage_it_ends_as_if_never_killed(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:
     arguments = ["complete", toy_scene, *quick, "--set", "train.checkpoint_every=2", "--json", "--run"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -203,14 +215,13 @@ def test_killed_in_every_stage_it_ends_as_if_never_killed(toy_scene: Path, quick
     assert set(result) >= {"run", "result", "seed", "matches", "seconds"}
     assert "training" in err
 
-    kill, moments = signal.SIGKILL, []
-    moments += [("TrainStep", 3, signal.SIGTERM, 3), ("TrainStep", 2, kill, -kill), ("SeedReady", 2, kill, -kill)]
-    moments += [("SeedScored", 2, kill, -kill), ("StageStarted", 2, kill, -kill)]  # matching goes on, and export begins
-    for name, count, number, code in moments:
-        with _start([name, count, int(number), *arguments, killed], ["-c", SIGNALLED]) as process:
-            _, err = process.communicate()
-        assert process.returncode == code, err
-        assert Run.open(killed).status().state == ("stopped" if number == signal.SIGTERM else "running")
+    moments = [("TrainStep", 3, signal.SIGTERM)]
+    moments += [(name, 2, signal.SIGKILL) for name in ("TrainStep", "SeedReady", "SeedScored")]
+    moments += [("StageStarted", 2, signal.SIGKILL)]  # matching goes on, and export begins
+    with _start([json.dumps(moments), killed, *arguments], ["-c", SIGNALLED]) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1]) == [[3, "stopped"], *[[-signal.SIGKILL, "running"]] * 4], err
     with _start([*arguments, killed]) as process:
         out, err = process.communicate()
     assert process.returncode == 0, err
@@ -252,9 +263,7 @@ def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path
     with _start([*arguments, tmp_path / "two"], [*launcher, *more]) as process:
         _, err = process.communicate()
     assert process.returncode == 0, err
-    with _start([*arguments, tmp_path / "one"]) as process:
-        _, err = process.communicate()
-    assert process.returncode == 0, err
+    assert main([*map(str, arguments), str(tmp_path / "one")]) == 0
     losses = [
         [event.loss for event in Run.open(tmp_path / name).events()[0] if isinstance(event, TrainStep)]
         for name in ("one", "two")

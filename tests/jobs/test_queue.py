@@ -269,10 +269,10 @@ def test_a_run_that_cannot_be_worked_on_holds_up_no_other(make: Callable[[str], 
     (bad.folder / "lock").unlink()
     (bad.folder / "lock").mkdir()  # as unopenable as another user's
     (nameless.folder / "labels.json").write_text("")
-    said: list[str] = []
-    Worker(tmp_path / "runs", _child(FINISH), idle=0.2).work(said.append)
+    sentences: list[str] = []
+    Worker(tmp_path / "runs", _child(FINISH), idle=0.2).work(sentences.append)
     assert good.status().state == "done"
-    assert [sentence.split(":")[0] for sentence in said if "passed over" in sentence] == [
+    assert [sentence.split(":")[0] for sentence in sentences if "passed over" in sentence] == [
         "a is passed over until the worker starts anew",
         "b is passed over until the worker starts anew",
     ]
@@ -302,7 +302,7 @@ def test_a_full_disk_does_not_end_the_worker(
 
 def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
-    said: list[str] = []
+    calls: list[str] = []
 
     def give_up() -> None:
         raise InterruptedError
@@ -313,14 +313,17 @@ def test_one_at_a_time_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     with hold_device("cpu", check=nothing):
         with pytest.raises(RunBusy, match="device cpu"), hold_device("cpu", check=nothing):
             pass
-        with pytest.raises(InterruptedError), hold_device("cpu", check=give_up, waits=lambda: said.append("waits")):
+        with (
+            pytest.raises(InterruptedError),
+            hold_device("cpu", check=give_up, waits=lambda: calls.append("waits")),
+        ):
             pass
         with hold_device("cuda:1", check=nothing):  # another device is another matter
             pass
-    assert said == ["waits"]
-    with hold_device("cpu", check=nothing, waits=lambda: said.append("never")):
+    assert calls == ["waits"]
+    with hold_device("cpu", check=nothing, waits=lambda: calls.append("never")):
         pass
-    assert said == ["waits"]
+    assert calls == ["waits"]
 
 
 def test_devices_that_cuda_hides_are_not_shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ def _adapter(folder: Path) -> dict[str, bytes]:
 
 
 def test_training_with_previews_is_training_without(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     with_them = config.change(settings, {"train.preview_every": 2})
-    complete(tmp_path / "with", scene=toy_scene, config=with_them, device="cpu", report=told.append, until="train")
+    complete(tmp_path / "with", scene=toy_scene, config=with_them, device="cpu", report=events.append, until="train")
     complete(tmp_path / "without", scene=toy_scene, config=settings, device="cpu", until="train")
     run = Run.open(tmp_path / "with")
     assert [step for step, _ in run.previews()] == [2, 4]
-    assert [event.step for event in told if isinstance(event, PreviewReady)] == [2, 4]
+    assert [event.step for event in events if isinstance(event, PreviewReady)] == [2, 4]
     assert run.previews()[0][1].read_bytes() != run.previews()[1][1].read_bytes()
     assert Run.open(tmp_path / "without").previews() == []
     assert _adapter(tmp_path / "with") == _adapter(tmp_path / "without")
@@ -58,18 +58,18 @@ def test_too_little_memory_ends_the_previews_and_not_the_training(
         raise OutOfMemory("no room")
 
     monkeypatch.setattr(sample, "sample", full)
-    told: list[Event] = []
-    wanted = config.change(settings, {"train.preview_every": 1})
-    complete(tmp_path / "run", scene=toy_scene, config=wanted, device="cpu", report=told.append, until="train")
+    events: list[Event] = []
+    changed = config.change(settings, {"train.preview_every": 1})
+    complete(tmp_path / "run", scene=toy_scene, config=changed, device="cpu", report=events.append, until="train")
     assert Run.open(tmp_path / "run").is_trained
-    assert sum(isinstance(event, Notice) and "previews" in event.sentence for event in told) == 1
+    assert sum(isinstance(event, Notice) and "previews" in event.sentence for event in events) == 1
 
 
 def test_a_long_training_leaves_a_strip_and_not_a_thousand(
     settings: Config, toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = config.change(settings, {"train.steps": 2000, "train.preview_every": 10})
-    run = Run.create(tmp_path / "run", wanted, toy_scene)
+    changed = config.change(settings, {"train.steps": 2000, "train.preview_every": 10})
+    run = Run.create(tmp_path / "run", changed, toy_scene)
     session = Session(run, lambda event: None, device="cpu", processes=ProcessGroup("cpu"))
     maker = PreviewMaker(session, Resources(session))
     made: list[int] = []

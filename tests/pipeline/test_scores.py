@@ -1,6 +1,7 @@
 """Which pictures and counts hold for what a run asks now; nothing that was made is thrown away."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from realfill.pipeline import scores
 from realfill.pipeline.stages import complete
 from realfill.runs.export import crop_of_run
 from realfill.runs.run import Run
+from tests.tiny import make_scene
 
 STEPS = 4
 
@@ -30,11 +32,20 @@ def settings(tiny_base: Path) -> Config:
     )
 
 
+@pytest.fixture(scope="module")
+def finished(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; not to be written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REALFILL_LOCKS", str(folder))
+        complete(folder / "run", scene=make_scene(folder / "toy"), config=settings, device="cpu")
+    return folder / "run"
+
+
 @pytest.fixture
-def done(settings: Config, toy_scene: Path, tmp_path: Path) -> Run:
+def done(finished: Path, tmp_path: Path) -> Run:
     """A finished run of the test's own."""
-    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu")
-    return Run.open(tmp_path / "run")
+    return Run.open(Path(shutil.copytree(finished, tmp_path / "run")))
 
 
 def _pictures(run: Run) -> dict[int, bytes]:

@@ -241,8 +241,8 @@ def _boom() -> None:
 
 
 def test_stages_one_by_one(source: Path, settings: Config, tmp_path: Path) -> None:
-    folder = tmp_path / "new"
-    assert complete(folder, scene=source, config=settings, device="cpu", until="train").result is None
+    folder, short = tmp_path / "new", config.change(settings, {"train.steps": 1})
+    assert complete(folder, scene=source, config=short, device="cpu", until="train").result is None
     run = Run.open(folder)
     assert run.is_trained and run.seeds_done() == []
     assert (run.status().state, "train" in run.status().sentence) == ("stopped", True)

@@ -21,7 +21,7 @@ from realfill.runs.run import Run
 
 @pytest.fixture
 def settings(tiny_base: Path) -> Config:
-    changes = {"base": str(tiny_base), "train.steps": 6, "train.batch": 1, "train.rank": 2, "sample.seeds": "5"}
+    changes = {"base": str(tiny_base), "train.steps": 3, "train.batch": 1, "train.rank": 2, "sample.seeds": "5"}
     return config.make("mini", {**changes, "select.matcher": "sift", "guide.draft": False, "train.patience": 2})
 
 
@@ -40,13 +40,13 @@ def _adapter(folder: Path) -> dict[str, bytes]:
 
 
 def test_training_that_is_watched_is_training_that_is_not(settings: Config, toy_scene: Path, tmp_path: Path) -> None:
-    told: list[Event] = []
-    complete(tmp_path / "with", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
+    events: list[Event] = []
+    complete(tmp_path / "with", scene=toy_scene, config=settings, device="cpu", report=events.append, until="train")
     without = config.change(settings, {"train.patience": 0})
     quiet: list[Event] = []
     complete(tmp_path / "without", scene=toy_scene, config=without, device="cpu", report=quiet.append, until="train")
-    measured = [event for event in told if isinstance(event, HeldOut)]
-    assert [event.step for event in measured] == [1, 2, 3, 4, 5, 6]
+    measured = [event for event in events if isinstance(event, HeldOut)]
+    assert [event.step for event in measured] == [1, 2, 3]
     assert all(event.loss > 0 for event in measured) and len({event.loss for event in measured}) > 1
     assert not any(isinstance(event, HeldOut) for event in quiet)
     assert _adapter(tmp_path / "with") == _adapter(tmp_path / "without")
@@ -88,11 +88,11 @@ def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp
 def test_it_offers_to_stop_once_where_the_loss_no_longer_falls(
     settings: Config, toy_scene: Path, tmp_path: Path, losses: list[float], said: list[int]
 ) -> None:
-    told: list[Event] = []
-    held_out = HeldOutLoss(*make_resources(settings, toy_scene, tmp_path / "run", told))
+    events: list[Event] = []
+    held_out = HeldOutLoss(*make_resources(settings, toy_scene, tmp_path / "run", events))
     for step, loss in enumerate(losses, 1):
         held_out._compare(step, loss)
-    sentences = [event.sentence for event in told if isinstance(event, Notice)]
+    sentences = [event.sentence for event in events if isinstance(event, Notice)]
     assert sentences == [
         f"The loss on held-out patches has not fallen since step {step}; stopping now loses little." for step in said
     ]
@@ -110,7 +110,7 @@ def test_too_little_memory_ends_the_measuring_and_not_the_training(
         raise OutOfMemory("no room")
 
     monkeypatch.setattr(HeldOutLoss, "_loss", full)
-    told: list[Event] = []
-    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", report=told.append, until="train")
+    events: list[Event] = []
+    complete(tmp_path / "run", scene=toy_scene, config=settings, device="cpu", report=events.append, until="train")
     assert Run.open(tmp_path / "run").is_trained
-    assert sum(isinstance(event, Notice) and "held-out" in event.sentence for event in told) == 1
+    assert sum(isinstance(event, Notice) and "held-out" in event.sentence for event in events) == 1
