@@ -1,4 +1,6 @@
-"""Numbers as people say them."""
+"""Numbers and lists as people say them."""
+
+from collections.abc import Sequence
 
 _MINUTE, _HOUR = 60, 3600
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -23,3 +25,9 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit in ("bytes", "kB", "MB") else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """Words to choose from: "png, tiff or webp"."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last

@@ -14,7 +14,7 @@ from realfill import config
 from realfill.bases import BASES, default_preset
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
-from realfill.imaging.encode import Format
+from realfill.imaging.encode import FORMATS, Format
 from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
 
@@ -118,7 +118,7 @@ class Api:
         """
         run = self._jobs.view(project)
         kept = run.config.export
-        if what not in get_args(What) or kind not in get_args(Format):
+        if what not in get_args(What) or kind not in FORMATS:
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
         if seed is not None and not run.labels.is_example:
             choose_seed(run, int(seed))

@@ -14,7 +14,8 @@ from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
 from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
-from realfill.humanize import duration
+from realfill.humanize import alternatives, duration
+from realfill.imaging.encode import FORMATS, find_format
 from realfill.jobs.queue import claim
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
@@ -31,6 +32,7 @@ SceneArgument = Annotated[Path | None, typer.Argument(help="A folder ref/* + tar
 RunArgument = Annotated[Path, typer.Argument(help="The run's folder.", metavar="DIR")]
 RunOption = Annotated[Path | None, typer.Option("--run", help="The run's folder. [default: runs/SCENE]", metavar="DIR")]
 ExampleOption = Annotated[str | None, typer.Option(help="One of the example scenes, by name.", metavar="NAME")]
+OUT_HELP = f"A {alternatives([known.suffixes[0] for known in FORMATS.values()])} file."
 JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
 
 
@@ -86,14 +88,14 @@ def export(
     run: RunArgument,
     *,
     seed: Annotated[int | None, typer.Option(help="The seed to export. [default: most matches]")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .png, .jpg, .tif or .webp file.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help=OUT_HELP)] = None,
     options: Options,
 ) -> None:
     """Blend the best picture, or a chosen one, into the target at its own size."""
-    from realfill.runs.export import check_name, choose_seed
+    from realfill.runs.export import choose_seed
 
     if out is not None:
-        check_name(out)
+        find_format(out)
     opened = Run.open(run)
     if seed is not None:
         choose_seed(opened, seed)
@@ -104,7 +106,7 @@ def export(
 def draft(
     scene: SceneArgument = None,
     *,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .png, .jpg, .tif or .webp file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=OUT_HELP)],
     example: ExampleOption = None,
     matcher: Annotated[
         str, typer.Option(help="loftr or aliked find more points than sift alone, and take longer.")
@@ -117,12 +119,11 @@ def draft(
 ) -> None:
     """Fill the hole from the references by geometry alone, in seconds and without a model."""
     from realfill.geometry.make_draft import write_draft
-    from realfill.runs.export import check_name
 
     source = scene_folder(scene, example)
     if source is None:
         raise OptionError("Give a scene folder or --example NAME.")
-    check_name(out)
+    find_format(out)
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
     select = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
     facts = write_draft(source, out, select, confidence=confidence)

@@ -30,7 +30,6 @@ from realfill.geometry.warp_selection import LaidReference, best_warps, depth_wa
 from realfill.geometry.warping import WarpMap, warp_photo
 from realfill.imaging import composite, encode
 from realfill.imaging.crop import CropTransform, crop_longest
-from realfill.imaging.encode import FORMATS
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
@@ -204,7 +203,7 @@ def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Pa
     """
     scene = scenes.load(folder)
     draft = make_draft(scene, load_matcher(select))
-    files.write_bytes(out, encode_draft(draft, scene, FORMATS[out.suffix.lower()]))
+    files.write_bytes(out, encode_draft(draft, scene, encode.find_format(out)))
     if confidence is not None:
         save_photo(draft.frame.uncrop_photo(to_grey(draft.confidence)), confidence)
     return {

@@ -8,6 +8,7 @@ import functools
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, Unid
 
 from realfill.arrays import Pixels
 from realfill.errors import SceneError
+from realfill.humanize import alternatives
 from realfill.imaging.icc import reversible, space_of, to_srgb
 
 Mode = Literal["L", "RGB", "RGBA"]
@@ -27,9 +29,31 @@ Value = TypeVar("Value", bound=np.generic)
 
 MEGAPIXELS = 50  # largest picture accepted
 MEGABYTES = 512  # largest file accepted; 50 megapixels of 16-bit RGBA fit uncompressed
-ACCEPTED = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "BMP")  # never Pillow's whole list: it runs PostScript
-ACCEPTED_NAMES = "JPEG, PNG, WebP, TIFF, HEIC or BMP"
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "HEIF": ".heic", "BMP": ".bmp"}
+
+
+@dataclass(frozen=True)
+class AcceptedFormat:
+    """A kind of picture file that is read."""
+
+    label: str
+    suffixes: tuple[str, ...]  # all its endings in lower case; the first is the one we give
+
+
+# By Pillow's names. Never Pillow's whole list: it runs PostScript.
+ACCEPTED: Mapping[str, AcceptedFormat] = {
+    "JPEG": AcceptedFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "PNG": AcceptedFormat("PNG", (".png",)),
+    "WEBP": AcceptedFormat("WebP", (".webp",)),
+    "TIFF": AcceptedFormat("TIFF", (".tif", ".tiff")),
+    "HEIF": AcceptedFormat("HEIC", (".heic", ".heif", ".hif")),
+    "BMP": AcceptedFormat("BMP", (".bmp",)),
+}
+ACCEPTED_NAMES = alternatives([known.label for known in ACCEPTED.values()])
+SUFFIXES = frozenset(suffix for known in ACCEPTED.values() for suffix in known.suffixes)
+# Files that cameras, viewers and systems leave beside photos.
+SIDECARS = frozenset(
+    {".json", ".xmp", ".txt", ".md", ".aae", ".thm", ".csv", ".yaml", ".yml", ".ini", ".db", ".log", ".xml"}
+)
 
 _LIMIT_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow, libheif and OpenCV raise on hostile or damaged bytes, as seen by flipping and cutting them.
@@ -138,7 +162,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     """The header only; no pixel is decoded here."""
     _register_heif()
     try:
-        image = Image.open(io.BytesIO(data), formats=ACCEPTED)
+        image = Image.open(io.BytesIO(data), formats=tuple(ACCEPTED))
     except _LIMIT_ERRORS as error:
         raise SceneError(_too_large(name, f"over {MEGAPIXELS}")) from error
     except (UnidentifiedImageError, *_DAMAGE) as error:

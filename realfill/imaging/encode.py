@@ -8,7 +8,9 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
@@ -19,12 +21,14 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from realfill.arrays import Pixels
 from realfill.errors import OptionError
+from realfill.humanize import alternatives
 from realfill.imaging import icc
 from realfill.imaging.decode import Original, swap_red_and_blue, to_eight_bits
 
 Format = Literal["png", "jpeg", "tiff", "webp"]
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-_LONGEST = {"jpeg": 65_500, "webp": 16_383}  # the most pixels a side may have
+_XMP_TAG = 700
+_BYTE, _ASCII, _SHORT, _LONG = 1, 2, 3, 4  # TIFF's types of values
 _RECORD_BYTES = 60_000  # a JPEG segment holds 65,533
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -35,6 +39,18 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <realfill:settings>{record}</realfill:settings>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>"""
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A kind of file that results are written as; a new one is an entry of `FORMATS` and a name in `Format`."""
+
+    label: str
+    suffixes: tuple[str, ...]  # endings of a file name that mean it; the first is the one we give
+    write: Callable[[Original, bytes, int], bytes]  # of the values, the XMP packet and the quality
+    lossless: bool  # keeps every value, 16 bits too, whatever the quality
+    quality: str = ""  # what a quality of 1-100 sets; empty: nothing
+    longest: int | None = None  # the most pixels a side may have
 
 
 def encode(original: Original, format: Format, *, quality: int, record: Mapping[str, Any]) -> bytes:
@@ -48,20 +64,27 @@ def encode(original: Original, format: Format, *, quality: int, record: Mapping[
         OptionError: the format does not exist or cannot hold a picture of this size.
         ValueError: `record` is longer than 60,000 bytes as JSON.
     """
-    limit = _LONGEST.get(format)
+    if format not in FORMATS:
+        raise OptionError(f"There is no export format '{format}'; use {alternatives(list(FORMATS))}.")
+    limit = FORMATS[format].longest
     if limit and max(original.height, original.width) > limit:
-        raise OptionError(f"{format} cannot hold sides over {limit} pixels; export as png or tiff.")
-    xmp = _xmp(record)
-    match format:
-        case "png":
-            return _png(original, xmp)
-        case "tiff":
-            return _tiff(original, xmp)
-        case "jpeg":
-            return _jpeg(original, xmp, quality)
-        case "webp":
-            return _webp(original, xmp, quality)
-    raise OptionError(f"There is no export format '{format}'; use png, jpeg, tiff or webp.")
+        others = alternatives([name for name, other in FORMATS.items() if other.longest is None])
+        raise OptionError(f"{format} cannot hold sides over {limit} pixels; export as {others}.")
+    return FORMATS[format].write(original, _xmp(record), quality)
+
+
+def find_format(path: Path) -> Format:
+    """The export format that the ending of a file's name says, in upper or lower case.
+
+    Raises:
+        OptionError: the name ends in none of the formats' endings.
+    """
+    suffix = path.suffix.lower()
+    for name, known in FORMATS.items():
+        if suffix in known.suffixes:
+            return name
+    endings = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
+    raise OptionError(f"'{path.name}' does not say a format; end it in {endings}.")
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -75,7 +98,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def encode_lossless(original: Original) -> bytes:
     """A PNG of every value of `original`, with its profile and EXIF and without the mark: for what is no result."""
-    return _png(original, None)
+    return _build_png(original, None)
 
 
 def _xmp(record: Mapping[str, Any]) -> bytes:
@@ -85,7 +108,11 @@ def _xmp(record: Mapping[str, Any]) -> bytes:
     return _XMP.format(source=SOURCE_TYPE, record=escape(text)).encode()
 
 
-def _png(original: Original, xmp: bytes | None) -> bytes:
+def _write_png(original: Original, xmp: bytes, quality: int) -> bytes:
+    return _build_png(original, xmp)
+
+
+def _build_png(original: Original, xmp: bytes | None) -> bytes:
     data = encode_png(original.pixels)
     header, rest = data[:33], data[33:]  # signature and IHDR, then the others
     chunks = [] if xmp is None else [_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp)]
@@ -100,52 +127,53 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _tiff(original: Original, xmp: bytes) -> bytes:
-    """One deflated page. Pillow lays out the directory; it cannot write 16-bit colour pixels, so we do."""
-    pixels = original.pixels
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    rows = max(1, (1 << 20) // (pixels[0].nbytes or 1))
-    strips = [_strip(pixels[top : top + rows]) for top in range(0, original.height, rows)]
-    directory = TiffImagePlugin.ImageFileDirectory_v2()
-    for tag, value in _exif_tags(original.exif).items():
-        directory[tag] = value
-    directory[256], directory[257] = original.width, original.height
-    directory[258] = (8 * pixels.dtype.itemsize,) * channels
-    directory[259] = 8  # deflate
-    directory[262] = 1 if channels == 1 else 2  # black is zero, or RGB
-    directory[277] = channels
-    directory[278] = rows
-    directory[317] = 2  # differences between neighbours
-    if channels == 4:
-        directory[338] = 2  # straight alpha
-    directory[700] = xmp
-    if original.icc_profile:
-        directory[34675] = original.icc_profile
-    directory[279] = tuple(len(strip) for strip in strips)
-    # Offsets from the end of the directory; Pillow adds where that lies.
-    directory[273] = tuple(sum(len(strip) for strip in strips[:index]) for index in range(len(strips)))
+def _write_tiff(original: Original, xmp: bytes, quality: int) -> bytes:
+    """One deflated page, little-endian, strips of about 256 kB."""
+    import tifffile  # here, so that only who writes a TIFF waits for it
+
+    fields, details = _exif_fields(original.exif)
+    tags: list[Any] = [(tag, _ASCII, 0, text.encode("ascii", "replace"), True) for tag, text in fields.items()]
+    tags += [(ExifTags.Base.Orientation, _SHORT, 1, 1, True)] if original.exif else []
+    tags += [("ExifTag", _LONG, 1, 0, True)] if details else []
+    tags += [(_XMP_TAG, _BYTE, len(xmp), xmp, True)]
     file = io.BytesIO()
-    directory.save(file)
-    return file.getvalue() + b"".join(strips)
+    with tifffile.TiffWriter(file, byteorder="<") as writer:
+        writer.write(
+            original.pixels,
+            photometric="minisblack" if original.mode == "L" else "rgb",
+            planarconfig=None if original.mode == "L" else "contig",
+            extrasamples=["unassalpha"] if original.mode == "RGBA" else None,
+            compression="zlib",
+            predictor=True,
+            iccprofile=original.icc_profile,
+            software=False,
+            metadata=None,
+            extratags=tags,
+        )
+    return _append_exif(file.getvalue(), details) if details else file.getvalue()
 
 
-def _strip(rows: Pixels) -> bytes:
-    differences = rows.copy()
-    np.subtract(rows[:, 1:], rows[:, :-1], out=differences[:, 1:])  # wraps round, as the format wants
-    return zlib.compress(differences.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes())
+def _append_exif(page: bytes, details: Mapping[int, Any]) -> bytes:
+    """A TIFF file with the Exif directory behind its page; tifffile writes the tag, but no directory it points to."""
+    page += bytes(len(page) % 2)  # directories begin at even places
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in details.items():
+        directory[tag] = value
+    pointer = struct.Struct("<HHII")
+    empty, full = (pointer.pack(ExifTags.IFD.Exif, _LONG, 1, place) for place in (0, len(page)))
+    return page.replace(empty, full, 1) + directory.tobytes(len(page))
 
 
-def _exif_tags(exif: bytes | None) -> dict[int, Any]:
+def _exif_fields(exif: bytes | None) -> tuple[dict[int, str], dict[int, Any]]:
+    """Texts of an EXIF block's first directory (title, author, …), and the fields of its Exif directory."""
     if not exif:
-        return {}
+        return {}, {}
     source = Image.Exif()
     source.load(exif)
-    tags: dict[int, Any] = {tag: value for tag, value in source.items() if tag != ExifTags.IFD.Exif}
-    details = source.get_ifd(ExifTags.IFD.Exif)
-    return {**tags, ExifTags.IFD.Exif: details} if details else tags
+    return {tag: value for tag, value in source.items() if isinstance(value, str)}, source.get_ifd(ExifTags.IFD.Exif)
 
 
-def _jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
+def _write_jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
     image = _eight_bit_image(original)
     if image.mode == "RGBA":
         paper = Image.new("RGB", image.size, "white")
@@ -156,7 +184,7 @@ def _jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _webp(original: Original, xmp: bytes, quality: int) -> bytes:
+def _write_webp(original: Original, xmp: bytes, quality: int) -> bytes:
     image, extra = _eight_bit_image(original), _metadata(original)
     if image.mode == "L":  # WebP has no grey, and a grey profile would not fit
         image = icc.to_srgb(image, extra.pop("icc_profile", None))
@@ -177,14 +205,11 @@ def _metadata(original: Original) -> dict[str, bytes]:
     return {name: value for name, value in fields.items() if value}
 
 
-FORMATS: Mapping[str, Format] = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".webp": "webp",
+FORMATS: Mapping[Format, ExportFormat] = {
+    "png": ExportFormat("PNG", (".png",), _write_png, lossless=True),
+    "jpeg": ExportFormat("JPEG", (".jpg", ".jpeg"), _write_jpeg, lossless=False, quality="fidelity", longest=65_500),
+    "tiff": ExportFormat("TIFF", (".tif", ".tiff"), _write_tiff, lossless=True),
+    "webp": ExportFormat(
+        "WebP", (".webp",), _write_webp, lossless=False, quality="fidelity; 100 is lossless in 8 bits", longest=16_383
+    ),
 }
-
-
-SUFFIXES: Mapping[Format, str] = {FORMATS[suffix]: suffix for suffix in reversed(list(FORMATS))}

@@ -12,7 +12,7 @@ from realfill.errors import OptionError, RunError
 from realfill.geometry.draft import add_detail, load_draft
 from realfill.imaging import composite, decode, encode
 from realfill.imaging.crop import CropTransform
-from realfill.imaging.encode import FORMATS, SUFFIXES, Format
+from realfill.imaging.encode import FORMATS, Format
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -97,9 +97,8 @@ def pack_pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: For
     """A zip with the composite of each seed and the run's settings."""
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for seed in seeds:
-            archive.writestr(
-                f"{run.seed_path(seed).stem}{SUFFIXES[file_format]}", render_export(run, scene, seed, file_format)
-            )
+            name = f"{run.seed_path(seed).stem}{FORMATS[file_format].suffixes[0]}"
+            archive.writestr(name, render_export(run, scene, seed, file_format))
         archive.writestr("settings.json", encode_settings(run))
 
 
@@ -136,21 +135,11 @@ def export_file(run: Run, path: Path) -> int:
     Raises:
         OptionError: the name ends in none of the formats' endings.
     """
-    check_name(path)
+    file_format = encode.find_format(path)
     seed, _ = chosen_seed(run)
     scene = scenes.load(run.scene_folder, variants=run.config.variants)
-    files.write_bytes(path, render_export(run, scene, seed, FORMATS[path.suffix.lower()]))
+    files.write_bytes(path, render_export(run, scene, seed, file_format))
     return seed
-
-
-def check_name(path: Path) -> None:
-    """Refuses a file name that says no known format.
-
-    Raises:
-        OptionError: so.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"'{path.name}' does not say a format; end it in {', '.join(FORMATS)}.")
 
 
 def _matches(run: Run) -> dict[int, int]:

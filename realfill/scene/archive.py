@@ -17,7 +17,7 @@ from typing import IO
 from realfill import files
 from realfill.errors import SceneError
 from realfill.files import speak_refusals, temporary_path
-from realfill.imaging.decode import MEGABYTES
+from realfill.imaging.decode import MEGABYTES, SUFFIXES
 from realfill.scene import scene
 from realfill.scene.scene import natural_order
 
@@ -29,9 +29,6 @@ except ImportError:  # a Python built without it: zipfile refuses such an archiv
 MOST_NAMES = 2000  # entries of an archive that are looked at
 MOST_BYTES = 2 * MEGABYTES * 2**20  # of all files of a scene together, unpacked
 PARTS = ("target", "mask", "gt")
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".bmp", ".jpe", ".jfif", ".hif"}
-)
 _BLOCK = 1 << 20
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,

@@ -20,16 +20,12 @@ from realfill.errors import SceneError
 from realfill.files import speak_refusals
 from realfill.imaging import decode
 from realfill.imaging.crop import CropTransform, crop_around
-from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original, rotate_upright
+from realfill.imaging.decode import ACCEPTED, ACCEPTED_NAMES, SIDECARS, Original, rotate_upright
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
 
 MOST_REFERENCES = 5
 ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told
-# Files that cameras, viewers and systems leave beside photos. Names that begin with a dot are ignored too.
-SIDECARS = frozenset(
-    {".json", ".xmp", ".txt", ".md", ".aae", ".thm", ".csv", ".yaml", ".yml", ".ini", ".db", ".log", ".xml"}
-)
 _HALF = 128  # a grey level from here on is fill
 _FLAT = 24  # a brush's colour varies less than this
 _PURE = 0.9  # share of black and white pixels that makes a picture a mask
@@ -181,7 +177,7 @@ def _read(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[st
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
     scene = Scene(references, target, hole, original, name, tuple(notices), truth)
-    return scene, [SUFFIXES[reference.format] for reference in originals]
+    return scene, [ACCEPTED[reference.format].suffixes[0] for reference in originals]
 
 
 def _check_count(references: Sequence[Path]) -> None:
@@ -201,7 +197,7 @@ def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene
             (draft / part).mkdir()
         for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
             shutil.copyfile(path, draft / "ref" / f"{index:02d}{suffix}")
-        shutil.copyfile(inputs.target, draft / "target" / f"target{SUFFIXES[scene.original.format]}")
+        shutil.copyfile(inputs.target, draft / "target" / f"target{ACCEPTED[scene.original.format].suffixes[0]}")
         if inputs.truth is not None and scene.truth is not None:
             shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
         save_photo(scene.hole.astype(np.uint8) * 255, draft / "target" / "mask.png")

@@ -12,14 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from realfill.arrays import Hole
+from realfill.imaging.decode import ACCEPTED
 from realfill.imaging.holes import random_hole
 from tools.mini.procedural import dead_leaves
 
 PHOTO_PROMPT = "a photo"
 DRAWING_PROMPT = "a drawing of shapes"
-
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = tuple(suffix for name in ("JPEG", "PNG", "WEBP") for suffix in ACCEPTED[name].suffixes)
 
 
 def read_photos(source: Path, device: torch.device, *, shortest: int = 160) -> list[Tensor]:

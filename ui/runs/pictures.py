@@ -24,7 +24,7 @@ from realfill.errors import OptionError, RunBusy, RunError
 from realfill.files import speak_refusals, temporary_path
 from realfill.imaging import composite, holes
 from realfill.imaging.crop import CropTransform
-from realfill.imaging.encode import SUFFIXES, Format
+from realfill.imaging.encode import FORMATS, Format
 from realfill.imaging.photo import to_photo
 from realfill.runs.export import (
     chosen_seed,
@@ -167,7 +167,7 @@ def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
             run.forget("result.json")
             files.write_bytes(run.result, data)
             run.write("result", {"seed": seed, "export": run.config.export.model_dump(mode="json")})
-    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_seed_stem(seed)}{SUFFIXES[export.kind]}")
+    return uploads.offer(data, run.folder.name, f"{_name(run)}-{_seed_stem(seed)}{FORMATS[export.kind].suffixes[0]}")
 
 
 def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -> str:
@@ -210,7 +210,7 @@ def read_ground(run: Run) -> Ground:
 
 def _keep_settings(run: Run, export: Export) -> None:
     """Makes the export's settings the run's own; an example's for this once."""
-    if export.kind not in SUFFIXES:
+    if export.kind not in FORMATS:
         raise OptionError(f"There is no export format '{export.kind}'.")
     changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
     config = run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})

@@ -8,6 +8,7 @@ from gradio.components import Component
 
 from realfill.bases import EMBEDDED, default_preset
 from realfill.config import PRESETS, ExportConfig
+from realfill.imaging.encode import FORMATS
 
 from ..forms import Form
 from ..grid import component
@@ -15,7 +16,7 @@ from ..runs import pictures
 from ..runs.pictures import Export
 from ..wiring import QUIET, Values
 
-FORMATS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff"), ("WebP", "webp")]
+WITH_QUALITY = [name for name, known in FORMATS.items() if known.quality]
 WHAT = [
     ("Picture", "picture"),
     ("Starred pictures", "starred"),
@@ -102,7 +103,8 @@ def _build_export(start: ExportConfig) -> dict[str, Component]:
     with gr.Column(scale=6, min_width=220, elem_id="export-side"):
         with gr.Row(elem_id="export-what"):
             what = gr.Dropdown(WHAT, value="picture", label="Export", filterable=False, min_width=90, elem_id="what")
-            kind = gr.Dropdown(FORMATS, value="png", label="Format", filterable=False, min_width=70, elem_id="format")
+            formats = [(known.label, name) for name, known in FORMATS.items()]
+            kind = gr.Dropdown(formats, value="png", label="Format", filterable=False, min_width=70, elem_id="format")
         quality = gr.Slider(1, 100, value=start.quality, step=1, label="Quality", visible=False, elem_id="quality")
         export = gr.Button("Export", variant="primary", elem_id="export")
         download = gr.DownloadButton("Download", visible="hidden", elem_id="download")
@@ -115,13 +117,13 @@ def _wire(tab: BrowseTab) -> None:
     tab.what.change(
         lambda what, kind: (
             gr.update(visible=what in ("picture", "starred")),
-            gr.update(visible=what in ("picture", "starred") and kind in ("jpeg", "webp")),
+            gr.update(visible=what in ("picture", "starred") and kind in WITH_QUALITY),
         ),
         [tab.what, tab.kind],
         [tab.kind, tab.quality],
         **QUIET,
     )
-    tab.kind.change(lambda kind: gr.update(visible=kind in ("jpeg", "webp")), tab.kind, tab.quality, **QUIET)
+    tab.kind.change(lambda kind: gr.update(visible=kind in WITH_QUALITY), tab.kind, tab.quality, **QUIET)
 
 
 def list_checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:
