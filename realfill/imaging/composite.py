@@ -77,9 +77,9 @@ def match_colour(target: Photo, hole: Hole, generated: Photo, *, feather: int, c
     """
     if hole.all() or not hole.any():
         return generated
-    part, band = _box(hole, feather)
-    inside, there = hole[part], np.True_ if covered is None else covered[part]
-    seam = ~inside & there & (distance_from_hole(inside) <= band)
+    part, band = _seam_area(hole, feather)
+    inside, is_covered = hole[part], np.True_ if covered is None else covered[part]
+    seam = ~inside & is_covered & (distance_from_hole(inside) <= band)
     if not seam.any():
         return generated
     difference = target[part].astype(np.float32) - generated[part]
@@ -90,7 +90,7 @@ def match_colour(target: Photo, hole: Hole, generated: Photo, *, feather: int, c
     return result
 
 
-def _box(hole: Hole, feather: int) -> tuple[tuple[slice, slice], int]:
+def _seam_area(hole: Hole, feather: int) -> tuple[tuple[slice, slice], int]:
     """The part of the photo that matters, and the width of the known band round the hole that is measured."""
     height, width = hole.shape
     left, top, right, bottom = bounding_box(hole)
@@ -113,8 +113,8 @@ def _membrane(difference: Offset, hole: Hole, seam: Hole) -> Offset:
     mean = cv2.GaussianBlur(weighed, (0, 0), sigma) / np.maximum(blurred, 1e-6)[..., None]
     known = weight > 0.01
     missing = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    found = _solve(mean * known[..., None], known, missing & ~known)
-    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    offset = _solve(mean * known[..., None], known, missing & ~known)
+    return np.asarray(cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _solve(values: Offset, known: Hole, unknown: Hole) -> Offset:
@@ -134,10 +134,10 @@ def _solve(values: Offset, known: Hole, unknown: Hole) -> Offset:
         start = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     else:
         start = np.broadcast_to(values[known].mean(0) if known.any() else np.zeros(3), (height, width, 3))
-    now = np.where(known[..., None], values, start * solid[..., None]).astype(np.float32)
+    solution = np.where(known[..., None], values, start * solid[..., None]).astype(np.float32)
     neighbours = cv2.filter2D(solid.astype(np.float32), -1, _CROSS, borderType=cv2.BORDER_CONSTANT)
     weight = np.maximum(neighbours, 1)[..., None]
     for _ in range(_SWEEPS):
-        mean = cv2.filter2D(now, -1, _CROSS, borderType=cv2.BORDER_CONSTANT) / weight
-        now = np.where(unknown[..., None], mean, now)
-    return now
+        mean = cv2.filter2D(solution, -1, _CROSS, borderType=cv2.BORDER_CONSTANT) / weight
+        solution = np.where(unknown[..., None], mean, solution)
+    return solution

@@ -60,15 +60,15 @@ class CropTransform:
         Shrinking averages areas, so a working pixel depends on nothing outside its own footprint; enlarging is
         cubic. Beyond the photo its edge pixels go on.
         """
-        self._check(photo.shape[:2], (self.photo_height, self.photo_width))
+        self._check_shape(photo.shape[:2], (self.photo_height, self.photo_width))
         return _resample(photo, self.box, self.width, self.height)
 
     def crop_hole(self, hole: Hole) -> Hole:
         """The box of a hole as (height, width): missing where the footprint touches a missing pixel, or no photo."""
-        self._check(hole.shape, (self.photo_height, self.photo_width))
+        self._check_shape(hole.shape, (self.photo_height, self.photo_width))
         left, top, width, height = self.box
-        rows = _touched(hole, _edges(top, height, self.height))
-        return np.ascontiguousarray(_touched(rows.T, _edges(left, width, self.width)).T)
+        rows = _mark_touched(hole, _edges(top, height, self.height))
+        return np.ascontiguousarray(_mark_touched(rows.T, _edges(left, width, self.width)).T)
 
     def outside_photo(self) -> Hole:
         """(height, width) bool: working pixels whose centre lies beyond the photo; they never reach the result."""
@@ -84,7 +84,7 @@ class CropTransform:
 
     def uncrop_photo(self, working: Photo) -> Photo:
         """A working picture (height, width, 3) laid into a black frame (photo_height, photo_width, 3)."""
-        self._check(working.shape[:2], (self.height, self.width))
+        self._check_shape(working.shape[:2], (self.height, self.width))
         frame = np.zeros((self.photo_height, self.photo_width, 3), np.uint8)
         x0, y0, x1, y1 = self._covered_pixels()
         if x1 <= x0 or y1 <= y0:
@@ -127,9 +127,9 @@ class CropTransform:
             min(self.photo_height, math.ceil(last_y)),
         )
 
-    def _check(self, given: tuple[int, ...], expected: tuple[int, int]) -> None:
-        if tuple(given) != expected:
-            raise ValueError(f"an array of {given} was given to a crop that expects {expected}")
+    def _check_shape(self, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+        if tuple(shape) != expected:
+            raise ValueError(f"an array of {shape} was given to a crop that expects {expected}")
 
 
 def crop_whole(photo_height: int, photo_width: int, *, size: int, multiple: int) -> CropTransform:
@@ -200,7 +200,7 @@ def _edges(start: float, length: float, count: int) -> Points:
     return _snap(np.asarray(start + np.arange(count + 1) * (length / count), np.float64))
 
 
-def _touched(hole: npt.NDArray[np.bool_], edges: Points) -> npt.NDArray[np.bool_]:
+def _mark_touched(hole: npt.NDArray[np.bool_], edges: Points) -> npt.NDArray[np.bool_]:
     """Along the first axis: any of the rows that each footprint touches; rows beyond the array count as True."""
     rows = []
     for low, high in zip(np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int), strict=True):
@@ -213,8 +213,8 @@ def _resample(pixels: Photo, box: Box, width: int, height: int) -> Photo:
     """The box of (H, W, 3) pixels at width × height; beyond the pixels their edges go on."""
     left, top, box_width, box_height = box
     if width < box_width:
-        rows = _averaged(pixels, _edges(top, box_height, height))
-        columns = _averaged(np.swapaxes(rows, 0, 1), _edges(left, box_width, width))
+        rows = _average_rows(pixels, _edges(top, box_height, height))
+        columns = _average_rows(np.swapaxes(rows, 0, 1), _edges(left, box_width, width))
         return np.rint(np.clip(np.swapaxes(columns, 0, 1), 0, 255)).astype(np.uint8)
     x0, x1 = _snap(np.array([left, left + box_width]))
     y0, y1 = _snap(np.array([top, top + box_height]))
@@ -226,7 +226,7 @@ def _resample(pixels: Photo, box: Box, width: int, height: int) -> Photo:
     return np.array(Image.fromarray(padded).resize((width, height), Image.Resampling.BICUBIC, inner))
 
 
-def _averaged(values: npt.NDArray[np.uint8] | npt.NDArray[np.float32], edges: Points) -> npt.NDArray[np.float32]:
+def _average_rows(values: npt.NDArray[np.uint8] | npt.NDArray[np.float32], edges: Points) -> npt.NDArray[np.float32]:
     """Along the first axis: the mean over each footprint, with its first and last rows counted in part."""
     rows = []
     for start, end in itertools.pairwise(edges):

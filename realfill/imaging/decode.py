@@ -22,7 +22,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, Unid
 from realfill.arrays import Pixels
 from realfill.errors import SceneError
 from realfill.humanize import alternatives
-from realfill.imaging.icc import reversible, space_of, to_srgb
+from realfill.imaging.icc import is_reversible, profile_space, to_srgb
 
 Mode = Literal["L", "RGB", "RGBA"]
 Value = TypeVar("Value", bound=np.generic)
@@ -106,13 +106,13 @@ def read_original(path: Path) -> Original:
     try:
         _refuse_frames(image, name)
         orientation = _orientation(image)
-        exif = _kept_exif(image)
+        exif = _clean_exif(image)
         image.load()
         deep = _deep_pixels(image, data, orientation)
         if deep is not None:
-            original = _from_deep(deep, image)
+            original = _build_deep_original(deep, image)
         else:
-            original = _from_image(ImageOps.exif_transpose(image), image, data, name)
+            original = _build_original(ImageOps.exif_transpose(image), image, data, name)
     except _DAMAGE as error:
         raise SceneError(f"{name} is damaged or cut off; copy it again from where it came from.") from error
     return replace(original, exif=exif, orientation=orientation)
@@ -164,18 +164,18 @@ def _open(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(ACCEPTED))
     except _LIMIT_ERRORS as error:
-        raise SceneError(_too_large(name, f"over {MEGAPIXELS}")) from error
+        raise SceneError(_size_refusal(name, f"over {MEGAPIXELS}")) from error
     except (UnidentifiedImageError, *_DAMAGE) as error:
         raise SceneError(f"{name} is not a picture that can be read, or is damaged; use {ACCEPTED_NAMES}.") from error
     pixels = image.width * image.height
     if pixels > MEGAPIXELS * 1_000_000:
-        raise SceneError(_too_large(name, f"{pixels / 1e6:.1f}"))
+        raise SceneError(_size_refusal(name, f"{pixels / 1e6:.1f}"))
     if pixels == 0:
         raise SceneError(f"{name} has no pixels; save it again from the program it came from.")
     return image
 
 
-def _too_large(name: str, amount: str) -> str:
+def _size_refusal(name: str, amount: str) -> str:
     return f"{name} has {amount} megapixels and the most accepted is {MEGAPIXELS}; save it smaller first."
 
 
@@ -209,22 +209,22 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _kept_exif(image: Image.Image) -> bytes | None:
+def _clean_exif(image: Image.Image) -> bytes | None:
     """Author, date, camera and exposure; dropped are the place, maker notes, thumbnails and the rest of a TIFF."""
     try:
         source = image.getexif()
-        kept = Image.Exif()
+        clean = Image.Exif()
         for tag in _KEPT_EXIF:
             if tag in source:
-                kept[tag] = source[tag]
+                clean[tag] = source[tag]
         details = source.get_ifd(ExifTags.IFD.Exif)
         fields = {tag: value for tag, value in details.items() if tag not in _DROPPED_DETAILS}
         if fields:
-            kept.get_ifd(ExifTags.IFD.Exif).update(fields)
-        if not fields and not len(kept):
+            clean.get_ifd(ExifTags.IFD.Exif).update(fields)
+        if not fields and not len(clean):
             return None
-        kept[ExifTags.Base.Orientation] = 1
-        data = kept.tobytes()
+        clean[ExifTags.Base.Orientation] = 1
+        data = clean.tobytes()
     except _DAMAGE:
         return None  # damaged EXIF is no reason to refuse a good picture
     return data if len(data) <= _EXIF_BYTES else None
@@ -259,28 +259,28 @@ def _decode_deep(data: bytes) -> npt.NDArray[np.uint16]:
     return np.asarray(swap_red_and_blue(decoded.astype(np.uint16, copy=False)), np.uint16)
 
 
-def _from_deep(pixels: npt.NDArray[np.uint16], image: Image.Image) -> Original:
+def _build_deep_original(pixels: npt.NDArray[np.uint16], image: Image.Image) -> Original:
     """16 bits: kept as they are."""
     mode: Mode = "L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else "RGBA"
-    icc = _fitting_profile(image, mode)
-    if icc and not _written_back(icc, mode):
-        return _converted(Image.fromarray(to_eight_bits(pixels)), icc, str(image.format))
+    icc = _usable_profile(image, mode)
+    if icc and not _can_write_back(icc, mode):
+        return _convert_to_srgb(Image.fromarray(to_eight_bits(pixels)), icc, str(image.format))
     return Original(pixels, mode, icc, str(image.format), None, bit_exact=True)
 
 
-def _from_image(image: Image.Image, source: Image.Image, data: bytes, name: str) -> Original:
+def _build_original(image: Image.Image, source: Image.Image, data: bytes, name: str) -> Original:
     """8 bits: L, RGB and RGBA keep their values; other modes become one of these."""
     if image.mode in ("F", "I", "LAB", "HSV"):
         raise SceneError(f"{name} stores its colours as {image.mode}; save it as RGB or grey with 8 or 16 bits.")
     file_format = "JPEG" if source.format == "MPO" else str(source.format)
-    grey_profile = space_of(source.info.get("icc_profile")) == "GRAY"
+    grey_profile = profile_space(source.info.get("icc_profile")) == "GRAY"
     if image.mode == "CMYK" or (image.mode == "LA" and grey_profile):
-        return _converted(image, source.info.get("icc_profile"), file_format)
+        return _convert_to_srgb(image, source.info.get("icc_profile"), file_format)
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
-    icc = _fitting_profile(source, mode)
+    icc = _usable_profile(source, mode)
     plain = image.convert(mode)
-    if icc and not _written_back(icc, mode):
-        return _converted(plain, icc, file_format)
+    if icc and not _can_write_back(icc, mode):
+        return _convert_to_srgb(plain, icc, file_format)
     exact = _is_lossless(source, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(source, name)
     return Original(np.array(plain), mode, icc, file_format, None, bit_exact=exact)
 
@@ -298,18 +298,18 @@ def _has_more_bits(image: Image.Image, name: str) -> bool:
     return True
 
 
-def _written_back(icc: bytes, mode: Mode) -> bool:
+def _can_write_back(icc: bytes, mode: Mode) -> bool:
     """Whether pixels can be written in a profile's colours, and the profile beside them into a PNG that opens."""
-    return len(icc) <= PngImagePlugin.MAX_TEXT_CHUNK and reversible(icc, mode[:3])
+    return len(icc) <= PngImagePlugin.MAX_TEXT_CHUNK and is_reversible(icc, mode[:3])
 
 
-def _fitting_profile(image: Image.Image, mode: Mode) -> bytes | None:
+def _usable_profile(image: Image.Image, mode: Mode) -> bytes | None:
     """The file's profile, or None where it is damaged or describes other colours: viewers ignore it, so do we."""
     icc: bytes | None = image.info.get("icc_profile")
-    return icc if space_of(icc) == ("GRAY" if mode == "L" else "RGB") else None
+    return icc if profile_space(icc) == ("GRAY" if mode == "L" else "RGB") else None
 
 
-def _converted(image: Image.Image, icc: bytes | None, file_format: str) -> Original:
+def _convert_to_srgb(image: Image.Image, icc: bytes | None, file_format: str) -> Original:
     """In sRGB for good: for colours that cannot be written back in their own space."""
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     colours = image.convert(image.mode[:-1]) if alpha is not None else image

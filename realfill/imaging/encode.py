@@ -90,8 +90,8 @@ def find_format(path: Path) -> Format:
 def encode_png(pixels: Pixels) -> bytes:
     """A bare PNG of (H, W) or (H, W, 3 or 4) values of 8 or 16 bits."""
     # OpenCV, because Pillow cannot write 16-bit colour.
-    done, data = cv2.imencode(".png", swap_red_and_blue(pixels), [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    if not done:
+    encoded, data = cv2.imencode(".png", swap_red_and_blue(pixels), [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    if not encoded:
         raise ValueError("OpenCV could not write a PNG")
     return data.tobytes()
 

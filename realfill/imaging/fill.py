@@ -40,7 +40,7 @@ def fill_from_known(photo: Photo, hole: Hole) -> Photo:
     while max(levels[-1][1].shape) > 1:
         colour, weight = levels[-1]
         size = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
-        levels.append((_resized(colour, size), _resized(weight, size)))
+        levels.append((average_areas(colour, size), average_areas(weight, size)))
     guess = _divide(*levels[-1])
     for colour, weight in reversed(levels[:-1]):
         wider = cv2.resize(guess, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -49,7 +49,7 @@ def fill_from_known(photo: Photo, hole: Hole) -> Photo:
     return np.where(hole[..., None], np.clip(np.rint(guess), 0, 255), photo).astype(np.uint8)
 
 
-def _resized(values: Floats, size: tuple[int, int]) -> Floats:
+def average_areas(values: Floats, size: tuple[int, int]) -> Floats:
     """Averages over areas; size is (width, height)."""
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
 

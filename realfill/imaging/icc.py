@@ -1,7 +1,7 @@
 """Colour profiles: from a picture's own colour space to sRGB and back, by LittleCMS in 8 bits.
 
 Both ways use the relative colorimetric intent, so that a colour that exists in both spaces comes back
-as it was. Only `formats`, `encoding` and `images` call this; everything later sees sRGB.
+as it was. Only `decode`, `encode` and `photo` call this; everything later sees sRGB.
 """
 
 import io
@@ -16,7 +16,7 @@ _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
-def space_of(icc: bytes | None) -> Space | None:
+def profile_space(icc: bytes | None) -> Space | None:
     """The kind of colours a profile describes; None for no profile, a damaged one or another kind."""
     if not icc:
         return None
@@ -32,7 +32,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     Without a profile, or with one for another kind of colours or one that cannot be used, the plain
     conversion of the mode: grey and RGB values are then taken to be sRGB already.
     """
-    space = space_of(icc)
+    space = profile_space(icc)
     if icc is None or space is None or _PILLOW[space] != image.mode:
         return image.convert("RGB")
     try:
@@ -46,17 +46,17 @@ def from_srgb(image: Image.Image, icc: bytes | None, mode: str) -> Image.Image:
     """An image of `mode` ("L" or "RGB") in the space of `icc`, from an RGB image in sRGB.
 
     Raises:
-        ImageCms.PyCMSError: the profile works in one direction only; `reversible` tells beforehand.
+        ImageCms.PyCMSError: the profile works in one direction only; `is_reversible` tells beforehand.
     """
-    space = space_of(icc)
+    space = profile_space(icc)
     if icc is None or space is None or _PILLOW[space] != mode:
         return image.convert(mode)
     return _apply(image, ImageCms.buildTransform(_srgb(), _profile(icc), "RGB", mode, _INTENT, _FLAGS))
 
 
-def reversible(icc: bytes, mode: str) -> bool:
+def is_reversible(icc: bytes, mode: str) -> bool:
     """Whether colours of `mode` go from this profile to sRGB and back; many scanner profiles cannot go back."""
-    space = space_of(icc)
+    space = profile_space(icc)
     if space is None or _PILLOW[space] != mode:
         return False
     try:

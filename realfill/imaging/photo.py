@@ -2,7 +2,7 @@
 
 A Photo is what models see: (H, W, 3) uint8 sRGB. An Original is what a person gave: the file's own code
 values. Generated pixels enter an Original by `insert`, which leaves every other value as it was.
-This module is the door to `formats` (in), `encoding` (out) and `fit` (working size).
+Files come in by `decode` and go out by `encode`; `crop` makes the working size.
 """
 
 from dataclasses import replace
@@ -54,7 +54,7 @@ def insert(original: Original, generated: Photo, alpha: Alpha) -> Original:
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     pixels = original.pixels.copy()
-    pixels[part] = blend(original.pixels[part], _into_space(generated[part], original), alpha[part])
+    pixels[part] = blend(original.pixels[part], _convert_to_original(generated[part], original), alpha[part])
     return replace(original, pixels=pixels)
 
 
@@ -62,8 +62,8 @@ def blend(below: Pixels, above: Pixels, alpha: Alpha) -> Pixels:
     """`above` over `below`, both (h, w) or (h, w, C) of one depth, rounded; where alpha is 0 `below` is kept."""
     weight = alpha.astype(np.float64)[(...,) + (None,) * (below.ndim - 2)]
     mixed = np.rint(below * (1 - weight) + above * weight).astype(below.dtype)
-    kept: Pixels = np.where(weight > 0, mixed, below)
-    return kept
+    blended: Pixels = np.where(weight > 0, mixed, below)
+    return blended
 
 
 def save_photo(photo: Photo, path: Path) -> None:
@@ -75,7 +75,7 @@ def save_photo(photo: Photo, path: Path) -> None:
     files.write_bytes(path, encode_png(photo))
 
 
-def _into_space(photo: Photo, original: Original) -> Pixels:
+def _convert_to_original(photo: Photo, original: Original) -> Pixels:
     """(h, w, 3) sRGB as opaque values in the mode, space and depth of `original`."""
     image = Image.fromarray(np.ascontiguousarray(photo))
     mode = "L" if original.mode == "L" else "RGB"

@@ -44,19 +44,19 @@ def scene_members(names: Sequence[str]) -> dict[str, str]:
         SceneError: there is no scene among them, or more than one.
     """
     paths = {name: PurePosixPath(name.replace("\\", "/")) for name in names[:MOST_NAMES]}
-    parts = {name: path for name, path in paths.items() if _counts(path)}
-    roots = sorted({str(path.parent.parent) for path in parts.values() if _is(path, "target", "target")})
+    parts = {name: path for name, path in paths.items() if _is_scene_picture(path)}
+    roots = sorted({str(path.parent.parent) for path in parts.values() if _is_part(path, "target", "target")})
     if not roots:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     if len(roots) > 1:
         raise SceneError(f"There are {len(roots)} scenes in there ({roots[0]}, {roots[1]}…); open one of them.")
     inside = {name: path for name, path in parts.items() if str(path.parent.parent) == roots[0]}
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     for part in PARTS:
-        one = [name for name, path in inside.items() if _is(path, "target", part)]
-        if len(one) > 1:
-            raise SceneError(f"target/ has {len(one)} files for {part}; keep one of them.")
-        found |= {name: f"target/{part}{inside[name].suffix.lower()}" for name in one}
+        candidates = [name for name, path in inside.items() if _is_part(path, "target", part)]
+        if len(candidates) > 1:
+            raise SceneError(f"target/ has {len(candidates)} files for {part}; keep one of them.")
+        members |= {name: f"target/{part}{inside[name].suffix.lower()}" for name in candidates}
     references = [name for name, path in inside.items() if path.parent.name.lower() == "ref"]
     references.sort(key=lambda name: natural_order(inside[name].name))
     if len(references) > scene.MOST_REFERENCES:
@@ -64,7 +64,7 @@ def scene_members(names: Sequence[str]) -> dict[str, str]:
             f"The scene has {len(references)} reference photos and the most are {scene.MOST_REFERENCES}; "
             "keep those that show best what is missing."
         )
-    return found | {name: f"ref/{at:02d}{inside[name].suffix.lower()}" for at, name in enumerate(references)}
+    return members | {name: f"ref/{at:02d}{inside[name].suffix.lower()}" for at, name in enumerate(references)}
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -74,13 +74,13 @@ def pack(folder: Path, archive: Path) -> None:
         SceneError: `folder` is not a scene.
         DiskFull, RunError: `archive` cannot be written.
     """
-    held = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     draft = temporary_path(archive)
     try:
         with speak_refusals(archive):
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as packed:  # pictures are compressed already
-                for name, place in scene_members(list(held)).items():
-                    packed.write(held[name], f"{archive.stem}/{place}")
+                for name, place in scene_members(list(paths)).items():
+                    packed.write(paths[name], f"{archive.stem}/{place}")
             draft.replace(archive)
     finally:
         draft.unlink(missing_ok=True)
@@ -92,12 +92,12 @@ def unpacked_size(archive: Path) -> int:
     Raises:
         SceneError: as `unpack`, as far as the list of files tells.
     """
-    with _opened(archive) as packed:
+    with _open_archive(archive) as packed:
         entries = _entries(packed)
-        found = sum(entries[name].file_size for name in scene_members(list(entries)))
-    if found > MOST_BYTES:
+        size = sum(entries[name].file_size for name in scene_members(list(entries)))
+    if size > MOST_BYTES:
         raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
-    return found
+    return size
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -107,7 +107,7 @@ def unpack(archive: Path, folder: Path) -> None:
         SceneError: the file is no zip, is damaged or locked, holds no scene or two, or is too large unpacked.
         DiskFull, RunError: the folder cannot be written.
     """
-    with _opened(archive) as packed, files.new_folder(folder) as draft:
+    with _open_archive(archive) as packed, files.new_folder(folder) as draft:
         entries, left = _entries(packed), MOST_BYTES
         for name, place in scene_members(list(entries)).items():
             target = draft / place
@@ -123,20 +123,20 @@ def gather(given: Sequence[tuple[str, Path]], folder: Path) -> None:
         SceneError: there is no scene among them, or more than one.
         DiskFull, RunError: the folder cannot be written.
     """
-    held = dict(given)
-    places = scene_members(list(held))
+    paths = dict(given)
+    places = scene_members(list(paths))
     with files.new_folder(folder) as draft, speak_refusals(folder):
         for name, place in places.items():
             (draft / place).parent.mkdir(exist_ok=True)
-            shutil.copyfile(held[name], draft / place)
+            shutil.copyfile(paths[name], draft / place)
 
 
-def _counts(path: PurePosixPath) -> bool:
+def _is_scene_picture(path: PurePosixPath) -> bool:
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return not hidden and path.suffix.lower() in SUFFIXES and path.parent.name.lower() in ("ref", "target")
 
 
-def _is(path: PurePosixPath, parent: str, stem: str) -> bool:
+def _is_part(path: PurePosixPath, parent: str, stem: str) -> bool:
     return path.parent.name.lower() == parent and path.stem.casefold() == stem
 
 
@@ -150,7 +150,7 @@ def _is_plain(entry: zipfile.ZipInfo) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as packed:
             if len(packed.infolist()) > MOST_NAMES:

@@ -34,7 +34,7 @@ class _Hole(BaseModel):
     share: float
 
 
-class _Words(BaseModel):
+class _SceneJson(BaseModel):
     """What scene.json says; `made` and the like are for the reader of the file."""
 
     model_config = ConfigDict(extra="ignore")
@@ -57,8 +57,8 @@ def examples() -> list[Example]:
     if not FOLDER.is_dir():
         return []
     folders = [folder for folder in FOLDER.iterdir() if (folder / "target").is_dir() and folder.name[0] != "."]
-    found = [_read(folder) for folder in folders]
-    return [example for _, _, example in sorted(found, key=lambda item: item[:2])]
+    ordered = [_read(folder) for folder in folders]
+    return [example for _, _, example in sorted(ordered, key=lambda item: item[:2])]
 
 
 def find(name: str) -> Example:
@@ -80,7 +80,7 @@ def _read(folder: Path) -> tuple[int, str, Example]:
     if not path.exists():
         return 10_000, folder.name, Example(folder.name, folder.name, "", folder)
     try:
-        words = _Words.model_validate_json(path.read_bytes())
+        words = _SceneJson.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise OptionError(f"{path} cannot be read as the words of an example; restore the file.") from error
     example = Example(

@@ -33,24 +33,24 @@ class Extension:
         """(height, width) of a picture that has grown."""
         return height + self.top + self.bottom, width + self.left + self.right
 
-    def inside(self, height: int, width: int) -> tuple[slice, slice]:
+    def inner_slices(self, height: int, width: int) -> tuple[slice, slice]:
         """Where the old (height, width) picture lies in the grown one."""
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
     def hole(self, inner: Hole) -> Hole:
         """The hole of the grown picture: `inner` (H, W) in its place, True all around."""
         grown = np.ones(self.size(*inner.shape), np.bool_)
-        grown[self.inside(*inner.shape)] = inner
+        grown[self.inner_slices(*inner.shape)] = inner
         return grown
 
 
-def check(height: int, width: int, by: Extension) -> None:
+def check(height: int, width: int, extension: Extension) -> None:
     """Refuses what would not be read again.
 
     Raises:
         SceneError: the grown picture has more than `decode.MEGAPIXELS` million pixels.
     """
-    grown_height, grown_width = by.size(height, width)
+    grown_height, grown_width = extension.size(height, width)
     if grown_height * grown_width > MEGAPIXELS * 1_000_000:
         raise SceneError(
             f"Extended to {grown_width}×{grown_height} the photo has {grown_height * grown_width / 1e6:.0f} megapixels "
@@ -58,7 +58,7 @@ def check(height: int, width: int, by: Extension) -> None:
         )
 
 
-def extend(original: Original, by: Extension) -> Original:
+def extend(original: Original, extension: Extension) -> Original:
     """`original` with room around it; every value that was there is there, bit for bit.
 
     The new part is transparent where the mode has transparency, else middle grey.
@@ -66,11 +66,11 @@ def extend(original: Original, by: Extension) -> Original:
     Raises:
         SceneError: as `check`.
     """
-    check(original.height, original.width, by)
-    if not by:
+    check(original.height, original.width, extension)
+    if not extension:
         return original
-    size = by.size(original.height, original.width)
+    size = extension.size(original.height, original.width)
     middle = 0 if original.mode == "RGBA" else (int(np.iinfo(original.pixels.dtype).max) + 1) // 2
     grown: Pixels = np.full((*size, *original.pixels.shape[2:]), middle, original.pixels.dtype)
-    grown[by.inside(original.height, original.width)] = original.pixels
+    grown[extension.inner_slices(original.height, original.width)] = original.pixels
     return replace(original, pixels=grown, orientation=1)

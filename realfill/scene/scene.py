@@ -60,7 +60,7 @@ def load(folder: Path, *, variants: bool = False) -> Scene:
     Raises:
         SceneError: what is wrong with which file and what to do, in one sentence.
     """
-    return _read(_find(folder), folder.resolve().name, variants=variants)[0]
+    return _read_scene(_find_inputs(folder), folder.resolve().name, variants=variants)[0]
 
 
 def store(folder: Path, source: Path, *, variants: bool = False) -> Scene:
@@ -73,7 +73,7 @@ def store(folder: Path, source: Path, *, variants: bool = False) -> Scene:
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    return _store(folder, _find(source), source.resolve().name, variants=variants)
+    return _store_scene(folder, _find_inputs(source), source.resolve().name, variants=variants)
 
 
 def assemble(
@@ -88,7 +88,7 @@ def assemble(
         DiskFull, RunError: the folder cannot be written.
     """
     inputs = _Inputs(tuple(references), target, mask, None)
-    return _store(folder, inputs, target.stem, variants=variants)
+    return _store_scene(folder, inputs, target.stem, variants=variants)
 
 
 def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
@@ -115,8 +115,8 @@ def enlargement_notice(crop: CropTransform) -> str | None:
 
 def pictures(folder: Path) -> list[Path]:
     """The files of a folder that should be pictures, in natural order (2 before 10); no dotfiles or sidecars."""
-    found = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
-    return sorted(found, key=lambda path: natural_order(path.name))
+    paths = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
+    return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def read_hole(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
@@ -126,7 +126,7 @@ def read_hole(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
         SceneError: the mask's file is not a picture that can be used.
     """
     name = mask.name if isinstance(mask, Path) else "The mask"
-    return _at_size(_painted(mask, target), (target.height, target.width), name)
+    return _resize_hole(_read_mask(mask, target), (target.height, target.width), name)
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -139,29 +139,29 @@ def _is_sidecar(path: Path) -> bool:
     return path.name.startswith(".") or path.suffix.lower() in SIDECARS
 
 
-def _find(folder: Path) -> _Inputs:
+def _find_inputs(folder: Path) -> _Inputs:
     if not (folder / "target").is_dir():
         raise SceneError(f"{folder} is not a scene; a scene is a folder with ref/ and target/ in it.")
     references = pictures(folder / "ref") if (folder / "ref").is_dir() else []
-    target = _one(folder, "target")
+    target = _find_picture(folder, "target")
     if target is None:
         raise SceneError(f"{folder.name}/target has no target picture; name it target.png, .jpg or another format.")
-    return _Inputs(tuple(references), target, _one(folder, "mask"), _one(folder, "gt"))
+    return _Inputs(tuple(references), target, _find_picture(folder, "mask"), _find_picture(folder, "gt"))
 
 
-def _one(folder: Path, stem: str) -> Path | None:
-    found = [path for path in pictures(folder / "target") if path.stem.casefold() == stem]
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
+def _find_picture(folder: Path, stem: str) -> Path | None:
+    candidates = [path for path in pictures(folder / "target") if path.stem.casefold() == stem]
+    if len(candidates) > 1:
+        names = " and ".join(path.name for path in candidates)
         raise SceneError(f"{folder.name}/target has {names}; keep one of them.")
-    return found[0] if found else None
+    return candidates[0] if candidates else None
 
 
-def _read(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[str]]:
+def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[str]]:
     """The scene, and the references' file endings by what they hold."""
     _check_count(inputs.references)
     original = decode.read_original(inputs.target)
-    hole, notices = _hole(inputs, original, variants=variants)
+    hole, notices = _find_hole(inputs, original, variants=variants)
     if not original.bit_exact:
         notices.append(
             f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
@@ -190,8 +190,8 @@ def _check_count(references: Sequence[Path]) -> None:
         )
 
 
-def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene:
-    scene, suffixes = _read(inputs, name, variants=variants)
+def _store_scene(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene:
+    scene, suffixes = _read_scene(inputs, name, variants=variants)
     with files.new_folder(folder) as draft, speak_refusals(folder):
         for part in ("ref", "target"):
             (draft / part).mkdir()
@@ -204,13 +204,13 @@ def _store(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene
     return scene
 
 
-def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
+def _find_hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
     size = (original.height, original.width)
     if variants:
         return np.ones(size, np.bool_), []
     mask, target = inputs.mask, inputs.target.name
     if mask is None:
-        name, hole = f"{target}'s transparent part", _from_transparency(original, target)
+        name, hole = f"{target}'s transparent part", _find_transparent_hole(original, target)
         notices: list[str] = []
     else:
         name = mask.name if isinstance(mask, Path) else "The mask"
@@ -224,25 +224,25 @@ def _hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole,
     return hole, notices
 
 
-def _from_transparency(original: Original, target: str) -> Hole:
+def _find_transparent_hole(original: Original, target: str) -> Hole:
     if original.mode != "RGBA":
         raise SceneError(f"There is no mask for {target}; add target/mask.png with the missing part in white.")
     return np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)  # a half-erased edge has lost its colour
 
 
-def _painted(mask: MaskInput, target: Original) -> Hole:
+def _read_mask(mask: MaskInput, target: Original) -> Hole:
     """The mask at its own size, upright as the target is."""
     if not isinstance(mask, Path):
-        return np.asarray(mask, np.bool_) if mask.dtype == np.bool_ else _fill(np.asarray(mask, np.uint8))
+        return np.asarray(mask, np.bool_) if mask.dtype == np.bool_ else _find_fill(np.asarray(mask, np.uint8))
     original = decode.read_original(mask)
-    hole = _fill(decode.to_eight_bits(original.pixels))
+    hole = _find_fill(decode.to_eight_bits(original.pixels))
     turned = (target.width, target.height)  # what the target's size is in its file, when it lies on its side
     if target.orientation >= 5 and hole.shape == turned and hole.shape != turned[::-1]:
         return rotate_upright(hole, target.orientation)
     return hole
 
 
-def _fill(values: npt.NDArray[np.uint8]) -> Hole:
+def _find_fill(values: npt.NDArray[np.uint8]) -> Hole:
     """Which pixels (H, W[, 3 or 4]) uint8 of a mask mean "fill".
 
     Bright, as a rule. Where the alpha channel varies it may carry the mask: strokes of one colour on a
@@ -261,7 +261,7 @@ def _fill(values: npt.NDArray[np.uint8]) -> Hole:
     return white & opaque if pure.mean() >= _PURE else ~opaque
 
 
-def _at_size(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, list[str]]:
+def _resize_hole(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, list[str]]:
     """A mask's hole at the target's (H, W): any touch when it shrinks, half when it grows."""
     if hole.shape == size:
         return hole, []

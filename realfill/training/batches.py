@@ -20,7 +20,7 @@ from realfill import seeds
 from realfill.arrays import Hole, Photo
 from realfill.config import TrainConfig
 from realfill.imaging.crop import CropTransform
-from realfill.imaging.fill import _resized, fill_from_known
+from realfill.imaging.fill import average_areas, fill_from_known
 from realfill.imaging.holes import random_hole
 from realfill.models.pixels import _planes
 from realfill.scene.scene import Scene
@@ -203,11 +203,11 @@ def _shrunk(view: TrainingView, fit: CropTransform) -> TrainingView:
         return view
     height, width = (max(1, round(side * scale)) for side in view.photo.shape[:2])
     photo = cv2.resize(view.photo, (width, height), interpolation=cv2.INTER_AREA)
-    hole = _resized(view.hole.astype(np.float32), (width, height)) > 0
+    hole = average_areas(view.hole.astype(np.float32), (width, height)) > 0
     sx, sy = width / view.photo.shape[1], height / view.photo.shape[0]
     left, top, box_width, box_height = view.box
     box = (left * sx, top * sy, box_width * sx, box_height * sy)
-    wanted = None if view.wanted is None else _resized(view.wanted.astype(np.float32), (width, height)) > 0
+    wanted = None if view.wanted is None else average_areas(view.wanted.astype(np.float32), (width, height)) > 0
     return TrainingView(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from realfill import config
 from realfill.errors import OptionError, RunError
 from realfill.imaging import holes
-from realfill.runs import export as exporting
 from realfill.runs.export import (
     choose_seed,
     chosen_seed,
     crop_of_run,
+    export_file,
     export_record,
     pack_lora,
     pack_pictures,
@@ -82,7 +82,7 @@ def test_a_feather_wider_than_what_was_generated_stays_smooth(run: Run) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.tif", "TIFF"), ("a.webp", "WEBP")])
 def test_the_name_says_the_format(run: Run, tmp_path: Path, name: str, kind: str) -> None:
-    assert exporting.export_file(run, tmp_path / "out" / name) == 3
+    assert export_file(run, tmp_path / "out" / name) == 3
     with Image.open(tmp_path / "out" / name) as picture:
         assert (picture.format, picture.size) == (kind, (120, 90))
 
@@ -90,7 +90,7 @@ def test_the_name_says_the_format(run: Run, tmp_path: Path, name: str, kind: str
 @pytest.mark.parametrize("name", ["a.gif", "a", "png", "a.heic", ".png.txt"])
 def test_other_names_are_refused_before_any_work(run: Run, tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionError, match="does not say a format"):
-        exporting.export_file(run, tmp_path / name)
+        export_file(run, tmp_path / name)
 
 
 def test_the_record_says_all_that_made_it(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from realfill.errors import SceneError
-from realfill.scene import archive as scenefiles
+from realfill.scene import archive as scene_archive
 from realfill.scene import scene
 from realfill.scene.archive import unpacked_size
 
@@ -33,8 +33,8 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_packed_and_unpacked_a_scene_is_the_same(toy_scene: Path, tmp_path: Path) -> None:
-    scenefiles.pack(toy_scene, tmp_path / "toy.zip")
-    scenefiles.unpack(tmp_path / "toy.zip", tmp_path / "again")
+    scene_archive.pack(toy_scene, tmp_path / "toy.zip")
+    scene_archive.unpack(tmp_path / "toy.zip", tmp_path / "again")
     one, other = scene.load(toy_scene), scene.load(tmp_path / "again")
     assert [photo.tobytes() for photo in one.references] == [photo.tobytes() for photo in other.references]
     assert np.array_equal(one.hole, other.hole)
@@ -51,7 +51,7 @@ def test_what_has_no_part_in_a_scene_is_passed_over(tmp_path: Path) -> None:
         "trip/target/notes.txt": b"x", "trip/run.exe": b"x", "trip/scene.json": b"{}", "trip/other/ref.png": b"x",
         "__MACOSX/trip/ref/._IMG_9.png": b"x", "trip/ref/sub/IMG_1.png": b"x",
     })  # fmt: skip
-    scenefiles.unpack(archive, tmp_path / "scene")
+    scene_archive.unpack(archive, tmp_path / "scene")
     assert files_in(tmp_path / "scene") == ["ref/00.png", "ref/01.png", "target/mask.png", "target/target.png"]
     assert (tmp_path / "scene" / "ref" / "00.png").read_bytes() == picture(9)  # 9 before 10
 
@@ -70,10 +70,10 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     archive = zipped(inner / "a.zip", {name: picture(), f"{root}target/target.png": picture()})
     if ".." in name:  # as good as hidden
         with pytest.raises(SceneError, match="no scene"):
-            scenefiles.unpack(archive, inner / "scene")
+            scene_archive.unpack(archive, inner / "scene")
         assert files_in(tmp_path) == ["deep/er/a.zip"]
         return
-    scenefiles.unpack(archive, inner / "scene")
+    scene_archive.unpack(archive, inner / "scene")
     assert files_in(tmp_path) == ["deep/er/a.zip", "deep/er/scene/ref/00.png", "deep/er/scene/target/target.png"]
 
 
@@ -83,7 +83,7 @@ def test_links_are_not_unpacked(tmp_path: Path) -> None:
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
         archive.writestr("target/target.png", picture())
-    scenefiles.unpack(tmp_path / "a.zip", tmp_path / "scene")
+    scene_archive.unpack(tmp_path / "a.zip", tmp_path / "scene")
     assert files_in(tmp_path / "scene") == ["target/target.png"]
 
 
@@ -103,27 +103,27 @@ def test_what_is_no_scene_is_a_sentence_and_leaves_nothing(
 ) -> None:
     archive = zipped(tmp_path / "a.zip", files)
     with pytest.raises(SceneError, match=sentence):
-        scenefiles.unpack(archive, tmp_path / "scene")
+        scene_archive.unpack(archive, tmp_path / "scene")
     assert files_in(tmp_path) == ["a.zip"]
     assert os.listdir(tmp_path) == ["a.zip"]
 
 
 def test_a_bomb_ends_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenefiles, "MOST_BYTES", 3_000_000)
+    monkeypatch.setattr(scene_archive, "MOST_BYTES", 3_000_000)
     bomb = zipped(tmp_path / "a.zip", {"ref/a.png": bytes(2_000_000), "target/target.png": bytes(2_000_000)})
     assert bomb.stat().st_size < 10_000
     with pytest.raises(SceneError, match="too large unpacked"):
-        scenefiles.unpack(bomb, tmp_path / "scene")
+        scene_archive.unpack(bomb, tmp_path / "scene")
     assert os.listdir(tmp_path) == ["a.zip"]
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -30])
 def test_damaged_archives_are_a_sentence(toy_scene: Path, tmp_path: Path, cut: int) -> None:
-    scenefiles.pack(toy_scene, tmp_path / "a.zip")
+    scene_archive.pack(toy_scene, tmp_path / "a.zip")
     data = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "b.zip").write_bytes(data[:cut])
     with pytest.raises(SceneError, match=r"b\.zip is not a zip file"):
-        scenefiles.unpack(tmp_path / "b.zip", tmp_path / "scene")
+        scene_archive.unpack(tmp_path / "b.zip", tmp_path / "scene")
 
 
 def test_a_damaged_lzma_archive_is_a_sentence(toy_scene: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_damaged_lzma_archive_is_a_sentence(toy_scene: Path, tmp_path: Path) -
     data[80:200] = b"\xff" * 120  # in the stream
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(SceneError, match=r"a\.zip is not a zip file that can be read"):
-        scenefiles.unpack(tmp_path / "a.zip", tmp_path / "scene")
+        scene_archive.unpack(tmp_path / "a.zip", tmp_path / "scene")
     assert not (tmp_path / "scene").exists()
 
 
@@ -142,9 +142,9 @@ def test_the_size_is_that_of_the_scene_alone(toy_scene: Path, tmp_path: Path, mo
     parts = {"ref/a.png": bytes(5000), "target/target.png": bytes(7000)}
     archive = zipped(tmp_path / "a.zip", parts | {"notes.txt": bytes(90_000), "other/b.png": bytes(90_000)})
     assert unpacked_size(archive) == 12_000
-    scenefiles.unpack(archive, tmp_path / "scene")
+    scene_archive.unpack(archive, tmp_path / "scene")
     assert sum(path.stat().st_size for path in (tmp_path / "scene").rglob("*.png")) == 12_000
-    monkeypatch.setattr(scenefiles, "MOST_BYTES", 11_999)
+    monkeypatch.setattr(scene_archive, "MOST_BYTES", 11_999)
     with pytest.raises(SceneError, match="too large unpacked"):
         unpacked_size(archive)
 
@@ -154,7 +154,7 @@ def test_no_more_is_unpacked_than_the_archive_says(tmp_path: Path, monkeypatch: 
     lie = archive.read_bytes().replace((2_000_000).to_bytes(4, "little"), (3000).to_bytes(4, "little"))
     archive.write_bytes(lie)
     assert unpacked_size(archive) == 3000
-    copy, copied = scenefiles._copy, list[int]()
+    copy, copied = scene_archive._copy, list[int]()
 
     def counted(source: IO[bytes], target: Path, limit: int, name: str) -> int:
         try:
@@ -162,30 +162,30 @@ def test_no_more_is_unpacked_than_the_archive_says(tmp_path: Path, monkeypatch: 
         finally:
             copied.append(target.stat().st_size)
 
-    monkeypatch.setattr(scenefiles, "_copy", counted)
+    monkeypatch.setattr(scene_archive, "_copy", counted)
     with pytest.raises(SceneError):
-        scenefiles.unpack(archive, tmp_path / "scene")
+        scene_archive.unpack(archive, tmp_path / "scene")
     assert copied and copied[0] <= 3000
 
 
 def test_flipped_bytes_never_get_through_unseen(toy_scene: Path, tmp_path: Path) -> None:
-    scenefiles.pack(toy_scene, tmp_path / "a.zip")
+    scene_archive.pack(toy_scene, tmp_path / "a.zip")
     data = bytearray((tmp_path / "a.zip").read_bytes())
     data[500] ^= 0xFF  # inside the first photo
     (tmp_path / "b.zip").write_bytes(data)
     with pytest.raises(SceneError):
-        scenefiles.unpack(tmp_path / "b.zip", tmp_path / "scene")
+        scene_archive.unpack(tmp_path / "b.zip", tmp_path / "scene")
     assert not (tmp_path / "scene").exists()
 
 
 def test_files_of_a_folder_are_gathered_like_an_archive(toy_scene: Path, tmp_path: Path) -> None:
     given = [(f"toy/{path.relative_to(toy_scene)}", path) for path in toy_scene.rglob("*") if path.is_file()]
-    scenefiles.gather(given, tmp_path / "scene")
+    scene_archive.gather(given, tmp_path / "scene")
     assert np.array_equal(scene.load(tmp_path / "scene").hole, scene.load(toy_scene).hole)
 
 
 def test_what_is_no_scene_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SceneError, match="no scene"):
-        scenefiles.pack(tmp_path / "empty", tmp_path / "a.zip")
+        scene_archive.pack(tmp_path / "empty", tmp_path / "a.zip")
     assert os.listdir(tmp_path) == ["empty"]

@@ -32,7 +32,7 @@ def test_what_was_there_comes_back_from_the_file_bit_for_bit(tmp_path: Path, mod
     assert (read.mode, read.pixels.dtype, read.icc_profile) == (mode, original.pixels.dtype, profile)
     assert read.bit_exact
     assert (read.height, read.width) == BY.size(12, 17) == (19, 20)
-    assert np.array_equal(read.pixels[BY.inside(12, 17)], original.pixels)
+    assert np.array_equal(read.pixels[BY.inner_slices(12, 17)], original.pixels)
 
 
 def test_the_new_part_is_grey_or_transparent(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_photo_that_lies_on_its_side_grows_where_it_is_seen(tmp_path: Path, or
     (tmp_path / "b.png").write_bytes(encode.encode_lossless(outpaint.extend(original, BY)))
     grown = decode.read_original(tmp_path / "b.png")
     assert grown.orientation == 1
-    assert np.array_equal(grown.pixels[BY.inside(original.height, original.width)], original.pixels)
+    assert np.array_equal(grown.pixels[BY.inner_slices(original.height, original.width)], original.pixels)
 
 
 def test_a_result_is_marked_as_ai_work_and_an_extended_target_is_not() -> None:

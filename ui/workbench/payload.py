@@ -133,7 +133,7 @@ def read_mask(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[s
         drawn = decode.read_original(mask)
         if (drawn.height, drawn.width) == by.size(target.height, target.width):
             hole, notices = read_hole(mask, outpaint.extend(target, by))
-            return hole[by.inside(target.height, target.width)], notices
+            return hole[by.inner_slices(target.height, target.width)], notices
     return read_hole(mask, target)
 
 
