@@ -1,1 +1,1 @@
-"""The instant draft: references laid over the hole by planes, meshes and depth, by OpenCV and numpy."""
+"""The instant draft: references warped over the hole by planes, meshes and depth, by OpenCV and numpy."""

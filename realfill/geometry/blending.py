@@ -1,19 +1,14 @@
-"""Laid references into one picture: an offset to the hole's border, a choice of source a pixel, bands blended."""
+"""Warped references into one picture: an offset to the hole's border, a choice of source a pixel, bands blended."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
 from realfill.geometry.smoothing import spread_smoothly
 from realfill.imaging.holes import bounding_box, distance_from_hole
-
-Weight = npt.NDArray[np.float32]  # (h, w), 0..1
-Labels = npt.NDArray[np.int8]  # (h, w), a source in each pixel of the hole, -1: none
-Colours = npt.NDArray[np.float32]  # (h, w, 3), grey levels, may exceed 0..255
 
 BAND = 6  # pixels of known border that the offset looks at
 MOST_OFFSET = 40.0  # grey levels
@@ -24,18 +19,18 @@ CLOSE = 0.3  # so much more trust takes a pixel from a better reference; patchwo
 ROOM = 0.04  # of the longer side: how far a seam may run beside the edge of what is taken
 
 
-def match_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed: Weight) -> Colours:
-    """The laid reference (h, w, 3) with a smooth offset that meets the known pixels along the hole's border.
+def match_border(warped: Photo, valid: Weight, target: Photo, hole: Hole, agreement: Weight) -> Colours:
+    """The warped reference (h, w, 3) with a smooth offset that meets the known pixels along the hole's border.
 
-    Looks at known pixels next to the hole only, and there at those where the reference is `believed` (h, w): where
-    it shows something else, its colours must not be bent.
+    Looks at known pixels next to the hole only, and there at those where there is `agreement` (h, w): where the
+    reference shows something else, its colours must not be bent.
     """
     distance = distance_from_hole(hole)
     border = ((distance > 0) & (distance <= BAND) & (valid > 0)).astype(np.float32)
-    soft = [cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.5) for photo in (target, laid)]
+    soft = [cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.5) for photo in (target, warped)]
     apart = np.clip(soft[0] - soft[1], -MOST_OFFSET, MOST_OFFSET)
-    weight = border * believed**2 * (distance > 2)
-    result = laid.astype(np.float32)
+    weight = border * agreement**2 * (distance > 2)
+    result = warped.astype(np.float32)
     if weight.sum() >= 20:
         left, top, right, bottom = bounding_box(distance <= BAND)  # nothing beyond is looked at
         part = slice(top, bottom), slice(left, right)
@@ -43,7 +38,7 @@ def match_border(laid: Photo, valid: Weight, target: Photo, hole: Hole, believed
     return result
 
 
-def choose_sources(pictures: Sequence[Colours], trust: Sequence[Weight], hole: Hole, least: float) -> Labels:
+def choose_sources(pictures: Sequence[Colours], trust: Sequence[Confidence], hole: Hole, least: float) -> Labels:
     """Per pixel (h, w) the number of the source to take, best first; -1 where none has a trust of `least`.
 
     A source takes what the ones before it leave. Where it shows the same as they do, it also takes what it is
@@ -55,26 +50,26 @@ def choose_sources(pictures: Sequence[Colours], trust: Sequence[Weight], hole: H
     size = max(1, round(width * scale)), max(1, round(height * scale))
     missing = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     label = np.full(size[::-1], -1, np.int8)
-    held, shown = np.zeros(size[::-1], np.float32), np.zeros((size[1], size[0], 3), np.float32)
+    shown_trust, shown = np.zeros(size[::-1], np.float32), np.zeros((size[1], size[0], 3), np.float32)
     for number, (full, one) in enumerate(zip(pictures, trust, strict=True)):
         picture = np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA), np.float32)
         own = np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.float32) * missing
-        takes = _cut(shown, held, picture, own, least)
-        label[takes], held[takes], shown[takes] = number, own[takes], picture[takes]
+        takes = _pixels_to_take(shown, shown_trust, picture, own, least)
+        label[takes], shown_trust[takes], shown[takes] = number, own[takes], picture[takes]
     large = cv2.resize(label.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(np.int8)
     for number, one in enumerate(trust):  # at full size a source may end a pixel earlier
         large[(large == number) & (one <= 0)] = -1
     return np.asarray(large)
 
 
-def _cut(shown: Colours, held: Weight, picture: Colours, own: Weight, least: float) -> Hole:
+def _pixels_to_take(shown: Colours, shown_trust: Confidence, picture: Colours, own: Confidence, least: float) -> Hole:
     """Where a new source takes the place of what is shown."""
-    there, new = held >= least, own >= least
+    there, new = shown_trust >= least, own >= least
     takes = np.asarray(new & ~there)
     both = new & there
     if not both.any() or np.abs(shown - picture).mean(2)[both].mean() > ALIKE * _contrast(shown[both]):
         return takes
-    better = both & (own > held + CLOSE)
+    better = both & (own > shown_trust + CLOSE)
     takes |= better
     side = 2 * round(ROOM * max(both.shape)) + 1
     near = cv2.dilate(takes.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
@@ -92,7 +87,7 @@ def _contrast(colours: Colours) -> float:
     return float(np.abs(colours - colours.mean(0)).mean())
 
 
-def remove_islands(label: Labels, hole: Hole, trust: Sequence[Weight], *, seed: float, least: float) -> Labels:
+def remove_islands(label: Labels, hole: Hole, trust: Sequence[Confidence], *, seed: float, least: float) -> Labels:
     """The labels (h, w) without connected patches that are small or nowhere well trusted.
 
     A patch is measured against the connected part of the hole that it lies in: a mask may have many parts.
@@ -111,8 +106,8 @@ def remove_islands(label: Labels, hole: Hole, trust: Sequence[Weight], *, seed: 
     part_of[patch[taken]] = part[taken]
     area, room = patches[:, cv2.CC_STAT_AREA], parts[part_of, cv2.CC_STAT_AREA]
     trusted = np.bincount(patch[taken & (own >= seed)], minlength=count)
-    given_up = (area < least * room) | (trusted < area / 20)
-    return np.asarray(np.where(taken & given_up[patch], -1, label), np.int8)
+    dropped = (area < least * room) | (trusted < area / 20)
+    return np.asarray(np.where(taken & dropped[patch], -1, label), np.int8)
 
 
 def blend(pictures: Sequence[Colours], valid: Sequence[Weight], label: Labels, hole: Hole, target: Photo) -> Photo:
@@ -129,17 +124,17 @@ def blend(pictures: Sequence[Colours], valid: Sequence[Weight], label: Labels, h
         hard[chosen] = picture[chosen]
     used = [number for number in range(len(pictures)) if (hole & (label == number)).any()]
     if len(used) < 2:
-        return _known(hard, hole, target)
-    grown = _nearest_label(label, hole)
+        return _restore_known(hard, hole, target)
+    grown = _extend_labels(label, hole)
     bands: list[Colours] = []
     for number in used:
         whole = np.where(valid[number][:, :, None] > 0, pictures[number], hard)
-        part = _bands(whole, (grown == number).astype(np.float32))
+        part = _laplacian_pyramid(whole, (grown == number).astype(np.float32))
         bands = [one + other for one, other in zip(bands, part, strict=True)] if bands else part
-    return _known(_collapse(bands), hole, target)
+    return _restore_known(_collapse(bands), hole, target)
 
 
-def _nearest_label(label: Labels, hole: Hole) -> Labels:
+def _extend_labels(label: Labels, hole: Hole) -> Labels:
     """Labels of the hole carried outwards to all pixels."""
     kind = cv2.DIST_LABEL_PIXEL
     _, nearest = cv2.distanceTransformWithLabels(
@@ -150,7 +145,7 @@ def _nearest_label(label: Labels, hole: Hole) -> Labels:
     return np.asarray(np.where(hole, label, table[nearest]), np.int8)
 
 
-def _bands(picture: Colours, mask: Weight) -> list[Colours]:
+def _laplacian_pyramid(picture: Colours, mask: Weight) -> list[Colours]:
     """Laplacian pyramid of a picture, each band weighted by the mask of its size."""
     bands = []
     for _ in range(LEVELS):
@@ -169,6 +164,6 @@ def _collapse(bands: list[Colours]) -> Colours:
     return np.asarray(picture, np.float32)
 
 
-def _known(picture: Colours, hole: Hole, target: Photo) -> Photo:
+def _restore_known(picture: Colours, hole: Hole, target: Photo) -> Photo:
     whole = np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
     return np.asarray(np.where(hole[:, :, None], whole, target), np.uint8)

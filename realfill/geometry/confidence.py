@@ -1,59 +1,56 @@
-"""How far a laid reference can be trusted, from known pixels around the hole and from other references within it.
+"""How far a warped reference can be trusted, from known pixels around the hole and from other references within it.
 
 A reference is right where it predicts known pixels: its error there is small against the error of plain
 inpainting, which is measured on pseudo-holes in the known area. What known pixels say is carried into the hole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from realfill.arrays import Hole, Photo
-from realfill.geometry.correspondences import Points
+from realfill.arrays import Confidence, Field, Hole, Photo, Points, Weight
 from realfill.geometry.smoothing import spread_smoothly, window_mean
 
-Weight = npt.NDArray[np.float32]  # (h, w)
-
-SIDE = 256  # longest side at which errors are judged: a shift of 2 of 1024 px is forgiven, one of 8 is not
+SIDE = 256  # longest side at which errors are measured: a shift of 2 of 1024 px is forgiven, one of 8 is not
 BLOCK = 20  # side of a pseudo-hole there
 FLOOR = 5.0  # grey levels of error that noise, sharpness and light make
 SHARE = 0.45  # an error of so much of inpainting's, on top of the floor, halves the trust or so
 SUPPORT = 20.0  # matches on which two thirds of the trust rest
-AROUND = (41, 41)  # judging pixels in which contrast and light are measured
+AROUND = (41, 41)  # scoring pixels in which contrast and light are measured
 LIGHT = 40.0  # grey levels that other light may make; merging evens out as much
-SMOOTH = 6.0  # judging pixels over which two references' likeness is averaged
+SMOOTH = 6.0  # scoring pixels over which two references' likeness is averaged
 REACH = 0.03  # of the longer side: what is known so near is followed closely
 
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """The known pixels at judging size and how well plain inpainting would have guessed them."""
+    """The known pixels at scoring size and how well plain inpainting would have guessed them."""
 
     target: Photo  # (h, w, 3)
     known: Weight  # (h, w), 1 where every pixel of the footprint is known
-    plain: Weight  # (h, w), grey levels: inpainting's mean error around a known pixel
+    plain: Field  # (h, w), grey levels: inpainting's mean error around a known pixel
     size: tuple[int, int]  # of the frame: height, width
 
     @property
     def scale(self) -> float:
-        """Judging pixels for one of the frame's."""
+        """Scoring pixels for one of the frame's."""
         return float(self.target.shape[1] / self.size[1])
 
 
 def make_scorer(target: Photo, hole: Hole) -> Scorer:
-    """A judge for a target (H, W, 3) in the frame and its hole (H, W)."""
+    """The scorer for a target (H, W, 3) in the frame and its hole (H, W)."""
     height, width = hole.shape
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(cv2.resize(target, size, interpolation=cv2.INTER_AREA), np.uint8)
     missing = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     known = (~missing).astype(np.float32)
-    return Scorer(small, known, _plain(small, missing), (height, width))
+    return Scorer(small, known, _inpainting_error(small, missing), (height, width))
 
 
-def _plain(target: Photo, missing: Hole) -> Weight:
+def _inpainting_error(target: Photo, missing: Hole) -> Field:
     """Error of Telea inpainting in pseudo-holes: every block of a chequered pattern, in four rounds."""
     height, width = missing.shape
     y, x = np.mgrid[:height, :width] // BLOCK
@@ -66,66 +63,60 @@ def _plain(target: Photo, missing: Hole) -> Weight:
     return window_mean(total, count, 2 * BLOCK + 1)[0]
 
 
-def shrink(judge_: Scorer, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """A picture (H, W[, C]) of the frame at judging size."""
-    height, width = judge_.target.shape[:2]
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def known_agreement(judge_: Scorer, laid: Photo, valid: Weight) -> Weight:
-    """(h, w) 0..1 at judging size: how well a laid reference (h, w, 3) predicts the known pixels around each.
+def known_agreement(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
+    """(h, w) 0..1 at scoring size: how well a warped reference (h, w, 3) predicts the known pixels around each.
 
     0 where nothing is known or the reference, `valid` (h, w), shows nothing.
     """
-    error = np.abs(laid.astype(np.float32) - judge_.target).mean(2)
-    both = judge_.known * valid
+    error = np.abs(warped.astype(np.float32) - scorer.target).mean(2)
+    both = scorer.known * valid
     mean, share = window_mean(error, both, 9)
-    limit = FLOOR + SHARE * judge_.plain
+    limit = FLOOR + SHARE * scorer.plain
     return np.asarray(np.exp(-((mean / limit) ** 2)) * (share > 0.02) * both, np.float32)
 
 
-def spread_into_hole(judge_: Scorer, agreement: Weight, valid: Weight, support: Points) -> Weight:
-    """(h, w) 0..1 at judging size: trust in a laid reference in every pixel that it shows.
+def spread_into_hole(scorer: Scorer, agreement: Weight, valid: Weight, support: Points) -> Confidence:
+    """(h, w) 0..1 at scoring size: trust in a warped reference in every pixel that it shows.
 
-    What known pixels say (`agreement`, of `consistent`) is carried into the hole, where pixels that inpainting
+    What known pixels say (`agreement`, of `known_agreement`) is carried into the hole, where pixels that inpainting
     fails on say most. Few known points `support` (K, 2) of the frame that the alignment explains are little trusted.
     """
-    both = judge_.known * valid
-    weight = both * (judge_.plain + 0.5 * FLOOR)
-    carried = spread_smoothly(agreement, weight, reach=REACH * max(judge_.known.shape))
+    both = scorer.known * valid
+    weight = both * (scorer.plain + 0.5 * FLOOR)
+    carried = spread_smoothly(agreement, weight, reach=REACH * max(scorer.known.shape))
     return np.asarray(carried * valid * (1 - np.exp(-len(support) / SUPPORT)), np.float32)
 
 
-def hole_confidence(judge_: Scorer, trust: Weight, valid: Weight, placed: Points) -> Weight:
+def hole_confidence(scorer: Scorer, trust: Confidence, valid: Weight, placed: Points) -> Confidence:
     """The trust (h, w) raised near points (K, 2) of the frame in the hole that two references put in one place."""
-    near = 1 - np.exp(-point_density(judge_, placed, 0.05) / 2)
+    near = 1 - np.exp(-point_density(scorer, placed, 0.05) / 2)
     return np.asarray(trust + near * np.maximum(0.85 - trust, 0) * valid, np.float32)
 
 
-def point_density(judge_: Scorer, xy: Points, reach: float) -> Weight:
-    """(h, w) at judging size: how many of the frame's points (K, 2) lie within about `reach` longer sides."""
-    height, width = judge_.known.shape
+def point_density(scorer: Scorer, xy: Points, reach: float) -> Field:
+    """(h, w) at scoring size: how many of the frame's points (K, 2) lie within about `reach` longer sides."""
+    height, width = scorer.known.shape
     count = np.zeros((height, width), np.float32)
-    at = np.rint((xy + 0.5) * judge_.scale - 0.5).astype(int).clip(0, [width - 1, height - 1])
+    at = np.rint((xy + 0.5) * scorer.scale - 0.5).astype(int).clip(0, [width - 1, height - 1])
     np.add.at(count, (at[:, 1], at[:, 0]), 1)
     sigma = reach * max(height, width)
     blurred = cv2.GaussianBlur(count, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(blurred * np.float32(2 * np.pi * sigma**2), np.float32)
 
 
-def contrast(photo: Photo) -> Weight:
-    """(h, w) grey levels: how much a laid reference (h, w, 3) varies around each pixel, for `alike`."""
+def contrast(photo: Photo) -> Field:
+    """(h, w) grey levels: how much a warped reference (h, w, 3) varies around each pixel, for `similarity`."""
     difference = cv2.absdiff(photo, cv2.GaussianBlur(photo, (0, 0), 12))
     return np.asarray(cv2.blur(_grey(difference), AROUND), np.float32)
 
 
-def similarity(one: Photo, other: Photo, varies: Weight) -> Weight:
-    """(h, w) 0..1: how far two laid references (h, w, 3) show the same around each pixel, given the `contrast`."""
+def similarity(one: Photo, other: Photo, varies: Field) -> Weight:
+    """(h, w) 0..1: how far two warped references (h, w, 3) show the same around each pixel, given the `contrast`."""
     return likeness(cv2.blur(_grey(cv2.absdiff(one, other)), (9, 9)), varies)
 
 
-def difference(one: Photo, other: Photo) -> Weight:
-    """(h, w) grey levels by which two laid references (h, w, 3) differ around each pixel, apart from their light.
+def difference(one: Photo, other: Photo) -> Field:
+    """(h, w) grey levels by which two warped references (h, w, 3) differ around each pixel, apart from their light.
 
     A smooth difference of up to LIGHT is other light, not another thing.
     """
@@ -134,27 +125,27 @@ def difference(one: Photo, other: Photo) -> Weight:
     return np.asarray(cv2.blur(_grey(np.abs(apart - light)), (9, 9)), np.float32)
 
 
-def likeness(difference: Weight, varies: Weight) -> Weight:
+def likeness(difference: Field, varies: Field) -> Weight:
     """(h, w) 0..1 for a difference (h, w) in grey levels, where pictures have a `contrast` of `varies`."""
     return np.asarray(np.exp(-((difference / (FLOOR + SHARE * varies)) ** 2)), np.float32)
 
 
-def _grey(photo: Photo) -> Weight:
+def _grey(photo: Photo | Field) -> Field:
     """The mean of the channels (h, w, 3) → (h, w)."""
     return np.asarray(cv2.transform(photo, np.full((1, 3), 1 / 3)), np.float32)
 
 
-def joint_confidence(laid: list[Photo], valid: list[Weight], trust: list[Weight]) -> list[Weight]:
+def joint_confidence(photos: Sequence[Photo], valid: Sequence[Weight], trust: Sequence[Confidence]) -> list[Confidence]:
     """Trusts of references that see each other: raised where another one shows the same, lowered where not."""
-    varies, result = [contrast(one) for one in laid], []
+    varies, result = [contrast(photo) for photo in photos], []
     for one, own in enumerate(trust):
-        for_, against = np.zeros_like(own), np.zeros_like(own)
+        support, against = np.zeros_like(own), np.zeros_like(own)
         for other, its in enumerate(trust):
             if other == one:
                 continue
-            same = cv2.GaussianBlur(similarity(laid[one], laid[other], varies[one]), (0, 0), SMOOTH)
-            for_ = np.maximum(for_, its * same * valid[other])
+            same = cv2.GaussianBlur(similarity(photos[one], photos[other], varies[one]), (0, 0), SMOOTH)
+            support = np.maximum(support, its * same * valid[other])
             against = np.maximum(against, its * (1 - same) * valid[other])
-        raised = 1 - (1 - own) * (1 - 0.6 * for_)
-        result.append(np.asarray(raised * (1 - 0.6 * against * (1 - for_)) * valid[one], np.float32))
+        raised = 1 - (1 - own) * (1 - 0.6 * support)
+        result.append(np.asarray(raised * (1 - 0.6 * against * (1 - support)) * valid[one], np.float32))
     return result

@@ -10,16 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.arrays import Hole, Photo
-from realfill.matching.rootsift import Keypoints, detect
-
-Points = npt.NDArray[np.float64]  # (K, 2), x and y, pixel centres at whole numbers
+from realfill.arrays import Flags, Hole, Indices, Photo, Points
+from realfill.matching.rootsift import Keypoints, detect, match_descriptors
 
 KEYPOINTS = 6000  # strongest ones kept in each picture
 CONTRAST = 0.01  # a quarter of OpenCV's default: soft photos and shaded walls keep points
 RATIO = 0.8  # Lowe's; models are robust to what slips through
 MARGIN = 3  # pixels between a keypoint and the hole
-_ROWS = 2048  # of the table of similarities that are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +25,13 @@ class Pairs:
 
     first: Points
     second: Points
-    first_index: npt.NDArray[np.intp]  # (K,) number of the keypoint; -1 where a point is nobody's keypoint
-    second_index: npt.NDArray[np.intp]
+    first_index: Indices  # (K,) number of the keypoint; -1 where a point is nobody's keypoint
+    second_index: Indices
 
     def __len__(self) -> int:
         return len(self.first)
 
-    def __getitem__(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Pairs":
+    def __getitem__(self, chosen: Flags | Indices) -> "Pairs":
         return Pairs(self.first[chosen], self.second[chosen], self.first_index[chosen], self.second_index[chosen])
 
     def swap(self) -> "Pairs":
@@ -69,31 +66,11 @@ def draft_keypoints(photo: Photo, hole: Hole | None = None) -> Keypoints:
 
 
 def match_keypoints(first: Keypoints, second: Keypoints) -> Pairs:
-    """Mutual nearest neighbours that pass the ratio test, without repeated points."""
-    if not len(first.xy) or len(second.xy) < 2:
-        return Pairs.from_points([], [])
-    best, near, far = _nearest(first.descriptors, second.descriptors)
-    most = np.full(len(second.xy), -np.inf, np.float32)
-    np.maximum.at(most, best, near)  # the best of those that chose it; a rival that chose another is rarely closer
-    close, next_close = np.sqrt(np.maximum(2 - 2 * near, 0)), np.sqrt(np.maximum(2 - 2 * far, 0))
-    rows = np.flatnonzero((near >= most[best]) & (close < RATIO * next_close))
-    both = np.concatenate([first.xy[rows], second.xy[best[rows]]], 1).astype(np.float64)
+    """Matches, each the best of those that chose its neighbour, without repeated points."""
+    matches = match_descriptors(first, second, ratio=RATIO, mutual="choosers")
+    rows, neighbours = matches.first, matches.second
+    both = np.concatenate([first.xy[rows], second.xy[neighbours]], 1).astype(np.float64)
     if len(rows):  # a keypoint with two orientations is one point
         once = np.sort(np.unique(np.rint(both * 2), axis=0, return_index=True)[1])
-        rows, both = rows[once], both[once]
-    return Pairs(both[:, :2], both[:, 2:], rows, best[rows])
-
-
-def _nearest(
-    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Per row of `first`: its nearest of `second` and the cosines of the nearest and the second nearest."""
-    best, near, far = [], [], []
-    for start in range(0, len(first), _ROWS):
-        cosine = first[start : start + _ROWS] @ second.T
-        rows, index = np.arange(len(cosine)), cosine.argmax(1)
-        best.append(index)
-        near.append(cosine[rows, index])
-        cosine[rows, index] = -np.inf
-        far.append(cosine.max(1))
-    return np.concatenate(best), np.concatenate(near), np.concatenate(far)
+        rows, neighbours, both = rows[once], neighbours[once], both[once]
+    return Pairs(both[:, :2], both[:, 2:], rows, neighbours)

@@ -1,41 +1,28 @@
 """The draft's hole at the target's own size: the references' detail that the working size has no room for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.arrays import Photo
-from realfill.geometry.colour_correction import Colour
-from realfill.geometry.warping import WarpMap, warp_photo
+from realfill.arrays import Field, Labels, Photo, WarpMap, Weight
+from realfill.geometry.warp_selection import AlignedReference
+from realfill.geometry.warping import warp_photo
 from realfill.imaging.crop import CropTransform
-
-Weight = npt.NDArray[np.float32]  # (h, w), 0..1
 
 LEAST = 1.1  # times the detail of the working size: less is not worth a second rendering
 MOST = 32766  # pixels of a side: OpenCV's remap counts them in 16 bits and refuses to read or write larger pictures
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What a reference gives to the draft."""
-
-    photo: Photo  # (H, W, 3), the reference at its own size
-    fit: CropTransform  # how it became the working picture that `map` leads to
-    map: WarpMap  # (h, w, 2), of the draft's frame
-    colour: Colour
-    laid: Photo  # (h, w, 3): the working picture laid by `map`, in the target's colours
-    share: Weight  # (h, w): 1 where the draft shows this reference
-
-
-def is_worthwhile(frame: CropTransform, parts: Sequence[Part]) -> bool:
+def is_worthwhile(
+    frame: CropTransform, fits: Sequence[CropTransform], aligned: Sequence[AlignedReference], label: Labels
+) -> bool:
     """Whether target and a reference that is shown have more pixels than the frame and the working picture.
 
-    A photo with a side over MOST is left at its working size.
+    A photo with a side over MOST is left at its working size. Arguments as in `render_detail`.
     """
-    return _has_more(frame) and any(_gives_more(part) for part in parts)
+    return _has_more(frame) and any(True for _ in _detailed_references(fits, aligned, label))
 
 
 def _has_more(fit: CropTransform) -> bool:
@@ -43,32 +30,51 @@ def _has_more(fit: CropTransform) -> bool:
     return fit.scale * LEAST < 1 and max(fit.photo_width, fit.photo_height) <= MOST
 
 
-def _gives_more(part: Part) -> bool:
-    return _has_more(part.fit) and bool(part.share.any())
+def _detailed_references(
+    fits: Sequence[CropTransform], aligned: Sequence[AlignedReference], label: Labels
+) -> Iterator[tuple[AlignedReference, Weight]]:
+    """The references that are shown and have more detail, each with 1 in the pixels (h, w) that show it."""
+    for number, one in enumerate(aligned):
+        share = (label == number).astype(np.float32)
+        if _has_more(fits[one.reference]) and share.any():
+            yield one, share
 
 
-def render_detail(draft: Photo, frame: CropTransform, parts: Sequence[Part], box: tuple[int, int, int, int]) -> Photo:
+def render_detail(
+    draft: Photo,
+    frame: CropTransform,
+    photos: Sequence[Photo],
+    fits: Sequence[CropTransform],
+    aligned: Sequence[AlignedReference],
+    label: Labels,
+    box: tuple[int, int, int, int],
+) -> Photo:
     """The draft (h, w, 3), lying in `frame`, at the target's own size in a box (left, top, right, bottom) of it.
 
     It is enlarged, and each reference adds, where it is shown, by how much it differs at its own size from what it
-    was at the working size. So colours, seams and bands stay as they were merged.
+    was at the working size. So colours, seams and bands stay as they were blended.
+
+    Args:
+        photos, fits: the scene's references at their own size (H, W, 3), and how they became the working pictures
+            that the warps lead to.
+        aligned: at the frame's size.
+        label: (h, w), which of `aligned` the draft shows in a pixel.
     """
     left, top, right, bottom = box
     x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
     at = frame.to_working(np.stack([x.ravel(), y.ravel()], 1)).reshape(*x.shape, 2).astype(np.float32)
-    picture = _at(draft, at, cv2.INTER_CUBIC)
-    for part in parts:
-        if not _gives_more(part):
-            continue
-        own = part.fit.to_photo(_at(part.map, at, cv2.INTER_LINEAR).reshape(-1, 2)).reshape(*x.shape, 2)
-        full, valid = warp_photo(part.photo, own.astype(np.float32))
-        share = _at(part.share, at, cv2.INTER_LINEAR) * valid
-        difference = part.colour.apply(full).astype(np.float32) - _at(part.laid, at, cv2.INTER_CUBIC)
-        picture += share[..., None] * difference
+    picture = _interpolate(draft, at, cv2.INTER_CUBIC)
+    for one, share in _detailed_references(fits, aligned, label):
+        working = _interpolate(one.warp.map, at, cv2.INTER_LINEAR)
+        own = fits[one.reference].to_photo(working.reshape(-1, 2)).reshape(*x.shape, 2)
+        full, valid = warp_photo(photos[one.reference], own.astype(np.float32))
+        weight = _interpolate(share, at, cv2.INTER_LINEAR) * valid
+        difference = one.colour.apply(full).astype(np.float32) - _interpolate(one.photo, at, cv2.INTER_CUBIC)
+        picture += weight[..., None] * difference
     return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 
 
-def _at(values: npt.NDArray[np.generic], xy: WarpMap, way: int) -> npt.NDArray[np.float32]:
+def _interpolate(values: npt.NDArray[np.generic], xy: WarpMap, interpolation: int) -> Field:
     """Values (h, w[, C]) looked up at xy (H, W, 2); beyond the edge it goes on."""
-    found = cv2.remap(values.astype(np.float32), xy, None, way, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)
+    values_at = cv2.remap(values.astype(np.float32), xy, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values_at, np.float32)

@@ -1,4 +1,4 @@
-"""The draft in a run folder, and what the export takes from it. How it is made: draft.py.
+"""The draft in a run folder, and what the export takes from it. How it is made: make_draft.py.
 
 draft/draft.json   frame, reason, which references
 draft/fine.png     the hole at the target's own size, where references know more than photo.png
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from realfill import files
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Confidence, Hole, Photo
 from realfill.files import speak_refusals
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import read_photo, save_photo
 
-Confidence = npt.NDArray[np.float32]  # (h, w), 0..1
+VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference
+SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
 
 
 @dataclass(frozen=True, eq=False)
-class Warped:
+class WarpedReference:
     """One reference in the target's frame."""
 
     reference: int  # its index in the scene
     photo: Photo  # (h, w, 3), in the target's colours
-    valid: Confidence  # 0: the reference does not show this pixel; else how far the alignment is trusted there
+    confidence: Confidence  # 0: the reference does not show this pixel; else how far the alignment is trusted there
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,14 @@ class Draft:
     frame: CropTransform  # where photo and confidence lie in the target
     photo: Photo  # (h, w, 3): known pixels as in the target; in the hole the references, or plain inpainting
     confidence: Confidence  # 1 in known pixels; in the hole how far references vouch for it, 0 = guess
-    warped: tuple[Warped, ...]  # best reference first
+    warped: tuple[WarpedReference, ...]  # best reference first
     reason: str  # "" or why the references were left out; then confidence is 0 in the whole hole
     seconds: float
     fine: Fine | None = None
 
 
 def crop_in_frame(frame: CropTransform, fit: CropTransform) -> CropTransform:
-    """The Fit that takes a picture lying in `frame` to `fit`, both of one target; half-pixel correct."""
+    """The transform that takes a picture lying in `frame` to `fit`, both of one target; half-pixel correct."""
     across, down = frame.width / frame.box[2], frame.height / frame.box[3]
     left, top = (fit.box[0] - frame.box[0]) * across, (fit.box[1] - frame.box[1]) * down
     box = (left, top, fit.box[2] * across, fit.box[3] * down)
@@ -68,13 +68,13 @@ def render_draft(draft: Draft, fit: CropTransform) -> tuple[Photo, Confidence]:
     Where `fit` reaches beyond the draft's frame its edge goes on, and nothing vouches for it.
     """
     inner = crop_in_frame(draft.frame, fit)
-    return inner.crop_photo(draft.photo), _scalar_in(inner, draft.confidence) * ~fit.outside_photo()
+    return inner.crop_photo(draft.photo), _crop_confidence(inner, draft.confidence) * ~fit.outside_photo()
 
 
-def render_warped(draft: Draft, one: Warped, fit: CropTransform) -> tuple[Photo, Confidence]:
-    """A warped reference and its validity in another frame, as `render`."""
+def render_warped(draft: Draft, one: WarpedReference, fit: CropTransform) -> tuple[Photo, Confidence]:
+    """A warped reference and its confidence in another frame, as `render_draft`."""
     inner = crop_in_frame(draft.frame, fit)
-    return inner.crop_photo(one.photo), _scalar_in(inner, one.valid) * ~fit.outside_photo()
+    return inner.crop_photo(one.photo), _crop_confidence(inner, one.confidence) * ~fit.outside_photo()
 
 
 def save_draft(folder: Path, draft: Draft) -> None:
@@ -84,7 +84,7 @@ def save_draft(folder: Path, draft: Draft) -> None:
         save_photo(to_grey(draft.confidence), new / "confidence.png")
         for place, one in enumerate(draft.warped):
             save_photo(one.photo, new / f"{place}.png")
-            save_photo(to_grey(one.valid), new / f"{place}-valid.png")
+            save_photo(to_grey(one.confidence), new / f"{place}-valid.png")
         references = [one.reference for one in draft.warped]
         data = {
             "frame": draft.frame.to_json(),
@@ -99,16 +99,16 @@ def save_draft(folder: Path, draft: Draft) -> None:
 
 
 def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
-    """What `save` stored, on request without the warped references; None where there is none."""
+    """What `save_draft` stored, on request without the warped references; None where there is none."""
     data = files.read_json(folder / "draft.json")
     if data is None:
         return None
     references = [
-        Warped(reference, read_photo(folder / f"{place}.png"), _read_scalar(folder / f"{place}-valid.png"))
+        WarpedReference(reference, read_photo(folder / f"{place}.png"), _read_confidence(folder / f"{place}-valid.png"))
         for place, reference in enumerate(data["references"] if warped else [])
     ]
     frame = CropTransform.from_json(data["frame"])
-    photo, confidence = read_photo(folder / "photo.png"), _read_scalar(folder / "confidence.png")
+    photo, confidence = read_photo(folder / "photo.png"), _read_confidence(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
     fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
     return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]), fine)
@@ -116,10 +116,10 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
 
 def full_size_draft(draft: Draft) -> Photo:
     """The draft at the target's own size (H, W, 3)."""
-    return _finer(draft.frame.uncrop_photo(draft.photo), draft.fine, 0, 0)
+    return _paste_fine(draft.frame.uncrop_photo(draft.photo), draft.fine, 0, 0)
 
 
-def _finer(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
+def _paste_fine(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
     """A part of the draft at the target's own size, its corner at (left, top), with what is known of it more finely."""
     if fine is None:
         return photo
@@ -142,7 +142,7 @@ def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *
     x1, y1 = min(hole.shape[1], right + margin), min(hole.shape[0], bottom + margin)
     native = CropTransform((x0, y0, x1 - x0, y1 - y0), x1 - x0, y1 - y0, hole.shape[1], hole.shape[0])
     fine, trust = render_draft(draft, native)
-    fine = _finer(fine, draft.fine, x0, y0)
+    fine = _paste_fine(fine, draft.fine, x0, y0)
     working = render_draft(draft, fit)[0]
     coarse = crop_in_frame(fit, native).crop_photo(working)
     weight = np.ones_like(trust) if everywhere else trust
@@ -167,16 +167,13 @@ def confidence_overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
     return picture.getvalue()
 
 
-SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
-
-
 def covered_share(draft: Draft, hole: Hole, *, least: float = 0.5) -> float:
     """Share of the hole (H, W) that references vouch for with at least that confidence."""
     inside = draft.frame.crop_hole(hole)
     return float((draft.confidence[inside] >= least).mean()) if inside.any() else 0.0
 
 
-def _scalar_in(fit: CropTransform, values: Confidence) -> Confidence:
+def _crop_confidence(fit: CropTransform, values: Confidence) -> Confidence:
     return (fit.crop_photo(to_grey(values))[:, :, 0] / 255).astype(np.float32)
 
 
@@ -186,8 +183,5 @@ def to_grey(values: Confidence) -> Photo:
     return np.repeat(levels[:, :, None], 3, 2)
 
 
-def _read_scalar(path: Path) -> Confidence:
+def _read_confidence(path: Path) -> Confidence:
     return (read_photo(path)[:, :, 0] / 255).astype(np.float32)
-
-
-VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from realfill.geometry.correspondences import Pairs, Points
-
-Matrix = npt.NDArray[np.float64]  # (3, 3), target's working pixels → reference's
+from realfill.arrays import Flags, Homography, Points
+from realfill.geometry.correspondences import Pairs
 
 TOLERANCE = 3.0  # pixels between a point and where a model puts it
 LEAST = 12  # inliers of a model; unrelated photos reach 8
@@ -17,17 +15,17 @@ PLANES = 4
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A homography and which pairs (K,) it explains."""
+    """A homography, target's working pixels → reference's, and which pairs (K,) it explains."""
 
-    matrix: Matrix
-    inliers: npt.NDArray[np.bool_]
+    matrix: Homography
+    inliers: Flags
 
 
 def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
     """Up to `most` homographies that explain the pairs, the one with most inliers first (sequential MAGSAC)."""
-    found: list[Plane] = []
+    planes: list[Plane] = []
     left = np.ones(len(pairs), np.bool_)
-    while len(found) < most and left.sum() >= LEAST:
+    while len(planes) < most and left.sum() >= LEAST:
         rest = pairs[left]
         matrix, chosen = cv2.findHomography(rest.first, rest.second, cv2.USAC_MAGSAC, TOLERANCE, None, 5000, 0.9999)
         if matrix is None or int(chosen.sum()) < LEAST:
@@ -36,28 +34,28 @@ def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
         inliers[left] = chosen.ravel() > 0
         left &= ~inliers
         if is_sane(np.asarray(matrix), pairs.first[inliers]):
-            found.append(Plane(np.asarray(matrix, np.float64), inliers))
-    return found
+            planes.append(Plane(np.asarray(matrix, np.float64), inliers))
+    return planes
 
 
-def is_sane(matrix: Matrix, xy: Points) -> bool:
+def is_sane(matrix: Homography, xy: Points) -> bool:
     """Whether the homography keeps the points (K, 2) on one side of its horizon, upright and at 0.1-10 times size."""
     w = np.c_[xy, np.ones(len(xy))] @ matrix[2]
     if not (np.all(w > 0) or np.all(w < 0)):
         return False
     middle = xy.mean(0)
     step = np.array([[0, 0], [1, 0], [0, 1]]) + middle
-    moved = apply(matrix, step)
+    moved = transform_points(matrix, step)
     area = float(np.linalg.det(moved[1:] - moved[0]))
     return bool(0.01 < area < 100)
 
 
-def inverse(matrix: Matrix) -> Matrix:
+def invert(matrix: Homography) -> Homography:
     """The homography the other way round."""
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
-def apply(matrix: Matrix, xy: Points) -> Points:
+def transform_points(matrix: Homography, xy: Points) -> Points:
     """Points (K, 2) through a homography."""
     homogeneous = np.c_[xy, np.ones(len(xy))] @ matrix.T
     moved: Points = homogeneous[:, :2] / homogeneous[:, 2:]

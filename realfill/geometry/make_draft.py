@@ -1,14 +1,13 @@
 """The instant draft: the hole filled from the references by geometry alone, with a map of how far to trust it.
 
 The paper leaves the references' geometry unused; here points that match between known pixels of the target and
-each reference give maps from one to the other, the references are laid over the hole, brought to the target's
-colours, merged along seams and blended. Known pixels around the hole say how well that works.
+each reference give warps from one to the other, the references are warped over the hole, brought to the target's
+colours, cut along seams and blended. Known pixels around the hole say how well that works.
 """
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,17 @@ import cv2
 import numpy as np
 
 from realfill import files
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Colours, Confidence, Hole, Labels, Photo
 from realfill.config import SelectConfig
-from realfill.geometry import alignment, blending, correspondences, detail
-from realfill.geometry.blending import choose_sources, match_border, remove_islands
-from realfill.geometry.colour_correction import Colour
+from realfill.geometry.alignment import Alignment, align_references
+from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
-from realfill.geometry.correspondences import draft_keypoints
+from realfill.geometry.correspondences import Pairs, draft_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
-from realfill.geometry.draft import Confidence, Draft, Fine, Warped, covered_share, full_size_draft, to_grey
+from realfill.geometry.draft import Draft, Fine, WarpedReference, covered_share, full_size_draft, to_grey
 from realfill.geometry.flow_refinement import refine_warp
-from realfill.geometry.warp_selection import LaidReference, best_warps, depth_warps, lay_reference
-from realfill.geometry.warping import WarpMap, warp_photo
+from realfill.geometry.warp_selection import AlignedReference, best_warps, depth_warps, warp_reference
+from realfill.geometry.warping import warp_photo
 from realfill.imaging import composite, encode
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.fill import nearest_known
@@ -35,6 +33,7 @@ from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import load_matcher
+from realfill.matching.rootsift import Keypoints
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -48,31 +47,6 @@ NO_GEOMETRY = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class WorkingPhoto:
-    """A photo at working size, (fit.height, fit.width, 3), and where its pixels lie in the photo."""
-
-    fit: CropTransform
-    photo: Photo
-
-
-def working_photo(photo: Photo, size: int) -> WorkingPhoto:
-    """The whole photo with its longest side at `size`; a smaller photo stays as it is."""
-    fit = crop_longest(photo.shape[0], photo.shape[1], longest=size)
-    small = photo if (fit.width, fit.height) == (photo.shape[1], photo.shape[0]) else fit.crop_photo(photo)
-    return WorkingPhoto(fit, small)
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """A reference that may be taken: as it lies, and with its colours bent to the hole's border."""
-
-    warped: Warped
-    fitted: blending.Colours
-    map: WarpMap
-    colour: Colour
-
-
 def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     """The draft of a scene, with the target's longest side at `size` pixels at most.
 
@@ -82,92 +56,90 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     frame = crop_longest(*scene.hole.shape, longest=size)
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
-    references = [working_photo(photo, round(size * ROOM)) for photo in scene.references]
-    with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
-        own = pool.submit(draft_keypoints, target, hole)
-        seen = list(pool.map(draft_keypoints, [reference.photo for reference in references]))
-    found = alignment.align(own.result(), seen, _more(scene, matcher, frame, references), hole)
-    judge = make_scorer(target, hole)
-    photos = {index: reference.photo for index, reference in enumerate(references)}
-    single = [lay_reference(judge, way, photos[way.reference]) for way in found.ways]
-    deep = depth_warps(judge, found, single, photos, hole)
-    laid = best_warps(judge, single + [lay_reference(judge, way, photos[way.reference]) for way in deep])
-    sources = _sources(judge, laid, references, target, hole)
-    photo, confidence, label = _merged(sources, target, hole)
-    fine = _fine(photo, frame, scene, [_part(*one, label, scene, references) for one in enumerate(sources)])
-    warped = tuple(source.warped for source in sources)
+    fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
+    photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
+
+    own, keypoints = _detect_keypoints(target, hole, photos)
+    alignment = align_references(own, keypoints, _matcher_pairs(scene, matcher, frame, fits), hole)
+    scorer = make_scorer(target, hole)
+    chosen = _choose_warps(scorer, alignment, photos, hole)
+    aligned = _align_at_frame_size(scorer, chosen, photos, target, hole)
+    photo, confidence, label = _blend_references(aligned, target, hole)
+
+    fine = None
+    if is_worthwhile(frame, fits, aligned, label):
+        box = bounding_box(scene.hole)
+        fine = Fine(box[0], box[1], render_detail(photo, frame, scene.references, fits, aligned, label, box))
+    warped = tuple(WarpedReference(one.reference, one.photo, one.confidence) for one in aligned)
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY
     return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine)
 
 
-def _more(
-    scene: Scene, matcher: Matcher, frame: CropTransform, references: Sequence[WorkingPhoto]
-) -> list[correspondences.Pairs]:
-    """What the matcher finds besides the keypoints of `points`, in working pixels; of SIFT there are enough."""
+def _detect_keypoints(target: Photo, hole: Hole, photos: Sequence[Photo]) -> tuple[Keypoints, list[Keypoints]]:
+    """Keypoints of the target's known pixels, and of each reference."""
+    with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
+        own = pool.submit(draft_keypoints, target, hole)
+        return own.result(), list(pool.map(draft_keypoints, photos))
+
+
+def _matcher_pairs(scene: Scene, matcher: Matcher, frame: CropTransform, fits: Sequence[CropTransform]) -> list[Pairs]:
+    """What the matcher finds besides the draft's keypoints, in working pixels; of SIFT there are enough."""
     if matcher.name == "sift":
-        return [correspondences.Pairs.from_points([], []) for _ in references]
+        return [Pairs.from_points([], []) for _ in fits]
     known = nearest_known(scene.target, scene.hole)
-    found = matcher.match(scene.references, [known])[0]
+    matches = matcher.match(scene.references, [known])[0]
     return [
-        correspondences.Pairs.from_points(frame.to_working(one.target_xy), reference.fit.to_working(one.reference_xy))
-        for one, reference in zip(found, references, strict=True)
+        Pairs.from_points(frame.to_working(one.target_xy), fit.to_working(one.reference_xy))
+        for one, fit in zip(matches, fits, strict=True)
     ]
 
 
-def _sources(
-    judge: Scorer, laid: Sequence[LaidReference], references: Sequence[WorkingPhoto], target: Photo, hole: Hole
-) -> list[_Source]:
-    """The references at full size, best first, each aligned with known pixels and with those before it."""
-    alone = [hole_confidence(judge, one.trust, one.valid, one.way.placed) for one in laid]
-    trusts = joint_confidence([one.photo for one in laid], [one.valid for one in laid], alone)
-    shown, rest, found = target.copy(), hole.copy(), []
-    for number in range(len(laid)):
-        one, reference = laid[number], references[laid[number].way.reference].photo
-        way = refine_warp(one.way, one.colour.apply, reference, shown, rest)
-        raw, valid = warp_photo(reference, way.map)
+def _choose_warps(scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole) -> list[AlignedReference]:
+    """The best warp of each reference at scoring size, the best reference first."""
+    candidates = [warp_reference(scorer, warp, photos[warp.reference]) for warp in alignment.warps]
+    deep = depth_warps(scorer, alignment, candidates, dict(enumerate(photos)), hole)
+    return best_warps(scorer, candidates + [warp_reference(scorer, warp, photos[warp.reference]) for warp in deep])
+
+
+def _align_at_frame_size(
+    scorer: Scorer, chosen: Sequence[AlignedReference], photos: Sequence[Photo], target: Photo, hole: Hole
+) -> list[AlignedReference]:
+    """The references at the frame's size, best first, each refined by known pixels and by those before it."""
+    alone = [hole_confidence(scorer, one.confidence, one.valid, one.warp.placed) for one in chosen]
+    trusts = joint_confidence([one.photo for one in chosen], [one.valid for one in chosen], alone)
+    shown, rest, aligned = target.copy(), hole.copy(), []
+    for one, trust in zip(chosen, trusts, strict=True):
+        reference = photos[one.reference]
+        warp = refine_warp(one.warp, one.colour.apply, reference, shown, rest)
+        raw, valid = warp_photo(reference, warp.map)
         photo = one.colour.apply(raw)
-        agreement, own = (
+        agreement, confidence = (
             np.asarray(cv2.resize(field, hole.shape[::-1], interpolation=cv2.INTER_LINEAR) * valid, np.float32)
-            for field in (one.agreement, trusts[number])
+            for field in (one.agreement, trust)
         )
-        fitted = match_border(photo, valid, target, hole, agreement)
-        found.append(_Source(Warped(way.reference, photo, own), fitted, way.map, one.colour))
-        new = rest & (own >= LEAST)
+        aligned.append(AlignedReference(one.reference, photo, confidence, warp, one.colour, valid, agreement))
+        new = rest & (confidence >= LEAST)
         shown[new], rest[new] = photo[new], False
-    return found
+    return aligned
 
 
-def _merged(sources: Sequence[_Source], target: Photo, hole: Hole) -> tuple[Photo, Confidence, blending.Labels]:
-    """The filled target, its confidence and the number of the source in each pixel of the hole."""
-    pictures, valid = [source.fitted for source in sources], [source.warped.valid for source in sources]
-    label = choose_sources(pictures, valid, hole, LEAST)
-    label = remove_islands(label, hole, valid, seed=SEED, least=ISLAND)
+def _blend_references(
+    aligned: Sequence[AlignedReference], target: Photo, hole: Hole
+) -> tuple[Photo, Confidence, Labels]:
+    """The filled target, its confidence and the number of the reference in each pixel of the hole."""
+    pictures = [match_border(one.photo, one.valid, target, hole, one.agreement) for one in aligned]
+    trust = [one.confidence for one in aligned]
+    label = choose_sources(pictures, trust, hole, LEAST)
+    label = remove_islands(label, hole, trust, seed=SEED, least=ISLAND)
     confidence, shown = np.ones(hole.shape, np.float32), target.copy()
     confidence[hole] = 0
     for number, picture in enumerate(pictures):
         here = hole & (label == number)
-        shown[here], confidence[here] = np.clip(picture[here], 0, 255), valid[number][here]
-    plain = inpaint(shown, hole & (label < 0)).astype(np.float32)
+        shown[here], confidence[here] = np.clip(picture[here], 0, 255), trust[number][here]
+    plain: Colours = inpaint(shown, hole & (label < 0)).astype(np.float32)
     label[label < 0] = len(pictures)
     everywhere = np.ones(hole.shape, np.float32)
-    return blending.blend([*pictures, plain], [*valid, everywhere], label, hole, target), confidence, label
-
-
-def _part(
-    number: int, source: _Source, label: blending.Labels, scene: Scene, references: Sequence[WorkingPhoto]
-) -> detail.Part:
-    index = source.warped.reference
-    share = (label == number).astype(np.float32)
-    photo, fit = scene.references[index], references[index].fit
-    return detail.Part(photo, fit, source.map, source.colour, source.warped.photo, share)
-
-
-def _fine(photo: Photo, frame: CropTransform, scene: Scene, parts: Sequence[detail.Part]) -> Fine | None:
-    """The hole at the target's own size, where references know more than the working size shows."""
-    if not is_worthwhile(frame, parts):
-        return None
-    box = bounding_box(scene.hole)
-    return Fine(box[0], box[1], render_detail(photo, frame, parts, box))
+    return blend([*pictures, plain], [*trust, everywhere], label, hole, target), confidence, label
 
 
 def inpaint(photo: Photo, missing: Hole) -> Photo:

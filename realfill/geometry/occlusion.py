@@ -12,33 +12,31 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Field, Hole, Indices, Matrix, Photo, Points, Vector, Weight
 from realfill.geometry import confidence
 from realfill.geometry.confidence import Scorer
 from realfill.geometry.correspondences import Pairs
-from realfill.geometry.homography import Matrix
-from realfill.geometry.plane_sweep import Cameras, Field, depth_maps, depth_values
+from realfill.geometry.plane_sweep import Cameras, depth_maps, depth_values
 
-Values = npt.NDArray[np.float64]
-Laid = tuple[Photo, Field]
+Floats = npt.NDArray[np.float64]  # of any shape
 
 FAR = 1e6  # distances between the two cameras: what is farther is at infinity
 FOCAL = 1.0  # of the longer side: between a phone's wide lens (0.7) and a short telephoto lens (1.4)
 EPIPOLAR = 2.0  # pixels
 LEAST = 30  # points from which the order is taken
 CERTAIN = 0.3  # correlation below which the order is not known
-APART = 3.0  # judging pixels: two points of the target so far apart on one pixel of a reference are two layers
+APART = 3.0  # scoring pixels: two points of the target so far apart on one pixel of a reference are two layers
 FINER = 2  # pixels of the field for one of the reference's, in each direction, so that the nearer layer has no holes
 
 
-def relative_depth(rig: Cameras, index: int, xy: Values, mu: Values) -> Values:
+def relative_depth(cameras: Cameras, index: int, xy: Floats, mu: Floats) -> Floats:
     """For pixels xy (..., 2) of the target with μ (...): a measure that, on one pixel of a reference, orders by depth.
 
     Inverse depth in that reference up to a factor, which may be negative, and what is affine in its pixels.
     """
-    target, reference = rig.target, rig.references[index]
+    target, reference = cameras.target, cameras.references[index]
     back, centre = np.linalg.pinv(target), np.linalg.svd(target)[2][-1]
-    through = back + np.outer(centre, rig.plane)
+    through = back + np.outer(centre, cameras.plane)
     pixels = np.concatenate([xy, np.ones((*xy.shape[:-1], 1))], -1)
     space = pixels @ through.T + mu[..., None] * centre
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -50,23 +48,25 @@ def relative_depth(rig: Cameras, index: int, xy: Values, mu: Values) -> Values:
 class DepthOrder:
     """Which of two depths is the nearer one: 1 the larger value, -1 the smaller one, 0 where it is not known."""
 
-    reference: int  # of `nearness`, on one pixel of the reference
+    reference: int  # of `relative_depth`, on one pixel of the reference
     target: int  # of μ, on one pixel of the target
 
 
-def depth_order(rig: Cameras, index: int, pairs: Pairs, shape: tuple[int, int]) -> DepthOrder:
+def depth_order(cameras: Cameras, index: int, pairs: Pairs, shape: tuple[int, int]) -> DepthOrder:
     """The order of depths by known points of the target and a reference's, in a frame of `shape` (h, w)."""
-    depth = _depth(pairs, shape)
-    if depth is None:
+    depths = _inverse_depths(pairs, shape)
+    if depths is None:
         return DepthOrder(0, 0)
-    chosen, near_target, near_reference = depth
+    chosen, near_target, near_reference = depths
     own = pairs[chosen]
-    mu = depth_values(rig.ways()[index], own)
-    near = relative_depth(rig, index, own.first, mu)
-    return DepthOrder(_sign(near, near_reference, own.second), _sign(mu, near_target, own.first))
+    mu = depth_values(cameras.epipolar_maps()[index], own)
+    near = relative_depth(cameras, index, own.first, mu)
+    return DepthOrder(
+        _correlation_sign(near, near_reference, own.second), _correlation_sign(mu, near_target, own.first)
+    )
 
 
-def _sign(one: Values, other: Values, xy: Values) -> int:
+def _correlation_sign(one: Vector, other: Vector, xy: Points) -> int:
     """Whether two values rise together, once what is affine in pixels xy (K, 2) is taken from both."""
     affine = np.c_[xy, np.ones(len(xy))]
     low_high = [np.percentile(value, [5, 95]) for value in (one, other)]  # small errors make wild depths
@@ -77,7 +77,7 @@ def _sign(one: Values, other: Values, xy: Values) -> int:
     return int(np.sign(alike)) if abs(alike) > CERTAIN else 0
 
 
-def _depth(pairs: Pairs, shape: tuple[int, int]) -> tuple[npt.NDArray[np.intp], Values, Values] | None:
+def _inverse_depths(pairs: Pairs, shape: tuple[int, int]) -> tuple[Indices, Vector, Vector] | None:
     """Which pairs fit one essential matrix, and their inverse depth in both pictures; None: too few."""
     if len(pairs) < LEAST:
         return None
@@ -97,22 +97,24 @@ def _depth(pairs: Pairs, shape: tuple[int, int]) -> tuple[npt.NDArray[np.intp], 
     return chosen, 1 / np.maximum(here, 1 / FAR), 1 / np.maximum(there, 1 / FAR)
 
 
-def occluded_pixels(rig: Cameras, index: int, mu: Field, sign: int, *, scale: float, shape: tuple[int, int]) -> Hole:
+def occluded_pixels(
+    cameras: Cameras, index: int, mu: Field, sign: int, *, scale: float, shape: tuple[int, int]
+) -> Hole:
     """(h, w): which pixels of the target a reference cannot show, since another one lies before them there.
 
     Args:
         mu: (h, w), at `scale` of the frame.
-        sign: of `order`; with 0 nothing counts as hidden.
+        sign: of `DepthOrder.reference`; with 0 nothing counts as hidden.
         shape: the reference's height and width at that scale.
     """
     height, width = mu.shape
     if not sign:
         return np.zeros(mu.shape, np.bool_)
     fine = cv2.resize(mu, (width * FINER, height * FINER), interpolation=cv2.INTER_NEAREST)
-    way = depth_maps(rig, fine, scale * FINER)[index] / FINER
+    warp_map = depth_maps(cameras, fine, scale * FINER)[index] / FINER
     y, x = (np.mgrid[: height * FINER, : width * FINER] + 0.5) / FINER - 0.5
-    near = sign * relative_depth(rig, index, (np.stack([x, y], 2) + 0.5) / scale - 0.5, fine.astype(np.float64))
-    at = np.rint(np.nan_to_num(way, nan=-1)).astype(np.intp)
+    near = sign * relative_depth(cameras, index, (np.stack([x, y], 2) + 0.5) / scale - 0.5, fine.astype(np.float64))
+    at = np.rint(np.nan_to_num(warp_map, nan=-1)).astype(np.intp)
     inside = ((at >= 0) & (at < [shape[1], shape[0]])).all(2) & np.isfinite(near)
     cell = at[inside][:, 1] * shape[1] + at[inside][:, 0]
     rising = np.argsort(near[inside], kind="stable")
@@ -125,36 +127,38 @@ def occluded_pixels(rig: Cameras, index: int, mu: Field, sign: int, *, scale: fl
     return np.asarray(cv2.medianBlur(layer.astype(np.uint8), 5) > 0)  # without specks, which are errors of the depth
 
 
-def resolve_occlusion(judge: Scorer, one: Laid, other: Laid, mu: Field, sign: int) -> Field:
+def resolve_occlusion(
+    scorer: Scorer, one: tuple[Photo, Weight], other: tuple[Photo, Weight], mu: Field, sign: int
+) -> Field:
     """A field of μ (h, w) by two references, with what only one of them sees put behind what both see.
 
-    Where the two, as `mu` lays them, show different things in the hole, there was nothing to find a depth by. Mostly
+    Where the two, as `mu` warps them, show different things in the hole, there was nothing to find a depth by. Mostly
     one of them does not see what is there, and then it is the background that goes on: of the nearest good values in
     eight directions the second farthest is taken (Hirschmüller 2008, 2.6).
 
     Args:
-        one, other: the two references, laid (h, w, 3), and 1 in the pixels (h, w) that each can show.
-        sign: of `Order.target`; with 0 the field stays as it is.
+        one, other: the two references, warped (h, w, 3), and 1 in the pixels (h, w) that each can show.
+        sign: of `DepthOrder.target`; with 0 the field stays as it is.
     """
     apart = cv2.blur(np.abs(one[0].astype(np.float32) - other[0]).mean(2), (5, 5))
     limit = confidence.FLOOR + confidence.SHARE * np.minimum(confidence.contrast(one[0]), confidence.contrast(other[0]))
-    good = (judge.known > 0) | ((apart < limit) & (one[1] > 0) & (other[1] > 0))
-    around = np.sort(sign * _nearest(np.where(good, mu, np.nan)), axis=0)  # nan comes last
+    good = (scorer.known > 0) | ((apart < limit) & (one[1] > 0) & (other[1] > 0))
+    around = np.sort(sign * _nearest_by_direction(np.where(good, mu, np.nan)), axis=0)  # nan comes last
     count = np.isfinite(around).sum(0)
     second = sign * np.where(count > 1, around[1], around[0])
     filled = np.where(good | (count == 0) | (sign == 0), mu, second).astype(np.float32)
     return np.asarray(cv2.medianBlur(filled, 5)) if sign else mu
 
 
-def _nearest(values: Field) -> Field:
+def _nearest_by_direction(values: Field) -> Field:
     """(8, h, w): per pixel (h, w) the nearest value that is not nan, in each of eight directions."""
     turned = values.T
-    found = [_carried(values, side) for side in (0, 1, -1)]
-    found += [_carried(values[::-1], side)[::-1] for side in (0, 1, -1)]
-    return np.stack([*found, _carried(turned, 0).T, _carried(turned[::-1], 0)[::-1].T])
+    nearest = [_carry_down(values, side) for side in (0, 1, -1)]
+    nearest += [_carry_down(values[::-1], side)[::-1] for side in (0, 1, -1)]
+    return np.stack([*nearest, _carry_down(turned, 0).T, _carry_down(turned[::-1], 0)[::-1].T])
 
 
-def _carried(values: Field, side: int) -> Field:
+def _carry_down(values: Field, side: int) -> Field:
     """Values (h, w) carried downwards over nan, `side` columns a row."""
     result, before = values.copy(), values[0]
     for row in range(1, len(values)):

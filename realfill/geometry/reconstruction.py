@@ -12,12 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill import seeds
-from realfill.geometry.correspondences import Pairs, Points
-from realfill.geometry.homography import Matrix, inverse
+from realfill.arrays import (
+    CameraMatrix,
+    Flags,
+    FundamentalMatrix,
+    Homography,
+    Indices,
+    Matrix,
+    Points,
+    SpacePoints,
+    Vector,
+)
+from realfill.geometry.correspondences import Pairs
+from realfill.geometry.homography import invert, transform_points
 from realfill.matching.epipolar import fundamental_matrix
 from realfill.matching.rootsift import Keypoints
 
-Three = tuple[Keypoints, Keypoints, Keypoints]
+ThreeKeypoints = tuple[Keypoints, Keypoints, Keypoints]
 
 EPIPOLAR = 1.5  # pixels from the epipolar line
 RESECTION = 3.0  # pixels between a known point and where the camera puts it
@@ -30,19 +41,19 @@ UNSURE = 16.0  # standard deviation in pixels beyond which a transferred point i
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A projective space of two references: what they share, where it is, and three cameras (3, 4) into pixels."""
+    """A projective space of two references: what they share, where it is, and three cameras into pixels."""
 
     shared: Pairs
-    points: Matrix  # (K, 4)
-    first: Matrix
-    second: Matrix
-    target: Matrix
+    points: SpacePoints  # of `shared`
+    first: CameraMatrix
+    second: CameraMatrix
+    target: CameraMatrix
 
-    def camera(self, to_first: Pairs, to_second: Pairs) -> Matrix | None:
+    def resect(self, to_first: Pairs, to_second: Pairs) -> CameraMatrix | None:
         """The camera of one more picture, by its pairs with the two; None where they do not fix it."""
-        rows, at = _known(self.shared, to_first, to_second)
-        found = _resect(self.points[rows], at, None) if len(rows) >= LEAST else None
-        return None if found is None else found.in_pixels()
+        rows, at = _locate_known(self.shared, to_first, to_second)
+        camera = _resect(self.points[rows], at, None) if len(rows) >= LEAST else None
+        return None if camera is None else camera.in_pixels()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,67 +63,65 @@ class TransferredPoints:
     target: Points
     first: Points
     second: Points
-    weight: npt.NDArray[np.float64]  # 1: as good as a match, towards 0 with the uncertainty of the camera
-    space: Reconstruction  # the cameras behind it
+    weight: Vector  # 1: as good as a match, towards 0 with the uncertainty of the camera
+    reconstruction: Reconstruction  # the cameras behind it
 
 
-def epipolar(pairs: Pairs) -> npt.NDArray[np.bool_]:
+def epipolar_inliers(pairs: Pairs) -> Flags:
     """Which pairs (K,) agree with one epipolar geometry; none where there are too few."""
-    found = _fundamental(pairs)
-    return np.zeros(len(pairs), np.bool_) if found is None else found[1]
+    fundamental = _estimate_fundamental(pairs)
+    return np.zeros(len(pairs), np.bool_) if fundamental is None else fundamental[1]
 
 
-def transfer_points(
-    between: Pairs, pairs: tuple[Pairs, Pairs], seen: tuple[Keypoints, Keypoints, Keypoints]
-) -> TransferredPoints | None:
+def transfer_points(between: Pairs, pairs: tuple[Pairs, Pairs], keypoints: ThreeKeypoints) -> TransferredPoints | None:
     """Points of `between` two references in the target, by the target's pairs with the first and the second.
 
     The pairs of the target serve where their keypoint in a reference is one of `between`; once there is a camera,
     it says where to look for more.
 
     Args:
-        seen: keypoints of the target, the first and the second reference, as numbered in the pairs.
+        keypoints: of the target, the first and the second reference, as numbered in the pairs.
 
     Returns:
         None where the target's camera cannot be found.
     """
-    found = _fundamental(between)
-    if found is None:
+    fundamental = _estimate_fundamental(between)
+    if fundamental is None:
         return None
-    matrix, good = found
+    matrix, good = fundamental
     shared = between[good]
     space, cameras = _triangulate(shared, matrix)
-    known, at = _known(shared, *pairs)
+    known, at = _locate_known(shared, *pairs)
     camera = _resect(space[known], at, None) if len(known) >= LEAST else None
-    similar = None if camera is None else _similar(shared, seen)
+    similarity = None if camera is None else _descriptor_similarity(shared, keypoints)
     for radius in SEARCH:
-        if camera is None or similar is None:
+        if camera is None or similarity is None:
             return None
-        known, at = _more(camera.project(space)[0], seen[0], similar, radius)
+        known, at = _search_near(camera.project(space)[0], keypoints[0], similarity, radius)
         camera = _resect(space[known], at, camera) if len(known) >= LEAST else None
     if camera is None:
         return None
     moved, spread = camera.project(space)
     sure = np.isfinite(moved).all(1) & (spread < UNSURE)
     weight = 1 / (1 + (spread[sure] / 2) ** 2)
-    behind = Reconstruction(shared, space, *cameras, camera.in_pixels())
-    return TransferredPoints(moved[sure], shared.first[sure], shared.second[sure], weight, behind)
+    reconstruction = Reconstruction(shared, space, *cameras, camera.in_pixels())
+    return TransferredPoints(moved[sure], shared.first[sure], shared.second[sure], weight, reconstruction)
 
 
-def _similar(shared: Pairs, seen: Three) -> npt.NDArray[np.float32]:
+def _descriptor_similarity(shared: Pairs, keypoints: ThreeKeypoints) -> npt.NDArray[np.float32]:
     """(K, T): cosine of each shared point's descriptor with each keypoint of the target, the better of the two."""
-    target, first, second = seen
-    similar = first.descriptors[shared.first_index] @ target.descriptors.T
+    target, first, second = keypoints
+    similarity = first.descriptors[shared.first_index] @ target.descriptors.T
     other = second.descriptors[shared.second_index] @ target.descriptors.T
-    return np.asarray(np.maximum(similar, other, out=similar), np.float32)
+    return np.asarray(np.maximum(similarity, other, out=similarity), np.float32)
 
 
-def _more(
-    expected: Points, target: Keypoints, similar: npt.NDArray[np.float32], radius: float
-) -> tuple[npt.NDArray[np.intp], Points]:
+def _search_near(
+    expected: Points, target: Keypoints, similarity: npt.NDArray[np.float32], radius: float
+) -> tuple[Indices, Points]:
     """Which shared points (numbers) have a keypoint of the target that looks alike near where they are expected."""
     x, y = (expected[:, axis, None].astype(np.float32) - target.xy[None, :, axis] for axis in (0, 1))
-    alike = np.where(x**2 + y**2 < radius**2, similar, np.float32(-1))
+    alike = np.where(x**2 + y**2 < radius**2, similarity, np.float32(-1))
     best = alike.argmax(1)
     rows = np.flatnonzero(
         (alike[np.arange(len(alike)), best] > ALIKE) & (alike.argmax(0)[best] == np.arange(len(best)))
@@ -120,45 +129,43 @@ def _more(
     return rows, target.xy[best[rows]].astype(np.float64)
 
 
-def _fundamental(pairs: Pairs) -> tuple[Matrix, npt.NDArray[np.bool_]] | None:
+def _estimate_fundamental(pairs: Pairs) -> tuple[FundamentalMatrix, Flags] | None:
     if len(pairs) < 12:
         return None
-    found = fundamental_matrix(pairs.first, pairs.second, EPIPOLAR, sure=0.9999, draws=10000)
-    return None if found is None or np.count_nonzero(found[1]) < 12 else found
+    fundamental = fundamental_matrix(pairs.first, pairs.second, EPIPOLAR, sure=0.9999, draws=10000)
+    return None if fundamental is None or np.count_nonzero(fundamental[1]) < 12 else fundamental
 
 
-def _normalisation(xy: Points) -> Matrix:
+def _normalisation(xy: Points) -> Homography:
     """Brings points to mean 0 and a mean square distance of 2 (Hartley 1997)."""
     middle = xy.mean(0)
     scale = np.sqrt(2 / max(((xy - middle) ** 2).sum(1).mean(), 1e-9))
     return np.array([[scale, 0, -scale * middle[0]], [0, scale, -scale * middle[1]], [0, 0, 1]])
 
 
-def _through(matrix: Matrix, xy: Points) -> Points:
-    moved = np.c_[xy, np.ones(len(xy))] @ matrix.T
-    return np.asarray(moved[:, :2] / moved[:, 2:])
-
-
-def _triangulate(pairs: Pairs, movement: Matrix) -> tuple[Matrix, tuple[Matrix, Matrix]]:
+def _triangulate(pairs: Pairs, fundamental: FundamentalMatrix) -> tuple[SpacePoints, tuple[CameraMatrix, CameraMatrix]]:
     """Points in a projective space (K, 4), unit length, and both cameras into pixels (9.14).
 
     Args:
-        movement: the fundamental matrix of the pairs.
+        fundamental: the pairs' matrix, in pixels.
     """
     one, other = _normalisation(pairs.first), _normalisation(pairs.second)
-    matrix = np.linalg.inv(other).T @ movement @ np.linalg.inv(one)
+    matrix = np.linalg.inv(other).T @ fundamental @ np.linalg.inv(one)
     left, values, right = np.linalg.svd(matrix)
     epipole = left[:, 2]
     matrix = left[:, :2] @ np.diag(values[:2]) @ right[:2]
     cross = np.array([[0, -epipole[2], epipole[1]], [epipole[2], 0, -epipole[0]], [-epipole[1], epipole[0], 0]])
     second = np.c_[cross @ matrix / values[0], epipole]
-    xy = np.ascontiguousarray(_through(one, pairs.first).T), np.ascontiguousarray(_through(other, pairs.second).T)
+    xy = (
+        np.ascontiguousarray(transform_points(one, pairs.first).T),
+        np.ascontiguousarray(transform_points(other, pairs.second).T),
+    )
     space = np.asarray(cv2.triangulatePoints(np.eye(3, 4), second, *xy).T, np.float64)
     unit = space / np.linalg.norm(space, axis=1, keepdims=True)
-    return unit, (inverse(one) @ np.eye(3, 4), inverse(other) @ second)
+    return unit, (invert(one) @ np.eye(3, 4), invert(other) @ second)
 
 
-def _known(shared: Pairs, first: Pairs, second: Pairs) -> tuple[npt.NDArray[np.intp], Points]:
+def _locate_known(shared: Pairs, first: Pairs, second: Pairs) -> tuple[Indices, Points]:
     """Which of the shared points (numbers) the target shows, and where; each once."""
     rows, places, seen = [], [], set()
     for own, pairs in ((shared.first_index, first), (shared.second_index, second)):
@@ -174,24 +181,24 @@ def _known(shared: Pairs, first: Pairs, second: Pairs) -> tuple[npt.NDArray[np.i
 
 @dataclass(frozen=True, eq=False)
 class _Camera:
-    matrix: Matrix  # (3, 4), into normalised pixels
+    matrix: CameraMatrix  # into normalised pixels
     covariance: Matrix  # (12, 12) of its entries, in normalised pixels squared
-    normalisation: Matrix
+    normalisation: Homography
 
-    def in_pixels(self) -> Matrix:
+    def in_pixels(self) -> CameraMatrix:
         """The camera (3, 4) into pixels."""
-        return np.asarray(inverse(self.normalisation) @ self.matrix)
+        return np.asarray(invert(self.normalisation) @ self.matrix)
 
-    def project(self, space: Matrix) -> tuple[Points, npt.NDArray[np.float64]]:
+    def project(self, space: SpacePoints) -> tuple[Points, Vector]:
         """Points (K, 2) in pixels and their standard deviation (K,) in pixels."""
         with np.errstate(divide="ignore", invalid="ignore"):
             xy, jacobian = _project(self.matrix, space)
             variance = np.einsum("kij,jl,kil->k", jacobian, self.covariance, jacobian)
             spread = np.sqrt(np.maximum(variance, 0)) / self.normalisation[0, 0]
-            return _through(inverse(self.normalisation), xy), np.nan_to_num(spread, nan=np.inf)
+            return transform_points(invert(self.normalisation), xy), np.nan_to_num(spread, nan=np.inf)
 
 
-def _project(camera: Matrix, space: Matrix) -> tuple[Points, Matrix]:
+def _project(camera: CameraMatrix, space: SpacePoints) -> tuple[Points, Matrix]:
     """Projections (K, 2) and their derivative by the camera's entries (K, 2, 12)."""
     moved = space @ camera.T
     depth = moved[:, 2:]
@@ -202,24 +209,24 @@ def _project(camera: Matrix, space: Matrix) -> tuple[Points, Matrix]:
     return xy, jacobian
 
 
-def _resect(space: Matrix, xy: Points, start: _Camera | None) -> _Camera | None:
+def _resect(space: SpacePoints, xy: Points, start: _Camera | None) -> _Camera | None:
     """The camera that sees points of space (K, 4) at xy (K, 2); None where they do not fix it."""
     try:
-        return _fitted(space, xy, start)
+        return _fit_camera(space, xy, start)
     except np.linalg.LinAlgError:  # no point is anywhere near where any camera puts it, so none has a say
         return None
 
 
-def _fitted(space: Matrix, xy: Points, start: _Camera | None) -> _Camera | None:
+def _fit_camera(space: SpacePoints, xy: Points, start: _Camera | None) -> _Camera | None:
     """`_resect` from `start` or six-point samples by Gauss-Newton.
 
     Raises:
         numpy.linalg.LinAlgError: the points leave the equations without an answer.
     """
     normalisation = _normalisation(xy)
-    places, tolerance = _through(normalisation, xy), RESECTION * normalisation[0, 0]
+    places, tolerance = transform_points(normalisation, xy), RESECTION * normalisation[0, 0]
     if start is None:
-        camera = _sampled(space, places, tolerance)
+        camera = _sample_camera(space, places, tolerance)
     else:
         camera = normalisation @ np.linalg.inv(start.normalisation) @ start.matrix
     weight = np.ones(len(xy))
@@ -243,7 +250,7 @@ def _fitted(space: Matrix, xy: Points, start: _Camera | None) -> _Camera | None:
     return _Camera(camera, noise * np.linalg.pinv(flat.T @ flat, rcond=1e-12, hermitian=True), normalisation)
 
 
-def _sampled(space: Matrix, places: Points, tolerance: float) -> Matrix:
+def _sample_camera(space: SpacePoints, places: Points, tolerance: float) -> CameraMatrix:
     """The best of many cameras through six points each, by the direct linear transform (7.1)."""
     rng = seeds.rng(len(space))
     chosen = np.argsort(rng.random((DRAWS, len(space))), axis=1)[:, :6]

@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realfill.arrays import Flags, FundamentalMatrix
+
 
 def fundamental_matrix(
     first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], away: float, *, sure: float, draws: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] | None:
+) -> tuple[FundamentalMatrix, Flags] | None:
     """The matrix (3, 3) that explains most pairs of points, and which it explains (K,), by MAGSAC.
 
     Args:

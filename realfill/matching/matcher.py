@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from realfill.arrays import Photo
+from realfill.arrays import Photo, Points32, Vector32
 from realfill.imaging.crop import CropTransform
 
-Points = npt.NDArray[np.float32]
 Features = TypeVar("Features")
 
 
@@ -22,9 +20,9 @@ class Matches:
     Points are (x, y) in pixels of the photos that were given, pixel centres at whole numbers.
     """
 
-    reference_xy: Points  # (K, 2) float32
-    target_xy: Points  # (K, 2) float32
-    confidence: Points  # (K,) float32, 0..1, more is better; comparable within one matcher only
+    reference_xy: Points32
+    target_xy: Points32
+    confidence: Vector32  # (K,), 0..1, more is better; comparable within one matcher only
 
     def __len__(self) -> int:
         return len(self.confidence)
@@ -71,7 +69,7 @@ class FeatureMatcher(ABC, Generic[Features]):
         for photo in targets:
             fit = self.fit(photo)
             pairs = self.pair(features, self.extract(fit.crop_photo(photo))) if features else []
-            yield [to_photo_coordinates(found, own, fit) for found, own in zip(pairs, fits, strict=True)]
+            yield [to_photo_coordinates(matches, own, fit) for matches, own in zip(pairs, fits, strict=True)]
 
     def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:
         """All at once: `result[target][reference]`."""
@@ -89,24 +87,10 @@ class FeatureMatcher(ABC, Generic[Features]):
         return CropTransform(box=box, width=side(width), height=side(height), photo_width=width, photo_height=height)
 
 
-def to_photo_coordinates(found: Matches, reference: CropTransform, target: CropTransform) -> Matches:
+def to_photo_coordinates(matches: Matches, reference: CropTransform, target: CropTransform) -> Matches:
     """Matches in working pixels → the same in the photos' own pixels."""
     return Matches(
-        np.asarray(reference.to_photo(found.reference_xy), np.float32),
-        np.asarray(target.to_photo(found.target_xy), np.float32),
-        found.confidence,
+        np.asarray(reference.to_photo(matches.reference_xy), np.float32),
+        np.asarray(target.to_photo(matches.target_xy), np.float32),
+        matches.confidence,
     )
-
-
-def nearest_two(similarity: Points) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], Points, Points]:
-    """Nearest neighbours in a similarity table (T, R), R ≥ 2, targets in rows, references in columns.
-
-    Returns, per target: its nearest reference; whether it is that reference's nearest target as well; the
-    similarity to the nearest and to the second nearest reference. The table is overwritten.
-    """
-    rows = np.arange(len(similarity))
-    best = similarity.argmax(1)
-    mutual = similarity.argmax(0)[best] == rows
-    first = similarity[rows, best]
-    similarity[rows, best] = -np.inf
-    return best, mutual, first, similarity.max(1)

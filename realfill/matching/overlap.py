@@ -10,7 +10,7 @@ import numpy as np
 from realfill.arrays import Photo
 from realfill.imaging.crop import crop_longest
 from realfill.matching.epipolar import fundamental_matrix
-from realfill.matching.rootsift import Keypoints, detect
+from realfill.matching.rootsift import Keypoints, detect, match_descriptors
 
 SIZE = 640  # longest side in pixels of what is looked at
 KEYPOINTS = 3000
@@ -22,23 +22,22 @@ LITTLE = 10  # fewer is little: of 96 pairs of photos of different places, one h
 
 def overlap_keypoints(photo: Photo) -> Keypoints:
     """Keypoints of a photo (H, W, 3), in pixels of its small copy."""
-    return detect(cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST), _small(photo))
+    return detect(cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST), _shrink(photo))
 
 
 def count_shared(reference: Keypoints, target: Keypoints) -> int:
     """How many points of the target are found in the reference, counting only what one camera movement explains."""
-    if len(reference.xy) < 2 or len(target.xy) < 2:
+    there = match_descriptors(target, reference, ratio=RATIO, mutual="none")
+    back = match_descriptors(reference, target, ratio=RATIO, mutual="none")
+    chosen_by = np.full(len(reference.xy), -1, np.intp)
+    chosen_by[back.first] = back.second
+    both = chosen_by[there.second] == there.first
+    if np.count_nonzero(both) < 8:  # what a fundamental matrix needs; fewer say nothing
         return 0
-    there = _nearest(target, reference)
-    back = _nearest(reference, target)
-    pairs = [(mine, other) for mine, other in there.items() if back.get(other) == mine]
-    if len(pairs) < 8:  # what a fundamental matrix needs; fewer say nothing
-        return 0
-    mine, other = (np.array(side) for side in zip(*pairs, strict=True))
-    first, second = reference.xy[other], target.xy[mine]
-    found = fundamental_matrix(first, second, AWAY, sure=0.999, draws=2000)
-    if found is not None:
-        return int(np.count_nonzero(found[1]))
+    first, second = reference.xy[there.second[both]], target.xy[there.first[both]]
+    movement = fundamental_matrix(first, second, AWAY, sure=0.999, draws=2000)
+    if movement is not None:
+        return int(np.count_nonzero(movement[1]))
     # Nearly all points on one plane can leave the movement open, and then the plane alone explains them.
     _, inlier = cv2.findHomography(first, second, cv2.USAC_MAGSAC, AWAY, None, 2000, 0.999)
     return 0 if inlier is None else int(np.count_nonzero(inlier))
@@ -49,15 +48,5 @@ def is_little(count: int) -> bool:
     return count < LITTLE
 
 
-def _nearest(queries: Keypoints, others: Keypoints) -> dict[int, int]:
-    """Query → its nearest other, where that is clearly nearer than the second."""
-    found = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries.descriptors, others.descriptors, k=2)
-    return {
-        pair[0].queryIdx: pair[0].trainIdx
-        for pair in found
-        if len(pair) == 2 and pair[0].distance < RATIO * pair[1].distance
-    }
-
-
-def _small(photo: Photo) -> Photo:
-    return photo if max(photo.shape) <= SIZE else crop_longest(*photo.shape[:2], longest=SIZE).crop_photo(photo)
+def _shrink(photo: Photo) -> Photo:
+    return crop_longest(*photo.shape[:2], longest=SIZE).crop_photo(photo)

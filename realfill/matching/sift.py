@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 
 from realfill.arrays import Photo
-from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
-from realfill.matching.rootsift import Keypoints, detect
+from realfill.matching.matcher import FeatureMatcher, Matches
+from realfill.matching.rootsift import Keypoints, detect, match_descriptors
 
 KEYPOINTS = 4096  # strongest ones kept; bounds the comparison of two photos to 64 MB and about 0.1 s
 RATIO = 0.75  # nearest over second nearest distance; at 0.85 even noise finds dozens of matches
@@ -37,10 +36,5 @@ class Sift(FeatureMatcher[Keypoints]):
 
 
 def _compare(reference: Keypoints, target: Keypoints) -> Matches:
-    if len(reference.xy) < 2 or not len(target.xy):  # the ratio test needs a second nearest
-        return Matches.none()
-    best, mutual, first, second = nearest_two(target.descriptors @ reference.descriptors.T)
-    near, far = (np.sqrt(np.maximum(2 - 2 * cosine, 0)) for cosine in (first, second))
-    ratio = near / np.maximum(far, 1e-7)
-    keep = mutual & (ratio < RATIO)
-    return Matches(reference.xy[best[keep]], target.xy[keep], (1 - ratio[keep]).astype(np.float32))
+    matches = match_descriptors(target, reference, ratio=RATIO, mutual="all")
+    return Matches(reference.xy[matches.second], target.xy[matches.first], 1 - matches.ratio)

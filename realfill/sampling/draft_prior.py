@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Confidence, Hole, Photo
 from realfill.config import GuideConfig
-from realfill.geometry.draft import VOUCHED, Confidence, Draft, render_draft
+from realfill.geometry.draft import VOUCHED, Draft, render_draft
 from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone
 from realfill.models.pixels import to_tensors

@@ -1,4 +1,4 @@
-"""The draft in a run folder: stored and read, moved between frames, and laid into the target at its own size."""
+"""The draft in a run folder: stored and read, moved between frames, and pasted into the target at its own size."""
 
 import io
 from dataclasses import replace
@@ -13,7 +13,7 @@ from realfill.geometry import draft
 from realfill.geometry.draft import (
     Draft,
     Fine,
-    Warped,
+    WarpedReference,
     add_detail,
     confidence_overlay,
     covered_share,
@@ -42,7 +42,7 @@ def draft_of(photo: Photo, confidence: float = 1.0) -> Draft:
     trust = np.where(hole(), confidence, 1).astype(np.float32)
     valid = np.zeros((HEIGHT, WIDTH), np.float32)
     valid[:, 64:] = 1
-    return Draft(frame, photo, trust, (Warped(2, photo, valid),), "", 1.5)
+    return Draft(frame, photo, trust, (WarpedReference(2, photo, valid),), "", 1.5)
 
 
 def test_a_stored_draft_is_read_as_it_was(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_stored_draft_is_read_as_it_was(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.confidence, made.confidence, atol=0.5 / 255)
     assert [one.reference for one in read.warped] == [2]
     np.testing.assert_array_equal(read.warped[0].photo, made.warped[0].photo)
-    np.testing.assert_array_equal(read.warped[0].valid, made.warped[0].valid)
+    np.testing.assert_array_equal(read.warped[0].confidence, made.warped[0].confidence)
 
 
 def finer(made: Draft) -> Draft:
@@ -78,9 +78,9 @@ def test_detail_is_that_of_the_finer_part() -> None:
     made = finer(draft_of(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)))
     fit = crop_around(hole(), size=32, multiple=8, context=0.5)
     generated = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    found = add_detail(generated, made, fit, hole())
-    assert (found[hole()] == 230).all()
-    assert (found[:10] == 90).all()
+    detailed = add_detail(generated, made, fit, hole())
+    assert (detailed[hole()] == 230).all()
+    assert (detailed[:10] == 90).all()
 
 
 def test_no_draft_is_none(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
     made = draft_of(world(HEIGHT, WIDTH))
     fit = CropTransform((-64.0, 0.0, 192.0, 96.0), 48, 24, WIDTH, HEIGHT)
     _, confidence = render_draft(made, fit)
-    _, valid = render_warped(made, Warped(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
+    _, valid = render_warped(made, WarpedReference(0, made.photo, np.ones((HEIGHT, WIDTH), np.float32)), fit)
     for trust in (confidence, valid):
         assert (trust[:, :16] == 0).all() and (trust[:, 16:] > 0.99).all()
 

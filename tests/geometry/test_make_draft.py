@@ -2,6 +2,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
+from realfill.geometry import confidence
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
 from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
 from realfill.imaging.crop import CropTransform
@@ -23,6 +25,14 @@ from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLE = box(90, 200, 140, 270)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scoring_size() -> Iterator[None]:
+    """A third of the frame's side, where photos are scored at a quarter, and not nearly all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confidence, "SIDE", 128)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,34 +83,29 @@ def test_known_pixels_are_the_targets(plane: Scene, made: Draft) -> None:
 def test_references_come_in_the_targets_colours(plane: Scene, made: Draft) -> None:
     assert plane.truth is not None
     dark = next(one for one in made.warped if one.reference == 0)
-    both = (dark.valid > 0) & ~HOLE
+    both = (dark.confidence > 0) & ~HOLE
     assert error(dark.photo, plane.truth, both) < 4
     raw = seen(painted(1), shift(80, 60))
     assert error(darker(raw), raw, both) > 15  # so much had to be made good
 
 
-def test_paint_in_the_hole_changes_nothing(plane: Scene, made: Draft, sift: Matcher) -> None:
+def test_neither_paint_in_the_hole_nor_truth_is_looked_at(plane: Scene, made: Draft, sift: Matcher) -> None:
+    """And a second draft of one scene is the same, bit for bit."""
     target = plane.target.copy()
     target[HOLE] = np.random.default_rng(0).integers(0, 256, (int(HOLE.sum()), 3), np.uint8)
-    again = make_draft(replace(plane, target=target), sift)
+    again = make_draft(replace(plane, target=target, truth=None), sift)
     assert np.array_equal(again.photo, made.photo)
     assert np.array_equal(again.confidence, made.confidence)
-
-
-def test_truth_is_never_looked_at(plane: Scene, made: Draft, sift: Matcher) -> None:
-    """And a second draft of one scene is the same, bit for bit."""
-    again = make_draft(replace(plane, truth=None), sift)
-    assert np.array_equal(again.photo, made.photo)
     assert [one.reference for one in again.warped] == [one.reference for one in made.warped]
 
 
 def test_an_unrelated_reference_is_refused(sift: Matcher) -> None:
     other = scene(seen(painted(1), shift(80, 60)), HOLE, seen(painted(2), shift(80, 60)))
-    held = make_draft(other, sift)
-    assert held.reason == NO_GEOMETRY
-    assert (held.confidence[HOLE] == 0).all()
-    assert (held.confidence[~HOLE] == 1).all()
-    assert np.array_equal(held.photo, inpaint(plane_filled(other), HOLE))
+    made = make_draft(other, sift)
+    assert made.reason == NO_GEOMETRY
+    assert (made.confidence[HOLE] == 0).all()
+    assert (made.confidence[~HOLE] == 1).all()
+    assert np.array_equal(made.photo, inpaint(plane_filled(other), HOLE))
 
 
 def plane_filled(made_up: Scene) -> Photo:
@@ -112,10 +117,10 @@ def plane_filled(made_up: Scene) -> Photo:
 @pytest.mark.parametrize("grey", [0, 127, 255])
 def test_flat_pictures_are_refused_without_an_error(grey: int, sift: Matcher) -> None:
     flat = np.full((300, 400, 3), grey, np.uint8)
-    held = make_draft(scene(flat, HOLE, flat, painted(3)), sift)
-    assert held.reason
-    assert (held.confidence[HOLE] == 0).all()
-    assert np.array_equal(held.photo[~HOLE], flat[~HOLE])
+    made = make_draft(scene(flat, HOLE, flat, painted(3)), sift)
+    assert made.reason
+    assert (made.confidence[HOLE] == 0).all()
+    assert np.array_equal(made.photo[~HOLE], flat[~HOLE])
 
 
 def test_what_no_reference_shows_has_no_confidence(sift: Matcher) -> None:
@@ -127,7 +132,7 @@ def test_what_no_reference_shows_has_no_confidence(sift: Matcher) -> None:
     left = HOLE & (np.arange(400) < 195)
     assert (half.confidence[right] == 0).all()
     assert (half.confidence[left] > 0.5).mean() > 0.9
-    assert (half.warped[0].valid[right] == 0).all()
+    assert (half.warped[0].confidence[right] == 0).all()
 
 
 def test_two_planes_at_different_depths(sift: Matcher) -> None:
@@ -151,16 +156,20 @@ def test_two_planes_at_different_depths(sift: Matcher) -> None:
     assert made.reason == ""
 
 
-def test_a_reference_of_something_else_does_not_spoil_a_good_one(plane: Scene, made: Draft, sift: Matcher) -> None:
+def test_a_reference_of_something_else_does_not_spoil_a_good_one(plane: Scene, sift: Matcher) -> None:
     assert plane.truth is not None
     more = replace(plane, references=(seen(painted(9), shift(20, 20)), *plane.references))
-    found = make_draft(more, sift)
-    assert error(found.photo, plane.truth, HOLE) < 4
-    assert {one.reference for one in found.warped} <= {1, 2}
+    made = make_draft(more, sift)
+    assert error(made.photo, plane.truth, HOLE) < 4
+    assert {one.reference for one in made.warped} <= {1, 2}
 
 
-def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, sift: Matcher) -> None:
-    small = make_draft(plane, sift, size=200)
+@pytest.fixture(scope="module")
+def small(plane: Scene, sift: Matcher) -> Draft:
+    return make_draft(plane, sift, size=200)
+
+
+def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, small: Draft) -> None:
     assert (small.frame.width, small.frame.height) == (200, 150)
     assert small.photo.shape == (150, 200, 3)
     back, _ = render_draft(small, CropTransform((0.0, 0.0, 400.0, 300.0), 400, 300, photo_width=400, photo_height=300))
@@ -169,8 +178,9 @@ def test_a_large_target_is_drafted_small_and_lies_where_it_should(plane: Scene, 
     assert moved[1] < min(moved[0], moved[2])  # half-pixel correct: no shift fits better
 
 
-def test_a_large_target_has_the_references_detail_in_the_hole(plane: Scene, made: Draft, sift: Matcher) -> None:
-    small = make_draft(plane, sift, size=200)
+def test_a_large_target_has_the_references_detail_in_the_hole(
+    plane: Scene, made: Draft, small: Draft, sift: Matcher
+) -> None:
     assert plane.truth is not None and small.fine is not None
     whole, coarse = full_size_draft(small), small.frame.uncrop_photo(small.photo)
     assert error(whole, plane.truth, HOLE) < 0.7 * error(coarse, plane.truth, HOLE)
@@ -190,12 +200,12 @@ def test_the_light_of_a_reference_counts_for_its_place(sift: Matcher) -> None:
 
     truth = seen(world, shift(80, 60))
     first, second = (shaded(seen(world, shift(80 + step, 60))) for step in (6, -6))
-    found = make_draft(scene(truth, HOLE, first, second, seen(world, tilted(95, 50))), sift)
-    assert found.warped[0].reference == 2
-    assert error(found.photo, truth, HOLE) < 4
+    made = make_draft(scene(truth, HOLE, first, second, seen(world, tilted(95, 50))), sift)
+    assert made.warped[0].reference == 2
+    assert error(made.photo, truth, HOLE) < 4
 
 
-def test_render_is_the_fits_own_way(plane: Scene, made: Draft) -> None:
+def test_render_is_the_crop_of_the_picture(made: Draft) -> None:
     """Rendering a draft at native scale into a frame is what the frame does to the picture itself."""
     fit = CropTransform((100.0, 60.0, 200.0, 150.0), 128, 96, photo_width=400, photo_height=300)
     photo, confidence = render_draft(made, fit)
@@ -234,9 +244,9 @@ def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -
     world = painted(1)
     truth, colour = seen(world, shift(80, 60)), seen(world, tilted(95, 50))
     grey = np.repeat(seen(world, tilted(70, 65, turn=-0.04)).mean(2, keepdims=True), 3, 2).astype(np.uint8)
-    found = make_draft(scene(truth, HOLE, grey, colour), sift)
-    assert error(found.photo, truth, HOLE) < 5
-    assert found.warped[0].reference == 1
+    made = make_draft(scene(truth, HOLE, grey, colour), sift)
+    assert error(made.photo, truth, HOLE) < 5
+    assert made.warped[0].reference == 1
 
 
 def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
@@ -250,7 +260,7 @@ def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
 
 
 def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:
-    found = write_draft(
+    report = write_draft(
         toy_scene, tmp_path / "out.png", SelectConfig(matcher="sift"), confidence=tmp_path / "trust.png"
     )
     toy = scenes.load(toy_scene)
@@ -259,4 +269,4 @@ def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> N
     trust = np.array(Image.open(io.BytesIO((tmp_path / "trust.png").read_bytes())))
     assert trust.shape[:2] == toy.hole.shape
     assert (trust[~toy.hole] == 255).all()
-    assert 0 <= found["vouched"] <= 1 and found["seconds"] > 0
+    assert 0 <= report["vouched"] <= 1 and report["seconds"] > 0

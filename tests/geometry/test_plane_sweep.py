@@ -1,4 +1,4 @@
-"""Depth by cameras: pairs say μ, μ says where a pixel lies, and a sweep finds it without being told."""
+"""Depth by cameras: pairs say μ, μ says where a pixel lies, and a sweep finds it by itself."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from tests.geometry.test_reconstruction import CAMERAS, seen
 from tests.geometry.worlds import box, painted
 
 
-def rig() -> Cameras:
+def cameras() -> Cameras:
     """The cameras of three pictures, in a space that is not the one they were made in."""
     bent = np.random.default_rng(4).normal(0, 0.2, (4, 4)) + np.eye(4)
     target, one, other = (camera @ bent for camera in CAMERAS)
@@ -26,12 +26,12 @@ def points(count: int = 60) -> tuple[Pairs, Pairs]:
 
 def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
     first, second = points()
-    for made in (rig(), rig().flattened({0: first, 1: second})):
-        xy, mu = plane_sweep.depths(made, {0: first, 1: second})
+    for made in (cameras(), cameras().flatten({0: first, 1: second})):
+        xy, mu = plane_sweep.point_depths(made, {0: first, 1: second})
         assert len(mu) == 120
         assert np.allclose(mu[:60], mu[60:])  # both references say the same depth
         for index, pairs in ((0, first), (1, second)):
-            a, b = made.ways()[index]
+            a, b = made.epipolar_maps()[index]
             at = np.c_[xy[:60], np.ones(60)] @ a.T + mu[:60, None] * b
             assert np.abs(at[:, :2] / at[:, 2:] - pairs.second).max() < 1e-3
 
@@ -39,12 +39,12 @@ def test_depths_of_pairs_lead_back_to_the_pairs() -> None:
 def test_wrong_pairs_have_no_depth() -> None:
     first, _ = points()
     off = Pairs.from_points(first.first, first.second + np.array([0.0, 25.0]))
-    only = Cameras(rig().target, {0: rig().references[0]})
-    assert len(plane_sweep.depths(only, {0: off})[1]) < 6
+    only = Cameras(cameras().target, {0: cameras().references[0]})
+    assert len(plane_sweep.point_depths(only, {0: off})[1]) < 6
 
 
 def test_a_smaller_map_is_the_same_map() -> None:
-    made = rig().flattened(dict(enumerate(points())))
+    made = cameras().flatten(dict(enumerate(points())))
     large = depth_maps(made, np.full((120, 160), 0.01, np.float32))[0]
     small = depth_maps(made, np.full((60, 80), 0.01, np.float32), 0.5)[0]
     middle = large.reshape(60, 2, 80, 2, 2).mean((1, 3))
@@ -53,28 +53,28 @@ def test_a_smaller_map_is_the_same_map() -> None:
 
 def test_a_sweep_finds_the_depth_of_what_only_the_references_show() -> None:
     """A wall with a board before it that lies wholly in the hole; shifts of 0-12 pixels are depth."""
-    wall, board = painted(4, 192, 256), painted(5, 192, 256)
-    hole = box(60, 140, 90, 180, height=192, width=256)
+    wall, board = painted(4, 112, 168), painted(5, 112, 168)
+    hole = box(40, 96, 50, 130, height=112, width=168)
 
     def view(shift: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         picture = np.roll(wall, shift, 1)
-        picture[75:125, 110 + 3 * shift : 160 + 3 * shift] = board[75:125, 110:160]
+        picture[46:92, 66 + 3 * shift : 114 + 3 * shift] = board[46:92, 66:114]
         return np.ascontiguousarray(picture)
 
     flat = np.eye(3, 4)
-    cameras = {number: flat.copy() for number in range(3)}
+    matrices = {number: flat.copy() for number in range(3)}
     for number, shift in enumerate((2, -2, 4)):
-        cameras[number][0, 3] = shift
-    made = Cameras(flat, cameras)
-    judge = make_scorer(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
-    far_xy = np.stack(np.meshgrid(np.arange(8, 248, 12), np.arange(4, 50, 8)), 2).reshape(-1, 2)
-    near_xy = np.stack(np.meshgrid([114, 156], [80, 90, 100, 110, 120]), 2).reshape(-1, 2)  # at its sides alone
-    sign = float(np.sign(made.ways()[0][1][0]))
+        matrices[number][0, 3] = shift
+    made = Cameras(flat, matrices)
+    scorer = make_scorer(np.where(hole[:, :, None], np.uint8(0), view(0)), hole)
+    far_xy = np.stack(np.meshgrid(np.arange(8, 160, 12), np.arange(4, 36, 8)), 2).reshape(-1, 2)
+    near_xy = np.stack(np.meshgrid([70, 110], [50, 58, 66, 74, 82, 88]), 2).reshape(-1, 2)  # at its sides alone
+    sign = float(np.sign(made.epipolar_maps()[0][1][0]))
     mu = sign * np.append(np.ones(len(far_xy)), np.full(len(near_xy), 3.0))
     photos = {number: view(shift) for number, shift in enumerate((2, -2, 4))}
-    field = plane_sweep.sweep(made, judge, photos, np.concatenate([far_xy, near_xy]).astype(float), mu)
+    field = plane_sweep.sweep_depth(made, scorer, photos, np.concatenate([far_xy, near_xy]).astype(float), mu)
     assert field is not None
-    far, near = field[5:50, 20:230], field[85:115, 120:150]
+    far, near = field[5:36, 20:148], field[54:84, 76:104]
     assert abs(float(np.median(far)) * sign - 1) < 0.15
     assert abs(float(np.median(near)) * sign - 3) < 0.3
 

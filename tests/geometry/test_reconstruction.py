@@ -1,12 +1,11 @@
-"""Points in space, seen by three cameras: where two of them show a point, it is found in the third."""
+"""Points in space, seen by three cameras: where two of them show a point, it is transferred in the third."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from realfill.geometry import reconstruction
 from realfill.geometry.correspondences import Pairs
-from realfill.geometry.reconstruction import transfer_points
+from realfill.geometry.reconstruction import epipolar_inliers, transfer_points
 from realfill.matching.rootsift import Keypoints
 from tests.matching.test_epipolar import flat_but_two
 
@@ -35,10 +34,10 @@ CAMERAS = (camera(0.0, 0, 0, 0), camera(0.15, 1.0, 0.1, 0.2), camera(-0.1, -0.8,
 
 def views(space: Array, noise: float) -> list[Keypoints]:
     rng = np.random.default_rng(2)
-    words = rng.random((len(space), 128)).astype(np.float32)
-    words /= np.linalg.norm(words, axis=1, keepdims=True)
-    found = [seen(one, space) + rng.normal(0, noise, (len(space), 2)) for one in CAMERAS]
-    return [Keypoints(xy.astype(np.float32), words) for xy in found]
+    descriptors = rng.random((len(space), 128)).astype(np.float32)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    positions = [seen(one, space) + rng.normal(0, noise, (len(space), 2)) for one in CAMERAS]
+    return [Keypoints(xy.astype(np.float32), descriptors) for xy in positions]
 
 
 def pairs(first: Keypoints, second: Keypoints, rows: npt.NDArray[np.intp]) -> Pairs:
@@ -55,14 +54,14 @@ def test_unseen_points_are_put_in_place(space: Array, noise: float) -> None:
     known = Keypoints(target.xy[left], target.descriptors[left])
     to_one = Pairs(target.xy[left].astype(float), one.xy[left].astype(float), np.arange(len(left)), left)
     to_other = Pairs(target.xy[left].astype(float), other.xy[left].astype(float), np.arange(len(left)), left)
-    found = transfer_points(pairs(one, other, everything), (to_one, to_other), (known, one, other))
-    assert found is not None
-    row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in found.first]
-    apart = np.linalg.norm(found.target - seen(CAMERAS[0], space[row]), axis=1)
-    unseen = found.target[:, 0] > 420
+    transferred = transfer_points(pairs(one, other, everything), (to_one, to_other), (known, one, other))
+    assert transferred is not None
+    row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in transferred.first]
+    apart = np.linalg.norm(transferred.target - seen(CAMERAS[0], space[row]), axis=1)
+    unseen = transferred.target[:, 0] > 420
     assert unseen.sum() > 30
     assert np.median(apart[unseen]) < 0.1 + 3 * noise
-    assert (found.weight[~unseen] > 0.5).mean() > 0.9
+    assert (transferred.weight[~unseen] > 0.5).mean() > 0.9
 
 
 def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
@@ -77,25 +76,25 @@ def test_a_flat_world_vouches_for_nothing_off_its_plane(space: Array) -> None:
         Pairs(target.xy[rows].astype(float), ref.xy[rows].astype(float), np.arange(len(rows)), rows)
         for ref in (one, other)
     ]
-    found = transfer_points(pairs(one, other, np.arange(len(flat))), (link[0], link[1]), (known, one, other))
-    if found is not None:
-        row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in found.first]
-        apart = np.linalg.norm(found.target - seen(CAMERAS[0], flat[row]), axis=1)
+    transferred = transfer_points(pairs(one, other, np.arange(len(flat))), (link[0], link[1]), (known, one, other))
+    if transferred is not None:
+        row = [int(np.argmin(np.abs(one.xy - xy).sum(1))) for xy in transferred.first]
+        apart = np.linalg.norm(transferred.target - seen(CAMERAS[0], flat[row]), axis=1)
         wrong = apart > 20
-        assert not (found.weight[wrong] > 0.3).any()
+        assert not (transferred.weight[wrong] > 0.3).any()
 
 
 def test_too_few_points_give_nothing() -> None:
     none = Pairs.from_points(np.zeros((5, 2)), np.zeros((5, 2)))
     empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     assert transfer_points(none, (none, none), (empty, empty, empty)) is None
-    assert not reconstruction.epipolar(none).any()
+    assert not epipolar_inliers(none).any()
 
 
 def test_a_plane_on_which_opencv_asserts_gives_nothing() -> None:
     given = Pairs.from_points(*flat_but_two(49))
     none = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-    assert not reconstruction.epipolar(given).any()
+    assert not epipolar_inliers(given).any()
     assert transfer_points(given, (given, given), (none, none, none)) is None
 
 
@@ -104,10 +103,10 @@ def test_one_reference_twice_and_a_target_of_another_place_give_nothing(seed: in
     rng = np.random.default_rng(seed)
     rows = np.arange(40)
     xy = rng.uniform(0, 500, (40, 2))
-    words = rng.random((40, 128)).astype(np.float32)
-    words /= np.linalg.norm(words, axis=1, keepdims=True)
-    reference = Keypoints(xy.astype(np.float32), words)
-    target = Keypoints(rng.uniform(0, 500, (40, 2)).astype(np.float32), words)
+    descriptors = rng.random((40, 128)).astype(np.float32)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    reference = Keypoints(xy.astype(np.float32), descriptors)
+    target = Keypoints(rng.uniform(0, 500, (40, 2)).astype(np.float32), descriptors)
     link = pairs(target, reference, rows)
-    found = transfer_points(pairs(reference, reference, rows), (link, link), (target, reference, reference))
-    assert found is None
+    transferred = transfer_points(pairs(reference, reference, rows), (link, link), (target, reference, reference))
+    assert transferred is None

@@ -2,14 +2,11 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from realfill import seeds
-from realfill.arrays import Hole, Photo
+from realfill.arrays import Hole, Homography, Photo
 from realfill.imaging.decode import Original
 from realfill.scene.scene import Scene
-
-Matrix = npt.NDArray[np.float64]
 
 
 def painted(seed: int, height: int = 420, width: int = 560) -> Photo:
@@ -25,16 +22,16 @@ def painted(seed: int, height: int = 420, width: int = 560) -> Photo:
     return np.asarray(photo, np.uint8)
 
 
-def seen(world: Photo, matrix: Matrix, height: int = 300, width: int = 400) -> Photo:
+def seen(world: Photo, matrix: Homography, height: int = 300, width: int = 400) -> Photo:
     """The world (H, W, 3) through a homography from world pixels to a picture's."""
     return np.asarray(cv2.warpPerspective(world, matrix, (width, height), flags=cv2.INTER_AREA), np.uint8)
 
 
-def shift(x: float, y: float) -> Matrix:
+def shift(x: float, y: float) -> Homography:
     return np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
 
 
-def tilted(x: float, y: float, *, turn: float = 0.05, perspective: float = 1e-4) -> Matrix:
+def tilted(x: float, y: float, *, turn: float = 0.05, perspective: float = 1e-4) -> Homography:
     """A view that is turned, shifted and seen at an angle."""
     cos, sin = np.cos(turn), np.sin(turn)
     turned = np.array([[cos, -sin, 0], [sin, cos, 0], [perspective, -perspective / 2, 1]])

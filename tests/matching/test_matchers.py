@@ -18,11 +18,11 @@ from realfill.arrays import Photo
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import OutOfMemory, WeightsError
 from realfill.imaging.photo import read_photo
-from realfill.matching import aliked, loftr, weights
+from realfill.matching import aliked, loftr, rootsift, weights
 from realfill.matching.inference import refuse_out_of_memory
-from realfill.matching.matcher import FeatureMatcher, Matches, nearest_two
+from realfill.matching.matcher import FeatureMatcher, Matches
 from realfill.matching.registry import available_matcher, load_matcher, load_matcher_or_sift
-from realfill.matching.rootsift import Keypoints
+from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
 
 KINDS: dict[str, tuple[MatcherName, str]] = {
@@ -139,15 +139,41 @@ def test_photos_are_not_changed(matcher: FeatureMatcher[object]) -> None:
     assert np.array_equal(first, before[0]) and np.array_equal(second, before[1])
 
 
+def keypoints(rng: np.random.Generator, count: int) -> Keypoints:
+    descriptors = rng.standard_normal((count, 128)).astype(np.float32)
+    return Keypoints(
+        rng.random((count, 2)).astype(np.float32), descriptors / np.linalg.norm(descriptors, axis=1)[:, None]
+    )
+
+
+@pytest.mark.parametrize("mutual", ["none", "choosers", "all"])
 @pytest.mark.parametrize("shape", [(1, 2), (5, 2), (40, 30)])
-def test_nearest_two_are_what_a_search_finds(shape: tuple[int, int]) -> None:
-    table = seeds.rng(*shape).standard_normal(shape).astype(np.float32)
-    best, mutual, first, second = nearest_two(table.copy())
-    for row, values in enumerate(table):
-        order = np.argsort(-values)
-        assert best[row] == order[0]
-        assert (first[row], second[row]) == (values[order[0]], values[order[1]])
-        assert mutual[row] == (values[order[0]] == table[:, order[0]].max())
+def test_descriptors_match_as_a_search_matches_them(
+    shape: tuple[int, int], mutual: rootsift.MutualCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rootsift, "_ROWS", 16)  # more rows than fit into memory at one time
+    rng = seeds.rng(*shape)
+    first, second = keypoints(rng, shape[0]), keypoints(rng, shape[1])
+    matches = match_descriptors(first, second, ratio=0.97, mutual=mutual)
+    apart = np.linalg.norm(first.descriptors[:, None] - second.descriptors[None], axis=2)
+    best = apart.argmin(1)
+    for row, distances in enumerate(apart):
+        near, far = np.sort(distances)[:2]
+        alone, everybody = np.arange(len(apart)) == row, np.ones(len(apart), np.bool_)
+        rivals = {"none": alone, "choosers": best == best[row], "all": everybody}[mutual]
+        accepted = near < 0.97 * far and near == apart[rivals, best[row]].min()
+        assert (row in matches.first) == accepted
+        if accepted:
+            place = matches.first.tolist().index(row)
+            assert matches.second[place] == best[row]
+            assert matches.ratio[place] == pytest.approx(near / far, abs=1e-5)
+    assert (np.diff(matches.first) > 0).all()
+
+
+def test_a_point_without_a_second_nearest_has_no_match() -> None:
+    one, many, none = (keypoints(seeds.rng(1), count) for count in (1, 9, 0))
+    for first, second in ((many, one), (none, many), (many, none)):
+        assert not len(match_descriptors(first, second, ratio=1.0, mutual="none").first)
 
 
 def test_a_higher_confidence_keeps_the_better_part(shared: Path) -> None:

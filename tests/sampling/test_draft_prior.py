@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from realfill import config, seeds
-from realfill.arrays import Photo
+from realfill.arrays import Confidence, Photo
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
-from realfill.geometry import draft
-from realfill.geometry.draft import VOUCHED, Draft, Warped
+from realfill.geometry.draft import VOUCHED, Draft, WarpedReference
 from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.models.backbone import Backbone
@@ -59,7 +58,7 @@ def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
     trust[:, left] = np.where(toy.hole[:, left], confidence, 1)
     photo = toy.truth.copy()
     photo[:, right] = np.where(toy.hole[:, right, None], 128, photo[:, right])
-    return Draft(frame, photo, trust, (Warped(0, photo, trust),), "", 0.0)
+    return Draft(frame, photo, trust, (WarpedReference(0, photo, trust),), "", 0.0)
 
 
 def given_of(toy: Scene, guide: GuideConfig | None = None) -> DraftPrior:
@@ -185,12 +184,12 @@ def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbo
     assert np.abs(free - given.photo)[sure].max() > 3
 
 
-def images_min(values: draft.Confidence) -> draft.Confidence:
+def images_min(values: Confidence) -> Confidence:
     shifted = [np.roll(values, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     return np.asarray(np.min(shifted, 0), np.float32)
 
 
-def images_max(values: draft.Confidence) -> draft.Confidence:
+def images_max(values: Confidence) -> Confidence:
     return 1 - images_min(1 - values)
 
 
