@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types and all tests; arguments go to pytest (./test.sh -m "not slow" tests/test_masks.py).
+# Lint, types and all tests; arguments go to pytest (./test.sh -m long: the longer forms; -m training: all examples).
+# Tests alone: .venv/bin/python -m pytest tests/imaging
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$ROOT/.ci/environment.sh"

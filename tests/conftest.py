@@ -1,36 +1,112 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how tests are shared out among processes (pytest-xdist)."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page's tests never need it
     from realfill.models.backbone import Backbone
     from realfill.scene.scene import Scene
+
+# One thread in each process, and in what it starts: torch reads this when it is imported. A test that needs more
+# takes `cores`.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every run: a failure is everybody's, not luck.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+BROWSER_TESTS = "tests/ui/browser/"
+MOST_WORKERS = 4  # the browser's tests are one piece of work; more processes would wait for it
+
+
+# ── processes ──
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process a core for folders; single files and tests run in this process, which begins at once."""
+    if all(".py" in argument for argument in config.args):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's tests begin first: they are the longest piece of work."""
+    items.sort(key=lambda item: not item.nodeid.startswith(BROWSER_TESTS))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Files are handed out whole, so that their fixtures are made once; the browser's tests all go to one process."""
+    return _FilesAndTheBrowser(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class _FilesAndTheBrowser(LoadFileScheduling):  # type: ignore[misc]  # no types there
+    def _split_scope(self, nodeid: str) -> str:
+        return BROWSER_TESTS if nodeid.startswith(BROWSER_TESTS) else str(super()._split_scope(nodeid))
+
+
+def common_folder(factory: pytest.TempPathFactory) -> Path:
+    """The session's temporary folder, the same for all processes."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process to ask for it makes, with `make`, and all the others use."""
+    place = common_folder(factory)
+    folder, unfinished = place / name, place / f"{name}.part"
+    with FileLock(place / f"{name}.lock"):
+        if not folder.exists():
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+# ── bases and scenes ──
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny random inpainting pipeline (64 px, ε-prediction)."""
-    from tests.tiny import make_base
 
-    return make_base(tmp_path_factory.mktemp("base") / "tiny")
+    def make(folder: Path) -> None:
+        from tests.tiny import make_base
+
+        make_base(folder)
+
+    return make_once(tmp_path_factory, "tiny", make)
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny bases by prediction type."""
+
+    def make(folder: Path) -> None:
+        from tests.tiny import make_base
+
+        for kind in ("v_prediction", "sample"):
+            make_base(folder / kind, prediction_type=kind)
+
+    folder = make_once(tmp_path_factory, "bases", make)
+    return {"epsilon": tiny_base, **{kind.name: kind for kind in sorted(folder.iterdir())}}
 
 
 @pytest.fixture(scope="session")
 def _toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.tiny import make_scene
+    def make(folder: Path) -> None:
+        from tests.tiny import make_scene
 
-    return make_scene(tmp_path_factory.mktemp("scene") / "toy")
+        make_scene(folder)
+
+    return make_once(tmp_path_factory, "toy", make)
 
 
 @pytest.fixture
@@ -39,16 +115,6 @@ def toy_scene(_toy_scene: Path, tmp_path: Path) -> Iterator[Path]:
     import shutil
 
     yield Path(shutil.copytree(_toy_scene, tmp_path / "toy"))
-
-
-@pytest.fixture(scope="session")
-def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of tiny bases by prediction type."""
-    from tests.tiny import make_base
-
-    folder = tmp_path_factory.mktemp("bases")
-    others = {kind: make_base(folder / kind, prediction_type=kind) for kind in ("v_prediction", "sample")}
-    return {"epsilon": tiny_base, **others}
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +172,13 @@ def shared() -> Path:
 def _own_locks(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Device locks of a test's own: nothing waits for another test, nor for a person's run on this machine."""
     monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path_factory.mktemp("locks")))
+
+
+@pytest.fixture(autouse=True)
+def _gpu_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One test at a time has the GPU: some measure its memory, and some fill it."""
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    with FileLock(common_folder(tmp_path_factory) / "gpu.lock"):
+        yield

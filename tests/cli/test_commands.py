@@ -203,7 +203,6 @@ print(json.dumps(ended))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="forks")
 def test_killed_in_every_stage_it_ends_as_if_never_killed(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:
     arguments = ["complete", toy_scene, *quick, "--set", "train.checkpoint_every=2", "--json", "--run"]
@@ -254,7 +253,6 @@ def test_a_worker_completes_what_is_queued(
     assert main(["complete", "--queued", "--run", str(run.folder)]) == 0  # no longer queued: nothing to do
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="two processes on one CPU need gloo")
 def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:
     launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]

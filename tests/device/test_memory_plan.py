@@ -157,7 +157,6 @@ def test_the_gpu_is_seen_without_torch(tmp_path: Path, monkeypatch: pytest.Monke
         gpu_memory.cache_clear()
 
 
-@pytest.mark.slow
 def test_the_estimates_are_what_the_shapes_count() -> None:
     """Who makes a step need more, or much less, meets this: `python -m benchmarks.speed.memory_shapes` counts anew."""
     from realfill.models.registry import is_present

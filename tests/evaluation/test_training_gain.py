@@ -42,7 +42,6 @@ def _psnr(store: Store, method: str, case: Case) -> list[float]:
     return Psnr().measure(Picture(read_truth(case, scene), "truth"), scene.hole, pictures)
 
 
-@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize("example", ALL, ids=[example.name for example in ALL])
 def test_training_beats_the_untrained_base(example: Example, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from realfill import config
 from realfill.config import Config
@@ -24,6 +22,7 @@ from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
+from tests.waiting import wait_until
 from ui.access import uploads
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,25 +89,6 @@ def sampled(run: Run, folder: Path) -> Run:
     return run
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A real Chromium without a window."""
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium for a file's tests, which are skipped where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here (on Debian: apt install chromium)")
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[Server]:
     """The real page over an empty folder of runs, with the tiny base; its workers end with it."""
@@ -158,15 +138,18 @@ def free_port() -> int:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Returns when a server answers; fails when it ends or takes two minutes."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
+    """Returns when a server answers; fails when it ends before that."""
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"the server of {url} ended with exit code {process.poll()}")
         try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
+            urllib.request.urlopen(url, timeout=30).close()
         except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"no answer from {url}; exit code {process.poll()}")
+            return False
+        return True
+
+    wait_until(answers, f"an answer from {url}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,7 @@ from ui.rail import component
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
 
+SECONDS = 0.5  # between the rail's looks, so that tests need not wait long for the next one
 ADDRESS = "(id) => history.replaceState(null, '', id ? '?project=' + id : '?')"
 
 
@@ -80,6 +81,7 @@ def main() -> None:
     """Serves until it is ended."""
     port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     uploads.choose_folder(runs_dir)
+    component.SECONDS = SECONDS
     page = SmallPage(Jobs(runs_dir, runs_dir.parent / "examples"), base)
     users = hosts.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
     app = server.build(page.blocks, "127.0.0.1", port, users)

@@ -1,23 +1,14 @@
-"""The rail: its handlers as functions, and the list in a real Chromium."""
+"""The rail: its handlers as functions."""
 
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
 
-from realfill.config import Config
-from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
-from tests.ui.conftest import Server
 from tests.ui.small_page import SmallPage
-from ui.rail import component
 from ui.rail.component import RailHandlers
 from ui.runs.jobs import Jobs
 
@@ -85,164 +76,3 @@ def test_a_look_without_news_sends_nothing(handlers: RailHandlers, page: SmallPa
     assert shown(second, page)["projects"][0]["state"] == "queued"
     assert shown(second, page)["at"] > shown(first, page)["at"]  # by which the page tells the older from the newer
     assert second[page.rail.timer].active is True
-
-
-# ── in Chromium ──
-
-
-@pytest.fixture
-def three(small: Server, toy_scene: Path, quick: Config) -> Iterator[list[Run]]:
-    """Three projects on the small server, newest first, and no others."""
-    for old in list_runs(small.runs_dir):
-        old.delete()
-    made = [Run.create(new_run_folder(small.runs_dir), quick, toy_scene) for _ in range(3)][::-1]
-    for run, name in zip(made, ("Barn", "Kitchen", "Pier"), strict=True):
-        run.labels.update(name=name)
-    yield made
-
-
-@pytest.fixture
-def view(browser: Browser, small: Server, three: list[Run]) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1200, "height": 800})
-    opened.set_default_timeout(20_000)
-    opened.goto(small.url)
-    expect(rows(opened)).to_have_count(3)
-    yield opened
-    opened.close()
-
-
-def rows(view: Page) -> Locator:
-    return view.locator(".rf-rail-list li")
-
-
-def names(view: Page) -> list[str]:
-    return view.locator(".rf-rail-list b").all_inner_texts()
-
-
-def project(view: Page) -> str:
-    return parse_qs(urlsplit(view.url).query).get("project", [""])[0]
-
-
-@pytest.mark.browser
-def test_the_list_shows_name_state_date_and_picture(view: Page, three: list[Run]) -> None:
-    assert sorted(names(view)) == ["Barn", "Kitchen", "Pier"]
-    expect(rows(view).first).to_contain_text(re.compile(r"stopped · \d\d:\d\d"))
-    expect(view.locator(".rf-rail-list img[src]")).to_have_count(3)
-    assert view.evaluate("[...document.querySelectorAll('.rf-rail-list img')].every(image => image.alt === '')")
-
-
-@pytest.mark.browser
-def test_a_press_opens_and_the_address_says_which(view: Page, small: Server, three: list[Run]) -> None:
-    view.get_by_role("button", name="Kitchen", exact=False).first.click()
-    expect(view.locator("#shown")).to_contain_text("project Kitchen")
-    expect(view.locator("[aria-current=true]")).to_contain_text("Kitchen")
-    assert project(view) == three[1].folder.name
-    view.goto(f"{small.url}?project={three[2].folder.name}")
-    expect(view.locator("#shown")).to_contain_text("project Pier")
-    view.reload()
-    expect(view.locator("#shown")).to_contain_text("project Pier")
-
-
-@pytest.mark.browser
-def test_everything_by_keyboard(view: Page, three: list[Run]) -> None:
-    view.locator(".rf-rail-list .rf-rail-open[tabindex='0']").focus()
-    view.keyboard.press("Home")
-    order = names(view)
-    view.keyboard.press("ArrowDown")
-    expect(view.locator(":focus")).to_contain_text(order[1])
-    view.keyboard.press("Enter")
-    expect(view.locator("#shown")).to_contain_text(f"project {order[1]}")
-    view.keyboard.press("F2")
-    view.keyboard.type("Harbour")
-    view.keyboard.press("Enter")
-    expect(rows(view).nth(1)).to_contain_text("Harbour")
-    expect(view.locator(":focus")).to_contain_text("Harbour")
-    view.keyboard.press("F2")
-    view.keyboard.type("Nothing")
-    view.keyboard.press("Escape")
-    expect(rows(view).nth(1)).to_contain_text("Harbour")
-    view.keyboard.press("Tab")
-    view.keyboard.press("Tab")
-    assert view.evaluate("document.activeElement.dataset.do") == "duplicate"
-    view.keyboard.press("Enter")
-    expect(rows(view)).to_have_count(4)
-    assert "Harbour copy" in names(view)
-    view.locator(".rf-rail-open", has_text="Harbour copy").focus()
-    view.keyboard.press("Delete")
-    expect(rows(view)).to_have_count(3)
-    expect(view.locator(".rf-rail-undo")).to_contain_text("Deleted “Harbour copy”")
-    assert view.evaluate("document.activeElement.className") == "rf-rail-open"
-
-
-@pytest.mark.browser
-def test_delete_with_undo(view: Page, three: list[Run]) -> None:
-    row = rows(view).filter(has_text="Pier")
-    row.hover()
-    row.get_by_role("button", name="Delete Pier").click()
-    expect(rows(view)).to_have_count(2)
-    assert not three[2].folder.exists()
-    view.get_by_role("button", name="Undo").click()
-    expect(rows(view)).to_have_count(3)
-    assert three[2].folder.exists()
-    expect(view.locator(".rf-rail-undo")).to_be_hidden()
-
-
-@pytest.mark.browser
-def test_rows_stay_the_same_elements_while_states_change(view: Page, three: list[Run]) -> None:
-    view.evaluate("document.querySelectorAll('.rf-rail-list li').forEach((row, index) => { row.mark = index; })")
-    three[1].enter("failed", "for a test")
-    view.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # another tab is looked at, and this again
-    expect(rows(view).filter(has_text="Kitchen")).to_contain_text("failed")
-    assert view.evaluate("[...document.querySelectorAll('.rf-rail-list li')].map(row => row.mark)") == [0, 1, 2]
-
-
-@pytest.mark.browser
-def test_a_name_is_text_and_never_markup(view: Page, three: list[Run]) -> None:
-    three[0].labels.update(name="<img src=x onerror=window.bad=1>")
-    view.reload()
-    expect(rows(view).filter(has_text="<img src=x")).to_have_count(1)
-    assert view.evaluate("window.bad") is None
-
-
-@pytest.mark.browser
-def test_a_quiet_page_asks_for_nothing(view: Page, three: list[Run]) -> None:
-    expect(view.locator(".rf-rail-list img[src]")).to_have_count(3)
-    view.wait_for_timeout(int(component.SECONDS * 1000) + 500)
-    asked: list[str] = []
-    view.on("request", lambda request: asked.append(request.url))
-    view.wait_for_timeout(int(component.SECONDS * 1000) * 2)
-    assert [url for url in asked if "heartbeat" not in url] == []
-
-
-@pytest.mark.browser
-def test_the_rail_folds_away_and_stays_so(view: Page, three: list[Run]) -> None:
-    view.get_by_role("button", name="Hide the projects").click()
-    expect(view.locator(".rf-rail-list")).to_be_hidden()
-    view.reload()
-    expect(view.get_by_role("button", name="Show the projects")).to_be_visible()
-    expect(view.locator(".rf-rail-list")).to_be_hidden()
-
-
-def test_a_page_that_opens_nothing_lists_projects_and_examples(
-    browser: Browser, small: Server, three: list[Run], toy_scene: Path, quick: Config
-) -> None:
-    place = small.runs_dir.parent / "examples" / "example-mill"
-    if not place.exists():
-        Run.create(place, quick, toy_scene).labels.update(name="Mill", example=True)
-    opened = browser.new_page(viewport={"width": 1200, "height": 800})
-    opened.set_default_timeout(20_000)
-    opened.goto(f"{small.url}?project=gone")
-    expect(opened.locator(".rf-rail-list li")).to_have_count(3)
-    mill = opened.locator(".rf-rail-examples li")
-    expect(mill).to_have_count(1)
-    own = opened.get_by_role("button", name="Make Mill your own")
-    expect(own).to_be_hidden()
-    mill.locator(".rf-rail-open").click()
-    expect(opened.locator("#shown")).to_contain_text("project Mill")
-    expect(opened.locator("[data-id=example-mill] [data-do=delete]")).to_have_count(0)
-    own.click()
-    expect(opened.locator(".rf-rail-list li")).to_have_count(4)
-    expect(opened.locator(".rf-rail-list [aria-current=true]")).to_contain_text("Mill")
-    expect(own).to_be_hidden()
-    opened.close()
-    shutil.rmtree(place)

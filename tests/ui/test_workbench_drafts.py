@@ -1,7 +1,6 @@
 """Instant drafts: a line of real processes. Where only the line matters, the process does something plainer."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ import pytest
 from realfill.errors import SceneError
 from realfill.scene import scene
 from tests.ui.test_workbench_endpoints import brought
+from tests.waiting import wait_until
 from ui.access import uploads
 from ui.workbench import drafts
 from ui.workbench.drafts import Answer, DraftQueue
@@ -45,11 +45,14 @@ def slow() -> Iterator[DraftQueue]:
 
 
 def until(look: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
-    limit = time.monotonic() + 120
-    while not wanted(answer := look()):
-        assert time.monotonic() < limit, answer
-        time.sleep(0.05)
-    return answer
+    answers: list[Answer] = []
+
+    def fits() -> bool:
+        answers.append(look())
+        return wanted(answers[-1])
+
+    wait_until(fits, "the answer that is waited for")
+    return answers[-1]
 
 
 def child(line: DraftQueue, token: str) -> psutil.Process:

@@ -11,6 +11,7 @@ from realfill.config import Config
 from realfill.errors import RunBusy, RunError
 from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
+from tests.waiting import LONGEST, wait_until
 from ui.runs import projects as module
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
@@ -23,11 +24,7 @@ def projects(tmp_path: Path, folder: Path) -> Projects:
 
 
 def _thumbed(projects: Projects) -> str:
-    for _ in range(500):
-        if thumb := projects.listing()[0].thumb:
-            return thumb
-        time.sleep(0.01)
-    raise AssertionError("no thumbnail was made")
+    return wait_until(lambda: projects.listing()[0].thumb, "a thumbnail")
 
 
 def test_a_project_is_listed_with_what_the_rail_shows(projects: Projects, run: Run, folder: Path) -> None:
@@ -136,17 +133,14 @@ def test_a_running_project_is_asked_to_stop_first(projects: Projects, run: Run) 
         with mine.lock():
             mine.enter("running")
             working.set()
-            until = time.monotonic() + 20
-            while not mine.stop_requested() and time.monotonic() < until:
-                time.sleep(0.01)
-            stopped.append(mine.stop_requested())
+            stopped.append(wait_until(mine.stop_requested, "somebody asks to stop"))
             mine.enter("stopped", "as asked")
 
     thread = threading.Thread(target=work)
     thread.start()
-    working.wait(20)
+    assert working.wait(LONGEST)
     projects.delete(run.folder.name)
-    thread.join(20)
+    thread.join(LONGEST)
     assert stopped == [True]
     assert not run.folder.exists()
 

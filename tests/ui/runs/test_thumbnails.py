@@ -1,5 +1,4 @@
 import errno
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from PIL import Image
 
 from realfill.errors import SceneError
 from realfill.imaging import photo
+from tests.waiting import wait_until
 from ui.access import uploads
 from ui.runs import thumbnails
 from ui.runs.thumbnails import BROKEN, Thumbnails, url
@@ -16,10 +16,7 @@ from ui.runs.thumbnails import BROKEN, Thumbnails, url
 
 def made(thumbs: Thumbnails, path: Path) -> str:
     """The address, once it is there."""
-    until = time.monotonic() + 20
-    while not (address := thumbs.url(path)) and time.monotonic() < until:
-        time.sleep(0.01)
-    return address
+    return wait_until(lambda: thumbs.url(path), f"a thumbnail of {path.name}")
 
 
 def place(address: str) -> Path:

@@ -13,9 +13,10 @@ from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, See
 from realfill.imaging import photo
 from realfill.runs.run import Run
 from realfill.runs.status import State
+from tests.waiting import wait_until
 from ui.runs.story import Story, running_line
 from ui.runs.thumbnails import Thumbnails
-from ui.runs.watch import FileCache, RunWatch
+from ui.runs.watch import FileCache, RunSnapshot, RunWatch
 
 
 def step(number: int, loss: float = 0.5, seconds: float = 2.0, total: int = 10) -> TrainStep:
@@ -27,6 +28,18 @@ def story(*events: Event) -> Story:
     for event in events:
         told.add(event)
     return told
+
+
+def final_look(watch: RunWatch) -> RunSnapshot:
+    """The first look after which nothing is news."""
+    looks: list[RunSnapshot] = []
+
+    def quiet() -> bool:
+        looks.append(watch.look())
+        return not looks[-1].has_news
+
+    wait_until(quiet, "nothing is news")
+    return looks[-1]
 
 
 def picture(run: Run, seed: int) -> None:
@@ -146,9 +159,7 @@ def test_pictures_that_are_being_made_are_news(run: Run, folder: Path) -> None:
     first = watch.look()
     assert (first.is_live, first.has_news, first.cells[0].url) == (False, True, "")
     go_on.set()
-    until = time.monotonic() + 20
-    while (last := watch.look()).has_news and time.monotonic() < until:
-        time.sleep(0.02)
+    last = final_look(watch)
     assert not last.has_news
     assert last.key() != first.key()
     assert Path(urllib.parse.unquote(last.cells[0].url.partition("=")[2])).is_relative_to(folder)
@@ -197,9 +208,7 @@ def test_the_strip_shows_previews_by_step(run: Run, folder: Path) -> None:
     for number in (10, 5):
         photo.save_photo(np.full((8, 8, 3), number, np.uint8), run.folder / "previews" / f"{number:06d}.png")
     watch = RunWatch(run, Thumbnails())
-    until = time.monotonic() + 20
-    while (look := watch.look()).has_news and time.monotonic() < until:
-        time.sleep(0.02)
+    look = final_look(watch)
     assert [step for step, _ in look.strip] == [5, 10]
     assert look.previews().index("after 5 steps") < look.previews().index("after 10 steps")
 
@@ -243,9 +252,7 @@ def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, 
     for seed in (1, 2):
         picture(run, seed)
     watch = RunWatch(run, Thumbnails())
-    until = time.monotonic() + 20
-    while (look := watch.look()).has_news and time.monotonic() < until:
-        time.sleep(0.02)
+    look = final_look(watch)
     settle(run.folder / "run.json", run.folder / "seeds")
     assert watch.look().cells is not look.cells
     assert watch.look().cells is watch.look().cells

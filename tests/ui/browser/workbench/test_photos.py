@@ -9,8 +9,8 @@ import pillow_heif
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui import canvas
-from tests.ui.workbench.hands import HEIGHT, WIDTH, Bench, alike, drop, rectangle, sent
+from tests.ui.browser import canvas
+from tests.ui.browser.workbench.hands import HEIGHT, WIDTH, Bench, alike, drop, rectangle, sent
 
 
 def test_the_sixth_reference_is_refused_and_one_is_removed(page: Page, photos: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_stray_drop_keeps_the_page(ready: Page, photos: Path) -> None:
     for where in ("body", "[role=tablist]", ".thumb", ".tools", ".foot"):
         assert drop(ready, ready.locator(where).first, []), f"a drop on {where} would leave the page"
     ready.get_by_role("tab", name="Other").click()
-    assert drop(ready, ready.locator("#send"), [photos / "ref" / "1.jpg"])
+    assert drop(ready, ready.locator("#open"), [photos / "ref" / "1.jpg"])
     ready.get_by_role("tab", name="Scene").click()
     expect(ready.locator(".thumb")).to_have_count(1)
 
@@ -89,8 +89,9 @@ def test_another_tab_begins_empty(ready: Page, browser: Browser, bench: Bench) -
 
 def test_a_heic_target_is_painted_on(page: Page, bench: Bench, photos: Path, tmp_path: Path) -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
-    Image.open(photos / "target.jpg").save(tmp_path / "IMG_1.heic", quality=60)
-    Image.open(photos / "ref" / "0.jpg").save(tmp_path / "IMG_2.heic", quality=60)
+    quick = {"preset": "ultrafast"}
+    Image.open(photos / "target.jpg").save(tmp_path / "IMG_1.heic", quality=60, enc_params=quick)
+    Image.open(photos / "ref" / "0.jpg").save(tmp_path / "IMG_2.heic", quality=60, enc_params=quick)
     canvas.bring(page, [tmp_path / "IMG_2.heic"], tmp_path / "IMG_1.heic")
     assert page.locator(".thumb img").evaluate("async image => { await image.decode(); return image.naturalWidth; }")
     canvas.paint(page, (200, 150, 500, 450))

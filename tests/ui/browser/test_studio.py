@@ -1,15 +1,14 @@
 """The page in a real Chromium: the whole way from photos to the exported file, with the mouse and without one."""
 
 import re
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from realfill.arrays import Hole
 from realfill.events import TrainStep
@@ -17,31 +16,12 @@ from realfill.imaging import composite, decode
 from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
-from tests.ui import canvas
-from tests.ui.conftest import Server, needs_chromium
+from tests.ui.browser import canvas
+from tests.ui.conftest import Server
+from tests.waiting import wait_until
 
 WAIT = 120_000  # milliseconds: the first step waits for torch
 FEATHER = 8
-
-pytestmark = [
-    pytest.mark.browser,
-    needs_chromium,
-]
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1440, "height": 900})
-    opened.set_default_timeout(30_000)
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    # Playwright takes over file choosers while somebody listens, and does not wait until the browser knows: of a
-    # page with two buttons and no code of ours, 6 of 40 choosers were missed, the clicks were not; with a listener
-    # that stays, none of 60.
-    opened.on("filechooser", lambda _: None)
-    yield opened
-    opened.close()
-    assert not broken, broken
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +79,7 @@ def steps(run: Run) -> int:
 
 def more_steps_than(run: Run, count: int) -> None:
     """Returns when training has gone beyond `count` steps."""
-    until = time.monotonic() + WAIT / 1000
-    while steps(run) <= count and time.monotonic() < until:  # the status may still tell the last step from before
-        time.sleep(0.1)
-    assert steps(run) > count
+    wait_until(lambda: steps(run) > count, f"a step after {count}")
 
 
 def plotted(page: Page) -> int:
@@ -120,45 +97,53 @@ def check_export(saved: Path, target: Path, hole: Hole) -> None:
     assert not np.array_equal(made[hole], before[hole])
 
 
-def test_the_page_opens_in_light_and_dark_without_asking_other_machines(browser: Browser, server: Server) -> None:
-    for scheme in ("light", "dark"):
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
-        asked: list[str] = []
-        errors: list[str] = []
+IN_TABS = {"2 Train": "#set-train-steps", "3 Browse and export": "#export", "1 Scene": canvas.READY}
 
-        def note(message: ConsoleMessage, into: list[str] = errors) -> None:
-            if message.type == "error":
-                into.append(message.text)
 
-        def list_request(request: Request, into: list[str] = asked) -> None:
-            into.append(request.url)
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    expect(page.locator(IN_TABS[name])).to_be_visible()
+    canvas.painted(page)
 
-        page.on("request", list_request)
-        page.on("console", note)
-        page.goto(server.url)
-        page.locator(canvas.READY).wait_for()
-        for width, height in ((1440, 900), (1280, 720)):
-            page.set_viewport_size({"width": width, "height": height})
-            for tab in ("2 Train", "3 Browse and export", "1 Scene"):
-                page.get_by_role("tab", name=tab).click()
-                page.wait_for_timeout(300)
-                assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), f"{tab} scrolls"
-                bar, start_button = page.locator("#bar").bounding_box(), page.locator("#start").bounding_box()
-                assert bar and start_button
-                assert abs(bar["y"] + bar["height"] - height) < 2
-                assert start_button["x"] + start_button["width"] <= width
-        foreign = [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None, "")]
-        assert not foreign
-        assert not errors
-        page.close()
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_opens_in_light_and_dark_without_asking_other_machines(
+    context: BrowserContext, server: Server, scheme: Literal["light", "dark"]
+) -> None:
+    page = context.new_page()
+    page.emulate_media(color_scheme=scheme)
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(server.url)
+    page.locator(canvas.READY).wait_for()
+    for width, height in ((1440, 900), (1280, 720)):
+        page.set_viewport_size({"width": width, "height": height})
+
+        def fits(width: int = width, height: int = height) -> bool:
+            bar, start_button = page.locator("#bar").bounding_box(), page.locator("#start").bounding_box()
+            assert bar and start_button
+            return (
+                bool(page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"))
+                and abs(bar["y"] + bar["height"] - height) < 2
+                and start_button["x"] + start_button["width"] <= width
+            )
+
+        for name in IN_TABS:
+            open_tab(page, name)
+            canvas.wait_until(page, fits, f"tab {name} fills {width} x {height} and does not scroll")
+    foreign = [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None, "")]
+    assert asked and not foreign
+    assert not errors
+    page.close()
 
 
 def test_every_button_and_field_has_a_name(page: Page, server: Server) -> None:
     page.goto(server.url)
     page.locator(canvas.READY).wait_for()
-    for tab in ("2 Train", "3 Browse and export", "1 Scene"):
-        page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(500)
+    for name in IN_TABS:
+        open_tab(page, name)
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('button, input, select, textarea, [tabindex="0"]')]
               .filter((one) => one.checkVisibility() && one.type !== 'file' && !one.closest('[aria-hidden=true]'))
@@ -166,7 +151,7 @@ def test_every_button_and_field_has_a_name(page: Page, server: Server) -> None:
                                  one.labels?.length || one.getAttribute('aria-labelledby')))
               .map((one) => one.outerHTML.slice(0, 160))"""
         )
-        assert not nameless, (tab, nameless)
+        assert not nameless, (name, nameless)
 
 
 def test_a_stray_drop_does_not_leave_the_page(page: Page, server: Server) -> None:
@@ -301,10 +286,9 @@ def test_training_is_seen_survives_a_reload_stops_and_goes_on(page: Page, server
 
 
 @pytest.fixture(scope="module")
-def done(browser: Browser, server: Server, photos: Path) -> Run:
+def done(context: BrowserContext, server: Server, photos: Path) -> Run:
     """A finished run with six seeds and previews, started on the page."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(30_000)
+    page = context.new_page()
     canvas.begin(page, server.url)
     canvas.bring(page, sorted((photos / "ref").iterdir()), photos / "target.png")
     canvas.paint(page, (60, 40, 110, 90))
@@ -354,10 +338,7 @@ def test_a_seed_is_starred_hidden_and_found_again_after_a_reload(page: Page, ser
     page.keyboard.press("h")
     expect(page.locator(".rf-cell")).to_have_count(5)
     page.wait_for_function("() => document.activeElement.classList.contains('rf-cell')")
-    until = time.monotonic() + 10
-    while (done.labels.starred, done.labels.hidden) != ([ranked[1]], [ranked[2]]) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert (done.labels.starred, done.labels.hidden) == ([ranked[1]], [ranked[2]])
+    wait_until(lambda: (done.labels.starred, done.labels.hidden) == ([ranked[1]], [ranked[2]]), "both are kept")
     browse(page, server, done)
     assert shown(page) == [seed for seed in ranked if seed != ranked[2]]
     page.get_by_role("button", name="★ 1").click()
@@ -475,7 +456,7 @@ def tab_to(page: Page, selector: str, most: int = 90) -> None:
 def choose_file(page: Page, selector: str, *paths: Path) -> None:
     """Presses Enter on a button that asks for files."""
     tab_to(page, selector)
-    page.wait_for_timeout(300)
+    canvas.painted(page)
     assert page.evaluate("one => !!document.activeElement?.matches(one)", selector), f"{selector} lost the focus"
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
@@ -506,9 +487,10 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
         page.keyboard.press("Control+a")
         page.keyboard.type(text)
     tab_to(page, "#set-select-matcher input")
+    page.get_by_role("option").first.wait_for()
     for key in ("ArrowDown", "ArrowDown", "Enter"):
-        page.wait_for_timeout(300)  # the list opens on focus, a moment later
         page.keyboard.press(key)
+        canvas.painted(page)
     expect(page.locator("#set-select-matcher input")).to_have_value("sift")
     tab_to(page, "#all-settings button")
     before = set(server.runs_dir.iterdir())

@@ -1,6 +1,7 @@
 """Driving the workbench in a browser: photos in, marks on the target. Coordinates are the target's own pixels."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -85,5 +86,18 @@ def size(page: Page, pixels: int) -> None:
 def settled(page: Page) -> None:
     """Until the server keeps the scene as it is seen."""
     page.wait_for_function("() => !document.querySelector('.thumb[data-waiting=yes]')")
-    page.wait_for_timeout(50)
+    painted(page)
     page.locator("#workbench .wb[data-saved=yes]").wait_for()
+
+
+def painted(page: Page) -> None:
+    """Until the browser has drawn what was asked for before: two frames, the first may have been under way."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def wait_until(page: Page, true: Callable[[], bool], what: str) -> None:
+    """Looks once a frame whether something has become true on the page."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, f"never: {what}"
+        painted(page)

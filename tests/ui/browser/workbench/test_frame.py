@@ -8,8 +8,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from realfill.imaging import decode
-from tests.ui import canvas
-from tests.ui.workbench.hands import HEIGHT, WIDTH, Bench, alike, drop, rectangle, sent
+from tests.ui.browser import canvas
+from tests.ui.browser.workbench.hands import HEIGHT, WIDTH, Bench, alike, drop, rectangle, sent
 
 
 def test_outpainting_extends_and_strokes_stay(ready: Page, bench: Bench, photos: Path) -> None:
@@ -36,7 +36,7 @@ def test_outpainting_extends_and_strokes_stay(ready: Page, bench: Bench, photos:
 
 
 def test_the_border_is_dragged(ready: Page, bench: Bench) -> None:
-    ready.wait_for_timeout(100)
+    canvas.painted(ready)
     handle = ready.locator("[data-handle='2']").bounding_box()
     assert handle is not None
     right, left = canvas.at(ready, WIDTH, 0)[0], canvas.at(ready, 0, 0)[0]
@@ -88,11 +88,13 @@ def test_everything_is_scene_variants(ready: Page, bench: Bench) -> None:
 @pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
 def test_the_window_is_filled_and_does_not_scroll(ready: Page, size: tuple[int, int]) -> None:
     ready.set_viewport_size({"width": size[0], "height": size[1]})
-    ready.wait_for_timeout(300)
+
+    def filled() -> bool:
+        box = ready.locator("#workbench .wb").bounding_box()
+        return box is not None and size[1] - 60 < box["y"] + box["height"] <= size[1]
+
+    canvas.wait_until(ready, filled, "the workbench fills the window")
     assert ready.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "the page scrolls"
-    box = ready.locator("#workbench .wb").bounding_box()
-    assert box is not None
-    assert size[1] - 60 < box["y"] + box["height"] <= size[1]
     tall = [ready.locator(place).bounding_box() for place in (".side > footer", ".tools", "[data-part=stage]")]
     assert all(place is not None and place["y"] + place["height"] <= size[1] for place in tall)
 

@@ -6,8 +6,13 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from realfill.imaging.holes import bounding_box
-from tests.ui import canvas
-from tests.ui.workbench.hands import WIDTH, Bench, alike, rectangle, sent
+from tests.ui.browser import canvas
+from tests.ui.browser.workbench.hands import WIDTH, Bench, alike, rectangle, sent
+
+
+def width(page: Page) -> float:
+    """How wide the target is in the window."""
+    return canvas.at(page, WIDTH, 0)[0] - canvas.at(page, 0, 0)[0]
 
 
 def test_brush_eraser_and_right_button(ready: Page, bench: Bench) -> None:
@@ -81,20 +86,19 @@ def test_zoomed_in_and_moved_the_paint_lands_under_the_pointer(ready: Page, benc
     ready.mouse.move(x, y)
     for _ in range(4):
         ready.mouse.wheel(0, -400)
-    ready.wait_for_timeout(200)
-    assert canvas.at(ready, WIDTH, 0)[0] - canvas.at(ready, 0, 0)[0] > 8 * (right - left)
+    canvas.wait_until(ready, lambda: width(ready) > 8 * (right - left), "four turns of the wheel are seen")
     assert np.allclose(canvas.at(ready, *spot), (x, y), atol=1.5), "zooming moved the photo under the pointer"
     ready.keyboard.down(" ")
     ready.mouse.down()
     ready.mouse.move(x - 120, y + 60, steps=4)
     ready.mouse.up()
     ready.keyboard.up(" ")
-    ready.wait_for_timeout(100)
+    canvas.painted(ready)
     assert np.allclose(canvas.at(ready, *spot), (x - 120, y + 60), atol=1.5)
     canvas.paint(ready, (690, 290, 720, 315))
     assert alike(sent(ready, bench).hole, rectangle(690, 290, 720, 315), near=1)
     ready.keyboard.press("f")
-    ready.wait_for_timeout(100)
+    canvas.painted(ready)
     stage = ready.locator("[data-part=stage]").bounding_box()
     assert stage is not None
     assert stage["x"] < canvas.at(ready, 0, 0)[0] < canvas.at(ready, WIDTH, 0)[0] < stage["x"] + stage["width"]
@@ -137,16 +141,16 @@ def test_fingers_pinch_and_one_finger_paints(ready: Page, bench: Bench) -> None:
        buttons: 1, clientX: x, clientY: y, bubbles: true, cancelable: true}))"""
     ready.evaluate("() => { Element.prototype.setPointerCapture = () => null; }")  # no real pointers here
     x, y = canvas.at(ready, 600, 400)
-    before = canvas.at(ready, WIDTH, 0)[0] - canvas.at(ready, 0, 0)[0]
+    before = width(ready)
     touches: list[tuple[Any, ...]] = [
         ("pointerdown", 1, x - 50, y), ("pointerdown", 2, x + 50, y), ("pointermove", 1, x - 100, y),
         ("pointermove", 2, x + 100, y), ("pointerup", 1, x - 100, y), ("pointerup", 2, x + 100, y),
     ]  # fmt: skip
     for touch in touches:
         ready.evaluate(send, list(touch))
-    ready.wait_for_timeout(100)
+    canvas.painted(ready)
     expect(ready.locator("[data-part=marked]")).to_have_text("nothing marked yet")
-    assert np.isclose((canvas.at(ready, WIDTH, 0)[0] - canvas.at(ready, 0, 0)[0]) / before, 2, atol=0.02)
+    assert np.isclose(width(ready) / before, 2, atol=0.02)
     assert np.allclose(canvas.at(ready, 600, 400), (x, y), atol=2)
     for touch in (("pointerdown", 3, x, y), ("pointermove", 3, x + 30, y), ("pointerup", 3, x + 30, y)):
         ready.evaluate(send, list(touch))

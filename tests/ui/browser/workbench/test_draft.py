@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.ui import canvas
-from tests.ui.workbench.hands import Bench, drop, sent
+from tests.ui.browser import canvas
+from tests.ui.browser.workbench.hands import Bench, drop, sent
 
 WAIT = 120_000  # milliseconds: a draft is made by a process of its own, perhaps on a busy machine
 BOX = (500, 300, 700, 450)
@@ -57,14 +57,14 @@ def test_a_draft_is_shown_trusted_and_downloaded(same: Page, tmp_path: Path) -> 
     says = same.locator("[data-part=draft-says]")
     expect(says).to_have_text("Reference 1 vouches for all of it.", timeout=WAIT)
     same.wait_for_function("() => !document.querySelector('[data-part=trust]').disabled")
-    same.wait_for_timeout(100)
+    canvas.painted(same)
     assert marks(same) == 0
     plain = shown(same)
     truth = np.asarray(Image.open(tmp_path / "seen.png"))[375, 600]
     assert np.abs(np.array(plain) - truth).max() < 40
     same.keyboard.press("c")
     expect(same.get_by_label("Confidence")).to_be_checked()
-    same.wait_for_timeout(100)
+    canvas.painted(same)
     red, green, blue = shown(same)
     assert green > red and green > blue, "what references vouch for is green"
     keep = same.get_by_role("button", name="Download the draft")
@@ -80,7 +80,7 @@ def test_a_draft_is_shown_trusted_and_downloaded(same: Page, tmp_path: Path) -> 
     assert np.abs(result[375, 600].astype(int) - truth).max() < 40
     same.keyboard.press("d")
     expect(button).to_have_attribute("aria-pressed", "false")
-    same.wait_for_timeout(100)
+    canvas.painted(same)
     assert marks(same) and shown(same) == [128, 128, 128]
 
 

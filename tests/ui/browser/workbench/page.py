@@ -1,4 +1,4 @@
-"""The Scene tab alone on a guarded page: `python -m tests.ui.workbench.page PORT FOLDER`.
+"""The Scene tab alone on a guarded page: `python -m tests.ui.browser.workbench.page PORT FOLDER`.
 
 One button stores what the tab gives as the scene folder FOLDER/sent, as a run would have it; the other opens that.
 """
@@ -34,9 +34,11 @@ def serve(port: int, folder: Path) -> None:
             with gr.Tab("Scene"):
                 tab = scene_tab.build()
             with gr.Tab("Other"):
-                send = gr.Button("Send", elem_id="send")
-                sent = gr.Textbox(elem_id="sent")
                 opening = gr.Button("Open", elem_id="open")
+
+        # in the page and not seen, so that sending leaves the Scene tab as it is
+        send = gr.Button("Send", elem_id="send", visible="hidden")
+        sent = gr.Textbox(elem_id="sent", visible="hidden")
 
         @speak_errors
         def store(given: Mapping[Any, Any]) -> str:

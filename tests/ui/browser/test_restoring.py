@@ -1,12 +1,10 @@
 """A project brings its scene with it: by address, in a fresh tab, after a reload. The real page in a real Chromium."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from realfill import config
 from realfill.events import StageStarted, TrainStep
@@ -14,26 +12,10 @@ from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
-from tests.ui import canvas
-from tests.ui.conftest import Server, needs_chromium
+from tests.ui.browser import canvas
+from tests.ui.conftest import Server
 
-WAIT = 60_000  # milliseconds, for a busy machine
-
-pytestmark = [
-    pytest.mark.browser,
-    needs_chromium,
-]
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1440, "height": 900})
-    opened.set_default_timeout(60_000)
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    yield opened
-    opened.close()
-    assert not broken, broken
+WAIT = 120_000  # milliseconds, for a busy machine
 
 
 def project(server: Server, folder: Path, name: str, count: int) -> Run:

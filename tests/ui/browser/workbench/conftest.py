@@ -1,6 +1,5 @@
 """A page with nothing but the Scene tab, in a real Chromium."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,29 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from tests.ui import canvas
-from tests.ui.conftest import ROOT, end, free_port, needs_chromium, wait_for
-from tests.ui.workbench.hands import HEIGHT, WIDTH, Bench
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests in this folder drive a browser."""
-    for item in items:
-        if Path(item.fspath).is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(needs_chromium)
+from tests.ui.browser import canvas
+from tests.ui.browser.workbench.hands import HEIGHT, WIDTH, Bench
+from tests.ui.conftest import ROOT, end, free_port, wait_for
 
 
 @pytest.fixture(scope="package")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The page of `page.py`: its address and its folder."""
     folder, port = tmp_path_factory.mktemp("bench"), free_port()
-    command = [sys.executable, "-m", "tests.ui.workbench.page", str(port), str(folder)]
+    command = [sys.executable, "-m", "tests.ui.browser.workbench.page", str(port), str(folder)]
     with (folder / "log").open("wb") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/"
         wait_for(url, process)
@@ -41,16 +31,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def page(browser: Browser, bench: Bench) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1440, "height": 900})
-    opened.set_default_timeout(20_000)
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    opened.goto(bench.url)
-    opened.locator(canvas.READY).wait_for()
-    yield opened
-    opened.close()
-    assert not broken, broken
+def page(page: Page, bench: Bench) -> Page:
+    """The Scene tab, opened."""
+    page.goto(bench.url)
+    page.locator(canvas.READY).wait_for()
+    return page
 
 
 @pytest.fixture(scope="package")
