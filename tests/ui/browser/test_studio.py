@@ -393,21 +393,6 @@ def test_a_seed_is_compared_explained_and_exported(
     check_export(saved, photos / "target.png", scene.load(done.scene_folder).hole)
 
 
-def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server, done: Run) -> None:
-    """More seeds are made while one is open; the grid sorts them in and the one that is open stays."""
-    browse(page, server, done)
-    picked = shown(page)[-1]
-    page.locator(".rf-cell").last.click()
-    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
-    page.get_by_role("button", name="8 more seeds").click()
-    expect(page.locator(".rf-cell")).to_have_count(14, timeout=WAIT)
-    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
-    expect(page.locator(".rf-foot b", has_text="not counted")).to_have_count(0)
-    assert shown(page) == [entry["seed"] for entry in done.read("scores")["seeds"]]
-    expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", str(picked))
-    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
-
-
 def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, server: Server, done: Run) -> None:
     browse(page, server, done)
     page.keyboard.press("2")
@@ -430,6 +415,21 @@ def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, serve
     assert fresh.config.sample.checkpoint == 30
     assert fresh.read("seeds/made")["adapter_steps"] == 30
     assert len(list((fresh.folder / "earlier").iterdir())) == 2
+
+
+def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server, done: Run) -> None:
+    """More seeds are made while one is open; the grid sorts them in and the one that is open stays."""
+    browse(page, server, done)
+    picked = shown(page)[-1]
+    page.locator(".rf-cell").last.click()
+    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
+    page.get_by_role("button", name="8 more seeds").click()
+    expect(page.locator(".rf-cell")).to_have_count(14, timeout=WAIT)
+    expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
+    expect(page.locator(".rf-foot b", has_text="not counted")).to_have_count(0)
+    assert shown(page) == [entry["seed"] for entry in done.read("scores")["seeds"]]
+    expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", str(picked))
+    expect(page.locator(".rf-title")).to_contain_text(f"Seed {picked} ")
 
 
 def test_another_project_is_opened_from_the_rail(page: Page, server: Server, done: Run) -> None:
