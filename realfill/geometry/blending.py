@@ -13,6 +13,7 @@ from realfill.imaging.holes import bounding_box, distance_from_hole
 BAND = 6  # pixels of known border that the offset looks at
 MOST_OFFSET = 40.0  # grey levels
 LEVELS = 5  # of the pyramid; seams are blended over up to 2^5 pixels in the lowest band
+FINENESS = 64  # steps for a grey level: OpenCV blends whole numbers of 16 bits and cuts off what is below one
 SEAMS = 384  # longest side at which seams are cut
 ALIKE = 0.4  # mean difference of two sources that show the same, as a share of the contrast
 CLOSE = 0.3  # so much more trust takes a pixel from a better reference; patchwork costs sharpness
@@ -113,6 +114,8 @@ def remove_islands(label: Labels, hole: Hole, trust: Sequence[Confidence], *, se
 def blend(pictures: Sequence[Colours], valid: Sequence[Weight], label: Labels, hole: Hole, target: Photo) -> Photo:
     """Sources put together by `label` (h, w), band by band (Burt and Adelson 1983); known pixels are the target's.
 
+    The bands are those of OpenCV's `MultiBandBlender`.
+
     Args:
         pictures: (h, w, 3) each, one for each number in `label`.
         valid: (h, w) each, over 0 where the picture shows something.
@@ -126,12 +129,15 @@ def blend(pictures: Sequence[Colours], valid: Sequence[Weight], label: Labels, h
     if len(used) < 2:
         return _restore_known(hard, hole, target)
     grown = _extend_labels(label, hole)
-    bands: list[Colours] = []
+    blender: Any = cv2.detail.MultiBandBlender(0, LEVELS)  # OpenCV's stubs know of no arrays here
+    blender.prepare((0, 0, hole.shape[1], hole.shape[0]))
     for number in used:
         whole = np.where(valid[number][:, :, None] > 0, pictures[number], hard)
-        part = _laplacian_pyramid(whole, (grown == number).astype(np.float32))
-        bands = [one + other for one, other in zip(bands, part, strict=True)] if bands else part
-    return _restore_known(_collapse(bands), hole, target)
+        mask = np.where(grown == number, 255, 0).astype(np.uint8)
+        blender.feed(np.rint(whole * FINENESS).astype(np.int16), mask, (0, 0))
+    blended = blender.blend(None, None)[0]
+    steps = blended.get() if isinstance(blended, cv2.UMat) else blended
+    return _restore_known(np.asarray(steps / np.float32(FINENESS), np.float32), hole, target)
 
 
 def _extend_labels(label: Labels, hole: Hole) -> Labels:
@@ -143,25 +149,6 @@ def _extend_labels(label: Labels, hole: Hole) -> Labels:
     table = np.zeros(int(nearest.max()) + 1, np.int8)
     table[nearest[hole]] = label[hole]
     return np.asarray(np.where(hole, label, table[nearest]), np.int8)
-
-
-def _laplacian_pyramid(picture: Colours, mask: Weight) -> list[Colours]:
-    """Laplacian pyramid of a picture, each band weighted by the mask of its size."""
-    bands = []
-    for _ in range(LEVELS):
-        smaller = cv2.pyrDown(picture)
-        size = picture.shape[1], picture.shape[0]
-        bands.append((picture - cv2.pyrUp(smaller, dstsize=size)) * mask[:, :, None])
-        picture, mask = smaller, cv2.pyrDown(mask)
-    bands.append(picture * mask[:, :, None])
-    return bands
-
-
-def _collapse(bands: list[Colours]) -> Colours:
-    picture = bands[-1]
-    for band in bands[-2::-1]:
-        picture = band + cv2.pyrUp(picture, dstsize=(band.shape[1], band.shape[0]))
-    return np.asarray(picture, np.float32)
 
 
 def _restore_known(picture: Colours, hole: Hole, target: Photo) -> Photo:

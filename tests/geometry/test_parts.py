@@ -229,6 +229,16 @@ def test_blending_hides_a_step_and_keeps_known_pixels() -> None:
     assert np.abs(np.diff(step[150:260])).max() < 8  # 40 at once without blending
 
 
+def test_blending_of_equals_changes_nothing() -> None:
+    """OpenCV cuts fractions off in each band: in whole grey levels the picture would come out darker."""
+    target = seen(painted(1), shift(80, 60))
+    same, ones = target.astype(np.float32), np.ones(HOLE.shape, np.float32)
+    label = (np.arange(400) // 12 % 2).astype(np.int8) * np.ones((300, 1), np.int8)
+    blended = blending.blend([same, same], [ones, ones], label, HOLE, np.zeros_like(target))
+    assert np.abs(blended[HOLE].astype(int) - target[HOLE]).max() <= 1
+    assert np.abs(blended[HOLE].astype(int) - target[HOLE]).mean() < 0.2
+
+
 @pytest.mark.parametrize("size", [(200, 150), (150, 200)])
 def test_frames_have_the_photos_shape(size: tuple[int, int]) -> None:
     fit = crop_longest(size[0] * 4, size[1] * 4, longest=200)
