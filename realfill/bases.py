@@ -1,12 +1,14 @@
 """The one table of pretrained bases: what each is, needs and costs. Read by command line, page and `models.registry`.
 
-A new base of a known family is a row here; a new family is a file in `models`, its line in `models.registry`, and a
-row here.
+A new base of a known family is a row here; a new family is a file in `models`, its line in
+`models.registry.FAMILIES`, and a row here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Base:
     size: int  # pixels of a side
     gigabytes: float  # to download
     licence: str
-    preset: Literal["mini", "quick"]  # the preset that a run begins with
+    preset: DefaultPreset  # the preset that a run begins with
     least_memory: float  # bytes of device memory to train with comfort; 0: a CPU will do
     memory: MemoryFigures
 
@@ -56,7 +58,19 @@ BASES: Mapping[str, Base] = {
         licence="Apache-2.0",
         preset="mini",
         least_memory=0,
-        memory=MemoryFigures(4, 10.7e6, 1.8e6, 1.4e6, 5e6, 54e6, 20e6, 10.5e6, 17.6e6, 38e6, (1.25, 1.4)),
+        memory=MemoryFigures(
+            width=4,
+            unet=10.7e6,
+            others=1.8e6,
+            autoencoder=1.4e6,
+            fixed=5e6,
+            item=54e6,
+            item_again=20e6,
+            seed=10.5e6,
+            encode=17.6e6,
+            decode=38e6,
+            every_layer=(1.25, 1.4),
+        ),
     ),
     "sd2": Base(
         label="sd2, needs a GPU",
@@ -67,7 +81,19 @@ BASES: Mapping[str, Base] = {
         licence="CreativeML Open RAIL++-M",
         preset="quick",
         least_memory=8e9,
-        memory=MemoryFigures(2, 866e6, 424e6, 84e6, 200e6, 0.79e9, 0.195e9, 0.069e9, 0.337e9, 0.403e9, (1.25, 1.3)),
+        memory=MemoryFigures(
+            width=2,
+            unet=866e6,
+            others=424e6,
+            autoencoder=84e6,
+            fixed=200e6,
+            item=0.79e9,
+            item_again=0.195e9,
+            seed=0.069e9,
+            encode=0.337e9,
+            decode=0.403e9,
+            every_layer=(1.25, 1.3),
+        ),
     ),
 }
 EMBEDDED = "mini"  # needs nothing but a CPU
@@ -79,6 +105,6 @@ def default_base(memory: float) -> str:
     return PREFERRED if memory and memory >= BASES[PREFERRED].least_memory else EMBEDDED
 
 
-def default_preset(base: str) -> Literal["mini", "quick"]:
+def default_preset(base: str) -> DefaultPreset:
     """The preset for a base by name; `quick` for one that has no row here."""
     return BASES[base].preset if base in BASES else "quick"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from realfill.bases import EMBEDDED
 from realfill.scene import examples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--example", help="one of the example scenes (the first)")
     parser.add_argument("--scene", type=Path, help="a scene folder instead")
-    parser.add_argument("--base", default="mini")
+    parser.add_argument("--base", default=EMBEDDED)
     parser.add_argument("--steps", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=16)
     given = parser.parse_args()

@@ -11,7 +11,7 @@ A scene takes 2 to 20 seconds on two CPU cores with SIFT, the eight of assets/sc
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,12 +27,12 @@ from benchmarks.quality.harness import (
 )
 from benchmarks.quality.measures import WORKING, border_errors, luma_ssim, psnr
 from realfill.arrays import Photo
-from realfill.config import MatcherName, SelectConfig
+from realfill.config import SelectConfig
 from realfill.evaluation.methods.classic import inpaint
 from realfill.geometry.draft import Draft, covered_share, full_size_draft
 from realfill.geometry.make_draft import make_draft
 from realfill.matching.matcher import Matcher
-from realfill.matching.registry import load_matcher
+from realfill.matching.registry import MATCHERS, load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -144,7 +144,7 @@ def main() -> None:
     """Measures every scene that is named."""
     parser = scenes_parser(__doc__ or "")
     parser.add_argument("-o", "--out", type=Path, help="folder of the pictures")
-    parser.add_argument("--matcher", default="sift", choices=get_args(MatcherName))
+    parser.add_argument("--matcher", default="sift", choices=list(MATCHERS))
     parser.add_argument("--matcher-weights", default="", help="a file, where the matcher's weights are not installed")
     parser.add_argument("--size", type=int, default=1024, help="longest side of the draft, pixels")
     args = parser.parse_args()

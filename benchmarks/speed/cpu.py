@@ -26,6 +26,7 @@ from benchmarks.speed.sections import parse_sections, run_sections, sections_par
 from benchmarks.speed.timing import SpeedReport
 from benchmarks.speed.training import Workload, headline, train_section
 from realfill import config
+from realfill.bases import EMBEDDED
 from realfill.models import registry
 from realfill.models.registry import find_base
 
@@ -107,7 +108,7 @@ def _processor_name() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = sections_parser(__doc__ or "", SHARES, minutes=20.0)
-    parser.add_argument("--base", default="mini", help="mini, or a diffusers folder")
+    parser.add_argument("--base", default=EMBEDDED, help=f"{EMBEDDED}, or a diffusers folder")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves torch's own choice")
     parser.add_argument("--steps", type=int, default=24, help="training steps that are timed")
     parser.add_argument("--seeds", type=int, default=8)

@@ -18,6 +18,7 @@ from realfill.matching import weights
 from realfill.matching.inference import refuse_out_of_memory, to_tensor
 from realfill.matching.loftr import HALF_PIXEL, Loftr
 from realfill.matching.matcher import Matcher, Matches
+from realfill.matching.registry import MATCHERS
 
 # What LoFTR finds again when its batches and features are computed in another order; matches near the threshold
 # come and go, and with random weights scores are so close that a neighbour may win.
@@ -86,12 +87,14 @@ def _network(workload: MatchWorkload) -> tuple[LoFTR, str]:
         config["resnetfpn"] = {"initial_dim": 8, "block_dims": [8, 16, 32]}
         config["coarse"] = {**config["coarse"], "d_model": 32, "d_ffn": 32, "nhead": 2}
         config["fine"] = {**config["fine"], "d_model": 8, "d_ffn": 8, "nhead": 2}
-    here = not workload.small and weights.present(weights.LOFTR, workload.weights)
+    published = MATCHERS["loftr"].published
+    assert published is not None
+    here = not workload.small and weights.is_present(published, workload.weights)
     config["match_coarse"]["thr"] = 0.5 if here else 0.0
     torch.manual_seed(9)
     network = LoFTR(pretrained=None, config=config).to(workload.device).eval()
     if here:
-        path = weights.obtain(weights.LOFTR, workload.weights)
+        path = weights.obtain(published, workload.weights)
         state = {name.removeprefix("matcher."): value for name, value in weights.read(path).items()}
         weights.fill(network, state, path)
     return network, "published" if here else "random"

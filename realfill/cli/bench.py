@@ -10,13 +10,12 @@ from realfill.cli.options import Options, add_options
 from realfill.cli.progress import print_json
 from realfill.errors import OptionError
 from realfill.evaluation.methods.registry import DEFAULT, ENTRIES
+from realfill.matching.registry import MATCHERS
 
 if TYPE_CHECKING:
     from realfill.evaluation.plan import Scoring
     from realfill.evaluation.results import Results
     from realfill.evaluation.store import Store
-
-MATCHERS = ("loftr", "aliked", "sift")
 
 OutOption = Annotated[Path, typer.Option("-o", "--out", help="The benchmark's folder.", metavar="DIR")]
 ScenesOption = Annotated[str, typer.Option(help="Only these scenes, like 0-4,berry_bowl.")]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from realfill import config as settings
-from realfill.bases import BASES
+from realfill.bases import BASES, EMBEDDED
 from realfill.config import MatcherName, SelectConfig
 from realfill.device import devices
 from realfill.device.devices import choose_device, describe_device, free_memory
@@ -59,7 +59,7 @@ def check_machine(runs_dir: Path) -> Iterator[Finding]:
 def mini_works(findings: list[Finding]) -> bool:
     """Whether a picture can be completed here, if only with the embedded base."""
     good = {finding.name: finding.good for finding in findings}
-    return all(good.get(name, False) for name in ("device", "base mini"))
+    return all(good.get(name, False) for name in ("device", f"base {EMBEDDED}"))
 
 
 def _check_python() -> Finding:

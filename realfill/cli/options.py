@@ -22,7 +22,8 @@ class Options:
     """What every command that works on a run understands; None and empty: not given."""
 
     base: Annotated[
-        str | None, typer.Option(help="Pretrained model: mini, sd2, a folder, a .safetensors file or a hub id.")
+        str | None,
+        typer.Option(help=f"Pretrained model: {', '.join(BASES)}, a folder, a .safetensors file or a hub id."),
     ] = None
     preset: Annotated[
         PresetName | None, typer.Option(help="Settings to begin with: paper, quick or mini. [default: by base]")

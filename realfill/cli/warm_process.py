@@ -47,7 +47,7 @@ def _complete(folder: Path) -> int:
         with contextlib.suppress(ImportError):
             from realfill.models import cache
 
-            cache.free_memory()
+            cache.release_unused_memory()
 
 
 if __name__ == "__main__":

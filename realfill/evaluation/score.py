@@ -19,7 +19,7 @@ from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging.crop import crop_around
 from realfill.matching.matcher import Matcher
-from realfill.matching.registry import available_matcher, load_matcher
+from realfill.matching.registry import FALLBACK, available_matcher, load_matcher
 from realfill.matching.selection import score_candidates
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
@@ -56,7 +56,7 @@ def load_tools(scoring: Scoring) -> ScoringTools:
         except WeightsError as error:
             missing[name] = str(error)
     if not matchers and missing:  # something must rank
-        return load_tools(replace(scoring, matchers=(*scoring.matchers, "sift")))
+        return load_tools(replace(scoring, matchers=(*scoring.matchers, FALLBACK)))
     return ScoringTools(load_metrics(scoring.weights, device=scoring.device, fetch=scoring.fetch), matchers, missing)
 
 

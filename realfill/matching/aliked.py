@@ -42,10 +42,10 @@ class Aliked(FeatureMatcher[AlikedFeatures]):
     def extract(self, working: Photo) -> AlikedFeatures:
         """Keypoints and descriptors of a photo at working size."""
         with refuse_out_of_memory(self._device):
-            found = self._network(to_tensor(working, self._device))[0]
+            features = self._network(to_tensor(working, self._device))[0]
             # Where no point reaches the threshold kornia gives the best below it, eleven in a picture of one grey.
-            keep = found.keypoint_scores > DETECTION
-            return AlikedFeatures(found.keypoints[keep], found.descriptors[keep])
+            keep = features.keypoint_scores > DETECTION
+            return AlikedFeatures(features.keypoints[keep], features.descriptors[keep])
 
     def pair(self, references: Sequence[AlikedFeatures], target: AlikedFeatures) -> list[Matches]:
         """Matches of one target with each reference, in working pixels."""
@@ -54,7 +54,7 @@ class Aliked(FeatureMatcher[AlikedFeatures]):
 
     def _compare(self, reference: AlikedFeatures, target: AlikedFeatures) -> Matches:
         if not len(reference.xy) or not len(target.xy):
-            return Matches.none()
+            return Matches.empty()
         cosine, best = (similarity := target.descriptors @ reference.descriptors.T).max(1)
         mutual = similarity.argmax(0)[best] == torch.arange(len(best), device=best.device)
         confidence = ((cosine - FLOOR) / (1 - FLOOR)).clamp(0, 1)

@@ -57,37 +57,38 @@ class Loftr(FeatureMatcher[LoftrFeatures]):
         """Backbone features of a photo at working size."""
         with refuse_out_of_memory(self._device):
             grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
-            found = self._network.extract_features(to_tensor(grey, self._device))
-            return LoftrFeatures(found["coarse"], found["fine"])
+            features = self._network.extract_features(to_tensor(grey, self._device))
+            return LoftrFeatures(features["coarse"], features["fine"])
 
     def pair(self, references: Sequence[LoftrFeatures], target: LoftrFeatures) -> list[Matches]:
         """Matches of one target with each reference, in working pixels; references of one shape in one batch."""
         groups: dict[torch.Size, list[int]] = {}
         for index, reference in enumerate(references):
             groups.setdefault(reference.coarse.shape, []).append(index)
-        found: dict[int, Matches] = {}
+        by_reference: dict[int, Matches] = {}
         with refuse_out_of_memory(self._device):
             for shape, members in groups.items():
                 cells = shape[2:].numel() * target.coarse.shape[2:].numel()
-                parts = self._batches([references[i] for i in members], target, max(1, PAIRED_CELLS // cells))
-                found |= zip(members, parts, strict=True)
-        return [found[index] for index in range(len(references))]
+                group, most = [references[index] for index in members], max(1, PAIRED_CELLS // cells)
+                matches = self._match_in_batches(group, target, most)
+                by_reference |= zip(members, matches, strict=True)
+        return [by_reference[index] for index in range(len(references))]
 
-    def _batches(self, references: Sequence[LoftrFeatures], target: LoftrFeatures, most: int) -> list[Matches]:
+    def _match_in_batches(self, references: Sequence[LoftrFeatures], target: LoftrFeatures, most: int) -> list[Matches]:
         """References of one shape, at most `most` at once; half as many where memory runs out."""
-        found: list[Matches] = []
-        while len(found) < len(references):
+        matches: list[Matches] = []
+        while len(matches) < len(references):
             try:
-                found += self._batch(references[len(found) : len(found) + most], target)
+                matches += self._match_batch(references[len(matches) : len(matches) + most], target)
                 continue
             except RuntimeError as error:
                 if most == 1 or not is_out_of_memory(error):
                     raise
                 most = math.ceil(min(most, len(references)) / 2)
             release_memory(self._device)  # only here: until now the error held on to the tensors of its frames
-        return found
+        return matches
 
-    def _batch(self, references: Sequence[LoftrFeatures], target: LoftrFeatures) -> list[Matches]:
+    def _match_batch(self, references: Sequence[LoftrFeatures], target: LoftrFeatures) -> list[Matches]:
         names, count = ("coarse", "fine"), len(references)
         many = {name: torch.cat([getattr(one, name) for one in references]) for name in names}
         same = {name: getattr(target, name).expand(count, -1, -1, -1) for name in names}

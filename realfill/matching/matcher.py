@@ -28,7 +28,7 @@ class Matches:
         return len(self.confidence)
 
     @classmethod
-    def none(cls) -> "Matches":
+    def empty(cls) -> "Matches":
         """No match."""
         return cls(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
 
@@ -64,18 +64,18 @@ class FeatureMatcher(ABC, Generic[Features]):
 
     def stream(self, references: Sequence[Photo], targets: Iterable[Photo]) -> Iterator[list[Matches]]:
         """For each target in turn, its matches with every reference; features of a photo are computed once."""
-        fits = [self.fit(photo) for photo in references]
-        features = [self.extract(fit.crop_photo(photo)) for fit, photo in zip(fits, references, strict=True)]
+        crops = [self.working_crop(photo) for photo in references]
+        features = [self.extract(crop.crop_photo(photo)) for crop, photo in zip(crops, references, strict=True)]
         for photo in targets:
-            fit = self.fit(photo)
-            pairs = self.pair(features, self.extract(fit.crop_photo(photo))) if features else []
-            yield [to_photo_coordinates(matches, own, fit) for matches, own in zip(pairs, fits, strict=True)]
+            target_crop = self.working_crop(photo)
+            pairs = self.pair(features, self.extract(target_crop.crop_photo(photo))) if features else []
+            yield [to_photo_coordinates(one, crop, target_crop) for one, crop in zip(pairs, crops, strict=True)]
 
     def match(self, references: Sequence[Photo], targets: Sequence[Photo]) -> list[list[Matches]]:
         """All at once: `result[target][reference]`."""
         return list(self.stream(references, targets))
 
-    def fit(self, photo: Photo) -> CropTransform:
+    def working_crop(self, photo: Photo) -> CropTransform:
         """How a photo comes to working size; its aspect changes by half of `multiple` at most."""
         height, width = photo.shape[:2]
         scale: float = self.size / max(height, width)

@@ -24,7 +24,7 @@ class Score:
     seed: int
     matches: int  # the sum of per_reference
     per_reference: tuple[int, ...]
-    found: tuple[Matches, ...] = field(default=(), compare=False, repr=False)  # those in the hole; () where not kept
+    in_hole: tuple[Matches, ...] = field(default=(), compare=False, repr=False)  # the matches; () where not kept
 
 
 def score_candidates(
@@ -46,13 +46,13 @@ def score_candidates(
             seeds.append(seed)
             yield photo
 
-    for found in matcher.stream(references, photos()):
-        inside = tuple(_only(matches, is_in_hole(matches.target_xy, hole)) for matches in found)
-        counts = tuple(len(matches) for matches in inside)
-        yield Score(seeds.popleft(), sum(counts), counts, inside)
+    for by_reference in matcher.stream(references, photos()):
+        in_hole = tuple(_filter(matches, is_in_hole(matches.target_xy, hole)) for matches in by_reference)
+        counts = tuple(len(matches) for matches in in_hole)
+        yield Score(seeds.popleft(), sum(counts), counts, in_hole)
 
 
-def _only(matches: Matches, keep: npt.NDArray[np.bool_]) -> Matches:
+def _filter(matches: Matches, keep: npt.NDArray[np.bool_]) -> Matches:
     return Matches(matches.reference_xy[keep], matches.target_xy[keep], matches.confidence[keep])
 
 

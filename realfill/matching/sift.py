@@ -35,6 +35,11 @@ class Sift(FeatureMatcher[Keypoints]):
         return [_compare(reference, target) for reference in references]
 
 
+def load(*, size: int, confidence: float = 0.0, device: str = "cpu") -> Sift:
+    """SIFT for photos of a size; it has no weights, its own ratio test for a confidence, and uses the CPU."""
+    return Sift(size=size)
+
+
 def _compare(reference: Keypoints, target: Keypoints) -> Matches:
     matches = match_descriptors(target, reference, ratio=RATIO, mutual="all")
     return Matches(reference.xy[matches.second], target.xy[matches.first], 1 - matches.ratio)

@@ -1,18 +1,23 @@
-"""Where a matcher's weights come from: a file that was given, torch.hub's folder, or a download; all checked."""
+"""Where a matcher's weights come from: a file that was given, torch.hub's folder, or a download; all checked.
+
+torch is imported by the functions that need it: `matching.registry` names weights before anything is loaded.
+"""
 
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-import torch
-
 from realfill import files
 from realfill.errors import RunError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 TIMEOUT = 10.0  # seconds of silence after which a server counts as unreachable
 
@@ -26,57 +31,24 @@ class Published:
     size: int  # bytes
     sha256: str
     urls: tuple[str, ...]  # tried in this order; all https
-
-
-# Neither kornia nor LoFTR's authors publish a digest of loftr_outdoor.ckpt. This one is what ten unrelated public
-# repositories recorded for it, from kornia's server as well as from the authors' own `outdoor_ds.ckpt`.
-LOFTR = Published(
-    title="LoFTR",
-    name="loftr_outdoor.ckpt",
-    size=46_341_978,
-    sha256="21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
-    urls=(
-        "https://huggingface.co/kornia/loftr/resolve/main/loftr_outdoor.ckpt",
-        "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt",
-    ),
-)
-ALIKED = Published(
-    title="ALIKED",
-    name="aliked-n16.pth",
-    size=2_738_091,
-    sha256="5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
-    urls=(
-        "https://huggingface.co/kornia/aliked/resolve/main/aliked-n16.pth",
-        "https://raw.githubusercontent.com/Shiaoming/ALIKED/683d7c65197395c0b3f01ebe76e1084a27e73a65/models/aliked-n16.pth",
-    ),
-)
-PUBLISHED: Mapping[str, Published] = {"loftr": LOFTR, "aliked": ALIKED}
-
-# Digests of published files that may be given by hand, by file name: what bears the name must be the file.
-_DIGESTS: Mapping[str, str] = {
-    LOFTR.name: LOFTR.sha256,
-    "LoFTR_teacher.pt": "5446241c5713a91c868e0b1b2795c253b3d216b4011b6942fcc6a697fad3c554",
-    "LoFTR_no_teacher.pt": "2944f319be776c8ce4794ce719cc14b0a3536c667989059088b8f7c34131f253",
-    ALIKED.name: ALIKED.sha256,
-    "aliked-t16.pth": "56782336919db220144a884e710e2b6af13b3b8f8da15b915a239078ab471085",
-    "aliked-n16rot.pth": "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
-    "aliked-n32.pth": "055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890",
-}
+    others: Mapping[str, str] = field(default_factory=dict)  # sha256 of further files that may be given, by file name
 
 
 def cache_path(published: Published) -> Path:
     """Where torch.hub keeps the file, and where kornia looks for it: `$TORCH_HOME/hub/checkpoints`."""
+    import torch
+
     return Path(torch.hub.get_dir()) / "checkpoints" / published.name
 
 
-def present(published: Published, given: str) -> bool:
+def is_present(published: Published, given: str) -> bool:
     """Whether the weights lie on this machine, by name and size only.
 
     Raises:
         WeightsError: a file was given and does not exist.
     """
     if given:
-        return _given(given).is_file()
+        return _existing_file(given).is_file()
     path = cache_path(published)
     return path.is_file() and path.stat().st_size == published.size
 
@@ -94,12 +66,12 @@ def obtain(published: Published, given: str) -> Path:
     """The file given, else the one in torch.hub's folder, else a fresh download into that folder.
 
     Raises:
-        WeightsError: none of them is to be had.
+        WeightsError: none of them is to be had, or the file given bears the name of a published one and is not it.
     """
     if given:
-        return _given(given)
+        return _check_digest(_existing_file(given), published)
     path = cache_path(published)
-    if _sound(path, published.sha256):
+    if _is_intact(path, published.sha256):
         return path
     tried = [f"{path} is {'damaged' if path.exists() else 'not there'}"]
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
@@ -113,15 +85,14 @@ def obtain(published: Published, given: str) -> Path:
     raise WeightsError(f"{published.title}'s weights cannot be had ({'; '.join(tried)}). {manual_cure(published)}")
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> "dict[str, Tensor]":
     """The tensors of a weights file, unwrapped from its training checkpoint; nothing in the file is executed.
 
     Raises:
         WeightsError: unreadable, damaged, or not a file of tensors.
     """
-    digest = _DIGESTS.get(path.name)
-    if digest is not None and not _sound(path, digest):
-        raise WeightsError(f"{path} is damaged: it is not the file published as {path.name}; fetch it again.")
+    import torch
+
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for a file of another kind; all mean the same here
@@ -134,9 +105,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): value for name, value in data.items()}
 
 
-def fill(
-    network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path, *, may_lack: tuple[str, ...] = ()
-) -> None:
+def fill(network: "nn.Module", state: "Mapping[str, Tensor]", path: Path, *, may_lack: tuple[str, ...] = ()) -> None:
     """Loads all tensors of `state` into the network; only names that begin with `may_lack` may be missing.
 
     Raises:
@@ -152,14 +121,21 @@ def fill(
         raise WeightsError(f"{path} does not fit the matcher: '{name}' is {'missing' if missing else 'unknown'}.")
 
 
-def _given(given: str) -> Path:
+def _existing_file(given: str) -> Path:
     path = Path(given).expanduser()
     if not path.is_file():
         raise WeightsError(f"There is no file {path}; give the matcher's weights file, or leave it out.")
     return path
 
 
-def _sound(path: Path, sha256: str) -> bool:
+def _check_digest(path: Path, published: Published) -> Path:
+    digest = {published.name: published.sha256, **published.others}.get(path.name)
+    if digest is not None and not _is_intact(path, digest):
+        raise WeightsError(f"{path} is damaged: it is not the file published as {path.name}; fetch it again.")
+    return path
+
+
+def _is_intact(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -1,6 +1,6 @@
 """The contract of a backbone: the code that drives one family of pretrained inpainting models.
 
-A new family is one file with a class like this, chosen by `backbones.load`; it inherits the contract tests.
+A new family is one file with a class like this, chosen by `models.registry`; it inherits the contract tests.
 Letters: B batch, H W pixels, h w latent cells, c latent channels.
 """
 
@@ -30,7 +30,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Condition:
-    """What the network is told besides the noisy latents; opaque outside backbones."""
+    """What the network is told besides the noisy latents; opaque outside `models`."""
 
     prompt_embeds: Tensor  # (B, tokens, width)
     hole: Tensor  # (B, 1, h, w) of 0 and 1
@@ -84,7 +84,7 @@ class Backbone(Protocol):
         ...
 
     def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
-        """The `words` of a condition for B prompts, with gradient; equal prompts are computed once."""
+        """The `prompt_embeds` of a condition for B prompts, with gradient; equal prompts are computed once."""
         ...
 
     def latent_hole(self, hole: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What a process keeps loaded from one run to the next: the base, and the adapter that is on it.
 
-Nothing is kept unless the process says so (`with kept():`), which the worker's process does; a command
+Nothing is kept unless the process says so (`with keep_models():`), which the worker's process does; a command
 typed by a person ends after one run.
 """
 
@@ -33,83 +33,84 @@ class ModelCache:
         key = (name, device, file_state(name))
         if self._base is None or key != self._key:
             self._base, self._adapter = None, (None, None)  # two at once may not fit
-            free_memory()
+            release_unused_memory()
             self._base, self._key = load_backbone(name, device=device), key
         return self._base
 
     def carries(self, backbone: Backbone, adapter: Hashable) -> bool:
         """Whether `backbone` carries just this adapter: the one noted, and not replaced since."""
         name, proof = self._adapter
-        return backbone is self._base and name == adapter and proof is not None and proof is _proof(backbone)
+        return backbone is self._base and name == adapter and proof is not None and proof is _first_tensor(backbone)
 
     def note(self, backbone: Backbone, adapter: Hashable) -> None:
         """Remembers whose adapter is on the base."""
-        self._adapter = (adapter, _proof(backbone))
+        self._adapter = (adapter, _first_tensor(backbone))
 
     def forget_adapter(self) -> None:
         """No run's adapter is taken for granted any more."""
         self._adapter = (None, None)
 
 
-_KEPT: ContextVar[ModelCache | None] = ContextVar("kept", default=None)
+_CACHE: ContextVar[ModelCache | None] = ContextVar("models", default=None)
 
 
 @contextlib.contextmanager
 def keep_models() -> Iterator[None]:
     """Inside the block, bases and adapters stay loaded from one run to the next."""
-    token = _KEPT.set(ModelCache())
+    token = _CACHE.set(ModelCache())
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _CACHE.reset(token)
 
 
 def load_base(name: str, device: str) -> Backbone:
     """A base on a device.
 
     Raises:
-        OptionError, WeightsError: as `backbones.load`.
+        OptionError, WeightsError: as `models.registry.load_backbone`.
     """
-    here = _KEPT.get()
-    return load_backbone(name, device=device) if here is None else here.base(name, device)
+    cache = _CACHE.get()
+    return load_backbone(name, device=device) if cache is None else cache.base(name, device)
 
 
 def load_adapter(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     """Puts the adapter in `folder` on the backbone, unless it is there already.
 
     Raises:
-        WeightsError: as `adapters.load_lora`.
+        WeightsError: as `models.lora.load_lora`.
     """
-    here = _KEPT.get()
-    if here is None or not here.carries(backbone, _adapter(folder, config)):
+    cache = _CACHE.get()
+    if cache is None or not cache.carries(backbone, _adapter_key(folder, config)):
         lora.load_lora(backbone, folder, config)
         note_adapter(backbone, folder, config)
 
 
 def note_adapter(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     """Notes that the backbone carries the adapter in `folder`, having just been trained."""
-    if (here := _KEPT.get()) is not None:
-        here.note(backbone, _adapter(folder, config))
+    if (cache := _CACHE.get()) is not None:
+        cache.note(backbone, _adapter_key(folder, config))
 
 
 def forget_adapter() -> None:
     """Says that the adapter's values are about to be changed: the next run loads its own."""
-    if (here := _KEPT.get()) is not None:
-        here.forget_adapter()
+    if (cache := _CACHE.get()) is not None:
+        cache.forget_adapter()
 
 
-def free_memory() -> None:
+def release_unused_memory() -> None:
     """Gives memory that nothing uses back to the device, for other processes."""
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call, unused-ignore]
         torch.cuda.empty_cache()
 
 
-def _adapter(folder: Path, config: TrainConfig) -> Hashable:
+def _adapter_key(folder: Path, config: TrainConfig) -> Hashable:
     """An adapter's identity: where it lies, the state of its files and the settings that shape it."""
     files = sorted((item.name, item.stat().st_mtime_ns, item.stat().st_size) for item in folder.iterdir())
     return str(folder.resolve()), tuple(files), config.model_dump_json()
 
 
-def _proof(backbone: Backbone) -> Any:
+def _first_tensor(backbone: Backbone) -> Any:
+    """Attaching anew makes new tensors: the same one means the same adapter."""
     return next(iter(adapter_parameters(backbone).values()), None)

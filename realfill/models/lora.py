@@ -6,12 +6,14 @@ parameters without a gradient.
 """
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from diffusers.utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
@@ -19,11 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from realfill import seeds
+from realfill import files, seeds
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models.backbone import Backbone
 from realfill.models.fast.lora import lora_product, sum_weights
+from realfill.models.fast.switch import use_fast
 
 ADAPTER = "default"
 _ATTENTION = {
@@ -63,8 +66,8 @@ def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> No
             values = (torch.rand(down.shape, generator=generator) * 2 - 1) / fan_in**0.5
             down.data = values.to(backbone.device)  # peft's own initial range, from our own generator
             up.data = torch.zeros(up.shape, device=backbone.device)
-            layer.gate = 1.0
-            layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
+            if use_fast():
+                layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
 
 
 def detach_adapters(backbone: Backbone) -> None:
@@ -103,31 +106,34 @@ def parameter_groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, 
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
-    """What PEFT's layer computes, times its gate, in fewer passes over the activation."""
+    """What PEFT's layer computes, in fewer passes over the activation."""
     return lora_product(x, layer.base_layer, *_factors(layer))
 
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
     """A, B and what their product is multiplied by just now."""
-    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER] * layer.gate
+    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER]
 
 
-def _layers(backbone: Backbone) -> list[Any]:
+def _adapted_layers(backbone: Backbone) -> list[Any]:
     """The layers of all networks that carry an adapter."""
     return [layer for network in backbone.trainable().values() for layer in lora_layers(network)]
 
 
 class LayerDropout:
-    """Switches adapters off by layer: `draw(step)` sets one 0/1 gate a layer, `close` switches all of them on."""
+    """Switches adapters off by layer: `draw(step)` sets one 0/1 gate a layer, `close` switches all of them on.
+
+    A gate is a factor on the layer's scaling (PEFT's `set_scale`): at 0 both factors still get a gradient, of zeros.
+    """
 
     def __init__(self, backbone: Backbone, *, rate: float, seed: int) -> None:
         self._rate, self._seed = rate, seed
-        self._layers = _layers(backbone)
+        self._layers = _adapted_layers(backbone)
 
     @property
     def gates(self) -> Tensor:
         """(layers,) of 0 and 1. They live in the processor's memory: reading them waits for no device."""
-        return torch.tensor([layer.gate for layer in self._layers])
+        return torch.tensor([float(layer.scaling[ADAPTER] != 0) for layer in self._layers])
 
     def draw(self, step: int) -> None:
         """The gates of a step, from (seed, step, layer): zero with probability `rate`."""
@@ -137,7 +143,7 @@ class LayerDropout:
     def set(self, gates: Sequence[float]) -> None:
         """Gives every layer its gate."""
         for layer, gate in zip(self._layers, gates, strict=True):
-            layer.gate = gate
+            layer.set_scale(ADAPTER, gate)
 
     def close(self) -> None:
         """Every adapter is on again."""
@@ -147,15 +153,15 @@ class LayerDropout:
 @contextlib.contextmanager
 def enable_all_layers(backbone: Backbone) -> Iterator[None]:
     """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
-    layers = _layers(backbone)
-    gates = [layer.gate for layer in layers]
+    layers = _adapted_layers(backbone)
+    scales = [layer.scaling[ADAPTER] for layer in layers]
     for layer in layers:
-        layer.gate = 1.0
+        layer.set_scale(ADAPTER, 1.0)
     try:
         yield
     finally:
-        for layer, gate in zip(layers, gates, strict=True):
-            layer.gate = gate
+        for layer, scale in zip(layers, scales, strict=True):
+            layer.scaling[ADAPTER] = scale
 
 
 @contextlib.contextmanager
@@ -164,9 +170,13 @@ def merge_adapters(backbone: Backbone) -> Iterator[None]:
 
     For many calls with the same adapter and without gradients: sampling. The base's own tensors are put aside and
     come back as they were, bit by bit. In half precision the sum is rounded once, after it was formed in float32.
+    Nothing is merged on the plain way (`models.fast.switch`).
     """
+    if not use_fast():
+        yield
+        return
     with contextlib.ExitStack() as undo:
-        for layer in _layers(backbone):
+        for layer in _adapted_layers(backbone):
             weight = layer.base_layer.weight
             undo.callback(setattr, weight, "data", weight.data)
             undo.callback(setattr, layer, "forward", layer.forward)
@@ -176,7 +186,10 @@ def merge_adapters(backbone: Backbone) -> Iterator[None]:
 
 
 def save_lora(backbone: Backbone, folder: Path) -> None:
-    """Write the adapter in diffusers' format, with rank and alpha: a stock pipeline's `load_lora_weights` takes it."""
+    """Write the adapter in diffusers' format, with rank and alpha: a stock pipeline's `load_lora_weights` takes it.
+
+    Equal adapters give byte-equal files.
+    """
     layers: dict[str, Any] = {}
     for name, network in backbone.trainable().items():
         state = {
@@ -186,9 +199,25 @@ def save_lora(backbone: Backbone, folder: Path) -> None:
         layers[f"{name}_lora_layers"] = state  # PEFT's own names, which current and older loaders both read
         metadata = network.peft_config[ADAPTER].to_dict()  # type: ignore[index, union-attr]
         metadata["base_model_name_or_path"] = None  # a path on this machine is nobody else's business
+        metadata["target_modules"] = sorted(metadata["target_modules"])  # a set, ordered by the process' hash seed
         layers[f"{name}_lora_adapter_metadata"] = metadata
     folder.mkdir(parents=True, exist_ok=True)
     backbone.pipeline_class().save_lora_weights(folder, **layers)
+    file = folder / LORA_WEIGHT_NAME_SAFE
+    files.write_bytes(file, sort_metadata(file.read_bytes()))
+
+
+def sort_metadata(data: bytes) -> bytes:
+    """A safetensors file with the entries of its `__metadata__` by name: safetensors writes them in any order.
+
+    The format: 8 bytes of length, a JSON header padded with spaces to a multiple of 8, the tensors.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def load_lora(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
@@ -197,7 +226,7 @@ def load_lora(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     Raises:
         WeightsError: there is none, it is damaged, or it fits another base or other settings.
     """
-    file = folder / "pytorch_lora_weights.safetensors"
+    file = folder / LORA_WEIGHT_NAME_SAFE
     if not file.exists():
         raise WeightsError(f"There is no adapter in {folder}; train first.")
     try:

@@ -40,7 +40,7 @@ class MemoryBudget:
         backbone.use_plan(self.plan)
         self._say(f"Memory plan, an estimate: {describe_plan(self.plan, batch)}.")
 
-    def run(self, backbone: Backbone, work: MemoryUse, compute: Callable[[MemoryPlan], Result]) -> Result:
+    def run(self, backbone: Backbone, use: MemoryUse, compute: Callable[[MemoryPlan], Result]) -> Result:
         """What `compute` returns under the plan; begun again under ever smaller ones while memory runs out.
 
         Raises:
@@ -54,10 +54,10 @@ class MemoryBudget:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = lower_plan(self.plan, work)
+                smaller = lower_plan(self.plan, use)
                 if smaller is None:
                     raise OutOfMemory(
-                        f"The device has too little memory for {_TOO_MUCH[work]}, the smallest plan there is; "
+                        f"The device has too little memory for {_TOO_MUCH[use]}, the smallest plan there is; "
                         "close other programs, set fit.size lower or take another device."
                     ) from error
             release_memory(str(backbone.device))  # only here: until now the error held on to its frames' tensors
@@ -70,18 +70,18 @@ class MemoryBudget:
 
 def plan_memory(
     backbone: Backbone,
-    fit: CropTransform,
+    crop: CropTransform,
     config: Config,
     *,
     processes: int = 1,
     say: Callable[[str], None] = lambda _: None,
 ) -> MemoryBudget:
-    """The economy for a run on a loaded backbone, its plan chosen from the memory that is free now."""
+    """The budget for a run on a loaded backbone, its plan chosen from the memory that is free now."""
     device = str(backbone.device)
     needs = memory_needs(
         config,
         width=stored_dtype(device, backbone.dtype).itemsize,
-        pixels=fit.width * fit.height,
+        pixels=crop.width * crop.height,
         unet=sum(weight.numel() for weight in backbone.trainable()["unet"].parameters()),
     )
     batch = -(-config.train.batch // processes)

@@ -14,10 +14,11 @@ def to_tensors(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor,
     pixels = photo.astype(np.float32) / 127.5 - 1
     if blank:
         pixels[hole] = 0
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), _planes([hole])
+    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), to_planes([hole])
 
 
-def _planes(holes: Sequence[Hole]) -> Tensor:
+def to_planes(holes: Sequence[Hole]) -> Tensor:
+    """B holes (H, W) as (B, 1, H, W) float32 of 0 and 1."""
     return torch.from_numpy(np.stack(holes)[:, None].astype(np.float32))
 
 

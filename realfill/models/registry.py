@@ -1,19 +1,26 @@
-"""Bases by name, and the one place that loads them."""
+"""Bases by name, and the one place that loads them.
+
+A new family of models is a file with `load_folder`, `load_file` and a class like `backbone.Backbone`, a line in
+`FAMILIES`, and the rows of its bases in `realfill.bases`.
+"""
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from realfill.bases import BASES
+from realfill.bases import BASES, EMBEDDED
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 
 _ROOT = Path(__file__).resolve().parents[2]
+FAMILIES: Mapping[str, str] = {"stable_diffusion": "realfill.models.stable_diffusion"}  # imported when it is needed
+_OWN_FILES = "stable_diffusion"  # the family of folders and files that have no row in `realfill.bases`
 # What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.
 _HUB_FILES: Mapping[str, Any] = {
     "allow_patterns": ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"],
@@ -52,7 +59,7 @@ def find_base(base: str) -> Path | None:
 
 
 def is_present(base: str) -> bool:
-    """Whether `load` would work without a download."""
+    """Whether `load_backbone` would work without a download."""
     return find_base(base) is not None
 
 
@@ -68,17 +75,19 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
     """
     place = find_base(base) or _download(base)
     dtype = dtype or choose_dtype(device)
-    loader = _file_loader() if place.is_file() else _folder_loader()
     if place.is_file() and place.suffix != ".safetensors":
         raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
-    backbone: Backbone = loader(place, name=base, device=device, dtype=dtype, weights_hash=_hash(place, _state(place)))
+    family: Any = import_module(FAMILIES[BASES[base].family if base in BASES else _OWN_FILES])
+    load = family.load_file if place.is_file() else family.load_folder
+    weights_hash = _hash_weights(place, _stat_files(place))
+    backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash)
     return backbone
 
 
 def file_state(base: str) -> Hashable:
     """Names, sizes and times of a base's weight files: equal as long as nobody touches them; None: not here."""
     place = find_base(base)
-    return None if place is None else _state(place)
+    return None if place is None else _stat_files(place)
 
 
 def load_backbone_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
@@ -106,7 +115,7 @@ def _download(base: str) -> Path:
         raise WeightsError(
             f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
             f"({type(error).__name__}). Fetch it on a machine with network (hf download {source} --local-dir FOLDER) "
-            "and give --base FOLDER, or use --base mini, which works now."
+            f"and give --base FOLDER, or use --base {EMBEDDED}, which works now."
         ) from error
 
 
@@ -117,29 +126,17 @@ def hub_troubles() -> tuple[type[Exception], ...]:
     return OSError, ValueError, RuntimeError, HTTPError
 
 
-def _folder_loader() -> Callable[..., Any]:
-    from realfill.models import stable_diffusion  # diffusers takes seconds to import
-
-    return stable_diffusion.load_folder
-
-
-def _file_loader() -> Callable[..., Any]:
-    from realfill.models import stable_diffusion
-
-    return stable_diffusion.load_file
-
-
 def _weight_files(place: Path) -> list[Path]:
     return [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
 
 
-def _state(place: Path) -> Hashable:
-    looks = [(file, file.stat()) for file in _weight_files(place)]
-    return tuple((str(file), look.st_size, look.st_mtime_ns) for file, look in looks)
+def _stat_files(place: Path) -> Hashable:
+    stats = [(file, file.stat()) for file in _weight_files(place)]
+    return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
 
 @cache
-def _hash(place: Path, state: Hashable) -> str:
+def _hash_weights(place: Path, state: Hashable) -> str:
     """sha256 over the names and contents of the weight files, so that a run knows what made it."""
     digest = hashlib.sha256()
     for file in _weight_files(place):

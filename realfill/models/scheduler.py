@@ -1,13 +1,14 @@
-"""The diffusion process, apart from any network: corrupt clean latents for training, solve for sampling.
+"""The diffusion process, apart from any network: add noise for training, solve for sampling.
 
 All arithmetic is diffusers' schedulers'; what is decided here is which one, and with which settings.
+A new sampler is a line in `SAMPLERS` and its name in `config.SamplerName`.
 """
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
 from torch import Tensor
 
 from realfill.config import SamplerName
@@ -16,6 +17,12 @@ from realfill.errors import WeightsError
 # Public configs ship settings that silently cost quality: leading spacing starts 200 steps at t = 995, and
 # clipping clamps latents as if they were pixels.
 _SAMPLING = {"timestep_spacing": "trailing", "clip_sample": False}
+# `ddpm`: ancestral, as the paper; `ddim`: deterministic; `dpm++`: DPM-Solver++ of order 2.
+SAMPLERS: Mapping[SamplerName, type[SchedulerMixin]] = {
+    "ddpm": DDPMScheduler,
+    "ddim": DDIMScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+}
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 
@@ -58,9 +65,9 @@ class DDPM:
         return noisy, self._forward.get_velocity(clean, noise, t)
 
     def solver(self, name: SamplerName, steps: int) -> Any:
-        """`ddpm`: ancestral, as the paper; `ddim`: deterministic; `dpm++`: DPM-Solver++ of order 2."""
-        kinds = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
-        solver = kinds[name].from_config(self._config, **_SAMPLING)
+        """See `NoiseProcess.solver`."""
+        scheduler: Any = SAMPLERS[name]
+        solver = scheduler.from_config(self._config, **_SAMPLING)
         solver.set_timesteps(steps)
         if len(solver.timesteps) > steps:
             # The trailing grid is counted in floats: for 61, 103, 121 and 122 steps it has one more, at t = -1.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
 from realfill.models.backbone import Condition, Spec, blank_hole, stored_dtype
+from realfill.models.fast.switch import use_fast
 from realfill.models.fast.unet import speed_up
 from realfill.models.scheduler import DDPM
 
@@ -49,7 +50,7 @@ class StableDiffusionInpaint:
         self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
         for convolutional in (self.vae, self.unet):
             convolutional.to(memory_format=self._layout)
-            if self.device.type == "cpu":
+            if self.device.type == "cpu" and use_fast():
                 speed_up(convolutional)
         self._plan: MemoryPlan | None = None
         self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
@@ -76,7 +77,7 @@ class StableDiffusionInpaint:
                 latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
             return latents.contiguous() * float(self.vae.config.scaling_factor)
         finally:
-            self._park()
+            self._offload()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ class StableDiffusionInpaint:
                 pixels: Tensor = self._autoencoder().decode(latents).sample.float().clamp(-1, 1)
             return pixels.contiguous()
         finally:
-            self._park()
+            self._offload()
 
     def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
         """See `Backbone.condition`."""
@@ -140,7 +141,7 @@ class StableDiffusionInpaint:
             self.unet.enable_gradient_checkpointing()
         else:
             self.unet.disable_gradient_checkpointing()
-        self._park()  # the way back waits until it is used: when memory has run out it might fail
+        self._offload()  # the way back waits until it is used: when memory has run out it might fail
 
     def _autoencoder(self) -> Any:
         """The autoencoder, on the device."""
@@ -148,7 +149,7 @@ class StableDiffusionInpaint:
             self.vae.to(self.device)
         return self.vae
 
-    def _park(self) -> None:
+    def _offload(self) -> None:
         """Moves the autoencoder off the device, where the plan says so; using it brings it back."""
         if self._plan is not None and self._plan.parked:
             self.vae.to("cpu")
@@ -174,7 +175,7 @@ def load_folder(
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {_first_line(error)}") from error
-    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
+    return _make_backbone(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
 
 
 def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str) -> StableDiffusionInpaint:
@@ -193,10 +194,10 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
             f"{file.name} could not be loaded as an inpainting checkpoint: {_first_line(error)} Its configs are those "
             f"of {source}; without network, give that model's folder (hf download {source} --local-dir FOLDER) instead."
         ) from error
-    return _driver(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
+    return _make_backbone(pipeline, name=name, device=device, dtype=dtype, weights_hash=weights_hash)
 
 
-def _driver(
+def _make_backbone(
     pipeline: StableDiffusionInpaintPipeline, *, name: str, device: str, dtype: torch.dtype, weights_hash: str
 ) -> StableDiffusionInpaint:
     pipeline = pipeline.to(device, stored_dtype(device, dtype))

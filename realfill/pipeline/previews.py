@@ -53,7 +53,7 @@ class PreviewMaker:
             prompt=run.config.train.prompt,
             seeds=[run.config.sample.seeds[0]],
             # a budget of its own: what runs out of memory here must not slow what follows
-            within=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
+            budget=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
         )
         try:
             with enable_all_layers(backbone), contextlib.closing(candidates):

@@ -131,7 +131,7 @@ def _entry(score: "Score") -> dict[str, Any]:
 
 def _keep_points(run: Run, score: "Score", references: "tuple[Photo, ...]", size: tuple[int, int]) -> None:
     """Writes a seed's points before its count, so that a count that is there has its points."""
-    pairs = zip(references, score.found, strict=True)
+    pairs = zip(references, score.in_hole, strict=True)
     parts = [{"size": [photo.shape[1], photo.shape[0]], "points": _points(matches)} for photo, matches in pairs]
     data = {"size": list(size), "counts": list(score.per_reference), "references": parts}
     files.write_bytes(run.matches_path(score.seed), json.dumps(data, separators=(",", ":")).encode())

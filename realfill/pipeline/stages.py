@@ -157,8 +157,8 @@ def train(session: Session, resources: Resources) -> None:
             config,
             seed=run.config.seed,
             folder=run.checkpoints,
-            guides=draft_views(resources.draft, scene, crop) if config.guided else (),
-            within=resources.budget,
+            draft_views=draft_views(resources.draft, scene, crop) if config.guided else (),
+            budget=resources.budget,
         )
         with contextlib.closing(steps):  # training ends with a checkpoint before an error goes on its way
             for step in steps:
@@ -208,8 +208,8 @@ def sample(session: Session, resources: Resources) -> None:
             config.sample,
             prompt=config.train.prompt,
             seeds=missing,
-            given=prior,
-            within=resources.budget,
+            prior=prior,
+            budget=resources.budget,
         )
         with contextlib.closing(candidates):
             last = time.monotonic()

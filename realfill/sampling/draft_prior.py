@@ -1,9 +1,9 @@
 """What the references' geometry adds to the learned fill (docs/geometry.md); all of it is off in `paper`.
 
 The draft says what lies in the hole and how far references vouch for it. From it come: pictures in the target's
-frame to train on (`guides`), starts for seeds, so that vouched-for cells begin from the noised draft instead of pure
-noise (`Start`), and a bound on what the model may change there (`held`). Where geometry is not consistent the draft
-vouches for nothing, and everything here falls back to the paper.
+frame to train on (`training.draft_views`), starts for seeds, so that vouched-for cells begin from the noised draft
+instead of pure noise (`DraftStart`), and a bound on what the model may change there (`hold_to_draft`). Where geometry
+is not consistent the draft vouches for nothing, and everything here falls back to the paper.
 """
 
 from collections.abc import Sequence
@@ -41,58 +41,58 @@ class DraftStart:
 
     clean: Tensor  # (1, c, h, w) latents of the draft
     strength: Tensor  # (1, 1, h, w) in 0..1: share of the diffusion time at which a cell begins to be denoised
-    most: float  # the largest strength: nothing needs to be computed before
+    max_strength: float  # the largest; no cell is denoised before its share of the diffusion time
 
     def times(self, times: Tensor, train_steps: int) -> Tensor:
         """The solver's times (T,) without those before which every cell is still the draft; one at least."""
-        needed = times[times / train_steps <= self.most]
+        needed = times[times / train_steps <= self.max_strength]
         return needed if len(needed) else times[-1:]
 
-    def hold(self, latents: Tensor, noised: Tensor, share: float) -> Tensor:
+    def hold(self, latents: Tensor, noisy_draft: Tensor, share: float) -> Tensor:
         """Cells whose time has not come, at `share` of the diffusion time, as the noised draft."""
-        return torch.where(self.strength < share, noised, latents)
+        return torch.where(self.strength < share, noisy_draft, latents)
 
 
-def make_draft_prior(draft: Draft | None, scene: Scene, fit: CropTransform, config: GuideConfig) -> DraftPrior | None:
+def make_draft_prior(draft: Draft | None, scene: Scene, crop: CropTransform, config: GuideConfig) -> DraftPrior | None:
     """The draft as sampling uses it; None where geometry says nothing."""
     if draft is None or draft.reason:
         return None
-    photo, confidence = render_draft(draft, fit)
-    return DraftPrior(photo, confidence, fit.crop_hole(scene.hole), config)
+    photo, confidence = render_draft(draft, crop)
+    return DraftPrior(photo, confidence, crop.crop_hole(scene.hole), config)
 
 
-def prior_condition(given: DraftPrior) -> tuple[Tensor, Tensor]:
-    """What a warm seed's condition sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
+def prior_condition(prior: DraftPrior) -> tuple[Tensor, Tensor]:
+    """What the condition of a seed begun from the draft sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
 
     With `guide.known`, vouched-for pixels of the draft count as known.
     """
-    vouched = given.confidence >= VOUCHED
-    return to_tensors(given.photo, given.hole & ~vouched if given.config.known else given.hole)
+    vouched = prior.confidence >= VOUCHED
+    return to_tensors(prior.photo, prior.hole & ~vouched if prior.config.known else prior.hole)
 
 
-def make_start(given: DraftPrior, backbone: Backbone) -> DraftStart:
+def make_start(prior: DraftPrior, backbone: Backbone) -> DraftStart:
     """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
-    low, high = given.config.strength, given.config.guess
-    pixels, inside = to_tensors(given.photo, given.hole, blank=False)
-    doubt = inside * torch.from_numpy(1 - given.confidence)
+    low, high = prior.config.strength, prior.config.guess
+    pixels, inside = to_tensors(prior.photo, prior.hole, blank=False)
+    doubt = inside * torch.from_numpy(1 - prior.confidence)
     # A cell is vouched for as its worst pixel is.
     doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))
     strength = torch.where(inside > 0, low + (high - low) * doubt, low)
     return DraftStart(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
 
 
-def hold_to_draft(photo: Photo, given: DraftPrior) -> Photo:
+def hold_to_draft(photo: Photo, prior: DraftPrior) -> Photo:
     """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`guide.bound`)."""
-    if given.config.bound == 0:
+    if prior.config.bound == 0:
         return photo
-    trust = cv2.blur(given.confidence, (3, 3))
+    trust = cv2.blur(prior.confidence, (3, 3))
     ramp = np.clip((trust - 0.25) / 0.5, 0, 1)
-    weight = (given.config.bound * ramp * ramp * (3 - 2 * ramp))[..., None]
-    blended: Photo = np.rint(weight * given.photo + (1 - weight) * photo).astype(np.uint8)
+    weight = (prior.config.bound * ramp * ramp * (3 - 2 * ramp))[..., None]
+    blended: Photo = np.rint(weight * prior.photo + (1 - weight) * photo).astype(np.uint8)
     return blended
 
 
-def split_seeds(seeds: Sequence[int], given: DraftPrior | None) -> tuple[list[int], list[int]]:
+def split_seeds(seeds: Sequence[int], prior: DraftPrior | None) -> tuple[list[int], list[int]]:
     """Seeds that start from pure noise, and those that start from the draft."""
-    warm = [seed for seed in seeds if given is not None and starts_from_draft(seed, given.config.warm)]
-    return [seed for seed in seeds if seed not in warm], warm
+    from_draft = [seed for seed in seeds if prior is not None and starts_from_draft(seed, prior.config.warm)]
+    return [seed for seed in seeds if seed not in from_draft], from_draft

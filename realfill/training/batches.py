@@ -22,7 +22,7 @@ from realfill.config import TrainConfig
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import average_areas, fill_from_known
 from realfill.imaging.holes import random_hole
-from realfill.models.pixels import _planes
+from realfill.models.pixels import to_planes
 from realfill.scene.scene import Scene
 
 LEAST_KNOWN = 0.1  # share of latent cells that a crop of the target must know
@@ -55,16 +55,16 @@ class TrainingView:
     is_target: bool
     box: tuple[float, float, float, float]  # left, top, width, height that crops lie in
     smallest: float  # smallest crop, as a share of the largest that fits the box
-    wanted: Hole | None = None  # what the target's hole hides, in a picture that lies in the target's frame
+    target_hole: Hole | None = None  # what the target's hole hides, in a picture that lies in the target's frame
 
 
 @dataclass(frozen=True)
 class DraftView:
     """A picture of the scene in the target's frame: a warped reference, or the draft (docs/geometry.md)."""
 
-    photo: Photo  # (h, w, 3), the fit's box at any resolution
+    photo: Photo  # (h, w, 3), the crop's box at any resolution
     unknown: Hole  # (h, w): what the picture does not vouch for; hidden, and no loss there
-    wanted: Hole  # (h, w): the target's hole
+    target_hole: Hole  # (h, w): the target's hole
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class TrainingViews:
     height: int
     width: int
     cell: int
-    guides: tuple[TrainingView, ...] = ()
+    draft_views: tuple[TrainingView, ...] = ()  # pictures in the target's frame
 
 
 def prepare_views(
-    scene: Scene, fit: CropTransform, config: TrainConfig, *, cell: int, guides: Sequence[DraftView] = ()
+    scene: Scene, crop: CropTransform, config: TrainConfig, *, cell: int, draft_views: Sequence[DraftView] = ()
 ) -> TrainingViews:
     """Views of the references and, unless nothing of it is known, of the target.
 
@@ -87,33 +87,32 @@ def prepare_views(
 
     Args:
         cell: pixels per latent cell of the base (`spec.cell`).
-        guides: drawn for a share `config.guided` of the items.
+        draft_views: drawn for a share `config.guided` of the items.
     """
-    shown = min(1.0, max(fit.box[2] / fit.photo_width, fit.box[3] / fit.photo_height))
+    share = min(1.0, max(crop.box[2] / crop.photo_width, crop.box[3] / crop.photo_height))
     views = [
         TrainingView(
             photo=photo,
             hole=np.zeros(photo.shape[:2], np.bool_),
             is_target=False,
             box=(0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])),
-            smallest=config.crop * shown,
+            smallest=config.crop * share,
         )
         for photo in scene.references
     ]
     if not scene.hole.all():
         filled = fill_from_known(scene.target, scene.hole)
-        views.append(TrainingView(filled, scene.hole, is_target=True, box=_inside(fit), smallest=config.crop))
-    shrunk = tuple(_shrunk(view, fit) for view in views)
-    return TrainingViews(
-        shrunk, fit.height, fit.width, cell, tuple(_guide_view(guide, fit, config) for guide in guides)
-    )
+        views.append(TrainingView(filled, scene.hole, is_target=True, box=_box_in_photo(crop), smallest=config.crop))
+    shrunk = tuple(_shrink_view(view, crop) for view in views)
+    in_frame = tuple(_training_view(view, crop, config) for view in draft_views)
+    return TrainingViews(shrunk, crop.height, crop.width, cell, in_frame)
 
 
-def _guide_view(guide: DraftView, fit: CropTransform, config: TrainConfig) -> TrainingView:
-    height, width = guide.photo.shape[:2]
+def _training_view(view: DraftView, crop: CropTransform, config: TrainConfig) -> TrainingView:
+    height, width = view.photo.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
-    photo = fill_from_known(guide.photo, guide.unknown)
-    return _shrunk(TrainingView(photo, guide.unknown, False, box, config.crop, guide.wanted), fit)
+    photo = fill_from_known(view.photo, view.unknown)
+    return _shrink_view(TrainingView(photo, view.unknown, False, box, config.crop, view.target_hole), crop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +158,12 @@ def draw_batch(views: TrainingViews, config: TrainConfig, *, seed: int, step: in
 
 def draw_picks(views: TrainingViews, config: TrainConfig, picks: Sequence[ItemPick]) -> Batch:
     """The items that were picked; each pick can be drawn once."""
-    items = [_item(views, config, one.rng) for one in picks]
+    items = [_draw_item(views, config, one.rng) for one in picks]
     pixels = np.stack([item[0] for item in items]).astype(np.float32) / 127.5 - 1
     return Batch(
         pixels=torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()),
-        hole=_planes([item[1] for item in items]),
-        weight=_planes([item[2] for item in items]),
+        hole=to_planes([item[1] for item in items]),
+        weight=to_planes([item[2] for item in items]),
         prompts=tuple(one.prompt for one in picks),
         is_target=tuple(item[3] for item in items),
     )
@@ -181,52 +180,57 @@ def join_batches(parts: Sequence[Batch]) -> Batch:
     )
 
 
-def _inside(fit: CropTransform) -> tuple[float, float, float, float]:
-    """The part of the fit's box that lies in the photo."""
-    left, top, width, height = fit.box
-    right, bottom = min(left + width, fit.photo_width), min(top + height, fit.photo_height)
+def _box_in_photo(crop: CropTransform) -> tuple[float, float, float, float]:
+    """The part of the crop's box that lies in the photo."""
+    left, top, width, height = crop.box
+    right, bottom = min(left + width, crop.photo_width), min(top + height, crop.photo_height)
     left, top = max(0.0, left), max(0.0, top)
     return left, top, right - left, bottom - top
 
 
-def _largest(box: tuple[float, float, float, float], fit_height: int, fit_width: int) -> tuple[float, float]:
+def _largest_crop(box: tuple[float, float, float, float], height: int, width: int) -> tuple[float, float]:
     """Width and height of the largest crop of the working aspect that fits a box."""
-    scale = min(box[2] / fit_width, box[3] / fit_height)
-    return fit_width * scale, fit_height * scale
+    scale = min(box[2] / width, box[3] / height)
+    return width * scale, height * scale
 
 
-def _shrunk(view: TrainingView, fit: CropTransform) -> TrainingView:
+def _shrink_view(view: TrainingView, crop: CropTransform) -> TrainingView:
     """The view at no more pixels than its smallest crop needs, so that crops of large photos are quick."""
-    crop_width = _largest(view.box, fit.height, fit.width)[0] * view.smallest
-    scale = min(1.0, fit.width / crop_width)
+    crop_width = _largest_crop(view.box, crop.height, crop.width)[0] * view.smallest
+    scale = min(1.0, crop.width / crop_width)
     if scale > 0.8:
         return view
     height, width = (max(1, round(side * scale)) for side in view.photo.shape[:2])
     photo = cv2.resize(view.photo, (width, height), interpolation=cv2.INTER_AREA)
-    hole = average_areas(view.hole.astype(np.float32), (width, height)) > 0
+    hole = _shrink_hole(view.hole, width, height)
     sx, sy = width / view.photo.shape[1], height / view.photo.shape[0]
     left, top, box_width, box_height = view.box
     box = (left * sx, top * sy, box_width * sx, box_height * sy)
-    wanted = None if view.wanted is None else average_areas(view.wanted.astype(np.float32), (width, height)) > 0
-    return TrainingView(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, wanted)
+    target_hole = None if view.target_hole is None else _shrink_hole(view.target_hole, width, height)
+    return TrainingView(np.asarray(photo, np.uint8), hole, view.is_target, box, view.smallest, target_hole)
 
 
-def _item(views: TrainingViews, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
+def _shrink_hole(hole: Hole, width: int, height: int) -> Hole:
+    """A pixel is in the hole that any pixel of the hole falls into."""
+    return average_areas(hole.astype(np.float32), (width, height)) > 0
+
+
+def _draw_item(views: TrainingViews, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
     """Pixels, hole, weight and whether it is the target, of one training item."""
-    if views.guides and rng.random() < config.guided:
-        view = views.guides[int(rng.integers(len(views.guides)))]
+    if views.draft_views and rng.random() < config.guided:
+        view = views.draft_views[int(rng.integers(len(views.draft_views)))]
     else:
         view = views.views[int(rng.integers(len(views.views)))]
-    crop, unknown = _crop(view, views, rng)
+    crop, unknown = _draw_crop(view, views, rng)
     for _ in range(_TRIES):
         if known_share(unknown, cell=views.cell) >= LEAST_KNOWN:
             break
-        crop, unknown = _crop(view, views, rng)
+        crop, unknown = _draw_crop(view, views, rng)
     else:  # nothing is known around this hole, almost a blank canvas: a reference teaches in its place
         view = views.views[int(rng.integers(len(views.views) - 1))]
-        crop, unknown = _crop(view, views, rng)
-    if view.wanted is not None and rng.random() < config.aware:
-        m = crop.crop_hole(view.wanted)
+        crop, unknown = _draw_crop(view, views, rng)
+    if view.target_hole is not None and rng.random() < config.aware:
+        m = crop.crop_hole(view.target_hole)
     else:
         m = random_hole(views.height, views.width, rng)
     if rng.random() < config.mask_dropout:
@@ -241,15 +245,15 @@ def known_share(unknown: Hole, *, cell: int) -> float:
     return float(1 - touched.mean())
 
 
-def _crop(view: TrainingView, views: TrainingViews, rng: np.random.Generator) -> tuple[CropTransform, Hole]:
+def _draw_crop(view: TrainingView, views: TrainingViews, rng: np.random.Generator) -> tuple[CropTransform, Hole]:
     """A random crop of the view and its unknown pixels (H, W)."""
-    width, height = _largest(view.box, views.height, views.width)
+    width, height = _largest_crop(view.box, views.height, views.width)
     share = float(np.exp(rng.uniform(np.log(view.smallest), 0.0)))
     width, height = width * share, height * share
     left = view.box[0] + rng.uniform(0, max(0.0, view.box[2] - width))
     top = view.box[1] + rng.uniform(0, max(0.0, view.box[3] - height))
     photo_height, photo_width = view.photo.shape[:2]
-    fit = CropTransform((left, top, width, height), views.width, views.height, photo_width, photo_height)
-    in_frame = view.is_target or view.wanted is not None
-    unknown = fit.crop_hole(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
-    return fit, unknown
+    crop = CropTransform((left, top, width, height), views.width, views.height, photo_width, photo_height)
+    in_frame = view.is_target or view.target_hole is not None
+    unknown = crop.crop_hole(view.hole) if in_frame else np.zeros((views.height, views.width), np.bool_)
+    return crop, unknown

@@ -37,18 +37,18 @@ class TrainState:
             DiskFull, RunError: it could not be written; older checkpoints are untouched.
         """
         final = checkpoint_path(folder, self.step)
-        draft = temporary_path(final)
+        partial = temporary_path(final)
         try:
             for part, tensors in zip(_PARTS, (self.parameters, self._moments()), strict=True):
                 data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-                files.write_bytes(draft / f"{part}.safetensors", data)
-                files.write_bytes(draft / f"{part}.sha256", hashlib.sha256(data).hexdigest().encode())
+                files.write_bytes(partial / f"{part}.safetensors", data)
+                files.write_bytes(partial / f"{part}.sha256", hashlib.sha256(data).hexdigest().encode())
             with speak_refusals(final):
                 shutil.rmtree(final, ignore_errors=True)
-                files.replace(draft, final)
+                files.replace(partial, final)
                 files.sync_folder(folder)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
         # Newer ones are damaged, or `resume` would have taken them; counted as kept they would push out good ones.
         good = [step for step in checkpoint_steps(folder) if step <= self.step]
         for step in set(checkpoint_steps(folder)) - set(good[-keep:]):

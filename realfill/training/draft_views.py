@@ -6,16 +6,18 @@ from realfill.scene.scene import Scene
 from realfill.training.batches import DraftView
 
 
-def draft_views(draft: Draft | None, scene: Scene, fit: CropTransform) -> list[DraftView]:
+def draft_views(draft: Draft | None, scene: Scene, crop: CropTransform) -> list[DraftView]:
     """Pictures in the target's frame for training: the draft, then each warped reference.
 
     What a reference does not show, and what nothing vouches for, is unknown there: hidden, without loss.
     """
     if draft is None or draft.reason:
         return []
-    finest = min(2.0, draft.frame.scale / fit.scale)
+    finest = min(2.0, draft.frame.scale / crop.scale)
     size = max(1.0, finest)
-    frame = CropTransform(fit.box, round(fit.width * size), round(fit.height * size), fit.photo_width, fit.photo_height)
+    frame = CropTransform(
+        crop.box, round(crop.width * size), round(crop.height * size), crop.photo_width, crop.photo_height
+    )
     hole = frame.crop_hole(scene.hole)
     pictures = [render_draft(draft, frame), *(render_warped(draft, one, frame) for one in draft.warped)]
     return [

@@ -25,7 +25,7 @@ _WORKERS = 8
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The items of a step that one process computes."""
+    """The items of a step that one process computes, with their diffusion times and noise."""
 
     items: Batch | EncodedBatch
     t: Tensor  # (B,) int64
@@ -35,9 +35,16 @@ class Step:
         """Items start to stop, for computing a step in pieces."""
         return Step(self.items.part(start, stop), self.t[start:stop], self.noise[start:stop])
 
+    def split(self, count: int) -> "list[Step]":
+        """The step in pieces of `count` items, the last of what is left."""
+        return [self.part(start, min(start + count, len(self))) for start in range(0, len(self), count)]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
 
 class Loader:
-    """Gives each step its work."""
+    """Loads each step's items: from the pool, or drawn anew."""
 
     def __init__(
         self,
@@ -47,59 +54,59 @@ class Loader:
         *,
         seed: int,
         indices: Sequence[int],
-        ahead: bool | None = None,
+        prefetch: bool | None = None,
     ) -> None:
-        """`indices`: the items of a batch that this process computes; `ahead`: draw the next step in threads."""
+        """`indices`: the items of a batch that this process computes; `prefetch`: draw the next step in threads."""
         self._backbone, self._views, self._config = backbone, views, config
         self._seed, self._indices = seed, indices
         self._pool = Pool(backbone, views, config, seed=seed) if config.pool else None
-        ahead = backbone.device.type == "cuda" if ahead is None else ahead
+        prefetch = backbone.device.type == "cuda" if prefetch is None else prefetch
         count = max(1, min(_WORKERS, len(indices), (os.cpu_count() or 2) - 1))
-        self._workers = ThreadPoolExecutor(count, thread_name_prefix="feed") if ahead else None
-        self._coming: dict[int, list[Future[_Drawn]]] = {}
+        self._workers = ThreadPoolExecutor(count, thread_name_prefix="loader") if prefetch else None
+        self._pending: dict[int, list[Future[_Draw]]] = {}
 
-    def work(self, step: int) -> Step:
-        """The work of a step, counted from 0."""
+    def load(self, step: int) -> Step:
+        """The items of a step, counted from 0, with their times and noise."""
         if self._workers is None:
-            drawn = [self._draw(step, index) for index in self._indices]
+            draws = [self._draw(step, index) for index in self._indices]
         else:
-            waiting = self._coming.pop(step, None) or self._begin(self._workers, step)
-            following = step + 1 < self._config.steps
-            self._coming = {step + 1: self._begin(self._workers, step + 1)} if following else {}
-            drawn = [future.result() for future in waiting]
-        t, noise = torch.cat([one.t for one in drawn]), torch.cat([one.noise for one in drawn])
+            futures = self._pending.pop(step, None) or self._submit(self._workers, step)
+            has_next = step + 1 < self._config.steps
+            self._pending = {step + 1: self._submit(self._workers, step + 1)} if has_next else {}
+            draws = [future.result() for future in futures]
+        t, noise = torch.cat([one.t for one in draws]), torch.cat([one.noise for one in draws])
         if self._pool is not None:
-            return Step(self._pool.items([one.pick for one in drawn]), t, noise)
-        return Step(join_batches([one.batch for one in drawn if one.batch is not None]), t, noise)
+            return Step(self._pool.items([one.pick for one in draws]), t, noise)
+        return Step(join_batches([one.batch for one in draws if one.batch is not None]), t, noise)
 
     def close(self) -> None:
         """Ends the threads."""
         if self._workers is not None:
             self._workers.shutdown(cancel_futures=True)
 
-    def _begin(self, workers: ThreadPoolExecutor, step: int) -> "list[Future[_Drawn]]":
+    def _submit(self, workers: ThreadPoolExecutor, step: int) -> "list[Future[_Draw]]":
         return [workers.submit(self._draw, step, index) for index in self._indices]
 
-    def _draw(self, step: int, index: int) -> "_Drawn":
+    def _draw(self, step: int, index: int) -> "_Draw":
         pick = pick_item(self._config, seed=self._seed, step=step, index=index)
         batch = draw_picks(self._views, self._config, [pick]) if self._pool is None else None
         t, noise = draw_noise(self._backbone, self._views, seed=self._seed, step=step, index=index)
         if self._backbone.device.type != "cuda":
-            return _Drawn(pick, batch, t, noise)
+            return _Draw(pick, batch, t, noise)
         # Copied from here, out of pinned memory: the device takes it between two kernels and nobody waits.
         with torch.cuda.device(self._backbone.device):
             t, noise = self._upload(t), self._upload(noise)
             if batch is not None:
                 pixels, hole, weight = (self._upload(plane) for plane in (batch.pixels, batch.hole, batch.weight))
                 batch = Batch(pixels, hole, weight, batch.prompts, batch.is_target)
-        return _Drawn(pick, batch, t, noise)
+        return _Draw(pick, batch, t, noise)
 
     def _upload(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory().to(self._backbone.device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class _Draw:
     """One item of a step."""
 
     pick: ItemPick
@@ -117,33 +124,33 @@ class Pool:
 
     def __init__(self, backbone: Backbone, views: TrainingViews, config: TrainConfig, *, seed: int) -> None:
         self._backbone, self._views, self._config, self._seed = backbone, views, config, seed
-        self._known: dict[int, EncodedBatch] = {}
-        self._nothing: Tensor | None = None  # latents of a picture of which nothing is shown
+        self._encoded: dict[int, EncodedBatch] = {}
+        self._blank: Tensor | None = None  # latents of a picture of which nothing is shown
 
     def items(self, picks: Sequence[ItemPick]) -> EncodedBatch:
         """The items that were picked, each with the prompt of its pick."""
-        found = [self._item(pick) for pick in picks]
+        encoded = [self._encode_item(pick) for pick in picks]
         return EncodedBatch(
-            clean=torch.cat([one.clean for one in found]),
-            masked=torch.cat([one.masked for one in found]),
-            hole=torch.cat([one.hole for one in found]),
-            known=torch.cat([one.known for one in found]),
+            clean=torch.cat([one.clean for one in encoded]),
+            masked=torch.cat([one.masked for one in encoded]),
+            hole=torch.cat([one.hole for one in encoded]),
+            known=torch.cat([one.known for one in encoded]),
             prompts=tuple(pick.prompt for pick in picks),
         )
 
-    def _item(self, pick: ItemPick) -> EncodedBatch:
+    def _encode_item(self, pick: ItemPick) -> EncodedBatch:
         assert pick.number is not None
-        if pick.number not in self._known:
-            self._known[pick.number] = self._encode(draw_picks(self._views, self._config, [pick]))
-        return self._known[pick.number]
+        if pick.number not in self._encoded:
+            self._encoded[pick.number] = self._encode(draw_picks(self._views, self._config, [pick]))
+        return self._encoded[pick.number]
 
     def _encode(self, batch: Batch) -> EncodedBatch:
         backbone = self._backbone
         if batch.hole.all():  # one in ten hides everything, and then all of them are the same grey
             clean = backbone.encode(batch.pixels)
-            if self._nothing is None:
-                self._nothing = backbone.encode(torch.zeros_like(batch.pixels))
-            masked = self._nothing
+            if self._blank is None:
+                self._blank = backbone.encode(torch.zeros_like(batch.pixels))
+            masked = self._blank
         else:
             both = backbone.encode(torch.cat([batch.pixels, blank_hole(batch.pixels, batch.hole)]))
             clean, masked = both[:1], both[1:]

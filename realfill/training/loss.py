@@ -45,12 +45,13 @@ def realfill_loss(backbone: Backbone, batch: Batch | EncodedBatch, *, t: Tensor,
         t: (B,) int64 diffusion times.
         noise: (B, c, h, w) standard normal.
     """
-    seen = batch if isinstance(batch, EncodedBatch) else encode_batch(backbone, batch)
-    noisy, target = backbone.process.add_noise(seen.clean, noise, t)
-    condition = Condition(prompt_embeds=backbone.prompt_embeds(seen.prompts), hole=seen.hole, masked=seen.masked)
+    encoded = batch if isinstance(batch, EncodedBatch) else encode_batch(backbone, batch)
+    noisy, target = backbone.process.add_noise(encoded.clean, noise, t)
+    prompt_embeds = backbone.prompt_embeds(encoded.prompts)
+    condition = Condition(prompt_embeds=prompt_embeds, hole=encoded.hole, masked=encoded.masked)
     prediction = backbone.predict(noisy, t, condition)
-    error = seen.known * (prediction - target) ** 2
-    return error.sum((1, 2, 3)) / (seen.known.sum((1, 2, 3)) * error.shape[1])
+    error = encoded.known * (prediction - target) ** 2
+    return error.sum((1, 2, 3)) / (encoded.known.sum((1, 2, 3)) * error.shape[1])
 
 
 def known_latents(weight: Tensor, *, cell: int) -> Tensor:

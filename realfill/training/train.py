@@ -1,4 +1,4 @@
-"""Fine-tuning on the references and the target (§3.4, §4.2): one page, read downward.
+"""Fine-tuning on the references and the target (§3.4, §4.2): `train` holds the whole step, what it calls follows below.
 
 `train` is a generator: it yields after every step, and the caller logs, shows and stops. It resumes from
 the newest good checkpoint; since every random number of a step comes from (seed, step, index), adapter and
@@ -7,7 +7,7 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from realfill.events import TrainStep
 from realfill.imaging.crop import CropTransform
 from realfill.models import lora
 from realfill.models.backbone import Backbone
-from realfill.models.fast.lanes import map_parallel
+from realfill.models.fast.lanes import map_parallel, split_lanes
 from realfill.models.lora import adapter_parameters, attach_adapters, parameter_groups
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.scene.scene import Scene
@@ -35,22 +35,23 @@ from realfill.training.loss import realfill_loss
 def train(
     backbone: Backbone,
     scene: Scene,
-    fit: CropTransform,
+    crop: CropTransform,
     config: TrainConfig,
     *,
     seed: int,
     folder: Path,
-    guides: Sequence[DraftView] = (),
-    within: MemoryBudget | None = None,
+    draft_views: Sequence[DraftView] = (),
+    budget: MemoryBudget | None = None,
 ) -> Generator[TrainStep, None, None]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
     Args:
+        crop: the working area of the target.
         seed: every random number of the run derives from it.
         folder: checkpoints are kept here, the newest `config.keep_checkpoints`; one is written every
             `config.checkpoint_every` steps, at the end, and when the generator is closed.
-        guides: what geometry shows of the scene in the target's frame; empty is the paper.
-        within: the memory plan; None chooses one from the memory that is free.
+        draft_views: what geometry shows of the scene in the target's frame; empty is the paper.
+        budget: the memory plan; None chooses one from the memory that is free.
 
     Raises:
         Diverged: loss or gradient is not finite; nothing is written then, so the last checkpoint stays.
@@ -59,52 +60,44 @@ def train(
     """
     # A bf16 base needs no autocast: its adapters compute in bf16 too. `accelerate launch --mixed_precision` may ask.
     accelerator = Accelerator()
-    if accelerator.num_processes > config.batch:
-        raise OptionError(
-            f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
-        )
+    check_processes(accelerator, config)
     attach_adapters(backbone, config, seed=seed)
-    optimiser = torch.optim.AdamW(
-        parameter_groups(backbone, config),
-        weight_decay=config.weight_decay,
-        fused=backbone.device.type in ("cpu", "cuda"),  # all layers in one pass
-    )
-    state = checkpoints.TrainState(adapter_parameters(backbone), optimiser)
+    parameters = adapter_parameters(backbone)
+    optimiser = make_optimiser(backbone, config)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    state = checkpoints.TrainState(parameters, optimiser)
     state.resume(folder)
     saved = state.step
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
-    views = prepare_views(scene, fit, config, cell=backbone.spec.cell, guides=guides)
+    views = prepare_views(scene, crop, config, cell=backbone.spec.cell, draft_views=draft_views)
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    feed = Loader(backbone, views, config, seed=seed, indices=indices)
-    if within is None:
-        wanted = Config(base=backbone.spec.name, train=config)
-        within = plan_memory(backbone, fit, wanted, processes=accelerator.num_processes)
-    within.begin(backbone, batch=config.batch)
+    loader = Loader(backbone, views, config, seed=seed, indices=indices)
+    if budget is None:
+        settings = Config(base=backbone.spec.name, train=config)
+        budget = plan_memory(backbone, crop, settings, processes=accelerator.num_processes)
+    budget.begin(backbone, batch=config.batch)
     try:
         while state.step < config.steps:
             began = time.perf_counter()
             dropout.draw(state.step)
-            work = within.run(backbone, "coding", lambda _: feed.work(state.step))
-            mean = _backward(accelerator, backbone, state.parameters, work, total=config.batch, within=within)
-            mean = _reduce(accelerator, state.parameters, mean)
-            norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip_norm)
-            loss, length = torch.stack([mean, norm]).tolist()  # the one time that a step waits for the device
-            if not (math.isfinite(loss) and math.isfinite(length)):
-                raise Diverged(
-                    f"The loss of step {state.step + 1} is not a number. The last checkpoint is kept; "
-                    "lower train.learning_rate_unet and train again in a new run."
-                )
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * learning_rate_factor(state.step, config)
+            step = budget.run(backbone, "coding", lambda _: loader.load(state.step))
+            # loss → gradients: of smaller pieces, and begun again, where memory runs out
+            loss = budget.run(backbone, "training", partial(backward, accelerator, backbone, parameters, step, config))
+            loss = sum_processes(accelerator, parameters, loss)
+            # → clip
+            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
+            value = check_finite(loss, norm, step=state.step)
+            # → update
+            set_rates(optimiser, rates, learning_rate_factor(state.step, config))
             optimiser.step()
             state.step += 1
+
             due = state.step % config.checkpoint_every == 0 or state.step == config.steps
             if due and accelerator.is_main_process:
                 state.save(folder, keep=config.keep_checkpoints)
                 saved = state.step
             unet, text = optimiser.param_groups[0]["lr"], optimiser.param_groups[-1]["lr"]
-            yield TrainStep(state.step, config.steps, loss, unet, text, time.perf_counter() - began)
+            yield TrainStep(state.step, config.steps, value, unet, text, time.perf_counter() - began)
     except (GeneratorExit, OutOfMemory):
         # Between two steps the state is whole. After any other exception it may not be: a second Ctrl-C lands
         # anywhere, and what led to a loss that is not a number is not worth an older checkpoint.
@@ -113,8 +106,91 @@ def train(
         raise
     finally:
         dropout.close()
-        feed.close()
+        loader.close()
         backbone.use_plan(None)
+
+
+def backward(
+    accelerator: Accelerator,
+    backbone: Backbone,
+    parameters: Mapping[str, Tensor],
+    step: Step,
+    config: TrainConfig,
+    plan: MemoryPlan,
+) -> Tensor:
+    """The gradient of a step's mean loss in `parameters[…].grad`, summed over pieces of `plan.items`.
+
+    Returns this process' share of the loss, a number on the device: each process divides by the items of all.
+    """
+    for parameter in parameters.values():
+        parameter.grad = None
+    loss = torch.zeros((), device=backbone.device)
+    compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), config.batch)
+    for piece in step.split(plan.items):
+        lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
+        for share, gradients in map_parallel(compute, lanes):
+            loss += share
+            add_gradients(parameters.values(), gradients)
+    return loss
+
+
+def compute_gradients(
+    accelerator: Accelerator, backbone: Backbone, parameters: Sequence[Tensor], total: int, step: Step
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """What some items of a step add to the mean loss over `total`, and to its gradients; nothing is accumulated."""
+    t, noise = step.t.to(backbone.device), step.noise.to(backbone.device)
+    with accelerator.autocast():
+        loss = realfill_loss(backbone, step.items, t=t, noise=noise).sum() / total
+    return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+def add_gradients(parameters: Iterable[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Accumulate in `.grad`, where there is a gradient."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def sum_processes(accelerator: Accelerator, parameters: Mapping[str, Tensor], loss: Tensor) -> Tensor:
+    """Add gradients and losses over the processes, each of which computed its own items of the batch."""
+    if accelerator.num_processes == 1:
+        return loss
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters.values()]
+    flat = torch.cat([gradient.flatten() for gradient in gradients] + [loss.view(1)])
+    flat = accelerator.reduce(flat, "sum")
+    for parameter, piece in zip(parameters.values(), flat[:-1].split([g.numel() for g in gradients]), strict=True):
+        parameter.grad = piece.view_as(parameter)
+    return torch.as_tensor(flat[-1])
+
+
+def check_finite(loss: Tensor, norm: Tensor, *, step: int) -> float:
+    """The loss of a step, counted from 0, as a number.
+
+    Raises:
+        Diverged: it or the gradients' norm is not finite.
+    """
+    value, length = torch.stack([loss, norm]).tolist()  # the one time that a step waits for the device
+    if not (math.isfinite(value) and math.isfinite(length)):
+        raise Diverged(
+            f"The loss of step {step + 1} is not a number. The last checkpoint is kept; "
+            "lower train.learning_rate_unet and train again in a new run."
+        )
+    return float(value)
+
+
+def make_optimiser(backbone: Backbone, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, each network at its own learning rate (§4.2)."""
+    return torch.optim.AdamW(
+        parameter_groups(backbone, config),
+        weight_decay=config.weight_decay,
+        fused=backbone.device.type in ("cpu", "cuda"),  # all layers in one pass
+    )
+
+
+def set_rates(optimiser: torch.optim.Optimizer, rates: Sequence[float], factor: float) -> None:
+    """Give every parameter group `factor` of its own learning rate."""
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        group["lr"] = rate * factor
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
@@ -127,52 +203,13 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     return min(1.0, left / config.decay) if config.decay else 1.0
 
 
-def _backward(
-    accelerator: Accelerator,
-    backbone: Backbone,
-    trained: dict[str, Tensor],
-    work: Step,
-    *,
-    total: int,
-    within: MemoryBudget,
-) -> Tensor:
-    """Accumulate the gradient of a step's mean loss in pieces as the memory plan has them.
+def check_processes(accelerator: Accelerator, config: TrainConfig) -> None:
+    """Refuse more processes than a batch has items.
 
-    Where memory runs out the step begins again with smaller ones. Returns this process' share of the loss, a number
-    on the device; `total` counts the items of all processes.
+    Raises:
+        OptionError: there are more.
     """
-    parameters = list(trained.values())
-
-    def gradient(first: int, start: int, stop: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        piece = work.part(first + start, first + stop)
-        t, noise = piece.t.to(backbone.device), piece.noise.to(backbone.device)
-        with accelerator.autocast():
-            share = realfill_loss(backbone, piece.items, t=t, noise=noise).sum() / total
-        return share.detach(), torch.autograd.grad(share, parameters, allow_unused=True)
-
-    def backward(plan: MemoryPlan) -> Tensor:
-        for parameter in parameters:
-            parameter.grad = None
-        loss = torch.zeros((), device=backbone.device)
-        for first in range(0, len(work.t), plan.items):
-            count = min(plan.items, len(work.t) - first)
-            for share, gradients in map_parallel(backbone.device, count, partial(gradient, first)):
-                loss += share
-                for parameter, part in zip(parameters, gradients, strict=True):
-                    if part is not None:
-                        parameter.grad = part if parameter.grad is None else parameter.grad + part
-        return loss
-
-    return within.run(backbone, "training", backward)
-
-
-def _reduce(accelerator: Accelerator, parameters: dict[str, Tensor], loss: Tensor) -> Tensor:
-    """Add gradients and losses over the processes, each of which computed its own items of the batch."""
-    if accelerator.num_processes == 1:
-        return loss
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters.values()]
-    flat = torch.cat([gradient.flatten() for gradient in gradients] + [loss.view(1)])
-    flat = accelerator.reduce(flat, "sum")
-    for parameter, piece in zip(parameters.values(), flat[:-1].split([g.numel() for g in gradients]), strict=True):
-        parameter.grad = piece.view_as(parameter)
-    return torch.as_tensor(flat[-1])
+    if accelerator.num_processes > config.batch:
+        raise OptionError(
+            f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
+        )

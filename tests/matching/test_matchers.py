@@ -21,7 +21,7 @@ from realfill.imaging.photo import read_photo
 from realfill.matching import aliked, loftr, rootsift, weights
 from realfill.matching.inference import refuse_out_of_memory
 from realfill.matching.matcher import FeatureMatcher, Matches
-from realfill.matching.registry import available_matcher, load_matcher, load_matcher_or_sift
+from realfill.matching.registry import MATCHERS, available_matcher, load_matcher, load_matcher_or_sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
 
@@ -301,11 +301,11 @@ def test_a_download_is_checked_and_put_in_place(offline: Path, tmp_path: Path, m
     assert path == offline / "test.ckpt" and path.read_bytes() == buffer.getvalue()
     good.unlink()
     assert weights.obtain(published(good), "") == path  # from the folder now
-    assert weights.present(published(good), "")
+    assert weights.is_present(published(good), "")
     path.write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="is damaged"):
         weights.obtain(published(good), "")
-    assert not weights.present(published(good), "")
+    assert not weights.is_present(published(good), "")
 
 
 def test_weights_in_the_hub_folder_are_used(shared: Path, offline: Path) -> None:
@@ -318,7 +318,7 @@ def test_weights_in_the_hub_folder_are_used(shared: Path, offline: Path) -> None
 
 
 def test_every_source_is_https() -> None:
-    for published in weights.PUBLISHED.values():
+    for published in (entry.published for entry in MATCHERS.values() if entry.published):
         assert published.urls and all(url.startswith("https://") for url in published.urls)
 
 
@@ -370,7 +370,7 @@ def test_where_memory_runs_out_fewer_pairs_are_compared_at_once(
     matcher = loftr.load(random_loftr, size=96, confidence=0.0, device="cpu")
     references = [texture(seed, 96) for seed in (1, 2, 3, 4, 5)]
     plain, sizes = matcher.match(references, [texture(1, 96)])[0], []
-    batch = matcher._batch
+    batch = matcher._match_batch
 
     def short(references: Any, target: Any) -> Any:
         sizes.append(len(references))
@@ -378,11 +378,11 @@ def test_where_memory_runs_out_fewer_pairs_are_compared_at_once(
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
         return batch(references, target)
 
-    monkeypatch.setattr(matcher, "_batch", short)
+    monkeypatch.setattr(matcher, "_match_batch", short)
     found = matcher.match(references, [texture(1, 96)])[0]
     assert sizes == [5, 3, 2, 2, 1]
     assert [len(one) for one in found] == pytest.approx([len(one) for one in plain], abs=1)
-    monkeypatch.setattr(matcher, "_batch", lambda *_: short([None] * 3, None))
+    monkeypatch.setattr(matcher, "_match_batch", lambda *_: short([None] * 3, None))
     with pytest.raises(OutOfMemory, match=r"select\.size"):
         matcher.match(references, [texture(1, 96)])
 
@@ -393,5 +393,5 @@ def test_too_little_memory_becomes_a_sentence() -> None:
 
 
 def test_no_matches_have_the_right_shapes() -> None:
-    nothing = Matches.none()
+    nothing = Matches.empty()
     assert len(nothing) == 0 and nothing.target_xy.shape == nothing.reference_xy.shape == (0, 2)

@@ -79,7 +79,7 @@ def test_true_loftr_matches_are_counted_where_they_land(true_matches: tuple[Matc
     # A pixel's square reaches half a pixel round its centre, its lower border included.
     by_hand = int(((x >= left - 0.5) & (x < right - 0.5) & (y >= top - 0.5) & (y < bottom - 0.5)).sum())
     hole = box_hole(shape, left, top, right, bottom)
-    two = Recorded([[matches, Matches.none()]])
+    two = Recorded([[matches, Matches.empty()]])
     (inside,) = score_candidates(two, [], [(7, numbered(0, shape))], hole)
     assert 300 < by_hand < 1500
     assert inside == Score(7, by_hand, (by_hand, 0))

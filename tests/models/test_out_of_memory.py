@@ -69,16 +69,16 @@ Trained = tuple[list[float], dict[str, Tensor]]
 
 
 def trained(
-    backbone: Backbone, scene: Scene, folder: Path, within: MemoryBudget, settings: TrainConfig = TRAIN
+    backbone: Backbone, scene: Scene, folder: Path, budget: MemoryBudget, settings: TrainConfig = TRAIN
 ) -> Trained:
-    steps = train.train(backbone, scene, fit_of(scene), settings, seed=3, folder=folder, within=within)
+    steps = train.train(backbone, scene, fit_of(scene), settings, seed=3, folder=folder, budget=budget)
     losses = [step.loss for step in steps]
     return losses, {name: value.detach().clone() for name, value in adapter_parameters(backbone).items()}
 
 
-def filled(backbone: Backbone, scene: Scene, within: MemoryBudget) -> dict[int, Photo]:
+def filled(backbone: Backbone, scene: Scene, budget: MemoryBudget) -> dict[int, Photo]:
     found = sample.sample(
-        backbone, scene, fit_of(scene), SAMPLE, prompt="a photo of sks", seeds=range(5), within=within
+        backbone, scene, fit_of(scene), SAMPLE, prompt="a photo of sks", seeds=range(5), budget=budget
     )
     return {candidate.seed: candidate.photo for candidate in found}
 
@@ -122,13 +122,13 @@ def test_training_goes_on_from_the_same_step_with_the_same_numbers(
     items: int,
 ) -> None:
     heard: list[str] = []
-    within = MemoryBudget(WHOLE, heard.append)
+    budget = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, part, fails(getattr(tiny, part), calls))
-    short, others = trained(tiny, toy, tmp_path / "short", within)
+    short, others = trained(tiny, toy, tmp_path / "short", budget)
     assert short == pytest.approx(plain[0], abs=1e-5)
     for name, value in plain[1].items():
         torch.testing.assert_close(others[name], value, atol=1e-4, rtol=1e-3)
-    assert within.plan.items == items
+    assert budget.plan.items == items
     said = [sentence for sentence in heard if "ran out" in sentence]
     assert said and all("training items at once" in sentence for sentence in said)
     assert checkpoint_steps(tmp_path / "short") == [3]
@@ -139,17 +139,17 @@ def test_a_pool_is_encoded_in_smaller_groups(
 ) -> None:
     pooled = TRAIN.model_copy(update={"pool": 5})
     whole, _ = trained(tiny, toy, tmp_path / "whole", MemoryBudget(WHOLE), pooled)
-    within = MemoryBudget(WHOLE)
+    budget = MemoryBudget(WHOLE)
     monkeypatch.setattr(tiny, "encode", fails(tiny.encode, {2, 5}))
-    short, _ = trained(tiny, toy, tmp_path / "short", within, pooled)
+    short, _ = trained(tiny, toy, tmp_path / "short", budget, pooled)
     assert short == pytest.approx(whole, abs=1e-5)
-    assert (within.plan.items, within.plan.pictures) == (4, 2)
+    assert (budget.plan.items, budget.plan.pictures) == (4, 2)
 
 
 def test_memory_that_runs_out_in_the_backward_pass_counts_no_gradient_twice(
     tiny: Backbone, toy: Scene, tmp_path: Path, plain: Trained
 ) -> None:
-    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", within=MemoryBudget(WHOLE))
+    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "short", budget=MemoryBudget(WHOLE))
     losses = [next(steps).loss]
     # The text encoder's gradients come last: those of the U-Net have been added by then.
     parameter = next(value for name, value in adapter_parameters(tiny).items() if name.startswith("text_encoder"))
@@ -179,7 +179,7 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
             total += tensor.nbytes
             return tensor
 
-        steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", within=MemoryBudget(plan))
+        steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path / "x", budget=MemoryBudget(plan))
         next(steps)  # afterwards the gradient exists, whatever the plan
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             noisy = torch.randn(1, 4, 16, 16)
@@ -193,13 +193,13 @@ def test_recomputing_keeps_fewer_activations(tiny: Backbone, toy: Scene, tmp_pat
 def test_the_smallest_plan_failing_is_an_error_with_the_cure_and_keeps_what_was_learnt(
     tiny: Backbone, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    within = MemoryBudget(WHOLE)
-    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path, within=within)
+    budget = MemoryBudget(WHOLE)
+    steps = train.train(tiny, toy, fit_of(toy), TRAIN, seed=3, folder=tmp_path, budget=budget)
     next(steps)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 0))
     with pytest.raises(OutOfMemory, match=r"smallest plan.*fit\.size"):
         next(steps)
-    assert within.plan == MemoryPlan(1, 5, 1, parked=True, recompute=True)
+    assert budget.plan == MemoryPlan(1, 5, 1, parked=True, recompute=True)
     assert checkpoint_steps(tmp_path) == [1]
     assert not any(getattr(module, "gradient_checkpointing", False) for module in tiny.trainable()["unet"].modules())
 
@@ -210,19 +210,19 @@ def test_the_smallest_plan_failing_is_an_error_with_the_cure_and_keeps_what_was_
 def test_seeds_are_made_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = filled(tiny, toy, MemoryBudget(WHOLE))
     heard: list[str] = []
-    within = MemoryBudget(WHOLE, heard.append)
+    budget = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 2))
-    assert alike(filled(tiny, toy, within), plain)
+    assert alike(filled(tiny, toy, budget), plain)
     assert heard == ["Memory ran out; going on with 2 instead of 5 seeds at once. The result stays the same."]
 
 
 def test_pictures_are_decoded_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = filled(tiny, toy, MemoryBudget(WHOLE))
     heard: list[str] = []
-    within = MemoryBudget(WHOLE, heard.append)
+    budget = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, "decode", holds(tiny.decode, 1))
-    assert alike(filled(tiny, toy, within), plain)
-    assert (within.plan.seeds, within.plan.pictures) == (5, 1)
+    assert alike(filled(tiny, toy, budget), plain)
+    assert (budget.plan.seeds, budget.plan.pictures) == (5, 1)
     assert heard == [
         "Memory ran out; going on with 1 instead of 5 pictures at once in the autoencoder. The result stays the same."
     ]
@@ -231,10 +231,10 @@ def test_pictures_are_decoded_in_smaller_groups(tiny: Backbone, toy: Scene, monk
 def test_memory_that_runs_out_in_the_encoder_is_tried_again(
     tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, within = filled(tiny, toy, MemoryBudget(WHOLE)), MemoryBudget(WHOLE)
+    plain, budget = filled(tiny, toy, MemoryBudget(WHOLE)), MemoryBudget(WHOLE)
     monkeypatch.setattr(tiny, "encode", fails(tiny.encode, {1}))
-    assert alike(filled(tiny, toy, within), plain)
-    assert within.plan.seeds == 5
+    assert alike(filled(tiny, toy, budget), plain)
+    assert budget.plan.seeds == 5
 
 
 def test_every_plan_fills_the_same(tiny: Backbone, toy: Scene) -> None:
@@ -269,8 +269,8 @@ def test_too_much_for_the_smallest_plan_says_so(
 )
 def test_torch_has_many_words_for_it(error: Exception, tiny: Backbone) -> None:
     assert is_out_of_memory(error)
-    within = MemoryBudget(WHOLE)
-    assert within.run(tiny, "filling", lambda plan: fails(lambda: plan.seeds, {plan.seeds // 5}, lambda: error)()) == 3
+    budget = MemoryBudget(WHOLE)
+    assert budget.run(tiny, "filling", lambda plan: fails(lambda: plan.seeds, {plan.seeds // 5}, lambda: error)()) == 3
 
 
 def test_the_computers_own_words(tiny: Backbone) -> None:
@@ -283,10 +283,10 @@ def test_other_errors_pass(tiny: Backbone) -> None:
     def wrong(plan: MemoryPlan) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    within = MemoryBudget(WHOLE)
+    budget = MemoryBudget(WHOLE)
     with pytest.raises(RuntimeError, match="shapes"):
-        within.run(tiny, "training", wrong)
-    assert within.plan == WHOLE
+        budget.run(tiny, "training", wrong)
+    assert budget.plan == WHOLE
 
 
 # ── in a run ──
@@ -360,15 +360,15 @@ def test_a_step_of_sixteen_at_full_size_goes_on_under_a_cap(tmp_path: Path, giga
         heard: list[str] = []
         for number, plan in enumerate((chosen, MemoryPlan(16, 64, 16))):
             torch.cuda.reset_peak_memory_stats()
-            within = MemoryBudget(plan, heard.append)
+            budget = MemoryBudget(plan, heard.append)
             folder = tmp_path / str(number)
-            steps = list(train.train(backbone, scene, fit, wanted, seed=0, folder=folder, within=within))
+            steps = list(train.train(backbone, scene, fit, wanted, seed=0, folder=folder, budget=budget))
             losses.append([step.loss for step in steps])
             assert torch.cuda.max_memory_allocated() < gigabytes * 1e9
             if number == 0:
-                assert within.plan == chosen, "the estimate was too small"
+                assert budget.plan == chosen, "the estimate was too small"
         assert losses[0] == pytest.approx(losses[1], rel=0.02)  # bf16: pieces round otherwise
-        found = sample.sample(backbone, scene, fit, SAMPLE, prompt="x", seeds=range(4), within=within)
+        found = sample.sample(backbone, scene, fit, SAMPLE, prompt="x", seeds=range(4), budget=budget)
         assert len(list(found)) == 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -91,7 +91,7 @@ def drawn(toy: Scene, **changes: float) -> Batch:
     settings = TrainConfig(mask_dropout=0.0, prompt_dropout=0.0, guided=1.0, **changes)
     guides = draft_views(draft_of(toy), toy, fit_of(toy))
     assert len(guides) == 2  # the draft, and the one reference
-    views = prepare_views(toy, fit_of(toy), settings, cell=CELL, guides=guides)
+    views = prepare_views(toy, fit_of(toy), settings, cell=CELL, draft_views=guides)
     return draw_batch(views, settings, seed=0, step=0, indices=range(32))
 
 
@@ -141,7 +141,7 @@ def test_strength_grows_with_doubt(toy: Scene, backbone: Backbone) -> None:
     start = make_start(given_of(toy, GuideConfig(strength=0.25, guess=0.75)), backbone)
     assert bool((start.strength == 0.25).any())
     assert bool((start.strength == 0.75).any())
-    assert (float(start.strength.min()), float(start.strength.max()), start.most) == (0.25, 0.75, 0.75)
+    assert (float(start.strength.min()), float(start.strength.max()), start.max_strength) == (0.25, 0.75, 0.75)
 
 
 def test_cells_wait_for_their_time() -> None:
@@ -151,13 +151,13 @@ def test_cells_wait_for_their_time() -> None:
     assert start.hold(latents, noised, 0.2)[0, 0, 0].tolist() == [1.0, 1.0]
     times = torch.tensor([999, 799, 499, 199])
     assert start.times(times, 1000).tolist() == [799, 499, 199]
-    assert dataclasses.replace(start, most=0.0).times(times, 1000).tolist() == [199]
+    assert dataclasses.replace(start, max_strength=0.0).times(times, 1000).tolist() == [199]
 
 
 def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, Photo]:
     settings = SampleConfig(sampler="ddim", steps=4, batch=2)
     given = given_of(toy, guide)
-    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, given=given)
+    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, prior=given)
     return {candidate.seed: candidate.photo for candidate in found}
 
 
@@ -198,7 +198,7 @@ def test_no_strength_returns_the_draft_through_the_autoencoder(toy: Scene, backb
     start = make_start(given, backbone)
     pixels = torch.from_numpy(given.photo.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     torch.testing.assert_close(start.clean, backbone.encode(pixels))
-    assert start.most == 0
+    assert start.max_strength == 0
 
 
 # ── the whole way ──

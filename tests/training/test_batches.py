@@ -50,7 +50,7 @@ def painted(scene: Scene, value: int | None) -> Scene:
 
 
 def within(count: int, total: int, rate: float) -> bool:
-    """Whether a binomial count is within four standard deviations of its mean."""
+    """Whether a binomial count is budget four standard deviations of its mean."""
     return abs(count - total * rate) < 4 * math.sqrt(total * rate * (1 - rate))
 
 

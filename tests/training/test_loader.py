@@ -22,19 +22,21 @@ def views_of(scene: Scene, backbone: Backbone, config: TrainConfig) -> TrainingV
     return prepare_views(scene, fit, config, cell=backbone.spec.cell)
 
 
-def works(backbone: Backbone, scene: Scene, config: TrainConfig, steps: range, *, ahead: bool = False) -> list[Step]:
-    feed = Loader(backbone, views_of(scene, backbone, config), config, seed=3, indices=range(4), ahead=ahead)
+def load_steps(
+    backbone: Backbone, scene: Scene, config: TrainConfig, steps: range, *, prefetch: bool = False
+) -> list[Step]:
+    items = Loader(backbone, views_of(scene, backbone, config), config, seed=3, indices=range(4), prefetch=prefetch)
     try:
-        return [feed.work(step) for step in steps]
+        return [items.load(step) for step in steps]
     finally:
-        feed.close()
+        items.close()
 
 
-def tensors(work: Step) -> list[Tensor]:
-    items = work.items
+def tensors(step: Step) -> list[Tensor]:
+    items = step.items
     planes = [items.pixels, items.hole, items.weight] if isinstance(items, Batch) else [items.clean, items.masked]
     planes += [items.hole, items.known] if isinstance(items, EncodedBatch) else []
-    return [*planes, work.t, work.noise]
+    return [*planes, step.t, step.noise]
 
 
 def equal(one: Step, other: Step) -> bool:
@@ -59,43 +61,43 @@ def test_every_step_and_item_has_its_own_time_and_noise(tiny: Backbone, toy: Sce
 
 
 def test_without_a_pool_the_items_are_those_of_the_step(tiny: Backbone, toy: Scene) -> None:
-    (work,) = works(tiny, toy, FRESH, range(2, 3))
+    (step,) = load_steps(tiny, toy, FRESH, range(2, 3))
     wanted = draw_batch(views_of(toy, tiny, FRESH), FRESH, seed=3, step=2, indices=range(4))
-    assert isinstance(work.items, Batch)
-    assert torch.equal(work.items.pixels, wanted.pixels) and torch.equal(work.items.weight, wanted.weight)
-    assert work.items.prompts == wanted.prompts and work.items.is_target == wanted.is_target
+    assert isinstance(step.items, Batch)
+    assert torch.equal(step.items.pixels, wanted.pixels) and torch.equal(step.items.weight, wanted.weight)
+    assert step.items.prompts == wanted.prompts and step.items.is_target == wanted.is_target
 
 
 @pytest.mark.parametrize("config", [FRESH, POOL], ids=["fresh", "pool"])
-def test_drawing_ahead_changes_nothing(tiny: Backbone, toy: Scene, config: TrainConfig) -> None:
-    plain, ahead = (works(tiny, toy, config, range(5), ahead=way) for way in (False, True))
-    assert all(equal(a, b) for a, b in zip(plain, ahead, strict=True))
+def test_prefetching_changes_nothing(tiny: Backbone, toy: Scene, config: TrainConfig) -> None:
+    plain, prefetched = (load_steps(tiny, toy, config, range(5), prefetch=prefetch) for prefetch in (False, True))
+    assert all(equal(a, b) for a, b in zip(plain, prefetched, strict=True))
 
 
-def test_a_feed_drawn_ahead_answers_out_of_order(tiny: Backbone, toy: Scene) -> None:
+def test_a_loader_that_prefetches_answers_out_of_order(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, FRESH)
-    feed = Loader(tiny, views, FRESH, seed=3, indices=range(4), ahead=True)
-    found = [feed.work(step) for step in (0, 3, 3, 1)]
-    feed.close()
-    plain = works(tiny, toy, FRESH, range(4))
-    assert all(equal(one, plain[step]) for one, step in zip(found, (0, 3, 3, 1), strict=True))
+    items = Loader(tiny, views, FRESH, seed=3, indices=range(4), prefetch=True)
+    loaded = [items.load(step) for step in (0, 3, 3, 1)]
+    items.close()
+    plain = load_steps(tiny, toy, FRESH, range(4))
+    assert all(equal(one, plain[step]) for one, step in zip(loaded, (0, 3, 3, 1), strict=True))
 
 
 def test_a_pool_item_is_the_item_that_is_drawn(tiny: Backbone, toy: Scene) -> None:
     views = views_of(toy, tiny, POOL)
-    for step, work in enumerate(works(tiny, toy, POOL, range(10))):
-        wanted = encode_batch(tiny, draw_batch(views, POOL, seed=3, step=step, indices=range(4)))
-        assert isinstance(work.items, EncodedBatch)
-        assert work.items.prompts == wanted.prompts
+    for number, step in enumerate(load_steps(tiny, toy, POOL, range(10))):
+        wanted = encode_batch(tiny, draw_batch(views, POOL, seed=3, step=number, indices=range(4)))
+        assert isinstance(step.items, EncodedBatch)
+        assert step.items.prompts == wanted.prompts
         for name in ("hole", "known"):
-            assert torch.equal(getattr(work.items, name), getattr(wanted, name))
+            assert torch.equal(getattr(step.items, name), getattr(wanted, name))
         for name in ("clean", "masked"):
-            torch.testing.assert_close(getattr(work.items, name), getattr(wanted, name), atol=1e-5, rtol=0)
+            torch.testing.assert_close(getattr(step.items, name), getattr(wanted, name), atol=1e-5, rtol=0)
 
 
 def test_a_pool_does_not_depend_on_what_was_encoded_before(tiny: Backbone, toy: Scene) -> None:
-    whole = works(tiny, toy, POOL, range(12))
-    late = works(tiny, toy, POOL, range(9, 12))
+    whole = load_steps(tiny, toy, POOL, range(12))
+    late = load_steps(tiny, toy, POOL, range(9, 12))
     assert all(equal(a, b) for a, b in zip(whole[9:], late, strict=True))
 
 
@@ -108,7 +110,7 @@ def test_a_pool_is_encoded_once(tiny: Backbone, toy: Scene, monkeypatch: pytest.
         return encode(pixels)
 
     monkeypatch.setattr(tiny, "encode", counted)
-    works(tiny, toy, POOL, range(30))
+    load_steps(tiny, toy, POOL, range(30))
     picks = [pick_item(POOL, seed=3, step=step, index=index) for step in range(30) for index in range(4)]
     assert len({pick.number for pick in picks}) == POOL.pool
     assert len(seen) <= POOL.pool + 1  # and one for all items of which nothing is shown
@@ -117,9 +119,9 @@ def test_a_pool_is_encoded_once(tiny: Backbone, toy: Scene, monkeypatch: pytest.
 
 def test_pieces_of_a_step_are_its_items(tiny: Backbone, toy: Scene) -> None:
     for config in (FRESH, POOL):
-        (work,) = works(tiny, toy, config, range(1))
-        pieces = [work.part(0, 3), work.part(3, 6)]
+        (step,) = load_steps(tiny, toy, config, range(1))
+        pieces = step.split(3)
         assert [len(piece.t) for piece in pieces] == [3, 1]
-        assert sum((piece.items.prompts for piece in pieces), ()) == work.items.prompts
-        for index, tensor in enumerate(tensors(work)):
+        assert sum((piece.items.prompts for piece in pieces), ()) == step.items.prompts
+        for index, tensor in enumerate(tensors(step)):
             assert torch.equal(torch.cat([tensors(piece)[index] for piece in pieces]), tensor)

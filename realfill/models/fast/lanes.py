@@ -5,39 +5,49 @@ times a step, and for as long as anything else runs on one of their cores. Share
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
+from realfill.models.fast.switch import use_fast
+
+Share = TypeVar("Share")
 Result = TypeVar("Result")
 
 
-def map_parallel(device: torch.device, count: int, compute: Callable[[int, int], Result]) -> list[Result]:
-    """What `compute(start, stop)` returns for consecutive shares of `count` items, in their order.
+def split_lanes(device: torch.device, count: int) -> list[slice]:
+    """Consecutive shares of `count` items, in their order: one a lane on a processor, elsewhere a single one.
 
-    On a processor the shares run side by side in threads that inherit whether gradients are kept; elsewhere there is
-    one share. How many there are depends on the count and on torch's threads alone, so results can be had again.
+    How many there are depends on the count and on torch's threads alone, so results can be had again.
+    """
+    lanes = count_lanes(count, torch.get_num_threads()) if device.type == "cpu" and use_fast() else 1
+    edges = [round(lane * count / lanes) for lane in range(lanes + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def map_parallel(compute: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
+    """`compute` of each share, in their order; side by side in threads that inherit whether gradients are kept.
+
+    The shares part torch's threads among them; a single one is computed in this thread with all of them.
 
     Raises:
         Exception: what the first share that failed raised, after all that began have ended.
     """
-    cores = torch.get_num_threads()
-    lanes = count_lanes(count, cores) if device.type == "cpu" else 1
-    if lanes == 1:
-        return [compute(0, count)]
-    edges = [round(lane * count / lanes) for lane in range(lanes + 1)]
-    grad = torch.is_grad_enabled()
+    if len(shares) == 1:
+        return [compute(shares[0])]
+    cores, lanes, grad = torch.get_num_threads(), len(shares), torch.is_grad_enabled()
 
-    def share(start: int, stop: int) -> Result:
+    def compute_share(share: Share) -> Result:
         with torch.set_grad_enabled(grad):
-            return compute(start, stop)
+            return compute(share)
 
     threads = ThreadPoolExecutor(lanes, "lane", initializer=functools.partial(torch.set_num_threads, cores // lanes))
     try:
         with threads:
-            return list(threads.map(share, edges[:-1], edges[1:]))
+            return list(threads.map(compute_share, shares))
     finally:
         torch.set_num_threads(cores)  # the lanes' number became that of every thread yet to come
 

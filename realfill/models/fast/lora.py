@@ -33,24 +33,24 @@ def lora_product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: fl
     # to, and early updates are; there the two products stay apart. Under autocast weights are in float32 and so is
     # their sum. It is rounded for the product as autocast rounds every weight: since weights lie anywhere between two
     # steps, an update smaller than a step moves some of them by a whole one, and is right in the mean only.
-    way: Any = _Summed if base.weight.dtype in (torch.float32, torch.float64) else _Beside
-    return call_rounded(way, x, base.weight, base.bias, down, up, scale, convolution_geometry(base))
+    function: Any = _SumWeights if base.weight.dtype in (torch.float32, torch.float64) else _AddProducts
+    return call_rounded(function, x, base.weight, base.bias, down, up, scale, convolution_geometry(base))
 
 
-def call_rounded(way: Any, x: Tensor, *rest: Any) -> Tensor:
+def call_rounded(function: Any, x: Tensor, *rest: Any) -> Tensor:
     """Applies an autograd function to an activation in the precision that autocast asks for, with autocast off."""
     kind = x.device.type
     if not torch.is_autocast_enabled(kind):
-        return torch.as_tensor(way.apply(x, *rest))
+        return torch.as_tensor(function.apply(x, *rest))
     with torch.autocast(kind, enabled=False):
-        return torch.as_tensor(way.apply(x.to(torch.get_autocast_dtype(kind)), *rest))
+        return torch.as_tensor(function.apply(x.to(torch.get_autocast_dtype(kind)), *rest))
 
 
 def sum_weights(base: nn.Module, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """W + scale · B A in W's own precision and layout; added up in float32 at least."""
     weight: Any = base.weight
     wide = torch.promote_types(weight.dtype, torch.float32)
-    return _sum(weight.detach().to(wide), down.detach().to(wide), up.detach().to(wide), scale).to(weight.dtype)
+    return _add_update(weight.detach().to(wide), down.detach().to(wide), up.detach().to(wide), scale).to(weight.dtype)
 
 
 def convolution_geometry(base: nn.Module) -> ConvolutionGeometry | None:
@@ -60,7 +60,7 @@ def convolution_geometry(base: nn.Module) -> ConvolutionGeometry | None:
     return None
 
 
-class _Summed(torch.autograd.Function):
+class _SumWeights(torch.autograd.Function):
     """The sum of both weights, formed anew by every call: small beside the product that it is for."""
 
     @staticmethod
@@ -72,30 +72,30 @@ class _Summed(torch.autograd.Function):
         down: Tensor,
         up: Tensor,
         scale: float,
-        moves: ConvolutionGeometry | None,
+        geometry: ConvolutionGeometry | None,
     ) -> Tensor:
         if scale:
-            weight = _sum(weight, down.to(weight.dtype), up.to(weight.dtype), scale)
+            weight = _add_update(weight, down.to(weight.dtype), up.to(weight.dtype), scale)
         weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight, down, up)
-        ctx.scale, ctx.moves = scale, moves
-        return _forward(x, weight, None if bias is None else bias.to(x.dtype), moves)
+        ctx.scale, ctx.geometry = scale, geometry
+        return _layer_product(x, weight, None if bias is None else bias.to(x.dtype), geometry)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight, down, up = ctx.saved_tensors
-        scale, moves = ctx.scale, ctx.moves
-        dy = _laid_out(dy, x)
-        dx = _into_input(dy, x, weight, moves) if ctx.needs_input_grad[0] else None
+        scale, geometry = ctx.scale, ctx.geometry
+        dy = _match_layout(dy, x)
+        dx = _input_gradient(dy, x, weight, geometry) if ctx.needs_input_grad[0] else None
         if not scale:
             return dx, None, None, torch.zeros_like(down), torch.zeros_like(up), None, None
         a, b = down.to(x.dtype), up.to(x.dtype) * scale
-        into_down = _into_weight(_back(dy, b), x, a, moves)
-        into_up = _outer(dy, _forward(x, a, None, moves)) * scale
-        return dx, None, None, into_down.to(down.dtype), into_up.view(up.shape).to(up.dtype), None, None
+        down_gradient = _weight_gradient(_reduce(dy, b), x, a, geometry)
+        up_gradient = _sum_outer_products(dy, _layer_product(x, a, None, geometry)) * scale
+        return dx, None, None, down_gradient.to(down.dtype), up_gradient.view(up.shape).to(up.dtype), None, None
 
 
-class _Beside(torch.autograd.Function):
+class _AddProducts(torch.autograd.Function):
     """Both products in the base's half precision; A, B and their gradients come and go in float32."""
 
     @staticmethod
@@ -107,33 +107,33 @@ class _Beside(torch.autograd.Function):
         down: Tensor,
         up: Tensor,
         scale: float,
-        moves: ConvolutionGeometry | None,
+        geometry: ConvolutionGeometry | None,
     ) -> Tensor:
         weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
-        y = _forward(x, weight, bias, moves)
-        inner = _forward(x, down.to(x.dtype), None, moves) if scale else None
+        y = _layer_product(x, weight, bias, geometry)
+        inner = _layer_product(x, down.to(x.dtype), None, geometry) if scale else None
         ctx.save_for_backward(x, weight, down, up, inner)
-        ctx.scale, ctx.moves = scale, moves
-        return y if inner is None else y.add_(_through(inner, (up * scale).to(x.dtype)))
+        ctx.scale, ctx.geometry = scale, geometry
+        return y if inner is None else y.add_(_expand(inner, (up * scale).to(x.dtype)))
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight, down, up, inner = ctx.saved_tensors
-        scale, moves = ctx.scale, ctx.moves
-        dy = _laid_out(dy, x)
-        dx = _into_input(dy, x, weight, moves) if ctx.needs_input_grad[0] else None
+        scale, geometry = ctx.scale, ctx.geometry
+        dy = _match_layout(dy, x)
+        dx = _input_gradient(dy, x, weight, geometry) if ctx.needs_input_grad[0] else None
         if not scale:
             return dx, None, None, torch.zeros_like(down), torch.zeros_like(up), None, None
         a = down.to(x.dtype)
-        narrow = _back(dy, (up * scale).to(x.dtype))
+        narrow = _reduce(dy, (up * scale).to(x.dtype))
         if dx is not None:
-            dx = dx.add_(_into_input(narrow, x, a, moves))
-        into_down = _into_weight(narrow, x, a, moves).to(down.dtype)
-        into_up = _outer(dy, inner).to(up.dtype) * scale
-        return dx, None, None, into_down, into_up.view(up.shape), None, None
+            dx = dx.add_(_input_gradient(narrow, x, a, geometry))
+        down_gradient = _weight_gradient(narrow, x, a, geometry).to(down.dtype)
+        up_gradient = _sum_outer_products(dy, inner).to(up.dtype) * scale
+        return dx, None, None, down_gradient, up_gradient.view(up.shape), None, None
 
 
-def _sum(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+def _add_update(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """W + scale · B A, in W's layout: a convolution of another layout runs another kernel."""
     if weight.is_contiguous():
         flat = torch.addmm(weight.flatten(1), up.flatten(1), down.flatten(1), alpha=scale)
@@ -144,50 +144,50 @@ def _sum(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     return flat.view(out, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, moves: ConvolutionGeometry | None) -> Tensor:
-    return F.linear(x, weight, bias) if moves is None else F.conv2d(x, weight, bias, *moves)
+def _layer_product(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvolutionGeometry | None) -> Tensor:
+    return F.linear(x, weight, bias) if geometry is None else F.conv2d(x, weight, bias, *geometry)
 
 
-def _into_input(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry | None) -> Tensor:
+def _input_gradient(dy: Tensor, x: Tensor, weight: Tensor, geometry: ConvolutionGeometry | None) -> Tensor:
     """The gradient of the layer's input."""
-    if moves is None:
+    if geometry is None:
         return dy @ weight
-    if _pointwise(weight, moves):
+    if _is_pointwise(weight, geometry):
         return (dy.permute(0, 2, 3, 1) @ weight.flatten(1)).permute(0, 3, 1, 2)
-    return _convolution_backward(dy, x, weight, moves, 0)
+    return _convolution_backward(dy, x, weight, geometry, 0)
 
 
-def _into_weight(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry | None) -> Tensor:
+def _weight_gradient(dy: Tensor, x: Tensor, weight: Tensor, geometry: ConvolutionGeometry | None) -> Tensor:
     """The gradient of a weight of the layer's kind; `weight` only tells the shape."""
-    if moves is None or _pointwise(weight, moves):
-        return _outer(dy, x).view(weight.shape)
-    return _convolution_backward(dy, x, weight, moves, 1)
+    if geometry is None or _is_pointwise(weight, geometry):
+        return _sum_outer_products(dy, x).view(weight.shape)
+    return _convolution_backward(dy, x, weight, geometry, 1)
 
 
-def _convolution_backward(dy: Tensor, x: Tensor, weight: Tensor, moves: ConvolutionGeometry, which: int) -> Tensor:
-    wanted = [which == 0, which == 1, False]
-    found = torch.ops.aten.convolution_backward(dy, x, weight, None, *moves, False, [0, 0], 1, wanted)
-    return torch.as_tensor(found[which])
+def _convolution_backward(dy: Tensor, x: Tensor, weight: Tensor, geometry: ConvolutionGeometry, which: int) -> Tensor:
+    output_mask = [which == 0, which == 1, False]
+    gradients = torch.ops.aten.convolution_backward(dy, x, weight, None, *geometry, False, [0, 0], 1, output_mask)
+    return torch.as_tensor(gradients[which])
 
 
-def _pointwise(weight: Tensor, moves: ConvolutionGeometry) -> bool:
+def _is_pointwise(weight: Tensor, geometry: ConvolutionGeometry) -> bool:
     """Whether a convolution is a product of every cell alone."""
-    return weight.shape[-2:] == (1, 1) and moves.stride == (1, 1) and moves.padding == (0, 0)
+    return weight.shape[-2:] == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0)
 
 
-def _through(inner: Tensor, up: Tensor) -> Tensor:
+def _expand(inner: Tensor, up: Tensor) -> Tensor:
     """B applied to the narrow activation."""
     return F.linear(inner, up) if up.dim() == 2 else F.conv2d(inner, up)
 
 
-def _back(dy: Tensor, up: Tensor) -> Tensor:
+def _reduce(dy: Tensor, up: Tensor) -> Tensor:
     """Bᵀ applied to the gradient of the output."""
     if up.dim() == 2:
         return dy @ up
     return (dy.permute(0, 2, 3, 1) @ up.flatten(1)).permute(0, 3, 1, 2)
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
+def _sum_outer_products(left: Tensor, right: Tensor) -> Tensor:
     """Σ over all cells of left · rightᵀ, (channels of left, channels of right)."""
     return _cells(left).t() @ _cells(right)
 
@@ -197,7 +197,7 @@ def _cells(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(0, 2) if x.dim() == 4 else x.flatten(0, -2)
 
 
-def _laid_out(dy: Tensor, x: Tensor) -> Tensor:
+def _match_layout(dy: Tensor, x: Tensor) -> Tensor:
     """The gradient in the layout of the input: it is read several times."""
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
         return dy.contiguous(memory_format=torch.channels_last)

@@ -22,10 +22,10 @@ def speed_up(network: nn.Module) -> None:
         if isinstance(module, Upsample2D):
             module.forward = partial(_upsample, module, module.forward)
         elif isinstance(module, Attention):
-            module.set_processor(_Uncast())
+            module.set_processor(_Float32Attention())
 
 
-class _Uncast(AttnProcessor2_0):  # type: ignore[misc]
+class _Float32Attention(AttnProcessor2_0):  # type: ignore[misc]
     """Attention in float32 also under autocast: in bf16 its backward pass takes three times as long on a processor."""
 
     def __call__(  # diffusers reads the names: what is not among them is not handed over
@@ -36,21 +36,21 @@ class _Uncast(AttnProcessor2_0):  # type: ignore[misc]
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Any:
-        given = (hidden_states, encoder_hidden_states, attention_mask, temb)
+        inputs = (hidden_states, encoder_hidden_states, attention_mask, temb)
         kind = hidden_states.device.type
         if not torch.is_autocast_enabled(kind):
-            return super().__call__(attn, *given)
+            return super().__call__(attn, *inputs)
         with torch.autocast(kind, enabled=False):
-            return super().__call__(attn, *(None if part is None else part.float() for part in given))
+            return super().__call__(attn, *(None if part is None else part.float() for part in inputs))
 
 
 def _upsample(module: Any, stock: Any, x: Tensor, output_size: Any = None, *args: Any, **kwargs: Any) -> Tensor:
-    if output_size is not None or not _plain(module):
+    if output_size is not None or not _is_nearest_3x3(module):
         return torch.as_tensor(stock(x, output_size, *args, **kwargs))
-    return call_rounded(_Upsampled, x, module.conv.weight, module.conv.bias)
+    return call_rounded(_UpsampleConvolution, x, module.conv.weight, module.conv.bias)
 
 
-def _plain(module: Any) -> bool:
+def _is_nearest_3x3(module: Any) -> bool:
     """Twice the size by nearest, then a frozen 3 × 3 convolution: all that the known bases have."""
     conv = getattr(module, "conv", None)
     if not isinstance(conv, nn.Conv2d) or module.norm is not None or not module.interpolate:
@@ -59,7 +59,7 @@ def _plain(module: Any) -> bool:
     return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and not conv.weight.requires_grad
 
 
-class _Upsampled(torch.autograd.Function):
+class _UpsampleConvolution(torch.autograd.Function):
     """A 3 × 3 convolution of a picture twice enlarged by nearest is four 2 × 2 convolutions of the small one.
 
     Rows 0, 1, 2 of the kernel meet two small rows only: for even rows of the result 0 | 1 + 2, for odd ones 0 + 1 | 2;
@@ -71,9 +71,9 @@ class _Upsampled(torch.autograd.Function):
         height, width = x.shape[-2:]
         ctx.save_for_backward(x, weight)
         wide = F.pad(x, (1, 1, 1, 1))
-        y = _empty(x, len(weight), 2 * height, 2 * width)
+        y = _empty_channels_last(x, len(weight), 2 * height, 2 * width)
         bias = None if bias is None else bias.to(x.dtype)
-        for row, column, kernel in _quarters(weight, x.dtype):
+        for row, column, kernel in _split_kernel(weight, x.dtype):
             part = wide[:, :, row : row + height + 1, column : column + width + 1]
             y[:, :, row::2, column::2] = F.conv2d(part, kernel, bias)
         return y
@@ -83,9 +83,9 @@ class _Upsampled(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         _, channels, height, width = x.shape
         layout = torch.channels_last
-        dx = _empty(x, channels, height + 2, width + 2).zero_()
-        like = _empty(x, channels, height + 1, width + 1)
-        for row, column, kernel in _quarters(weight, x.dtype):
+        dx = _empty_channels_last(x, channels, height + 2, width + 2).zero_()
+        like = _empty_channels_last(x, channels, height + 1, width + 1)
+        for row, column, kernel in _split_kernel(weight, x.dtype):
             part = dy[:, :, row::2, column::2].contiguous(memory_format=layout)
             back = torch.ops.aten.convolution_backward(
                 part, like, kernel, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, [True, False, False]
@@ -94,18 +94,18 @@ class _Upsampled(torch.autograd.Function):
         return dx[:, :, 1:-1, 1:-1].contiguous(memory_format=layout), None, None
 
 
-def _empty(x: Tensor, channels: int, height: int, width: int) -> Tensor:
+def _empty_channels_last(x: Tensor, channels: int, height: int, width: int) -> Tensor:
     shape = (len(x), channels, height, width)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
-def _quarters(weight: Tensor, precision: torch.dtype) -> list[tuple[int, int, Tensor]]:
+def _split_kernel(weight: Tensor, precision: torch.dtype) -> list[tuple[int, int, Tensor]]:
     """Row and column in each square of 2 × 2 results, and the 2 × 2 kernel that makes it, rounded after the sums."""
-    rows = [_halved(weight, 2, row) for row in (0, 1)]
-    return [(row, column, _halved(rows[row], 3, column).to(precision)) for row in (0, 1) for column in (0, 1)]
+    rows = [_fold_kernel(weight, 2, row) for row in (0, 1)]
+    return [(row, column, _fold_kernel(rows[row], 3, column).to(precision)) for row in (0, 1) for column in (0, 1)]
 
 
-def _halved(weight: Tensor, axis: int, odd: int) -> Tensor:
+def _fold_kernel(weight: Tensor, axis: int, odd: int) -> Tensor:
     first, second, third = torch.split(weight, 1, axis)
     pair = (first + second, third) if odd else (first, second + third)
     return torch.cat(pair, axis)

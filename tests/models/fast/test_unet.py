@@ -48,8 +48,10 @@ def test_under_autocast_sums_of_weights_are_rounded_once() -> None:
     assert found.dtype == torch.bfloat16
     wanted = stock(x)
     assert float((found.float() - wanted).norm() / wanted.norm()) < 0.01
-    exact = unet._quarters(stock.conv.weight, torch.float32)
-    for (*place, rounded), (*same, full) in zip(unet._quarters(stock.conv.weight, torch.bfloat16), exact, strict=True):
+    exact = unet._split_kernel(stock.conv.weight, torch.float32)
+    for (*place, rounded), (*same, full) in zip(
+        unet._split_kernel(stock.conv.weight, torch.bfloat16), exact, strict=True
+    ):
         assert place == same
         assert torch.equal(rounded, full.bfloat16())
 
