@@ -4,7 +4,7 @@ import io
 import pickle
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from realfill.imaging.photo import read_photo
 from realfill.matching import aliked, loftr, rootsift, weights
 from realfill.matching.inference import refuse_out_of_memory
 from realfill.matching.matcher import FeatureMatcher, Matches
-from realfill.matching.registry import MATCHERS, available_matcher, load_matcher, load_matcher_or_sift
+from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher, load_matcher_or_sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
 
@@ -315,6 +315,15 @@ def test_weights_in_the_hub_folder_are_used(shared: Path, offline: Path) -> None
     assert available_matcher(config) == ("aliked", None)
     found, sentence = load_matcher_or_sift(config)
     assert found.name == "aliked" and sentence is None
+
+
+def test_every_matcher_of_the_settings_has_its_entry_and_loads_as_itself(shared: Path) -> None:
+    assert set(MATCHERS) == set(get_args(MatcherName))
+    files = {"loftr": "coarse_loftr/LoFTR_teacher.pt", "aliked": "aliked/aliked-t16.pth"}
+    for name, entry in MATCHERS.items():
+        file = str(shared / "weights" / files[name]) if entry.published else ""
+        assert load_matcher(SelectConfig(matcher=name, weights=file)).name == name
+    assert MATCHERS[FALLBACK].published is None
 
 
 def test_every_source_is_https() -> None:

@@ -1,6 +1,9 @@
 """LoRA: fresh adapters change nothing, whole layers are dropped, and stock pipelines load what we save."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from realfill.models.lora import (
 )
 from tests.tiny import WAYS, Way, backbone_in
 
+ROOT = Path(__file__).resolve().parents[2]
 ATTENTION = TrainConfig()
 ALL = TrainConfig(layers="all", rank=4, alpha=8.0)
 BOTH = pytest.mark.parametrize("config", [ATTENTION, ALL], ids=["attention", "all"])
@@ -253,6 +257,28 @@ def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Pa
         text = json.dumps(opened.metadata())
     assert str(tiny_base) not in text
     assert "lora_alpha" in text
+
+
+SAVE = """
+import sys
+from pathlib import Path
+from realfill.config import TrainConfig
+from realfill.models.lora import attach_adapters, save_lora
+from realfill.models.registry import load_backbone_folder
+backbone = load_backbone_folder(Path(sys.argv[1]))
+attach_adapters(backbone, TrainConfig(layers="all", rank=4, alpha=8.0), seed=1)
+for number in range(4):
+    save_lora(backbone, Path(sys.argv[2]) / str(number))
+"""
+
+
+def test_equal_adapters_give_equal_files_in_any_process(tiny_base: Path, tmp_path: Path) -> None:
+    """Sets of names follow the process' hash seed, and safetensors' metadata the call."""
+    for hash_seed in ("1", "2"):
+        command = [sys.executable, "-c", SAVE, str(tiny_base), str(tmp_path / hash_seed)]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True)
+    saved = [file.read_bytes() for file in tmp_path.rglob("*.safetensors")]
+    assert len(saved) == 8 and len(set(saved)) == 1
 
 
 def test_adapters_that_do_not_fit_are_refused(tiny: Backbone, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Bases by name: what is found, what is refused, and with which sentence."""
 
+import importlib
 from pathlib import Path
 
 import httpx2
@@ -9,6 +10,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from realfill.bases import BASES
 from realfill.errors import OptionError, WeightsError
 from realfill.models import backbone, registry
 from realfill.models.registry import find_base, is_present, load_backbone
@@ -86,6 +88,13 @@ def test_a_connection_that_is_lost_says_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lost)
     with pytest.raises(WeightsError, match="--base mini"):
         load_backbone("sd2", device="cpu")
+
+
+def test_every_base_belongs_to_a_family_that_loads() -> None:
+    assert {base.family for base in BASES.values()} <= set(registry.FAMILIES)
+    for module in registry.FAMILIES.values():
+        family = importlib.import_module(module)
+        assert callable(family.load_folder) and callable(family.load_file)
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from realfill.config import SamplerName
 from realfill.errors import WeightsError
-from realfill.models.scheduler import DDPM, PREDICTION_TYPES
+from realfill.models.scheduler import DDPM, PREDICTION_TYPES, SAMPLERS
 from tools.mini import architecture
 
-SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
 KNOWING = ("v_prediction", "sample")
 SHAPE = (2, 4, 5, 6)
 
@@ -55,6 +55,10 @@ def wanted(kind: str, clean: Tensor, noise: Tensor, product: Tensor) -> Tensor:
     return {"epsilon": noise, "sample": clean, "v_prediction": a * noise - s * clean}[kind]
 
 
+def test_every_sampler_of_the_settings_has_its_scheduler() -> None:
+    assert set(SAMPLERS) == set(NAMES)
+
+
 @pytest.mark.parametrize("kind", PREDICTION_TYPES)
 @pytest.mark.parametrize("base", [plain, mini])
 def test_corrupt_is_the_closed_form(kind: str, base: Callable[[str], Mapping[str, Any]]) -> None:
@@ -74,7 +78,7 @@ def test_the_schedule_of_mini_ends_in_pure_noise() -> None:
 
 
 @pytest.mark.parametrize("base", [plain("epsilon"), mini()], ids=["plain", "mini"])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("steps", [1, 2, 20, 25, 61, 103, 121, 122, 200, 1000])
 def test_every_sampler_starts_at_the_end_of_the_schedule(base: Any, name: SamplerName, steps: int) -> None:
     solver = DDPM(base).solver(name, steps)
@@ -88,7 +92,7 @@ def test_every_sampler_starts_at_the_end_of_the_schedule(base: Any, name: Sample
 
 # Noise at zero signal says nothing about the picture, so no base like mini can predict it.
 @pytest.mark.parametrize(("base", "kind"), [*((plain, k) for k in PREDICTION_TYPES), *((mini, k) for k in KNOWING)])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("steps", [20, 61])
 def test_solvers_find_what_a_perfect_network_knows(
     kind: str, base: Callable[[str], Mapping[str, Any]], name: SamplerName, steps: int
@@ -106,7 +110,7 @@ def test_solvers_find_what_a_perfect_network_knows(
     torch.testing.assert_close(latents, clean, atol=2e-2, rtol=0)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_solvers_are_fresh_each_time(name: SamplerName) -> None:
     process = DDPM(mini())
     assert process.solver(name, 5) is not process.solver(name, 5)
