@@ -55,11 +55,11 @@ def _pictures(run: Run) -> dict[int, bytes]:
 def test_a_counted_seed_has_its_points(done: Run) -> None:
     fit = done.fact("fit")
     for entry in done.read("scores")["seeds"]:
-        kept = json.loads(done.matches_path(entry["seed"]).read_text())
-        assert kept["size"] == [fit["width"], fit["height"]]
-        assert kept["counts"] == entry["per_reference"]
-        assert [part["size"] for part in kept["references"]] == [[96, 80], [96, 80]]
-        for part, count in zip(kept["references"], entry["per_reference"], strict=True):
+        record = json.loads(done.matches_path(entry["seed"]).read_text())
+        assert record["size"] == [fit["width"], fit["height"]]
+        assert record["counts"] == entry["per_reference"]
+        assert [part["size"] for part in record["references"]] == [[96, 80], [96, 80]]
+        for part, count in zip(record["references"], entry["per_reference"], strict=True):
             points = np.array(part["points"]).reshape(-1, 5)
             assert len(points) == min(count, scores.MOST_POINTS)
             assert ((points[:, :2] > -1) & (points[:, :2] < 96)).all()
@@ -101,12 +101,12 @@ def test_more_steps_go_on_where_training_ended(done: Run, settings: Config, toy_
     again, at_once = Run.open(done.folder), Run.open(tmp_path / "at once")
     assert again.is_trained and again.adapter_steps == STEPS + 3
     name = "lora/pytorch_lora_weights.safetensors"
-    mine, theirs = load_file(again.folder / name), load_file(at_once.folder / name)
-    assert all(mine[key].equal(theirs[key]) for key in theirs)
+    ours, reference = load_file(again.folder / name), load_file(at_once.folder / name)
+    assert all(ours[key].equal(reference[key]) for key in reference)
     assert _pictures(again) == _pictures(at_once) != before
-    kept = again.folder / "earlier" / "1"
-    assert {path.name for path in kept.iterdir()} == {"seeds", "scores.json", "matches"}
-    assert {int(path.stem): path.read_bytes() for path in (kept / "seeds").glob("*.png")} == before
+    earlier = again.folder / "earlier" / "1"
+    assert {path.name for path in earlier.iterdir()} == {"seeds", "scores.json", "matches"}
+    assert {int(path.stem): path.read_bytes() for path in (earlier / "seeds").glob("*.png")} == before
 
 
 def test_until_the_longer_training_is_done_the_old_adapter_stays(done: Run, settings: Config) -> None:

@@ -91,9 +91,9 @@ def _weights(folder: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def _changed(folder: Path, before: dict[str, int]) -> set[str]:
-    after = _stamps(folder)
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+def _changed_files(folder: Path, stamps: dict[str, int]) -> set[str]:
+    now = _stamps(folder)
+    return {name for name in stamps.keys() | now.keys() if stamps.get(name) != now.get(name)}
 
 
 def _raiser(error: BaseException, when: Callable[[Event], bool]) -> Callable[[Event], None]:
@@ -138,15 +138,15 @@ def test_what_happened_is_written_down_in_order(finished: tuple[Path, Outcome]) 
     assert [event.seed for event in events if isinstance(event, SeedReady)] == list(SEEDS)
     assert {event.seed for event in events if isinstance(event, SeedScored)} == set(SEEDS)
     first_step = next(number for number, event in enumerate(events) if isinstance(event, TrainStep))
-    said = [event.sentence for event in events[:first_step] if isinstance(event, Notice)]
-    assert any("120 × 90" in sentence for sentence in said)
+    notices = [event.sentence for event in events[:first_step] if isinstance(event, Notice)]
+    assert any("120 × 90" in sentence for sentence in notices)
 
 
 def test_again_does_nothing(done: Path, source: Path, settings: Config) -> None:
-    before = _stamps(done)
+    stamps = _stamps(done)
     outcome = complete(done, scene=source, config=settings, device="cpu")
     assert outcome.seconds == {} and outcome.result == done / "result.png"
-    assert _changed(done, before) == set()
+    assert _changed_files(done, stamps) == set()
     assert complete(str(done), device="cpu").seed == outcome.seed
 
 
@@ -174,17 +174,17 @@ def test_interrupted_training_goes_on_bit_for_bit(
 def test_the_adapter_from_the_file_makes_the_same_pictures(done: Path) -> None:
     whole = (done / "seeds" / "000001.png").read_bytes()
     (done / "seeds" / "000001.png").write_bytes(b"")
-    before = _stamps(done)
+    stamps = _stamps(done)
     outcome = complete(done, device="cpu")
     assert (done / "seeds" / "000001.png").read_bytes() == whole
     assert list(outcome.seconds) == ["sample"]
-    assert _changed(done, before) == {"seeds/000001.png"}
+    assert _changed_files(done, stamps) == {"seeds/000001.png"}
 
 
 def test_more_seeds_cost_only_themselves(done: Path, settings: Config) -> None:
-    before = _stamps(done)
+    stamps = _stamps(done)
     complete(done, config=config.change(settings, {"sample.seeds": "0-3"}), device="cpu")
-    assert _changed(done, before) <= {
+    assert _changed_files(done, stamps) <= {
         *("run.json", "seeds/000003.png", "matches/000003.json", "scores.json", "result.png", "result.json")
     }
     assert len(Run.open(done).read("scores")["seeds"]) == 4
@@ -195,24 +195,24 @@ def test_more_seeds_cost_only_themselves(done: Path, settings: Config) -> None:
 
 
 def test_other_sampling_makes_all_pictures_anew(done: Path, settings: Config) -> None:
-    before = _stamps(done)
+    stamps = _stamps(done)
     complete(done, config=config.change(settings, {"sample.steps": 3}), device="cpu")
     pictures = {f"seeds/00000{seed}.png" for seed in SEEDS}
-    assert _changed(done, before) >= pictures | {"scores.json", "result.png", "seeds/made.json"}
-    assert not any(name.startswith(("lora", "checkpoints", "scene")) for name in _changed(done, before))
+    assert _changed_files(done, stamps) >= pictures | {"scores.json", "result.png", "seeds/made.json"}
+    assert not any(name.startswith(("lora", "checkpoints", "scene")) for name in _changed_files(done, stamps))
 
 
 def test_other_matching_counts_anew(done: Path, settings: Config) -> None:
-    before = _stamps(done)
+    stamps = _stamps(done)
     complete(done, config=config.change(settings, {"select.size": 128}), device="cpu")
     points = {f"matches/00000{seed}.json" for seed in SEEDS}
-    assert _changed(done, before) - {"result.png", "result.json"} == {"run.json", "scores.json"} | points
+    assert _changed_files(done, stamps) - {"result.png", "result.json"} == {"run.json", "scores.json"} | points
 
 
 def test_another_feather_exports_anew(done: Path, settings: Config) -> None:
-    before = _stamps(done)
+    stamps = _stamps(done)
     outcome = complete(done, config=config.change(settings, {"export.feather": 0}), device="cpu")
-    assert _changed(done, before) == {"run.json", "result.png", "result.json"}
+    assert _changed_files(done, stamps) == {"run.json", "result.png", "result.json"}
     assert list(outcome.seconds) == ["export"]
 
 
@@ -385,9 +385,9 @@ def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Pat
     made, given = decode.read_original(run.result).pixels, decode.read_original(source / "target" / "target.png").pixels
     far = composite.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
     assert np.array_equal(made[far], given[far]) and not np.array_equal(made, given)
-    before = _stamps(folder)
+    stamps = _stamps(folder)
     complete(folder)
-    assert not _changed(folder, before)
+    assert not _changed_files(folder, stamps)
 
 
 def test_a_run_of_the_draft_alone_stays_one(source: Path, tmp_path: Path) -> None:

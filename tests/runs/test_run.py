@@ -242,7 +242,7 @@ def test_listing_is_newest_first_and_passes_over_the_rest(run: Run, toy_scene: P
     (folder / "broken").mkdir()
     (folder / "broken" / "run.json").write_text("{")
     (folder / "file").write_text("")
-    assert [found.folder.name for found in list_runs(folder)] == ["second", "run"]
+    assert [run.folder.name for run in list_runs(folder)] == ["second", "run"]
     assert list_runs(folder / "none") == []
 
 
@@ -257,7 +257,7 @@ def test_a_folder_that_may_not_be_read_hides_no_other(run: Run, monkeypatch: pyt
 
     monkeypatch.setattr(Path, "is_file", refusing)
     assert run_folders(run.folder.parent) == [run.folder]
-    assert [found.folder for found in list_runs(run.folder.parent)] == [run.folder]
+    assert [run.folder for run in list_runs(run.folder.parent)] == [run.folder]
 
 
 def test_new_names_cannot_be_guessed() -> None:
