@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +15,8 @@ import pytest
 from realfill.cli.main import main
 from realfill.evaluation.store import Store
 from realfill.imaging.photo import save_photo
+from realfill.training.checkpoints import TrainState
 
-ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("torchmetrics", reason="torchmetrics is in requirements-bench.txt")
 
 
@@ -34,13 +31,13 @@ def _run(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> tup
 def test_bench_then_the_same_again_then_more(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench"
     command = ["bench", root, "-o", out, "--method", "telea", "--method", "ns", "--matchers", "sift", "--base", "mini"]
-    code, data, said = _run([*command, "--scenes", "2"], capsys)
-    assert code == 0 and "2 new pictures, 2 scored" in said
+    code, data, output = _run([*command, "--scenes", "2"], capsys)
+    assert code == 0 and "2 new pictures, 2 scored" in output
     assert [(row["method"], row["scenes"]) for row in data["table_1"]] == [("telea", 1), ("ns", 1)]
     assert all(row["values"]["psnr"] > 5 for row in data["table_1"])
     stamps = {path: path.stat().st_mtime_ns for path in (out / "pictures").rglob("*.png")}
-    code, data, said = _run(command, capsys)
-    assert code == 0 and "2 done, 0 new pictures, 0 scored" in said and data["table_1"][0]["scenes"] == 2
+    code, data, output = _run(command, capsys)
+    assert code == 0 and "2 done, 0 new pictures, 0 scored" in output and data["table_1"][0]["scenes"] == 2
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     facts = Store(out).facts()
     assert facts["scenes"] == ["2", "10"] and facts["root"] == str(root.resolve())
@@ -54,8 +51,8 @@ def test_a_copy_of_the_scenes_will_do_and_other_scenes_will_not(
     command = ["--method", "telea", "--matchers", "sift", "--base", "mini", "-o", tmp_path / "bench"]
     _run(["bench", root, *command], capsys)
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
-    code, _, said = _run(["bench", copy, *command], capsys)
-    assert code == 0 and "0 new pictures, 0 scored" in said
+    code, _, output = _run(["bench", copy, *command], capsys)
+    assert code == 0 and "0 new pictures, 0 scored" in output
     save_photo(np.zeros((90, 120, 3), np.uint8), root / "2" / "target" / "gt.png")
     code, data, _ = _run(["bench", root, *command], capsys)
     assert code == 2 and "holds a benchmark of" in data["error"]
@@ -99,8 +96,8 @@ def test_scores_again_with_other_peoples_pictures(
     code, data, _ = _run(["bench-score", out, "--add", f"theirs={theirs}"], capsys)  # it knows its scenes by now
     assert code == 0 and data["table_1"][0]["values"]["psnr"] < 60
     moved = shutil.move(out, tmp_path / "elsewhere")
-    code, again, said = _run(["bench-score", moved], capsys)
-    assert code == 0 and again["table_1"] == data["table_1"] and "0 scored" in said
+    code, again, output = _run(["bench-score", moved], capsys)
+    assert code == 0 and again["table_1"] == data["table_1"] and "0 scored" in output
 
 
 @pytest.mark.parametrize(
@@ -127,8 +124,8 @@ def test_refusals_are_one_sentence(
     arguments: list[str], words: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = {"OUT": str(tmp_path / "out"), "ROOT": str(root), "ROOT/2/target/gt.png": str(root / "2/target/gt.png")}
-    code, data, said = _run([places.get(one, one) for one in arguments], capsys)
-    assert code == 2 and words in data["error"] and "Traceback" not in said
+    code, data, output = _run([places.get(one, one) for one in arguments], capsys)
+    assert code == 2 and words in data["error"] and "Traceback" not in output
     assert not (tmp_path / "out" / "pictures").exists()
 
 
@@ -153,28 +150,31 @@ def test_workers_make_the_same_table(root: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_a_stop_in_training_loses_nothing(
-    root: Path, tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in training; the same command goes on and ends with what an undisturbed one makes."""
-    changes = ["train.steps=30", "train.batch=2", "train.rank=2", "train.layers=attention", "train.checkpoint_every=1"]
+    """Ctrl-C in training; the same command goes on and ends with what an undisturbed one makes."""
+    changes = ["train.steps=4", "train.batch=2", "train.rank=2", "train.layers=attention", "train.checkpoint_every=1"]
     changes += ["sample.steps=2", "train.pool=0", "guide.draft=false"]
     sets = [part for change in changes for part in ("--set", change)]
     command = ["bench", root, "--method", "untrained", "--method", "realfill", "--scenes", "2", "--seeds", "0-1"]
     command += ["--matchers", "sift", "--base", tiny_base, "--preset", "mini", "--device", "cpu", *sets]
-    out, whole = tmp_path / "stopped", tmp_path / "whole"
+    out, undisturbed = tmp_path / "stopped", tmp_path / "undisturbed"
 
-    line = [sys.executable, "-m", "realfill", *map(str, [*command, "-o", out])]
-    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    checkpoints = out / "runs" / "realfill" / "2" / "checkpoints"
-    while process.poll() is None and not list(checkpoints.glob("0*")):
-        time.sleep(0.02)
-    assert process.poll() is None, process.communicate()[1]
-    os.kill(process.pid, signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 3 and not (out / "pictures" / "realfill" / "2" / "000000.png").exists()
-    for folder in (out, whole):
+    def save_and_stop(state: TrainState, folder: Path, **options: Any) -> None:
+        save(state, folder, **options)
+        if state.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    save = TrainState.save
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "save", save_and_stop)
+        code, data, _ = _run([*command, "-o", out], capsys)
+    assert code == 3 and "goes on" in data["error"]
+    assert list((out / "runs" / "realfill" / "2" / "checkpoints").glob("0*"))
+    assert not (out / "pictures" / "realfill" / "2" / "000000.png").exists()
+    for folder in (out, undisturbed):
         assert _run([*command, "-o", folder], capsys)[0] == 0
     for name in ("untrained", "realfill"):
         for seed in ("000000.png", "000001.png"):
-            pair = [(folder / "pictures" / name / "2" / seed).read_bytes() for folder in (out, whole)]
+            pair = [(folder / "pictures" / name / "2" / seed).read_bytes() for folder in (out, undisturbed)]
             assert pair[0] == pair[1]

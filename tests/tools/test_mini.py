@@ -93,7 +93,7 @@ def test_procedural_pictures_are_reproducible_and_varied() -> None:
 def test_a_pack_holds_every_photo_within_its_size(tmp_path: Path) -> None:
     folder, packed = tmp_path / "photos", tmp_path / "photos.zip"
     folder.mkdir()
-    drawn = ((dead_leaves(8, 288, torch.Generator().manual_seed(1)) + 1) * 127.5).byte()
+    drawn = ((dead_leaves(8, 144, torch.Generator().manual_seed(1)) + 1) * 127.5).byte()
     for number, photo in enumerate(drawn):
         Image.fromarray(photo.permute(1, 2, 0).numpy()).resize((400, 300)).save(folder / f"{number}.jpg", quality=95)
     count, quality = pack.pack([folder], packed, size=200, most=60_000)
@@ -108,13 +108,14 @@ def test_a_pack_holds_every_photo_within_its_size(tmp_path: Path) -> None:
 
 def test_training_pictures_and_holes() -> None:
     photos = [torch.randint(0, 255, (3, 180, 200), dtype=torch.uint8) for _ in range(3)]
-    pictures = Pictures(photos, seed=1, device=torch.device("cpu"), procedural=0.5, reservoir=16)
+    cpu = torch.device("cpu")
+    pictures = Pictures(photos, seed=1, device=cpu, procedural=0.5, reservoir=16, side=48)
     batch, prompts = pictures.batch(24, 32)
     assert batch.shape == (24, 3, 32, 32)
     assert batch.abs().max() <= 1.0 + 1e-5
     assert len(set(prompts)) == 2
     renders = [torch.full((3, 170, 170), 255, dtype=torch.uint8)]
-    mixed = Pictures(photos, seed=1, device=torch.device("cpu"), procedural=0.0, renders=renders, rendered=0.3)
+    mixed = Pictures(photos, seed=1, device=cpu, procedural=0.0, renders=renders, rendered=0.3, reservoir=16, side=48)
     white = (mixed.batch(200, 8)[0] > 0.99).all(dim=1).all(dim=1).all(dim=1)
     assert 0.2 < white.float().mean() < 0.4
     shares = pictures.holes(200, 32).mean((1, 2, 3))

@@ -59,19 +59,22 @@ class Pictures:
         renders: Sequence[Tensor] = (),
         rendered: float = 0.0,
         reservoir: int = 96,
+        side: int = 288,
     ) -> None:
+        """`reservoir` procedural pictures of `side` pixels are at hand at once."""
         self._photos, self._renders = photos, renders
         self._procedural, self._rendered = procedural, rendered if renders else 0.0
         self._rng = np.random.default_rng(seed)
         self._generator = torch.Generator(device).manual_seed(seed)
         self._device = device
         self._owed = 0.0  # procedural pictures still to be renewed
-        chunks = [dead_leaves(16, 288, self._generator) for _ in range(max(1, reservoir // 16))]
+        self._side = side
+        chunks = [dead_leaves(16, side, self._generator) for _ in range(max(1, reservoir // 16))]
         self._reservoir = torch.cat(chunks)
 
     def _renew(self, count: int) -> None:
         where = torch.from_numpy(self._rng.choice(len(self._reservoir), count, replace=False)).to(self._device)
-        self._reservoir[where] = dead_leaves(count, 288, self._generator)
+        self._reservoir[where] = dead_leaves(count, self._side, self._generator)
 
     def _crop(self, picture: Tensor, size: int) -> Tensor:
         """A random crop (1, 3, size, size) in [-1, 1], at a scale between whole picture and native pixels."""
