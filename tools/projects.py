@@ -36,7 +36,7 @@ MOST_BYTES = 1_200_000
 SENTENCE = "A finished example: browse its seeds, see why they rank where they do, compare and export."
 
 
-def small_scene(example: Example, folder: Path) -> Path:
+def shrink_scene(example: Example, folder: Path) -> Path:
     """A copy of an example scene without its truth, photos shrunk and stored as JPEG where they are too large."""
     for path in [*scene.pictures(example.folder / "ref"), *scene.pictures(example.folder / "target")]:
         if path.stem == "gt":
@@ -59,7 +59,7 @@ def small_scene(example: Example, folder: Path) -> Path:
     return folder
 
 
-def complete(source: Path, run: Path, seeds: str) -> None:
+def complete_run(source: Path, run: Path, seeds: str) -> None:
     """Has the command line do the whole run."""
     command = [sys.executable, "-m", "realfill", "complete", str(source), "--run", str(run)]
     subprocess.run([*command, "--base", "mini", "--seeds", seeds, "--device", "cpu"], cwd=ROOT, check=True)
@@ -80,12 +80,12 @@ def pack(run: Run, place: Path, name: str) -> int:
         (place / item).parent.mkdir(exist_ok=True)
         shutil.copyfile(run.folder / item, place / item)
     for seed in run.seeds_wanted():
-        _smaller(run.seed_path(seed), place / "seeds" / run.seed_path(seed).name)
-        _fewer_points(run.matches_path(seed), place / "matches" / run.matches_path(seed).name)
-    _draft(run, place / "draft")
-    _events(run, place / "events.jsonl")
-    _write(place / "labels.json", {"name": name, "example": True})
-    _write(place / "state.json", {"state": "done", "sentence": SENTENCE, "since": run.status().since})
+        _copy_optimized(run.seed_path(seed), place / "seeds" / run.seed_path(seed).name)
+        _copy_matches(run.matches_path(seed), place / "matches" / run.matches_path(seed).name)
+    _copy_draft(run, place / "draft")
+    _copy_events(run, place / "events.jsonl")
+    _write_json(place / "labels.json", {"name": name, "example": True})
+    _write_json(place / "state.json", {"state": "done", "sentence": SENTENCE, "since": run.status().since})
     _check(place)
     return size(place)
 
@@ -95,12 +95,12 @@ def size(place: Path) -> int:
     return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
 
 
-def _smaller(path: Path, place: Path) -> None:
+def _copy_optimized(path: Path, place: Path) -> None:
     with Image.open(path) as image:
         image.save(place, optimize=True)
 
 
-def _fewer_points(path: Path, place: Path) -> None:
+def _copy_matches(path: Path, place: Path) -> None:
     data = json.loads(path.read_bytes())
     for part in data["references"]:
         part["points"] = part["points"][:POINTS]
@@ -108,20 +108,20 @@ def _fewer_points(path: Path, place: Path) -> None:
     place.write_text(json.dumps(data, separators=(",", ":")))
 
 
-def _draft(run: Run, place: Path) -> None:
+def _copy_draft(run: Run, place: Path) -> None:
     """The draft without the warped references, and plain where no export looks at it."""
-    made = load_draft(run.draft_folder, warped=False)
-    if made is None:
+    full = load_draft(run.draft_folder, warped=False)
+    if full is None:
         return
-    hole = made.frame.crop_hole(scene.load(run.scene_folder, variants=run.config.variants).hole)
-    kept = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
-    photo = np.where(kept[:, :, None], made.photo, 128).astype(np.uint8)
-    save_draft(place, draft.Draft(made.frame, photo, made.confidence, (), made.reason, made.seconds))
+    hole = full.frame.crop_hole(scene.load(run.scene_folder, variants=run.config.variants).hole)
+    near_hole = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
+    photo = np.where(near_hole[:, :, None], full.photo, 128).astype(np.uint8)
+    save_draft(place, draft.Draft(full.frame, photo, full.confidence, (), full.reason, full.seconds))
     for path in place.glob("*.png"):
-        _smaller(path, path)
+        _copy_optimized(path, path)
 
 
-def _events(run: Run, path: Path) -> None:
+def _copy_events(run: Run, path: Path) -> None:
     """What happened; sentences lose this machine's folders, as the page shows them."""
     lines = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     for line in lines:
@@ -130,7 +130,7 @@ def _events(run: Run, path: Path) -> None:
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def _write(path: Path, data: dict[str, Any]) -> None:
+def _write_json(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n")
 
 
@@ -149,13 +149,13 @@ def main() -> None:
     parser.add_argument("names", nargs="+", help="example scenes")
     parser.add_argument("--seeds", default="0-3,7")
     parser.add_argument("--runs", type=Path, help="where the whole runs are kept, and taken up again")
-    given = parser.parse_args()
-    config.parse_seeds(given.seeds)
+    args = parser.parse_args()
+    config.parse_seeds(args.seeds)
     with tempfile.TemporaryDirectory() as folder:
-        runs = given.runs or Path(folder)
-        for name in given.names:
+        runs = args.runs or Path(folder)
+        for name in args.names:
             example, run = examples.find(name), runs / name
-            complete(small_scene(example, Path(folder) / "scenes" / name), run, given.seeds)
+            complete_run(shrink_scene(example, Path(folder) / "scenes" / name), run, args.seeds)
             print(f"{name}: {pack(Run.open(run), OUT / f'example-{name}', example.title)} bytes")
 
 

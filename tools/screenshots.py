@@ -28,7 +28,7 @@ PATIENCE = 3_600_000  # milliseconds that training and filling in may take
 WINDOW = {"width": 1440, "height": 900}
 
 
-class Camera:
+class Photographer:
     """Photographs a page in both themes."""
 
     def __init__(self, page: Page, out: Path) -> None:
@@ -49,7 +49,7 @@ class Camera:
 
 
 @contextmanager
-def serving(runs_dir: Path, base: str) -> Iterator[str]:
+def serve_page(runs_dir: Path, base: str) -> Iterator[str]:
     """The page over `runs_dir`, by its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,13 +70,13 @@ def serving(runs_dir: Path, base: str) -> Iterator[str]:
         server.wait()
 
 
-def fill(page: Page, setting: str, text: str) -> None:
+def fill_setting(page: Page, setting: str, text: str) -> None:
     field = page.locator(f"#set-{setting} input, #set-{setting} textarea").first
     field.fill(text)
     field.press("Tab")
 
 
-def bring(page: Page, scene: Path, place: Path) -> None:
+def upload_scene(page: Page, scene: Path, place: Path) -> None:
     """Opens a scene folder on the page, as a zip."""
     packed = place / f"{scene.name}.zip"
     with zipfile.ZipFile(packed, "w") as archive:
@@ -88,44 +88,44 @@ def bring(page: Page, scene: Path, place: Path) -> None:
     page.wait_for_timeout(6000)  # thumbnails, and how much the references share with the target
 
 
-def journey(page: Page, camera: Camera, scene: Path, place: Path, given: argparse.Namespace) -> None:
+def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path, args: argparse.Namespace) -> None:
     """The whole way; what is photographed is what a person sees."""
     page.locator("#workbench .wb[data-ready=yes]").wait_for(timeout=60_000)
     page.wait_for_timeout(2000)
-    camera.shoot("welcome")
-    bring(page, scene, place)
-    camera.shoot("scene")
+    photographer.shoot("welcome")
+    upload_scene(page, scene, place)
+    photographer.shoot("scene")
     page.keyboard.press("d")
     page.locator("[data-part=draft]:is([data-kind=whole], [data-kind=partly])").wait_for(timeout=PATIENCE)
     page.keyboard.press("c")
     page.wait_for_timeout(1000)
-    camera.shoot("draft")
+    photographer.shoot("draft")
     page.keyboard.press("2")
-    fill(page, "train-steps", str(given.steps))
-    fill(page, "sample-seeds", f"0-{given.seeds - 1}")
+    fill_setting(page, "train-steps", str(args.steps))
+    fill_setting(page, "sample-seeds", f"0-{args.seeds - 1}")
     page.locator("#start").click()
     page.wait_for_function("() => document.querySelectorAll('#strip li').length >= 3", timeout=PATIENCE)
-    camera.shoot("train")
+    photographer.shoot("train")
     page.keyboard.press("3")
     page.wait_for_function("() => document.querySelectorAll('.rf-cell').length >= 5", timeout=PATIENCE)
-    camera.shoot("filling")
+    photographer.shoot("filling")
     page.locator("#status [data-state=done]").wait_for(timeout=PATIENCE)
     page.wait_for_timeout(2000)
     page.locator(".rf-cell").first.click()
     page.locator(".rf-after").wait_for()
     page.wait_for_timeout(2000)
-    camera.shoot("browse")
+    photographer.shoot("browse")
     page.get_by_role("tab", name="Reference").click()
-    camera.shoot("reference")
+    photographer.shoot("reference")
     page.get_by_role("tab", name="Why this rank").click()
-    camera.shoot("matches")
+    photographer.shoot("matches")
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("radio", name="Whole photo").click()
     page.locator("[data-large]").click()
-    camera.shoot("large")
+    photographer.shoot("large")
     page.keyboard.press("Escape")
     page.keyboard.press("2")
-    camera.shoot("trained")
+    photographer.shoot("trained")
 
 
 def main() -> None:
@@ -136,12 +136,12 @@ def main() -> None:
     parser.add_argument("--base", default=EMBEDDED)
     parser.add_argument("--steps", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=16)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    scene = given.scene or examples.find(given.example or examples.examples()[0].name).folder
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    scene = args.scene or examples.find(args.example or examples.examples()[0].name).folder
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder) / "runs", given.base) as url,
+        serve_page(Path(folder) / "runs", args.base) as url,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
@@ -149,7 +149,7 @@ def main() -> None:
         )
         page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
         page.goto(f"{url}?__theme=light")
-        journey(page, Camera(page, given.out), scene, Path(folder), given)
+        shoot_steps(page, Photographer(page, args.out), scene, Path(folder), args)
         browser.close()
 
 

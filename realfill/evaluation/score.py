@@ -240,4 +240,6 @@ def check_matchers(names: Sequence[str]) -> None:
         try:
             config.change(config.Config(), {"select.matcher": name})
         except OptionError as error:
-            raise OptionError(f"There is no matcher '{name}'; the matchers are loftr, aliked and sift.") from error
+            *others, last = MATCHERS
+            known = f"{', '.join(others)} and {last}"
+            raise OptionError(f"There is no matcher '{name}'; the matchers are {known}.") from error

@@ -13,7 +13,7 @@ from torch import Tensor
 from realfill.evaluation.store import Store
 from realfill.matching.loftr import Loftr
 from tools.loftr import architecture, compare, supervision, train
-from tools.loftr.pairs import Pairs, draw
+from tools.loftr.pairs import WarpedPairs, draw
 from tools.loftr.supervision import Truth
 from tools.mini.data import Pictures
 
@@ -25,10 +25,10 @@ def pictures() -> Pictures:
     return Pictures([], seed=0, device=torch.device("cpu"), procedural=1.0, reservoir=16)
 
 
-def _pairs(homography: Tensor, size: int = 128) -> Pairs:
+def _pairs(homography: Tensor, size: int = 128) -> WarpedPairs:
     seen = torch.ones(1, size, size, dtype=torch.bool)
     blank = torch.zeros(1, 1, size, size)
-    return Pairs(blank, blank, homography[None].double(), seen, seen)
+    return WarpedPairs(blank, blank, homography[None].double(), seen, seen)
 
 
 def _shift(x: float, y: float) -> Tensor:
@@ -171,13 +171,13 @@ def test_the_trained_pass_answers_as_kornias_own(pictures: Pictures) -> None:
 def test_training_goes_on_where_it_was(pictures: Pictures, tmp_path: Path) -> None:
     args = Namespace(out=tmp_path, lr=1e-3, batch=1, minutes=1.0)
     heldout = [draw(pictures, np.random.default_rng(5), 2, size=128)]
-    first = train.Trainer(args, heldout)
+    first = train.LoftrTrainer(args, heldout)
     first.train_step(pictures)
     first.seconds = 7.0
     state = first.save()
     assert (tmp_path / "config.json").is_file()
     assert 0 <= state["accuracy"] <= 1
-    again = train.Trainer(args, heldout)
+    again = train.LoftrTrainer(args, heldout)
     assert (again.step, again.pairs, again.seconds) == (1, 2, 7.0)
     weights = again.network.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in first.network.state_dict().items())
@@ -187,7 +187,7 @@ def test_training_goes_on_where_it_was(pictures: Pictures, tmp_path: Path) -> No
 
 def test_trained_weights_match_as_the_projects_matchers_do(tmp_path: Path) -> None:
     save_file(architecture.network().state_dict(), tmp_path / "average.safetensors")
-    matcher = compare.small(tmp_path, size=128, threshold=0.0)
+    matcher = compare.load_small(tmp_path, size=128, threshold=0.0)
     assert isinstance(matcher, Loftr)
     photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     ((found,),) = matcher.match([photo], [photo])

@@ -38,7 +38,7 @@ OURS = "small"
 Counts = dict[str, dict[str, Any]]  # scene → {"seeds": {method: {seed: n}}, "own": [n], "other": [n]}
 
 
-def small(folder: Path, *, size: int, threshold: float = 0.2) -> Matcher:
+def load_small(folder: Path, *, size: int, threshold: float = 0.2) -> Matcher:
     """The small LoFTR of a training's folder, as the project's matchers are used."""
     network = LoFTR(pretrained=None, config=architecture.config(threshold=threshold))
     network.load_state_dict(load_file(folder / "average.safetensors"))
@@ -56,28 +56,28 @@ def count(matcher: Matcher, one: Scene, references: Sequence[Photo], pictures: S
 
 def count_scene(matcher: Matcher, store: Store, folder: Path, others: Sequence[Photo], known: dict[str, Any]) -> None:
     """Adds to `known` what it lacks of one scene's counts by one matcher; `own` and `other` are by reference."""
-    one, seeds = scene.load(folder), known.setdefault("seeds", {})
-    assert one.truth is not None
+    loaded, seeds = scene.load(folder), known.setdefault("seeds", {})
+    assert loaded.truth is not None
     for method in store.methods():
-        made = store.seeds(method, folder.name)
-        if len(made) > 1 and len(seeds.get(method, ())) < len(made):
-            pictures = [photo.read_photo(store.picture_path(method, folder.name, seed)) for seed in made]
-            totals = [sum(found) for found in count(matcher, one, one.references, pictures)]
-            seeds[method] = {str(seed): total for seed, total in zip(made, totals, strict=True)}
-    for name, photos in (("own", one.references), ("other", others)):
+        available = store.seeds(method, folder.name)
+        if len(available) > 1 and len(seeds.get(method, ())) < len(available):
+            pictures = [photo.read_photo(store.picture_path(method, folder.name, seed)) for seed in available]
+            totals = [sum(matches) for matches in count(matcher, loaded, loaded.references, pictures)]
+            seeds[method] = {str(seed): total for seed, total in zip(available, totals, strict=True)}
+    for name, photos in (("own", loaded.references), ("other", others)):
         if name not in known:
-            known[name] = count(matcher, one, photos, [one.truth])[0]
+            known[name] = count(matcher, loaded, photos, [loaded.truth])[0]
 
 
 def table(store: Store, counts: dict[str, Counts]) -> str:
     """Mean rank correlations by method and matcher, and what unrelated photos give, as Markdown."""
     data = tables.score_frame(store)
     for name, scenes in counts.items():
-        found = [
+        matches = [
             scenes.get(row.scene, {}).get("seeds", {}).get(row.method, {}).get(str(row.seed))
             for row in data.itertuples()
         ]
-        data[MATCHES + name] = pd.Series(found, index=data.index, dtype=float)
+        data[MATCHES + name] = pd.Series(matches, index=data.index, dtype=float)
     lines = ["| seeds | matcher | scenes | ρ PSNR | ρ SSIM |", "|---|---|---|---|---|"]
     for title, part in {"all": data, "from noise": tables.noise_rows(data)}.items():
         for method, name in itertools.product(varied_methods(part), counts):
@@ -100,7 +100,7 @@ def main() -> None:
     for name in args.matchers.split(","):
         kind, _, file = name.partition("=")
         if kind == OURS:
-            matcher = small(Path(file), size=select.size)
+            matcher = load_small(Path(file), size=select.size)
         else:
             matcher = load_matcher(select.model_copy(update={"matcher": kind, "weights": file}))
         done = known.setdefault(kind, {})

@@ -20,7 +20,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class WarpedPairs:
     """B pairs. A point of the first picture is at `homography` @ point in the second, pixel centres at integers."""
 
     first: Tensor  # (B, 1, S, S) float32, 0..1
@@ -30,7 +30,9 @@ class Pairs:
     second_seen: Tensor
 
 
-def draw(pictures: Pictures, rng: np.random.Generator, count: int, *, size: int, difficulty: float = 1.0) -> Pairs:
+def draw(
+    pictures: Pictures, rng: np.random.Generator, count: int, *, size: int, difficulty: float = 1.0
+) -> WarpedPairs:
     """`count` fresh pairs of side `size`; `difficulty` in 0..1 scales how far the two views differ."""
     batch, _ = pictures.batch(-(-count // REUSE) + 2, round(ROOM * size))
     sources = [_grey(picture, rng) for picture in (batch.numpy() + 1) / 2]
@@ -40,19 +42,19 @@ def draw(pictures: Pictures, rng: np.random.Generator, count: int, *, size: int,
     for index in range(count):
         source, others = sources[index // REUSE], (sources[index // REUSE - 1], sources[index // REUSE + 1])
         unrelated, frame = rng.random() < UNRELATED, _frame(len(source), rng)
-        ways = [_way(frame, rng, size=size, difficulty=difficulty) for _ in range(2)]
-        for side, (way, other) in enumerate(zip(ways, others, strict=True)):
-            view = cv2.warpPerspective(source, way, (size, size), borderMode=cv2.BORDER_REFLECT_101)
-            shown = cv2.warpPerspective(np.ones_like(source), way, (size, size)) > 0.99
+        to_views = [_draw_homography(frame, rng, size=size, difficulty=difficulty) for _ in range(2)]
+        for side, (to_view, other) in enumerate(zip(to_views, others, strict=True)):
+            view = cv2.warpPerspective(source, to_view, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+            visible = cv2.warpPerspective(np.ones_like(source), to_view, (size, size)) > 0.99
             if side and unrelated:
-                view, shown = other[:size, :size].copy(), np.zeros_like(shown)
-            _cover(view, shown, other, rng)
-            sides[side].append(_lit(view, rng))
-            seen[side].append(shown)
-        homographies.append(ways[1] @ np.linalg.inv(ways[0]))
+                view, visible = other[:size, :size].copy(), np.zeros_like(visible)
+            _cover(view, visible, other, rng)
+            sides[side].append(_relight(view, rng))
+            seen[side].append(visible)
+        homographies.append(to_views[1] @ np.linalg.inv(to_views[0]))
     first, second = (torch.from_numpy(np.stack(side)[:, None]) for side in sides)
     first_seen, second_seen = (torch.from_numpy(np.stack(side)) for side in seen)
-    return Pairs(first, second, torch.from_numpy(np.stack(homographies)), first_seen, second_seen)
+    return WarpedPairs(first, second, torch.from_numpy(np.stack(homographies)), first_seen, second_seen)
 
 
 def _grey(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> Grey:
@@ -67,7 +69,7 @@ def _frame(room: int, rng: np.random.Generator) -> Frame:
     return side, rng.uniform(side / 2, room - side / 2, 2)
 
 
-def _way(frame: Frame, rng: np.random.Generator, *, size: int, difficulty: float) -> Matrix:
+def _draw_homography(frame: Frame, rng: np.random.Generator, *, size: int, difficulty: float) -> Matrix:
     """A homography from the source to one view of it (3, 3)."""
     side = frame[0] * np.exp(difficulty * rng.uniform(-0.35, 0.35))
     centre = frame[1] + difficulty * frame[0] * rng.uniform(-0.25, 0.25, 2)
@@ -76,8 +78,8 @@ def _way(frame: Frame, rng: np.random.Generator, *, size: int, difficulty: float
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2 + difficulty * rng.uniform(-0.1, 0.1, (4, 2))
     quad = (centre + side * corners @ turn.T).astype(np.float32)
     square = (size - 1) * np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    way: Matrix = cv2.getPerspectiveTransform(quad, square.astype(np.float32)).astype(np.float64)
-    return way
+    to_view: Matrix = cv2.getPerspectiveTransform(quad, square.astype(np.float32)).astype(np.float64)
+    return to_view
 
 
 def _cover(view: Grey, seen: Seen, other: Grey, rng: np.random.Generator) -> None:
@@ -92,7 +94,7 @@ def _cover(view: Grey, seen: Seen, other: Grey, rng: np.random.Generator) -> Non
         seen[where] = False
 
 
-def _lit(view: Grey, rng: np.random.Generator) -> Grey:
+def _relight(view: Grey, rng: np.random.Generator) -> Grey:
     """Another exposure, contrast, direction of light, sharpness and noise."""
     axis = np.linspace(-1, 1, len(view), dtype=np.float32)
     slope = rng.uniform(-0.35, 0.35, 2)

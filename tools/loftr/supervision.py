@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from kornia.feature import LoFTR
 from torch import Tensor
 
-from tools.loftr.pairs import Pairs
+from tools.loftr.pairs import WarpedPairs
 
 HALF_PIXEL = 0.5
 GAMMA = 2.0  # of the focal loss: what is already sure teaches little
@@ -41,14 +41,14 @@ def warp(homography: Tensor, points: Tensor) -> Tensor:
     return moved[..., :2] / moved[..., 2:]
 
 
-def truth(pairs: Pairs, stride: int) -> Truth:
+def truth(pairs: WarpedPairs, stride: int) -> Truth:
     """Cells are true pairs where each is the nearest to the other's warped point and both are seen."""
     rows, columns = (side // stride for side in pairs.first.shape[2:])
     points = cells(rows, columns, stride)
     there, back = warp(pairs.homography, points), warp(torch.linalg.inv(pairs.homography), points)
-    first_seen, second_seen = (_seen(seen, stride) for seen in (pairs.first_seen, pairs.second_seen))
-    ahead, ahead_inside = _nearest(there, rows, columns, stride)
-    behind, _ = _nearest(back, rows, columns, stride)
+    first_seen, second_seen = (_cells_seen(seen, stride) for seen in (pairs.first_seen, pairs.second_seen))
+    ahead, ahead_inside = _nearest_cell(there, rows, columns, stride)
+    behind, _ = _nearest_cell(back, rows, columns, stride)
     both = first_seen & ahead_inside & second_seen.gather(1, ahead)
     mutual = behind.gather(1, ahead) == torch.arange(rows * columns)
     batch, first = torch.nonzero(both & mutual, as_tuple=True)
@@ -56,13 +56,13 @@ def truth(pairs: Pairs, stride: int) -> Truth:
     return Truth(batch, first, ahead[batch, first], warped)
 
 
-def _seen(seen: Tensor, stride: int) -> Tensor:
+def _cells_seen(seen: Tensor, stride: int) -> Tensor:
     """(B, H, W) → (B, L): whether all around a cell's point is seen."""
     hidden = F.max_pool2d((~seen)[:, None].float(), 2 * SPAN + 1, stride, SPAN)
     return hidden.flatten(1) == 0
 
 
-def _nearest(points: Tensor, rows: int, columns: int, stride: int) -> tuple[Tensor, Tensor]:
+def _nearest_cell(points: Tensor, rows: int, columns: int, stride: int) -> tuple[Tensor, Tensor]:
     """Index of the cell nearest to each point (B, L), clamped, and whether the point lies in the picture."""
     column, row = ((points + HALF_PIXEL) / stride).round().unbind(-1)
     inside = (points >= -HALF_PIXEL).all(-1) & (column < columns) & (row < rows)
@@ -70,7 +70,7 @@ def _nearest(points: Tensor, rows: int, columns: int, stride: int) -> tuple[Tens
     return index.nan_to_num().long(), inside
 
 
-def run(network: LoFTR, pairs: Pairs, known: Truth | None = None) -> dict[str, Any]:
+def run(network: LoFTR, pairs: WarpedPairs, known: Truth | None = None) -> dict[str, Any]:
     """LoFTR's forward pass with everything the losses need; `known` is required in training mode.
 
     `LoFTR.forward` cannot be trained with: it hands no truth to its coarse stage.

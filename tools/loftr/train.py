@@ -19,7 +19,7 @@ from kornia.feature import LoFTR
 from torch import Tensor, nn
 
 from tools.loftr import architecture, supervision
-from tools.loftr.pairs import Pairs, draw
+from tools.loftr.pairs import WarpedPairs, draw
 from tools.mini import checkpoints
 from tools.mini.data import Pictures, read_photos
 
@@ -29,7 +29,7 @@ HELDOUT = 32  # pairs
 SIZES = ((0.5, 128, 2), (1.0, 256, 1))  # until which share of the time, side in pixels, pairs in units of --batch
 
 
-def losses(network: LoFTR, pairs: Pairs) -> tuple[Tensor, Tensor]:
+def losses(network: LoFTR, pairs: WarpedPairs) -> tuple[Tensor, Tensor]:
     """The coarse and the fine loss of a batch; at least one pair must have a true match."""
     stride = network.config["resolution"][0]
     known = supervision.truth(pairs, stride)
@@ -38,7 +38,7 @@ def losses(network: LoFTR, pairs: Pairs) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def measure(network: LoFTR, groups: list[Pairs]) -> dict[str, float]:
+def measure(network: LoFTR, groups: list[WarpedPairs]) -> dict[str, float]:
     """How well the network, in evaluation mode, answers pairs that it has not seen.
 
     `accuracy`: share of true cells whose most confident cell is the true one; `right`: share of the matches given
@@ -66,10 +66,10 @@ def measure(network: LoFTR, groups: list[Pairs]) -> dict[str, float]:
     }
 
 
-class Trainer:
+class LoftrTrainer:
     """Network, average, optimiser and counters: all that a checkpoint holds, and one training step."""
 
-    def __init__(self, args: argparse.Namespace, heldout: list[Pairs]) -> None:
+    def __init__(self, args: argparse.Namespace, heldout: list[WarpedPairs]) -> None:
         self.args, self.heldout = args, heldout
         self.network = architecture.network()
         self.optimiser = torch.optim.AdamW(self.network.parameters(), args.lr, weight_decay=1e-2)
@@ -113,9 +113,9 @@ class Trainer:
         """Writes a checkpoint and adds the averaged network's held-out answers to the curve."""
         averaged = architecture.network()
         averaged.load_state_dict(self.average.weights)
-        found = measure(averaged.eval(), self.heldout)
+        answers = measure(averaged.eval(), self.heldout)
         counters = {"step": self.step, "pairs": self.pairs, "seconds": self.seconds}
-        state: dict[str, Any] = {**counters, **found}
+        state: dict[str, Any] = {**counters, **answers}
         groups = {"model": self.network.state_dict(), "average": self.average.weights}
         checkpoints.save(self.args.out, {**groups, "moments": checkpoints.moments(self.optimiser)}, state)
         (self.args.out / "config.json").write_text(json.dumps(self.network.config, indent=1) + "\n")
@@ -125,10 +125,10 @@ class Trainer:
         return state
 
     def _resume(self) -> None:
-        found = checkpoints.load(self.args.out)
-        if found is None:
+        checkpoint = checkpoints.load(self.args.out)
+        if checkpoint is None:
             return
-        groups, state = found
+        groups, state = checkpoint
         self.network.load_state_dict(groups["model"])
         self.average.weights = groups["average"]
         checkpoints.restore_moments(self.optimiser, groups["moments"])
@@ -141,7 +141,7 @@ def main() -> None:
     device = torch.device("cpu")
     unseen = Pictures(read_photos(args.heldout, device), seed=7, device=device, procedural=0.0, reservoir=16)
     rng = np.random.default_rng(7)
-    trainer = Trainer(args, [draw(unseen, rng, 8, size=256, difficulty=0.7) for _ in range(HELDOUT // 8)])
+    trainer = LoftrTrainer(args, [draw(unseen, rng, 8, size=256, difficulty=0.7) for _ in range(HELDOUT // 8)])
     pictures = Pictures(
         read_photos(args.photos, device), seed=trainer.step, device=device, procedural=0.3, reservoir=48
     )

@@ -91,8 +91,8 @@ def main() -> None:
     judge = adversary.Adversary(args.adversary, args.lr, device) if args.adversary else None
     average = checkpoints.Average(model, 0.998)
     step, used = 0, 0.0
-    if (found := checkpoints.load(args.out)) is not None:
-        groups, state = found
+    if (checkpoint := checkpoints.load(args.out)) is not None:
+        groups, state = checkpoint
         model.load_state_dict(groups["model"])
         average.weights = {key: value.to(device) for key, value in groups["average"].items()}
         step, used = int(str(state["step"])), float(str(state["seconds"]))

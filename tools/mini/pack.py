@@ -18,7 +18,7 @@ from tools.mini.data import SUFFIXES
 QUALITIES = range(5, 96)
 
 
-def shrunk(path: Path, size: int) -> Image.Image:
+def shrink(path: Path, size: int) -> Image.Image:
     """The picture, upright, with its shorter side at `size` at most."""
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
@@ -27,21 +27,21 @@ def shrunk(path: Path, size: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def encoded(picture: Image.Image, quality: int) -> bytes:
+def encode_webp(picture: Image.Image, quality: int) -> bytes:
     """As WebP."""
     data = io.BytesIO()
     picture.save(data, "WEBP", quality=quality, method=4)
     return data.getvalue()
 
 
-def quality_for(pictures: Sequence[Image.Image], size: int) -> int:
+def find_quality(pictures: Sequence[Image.Image], size: int) -> int:
     """The highest quality at which the pictures take about `size` bytes, judged by every eighth; the lowest if none."""
     sample = pictures[::8]
     allowed = size * len(sample) / max(1, len(pictures))
     low, high = QUALITIES[0], QUALITIES[-1]
     while low < high:
         middle = (low + high + 1) // 2
-        fits = sum(len(encoded(picture, middle)) for picture in sample) <= allowed
+        fits = sum(len(encode_webp(picture, middle)) for picture in sample) <= allowed
         low, high = (middle, high) if fits else (low, middle - 1)
     return low
 
@@ -49,8 +49,8 @@ def quality_for(pictures: Sequence[Image.Image], size: int) -> int:
 def pack(folders: Sequence[Path], out: Path, *, size: int, most: int) -> tuple[int, int]:
     """Writes a zip of `most` bytes, if that can be; returns how many pictures it holds and their quality."""
     paths = sorted(path for folder in folders for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    pictures = [shrunk(path, size) for path in paths]
-    quality = quality_for(pictures, most)
+    pictures = [shrink(path, size) for path in paths]
+    quality = find_quality(pictures, most)
     _write(out, pictures, quality)
     while out.stat().st_size > most and quality > QUALITIES[0]:
         quality -= 1
@@ -61,7 +61,7 @@ def pack(folders: Sequence[Path], out: Path, *, size: int, most: int) -> tuple[i
 def _write(out: Path, pictures: Sequence[Image.Image], quality: int) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for number, picture in enumerate(pictures):
-            archive.writestr(zipfile.ZipInfo(f"{number:05d}.webp"), encoded(picture, quality))
+            archive.writestr(zipfile.ZipInfo(f"{number:05d}.webp"), encode_webp(picture, quality))
 
 
 def main() -> None:

@@ -75,14 +75,14 @@ class Encoded:
 
     clean: Tensor
     masked: Tensor
-    cells: Tensor
+    latent_hole: Tensor
 
     def __len__(self) -> int:
         return len(self.clean)
 
-    def at(self, where: Tensor) -> "Encoded":
+    def select(self, where: Tensor) -> "Encoded":
         """The pictures of these indices."""
-        return Encoded(self.clean[where], self.masked[where], self.cells[where])
+        return Encoded(self.clean[where], self.masked[where], self.latent_hole[where])
 
 
 def encode(model: Prior, pictures: Tensor, holes: Tensor) -> Encoded:
@@ -108,18 +108,18 @@ class Reservoir:
         self._renew(max(1, self._phase.batch // REUSE))
         assert self._encoded is not None
         where = self._rng.integers(0, len(self._prompts), self._phase.batch)
-        return self._encoded.at(torch.from_numpy(where)), [self._prompts[index] for index in where]
+        return self._encoded.select(torch.from_numpy(where)), [self._prompts[index] for index in where]
 
     def _renew(self, count: int) -> None:
         pictures, prompts = self._pictures.batch(count, self._phase.size)
-        fresh = encode(self._model, pictures, self._pictures.holes(count, self._phase.size))
+        encoded = encode(self._model, pictures, self._pictures.holes(count, self._phase.size))
         if self._encoded is None:
-            self._encoded = Encoded(*(part.new_empty(RESERVOIR, *part.shape[1:]) for part in vars(fresh).values()))
+            self._encoded = Encoded(*(part.new_empty(RESERVOIR, *part.shape[1:]) for part in vars(encoded).values()))
         for index, prompt in enumerate(prompts):
             place = self._next % RESERVOIR
-            self._encoded.clean[place] = fresh.clean[index]
-            self._encoded.masked[place] = fresh.masked[index]
-            self._encoded.cells[place] = fresh.cells[index]
+            self._encoded.clean[place] = encoded.clean[index]
+            self._encoded.masked[place] = encoded.masked[index]
+            self._encoded.latent_hole[place] = encoded.latent_hole[index]
             self._prompts[place : place + 1] = [prompt]
             self._next += 1
 
@@ -132,10 +132,12 @@ def item_losses(
     noisy = noise_schedule.add_noise(encoded.clean, noise, t)
     target = noise_schedule.get_velocity(encoded.clean, noise, t)
     with torch.autocast(noisy.device.type, torch.bfloat16):
-        words = model.prompt_embeds(prompts, noisy.device)
-        inputs = torch.cat([noisy, encoded.cells, encoded.masked], 1).contiguous(memory_format=torch.channels_last)
-        output = model.unet(inputs, t, words).sample
-    weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * encoded.cells
+        prompt_embeds = model.prompt_embeds(prompts, noisy.device)
+        inputs = torch.cat([noisy, encoded.latent_hole, encoded.masked], 1).contiguous(
+            memory_format=torch.channels_last
+        )
+        output = model.unet(inputs, t, prompt_embeds).sample
+    weight = KNOWN_WEIGHT + (1 - KNOWN_WEIGHT) * encoded.latent_hole
     error = (output.float() - target) ** 2
     each: Tensor = (weight * error).mean((1, 2, 3)) / weight.mean((1, 2, 3))
     return each
@@ -160,7 +162,7 @@ def heldout_loss(model: Prior, schedule: DDIMScheduler, photos: list[Tensor]) ->
     return {**means, "mean": float(np.mean(list(means.values())))}
 
 
-class Trainer:
+class PriorTrainer:
     """Model, average, optimiser and counters: all that a checkpoint holds, and one training step."""
 
     def __init__(self, model: Prior, args: argparse.Namespace, device: torch.device) -> None:
@@ -220,10 +222,10 @@ class Trainer:
         checkpoints.save(self.args.out, groups, state)
 
     def _resume(self) -> None:
-        found = checkpoints.load(self.args.out)
-        if found is None:
+        checkpoint = checkpoints.load(self.args.out)
+        if checkpoint is None:
             return
-        groups, state = found
+        groups, state = checkpoint
         self.model.load_state_dict(groups["model"])
         self.average.weights = {key: value.to(self.device) for key, value in groups["average"].items()}
         checkpoints.restore_moments(self.optimiser, groups["moments"])
@@ -249,7 +251,7 @@ def main() -> None:
     if args.weights is not None:
         model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.weights / "unet").float().state_dict())
         model.text.load_state_dict(CLIPTextModel.from_pretrained(args.weights / "text_encoder").float().state_dict())
-    trainer = Trainer(model, args, device)
+    trainer = PriorTrainer(model, args, device)
     pictures = Pictures(
         read_photos(args.photos, device),
         seed=trainer.step,

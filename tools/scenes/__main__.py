@@ -25,12 +25,12 @@ def main() -> None:
     parser.add_argument(
         "--draft", type=int, metavar="WIDTH", help="small quick pictures for a look; no scene is written"
     )
-    given = parser.parse_args()
-    for name in given.only or NAMES:
+    args = parser.parse_args()
+    for name in args.only or NAMES:
         recipe = cast(Recipe, importlib.import_module(f"tools.scenes.{name}").SCENE)
-        taken = render(recipe, given.cache / name, shots=given.shots, draft=given.draft)
-        if given.draft is None and given.shots is None:
-            write(recipe, taken, given.out / name, NAMES.index(name))
+        taken = render(recipe, args.cache / name, shots=args.shots, draft=args.draft)
+        if args.draft is None and args.shots is None:
+            write(recipe, taken, args.out / name, NAMES.index(name))
 
 
 if __name__ == "__main__":

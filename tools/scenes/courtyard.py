@@ -29,16 +29,16 @@ def build(rng: Rng) -> None:
     for index in range(10):
         kit.box((0.77, 0.06, 0.42), (-3.5 + 0.78 * index, -0.03, 0), stone, bevel=0.012)
     kit.box((7.6, 0.12, 0.12), (0, -0.05, 2.36), stone, bevel=0.02)
-    green = _painted(rng, "#3e6b57")
+    green = _paint_material(rng, "#3e6b57")
     for x in (-2.0, 0.05, 2.1):
         _window(rng, (x, 0.0, 2.75), stone, green)
-    _window(rng, (-1.9, 0.0, 0.95), stone, _painted(rng, "#2f5f86"))
+    _window(rng, (-1.9, 0.0, 0.95), stone, _paint_material(rng, "#2f5f86"))
     _door(rng, stone)
     _details(rng, stone)
     studio.sky("#7fa6d8", "#dfe3e6", 0.6)
 
 
-def _painted(rng: Rng, colour: str) -> Material:
+def _paint_material(rng: Rng, colour: str) -> Material:
     wood = paint.wood(rng, (300, 300), "grey")
     worn = np.clip((paint.noise(rng, (300, 300), (7, 7), 5) - 0.62) * 9, 0, 1)
     base = np.asarray(paint.hexa(colour), np.float32) * (
@@ -143,7 +143,7 @@ def _details(rng: Rng, stone: Material) -> None:
     number = printed.sign((300, 300), ["14"], "#f2efe6", "#1f4e8c")
     kit.box((0.2, 0.02, 0.2), (1.17, -0.01, 1.74), stone, faces={"front": materials.picture("number", number, glaze)})
     poster = artwork.poster(rng, (500, 700), "fan", ("FIESTA", "Saturday at dusk", "in the square"), 4)
-    things.pinned(poster, (-0.78, -0.005, 1.3), 0.42, tilt=-1.5, curl=0.01, pins=False)
+    things.pinned_paper(poster, (-0.78, -0.005, 1.3), 0.42, tilt=-1.5, curl=0.01, pins=False)
     iron = materials.plain("#1f1f1d", Surface(rough=0.5, metal=0.8, bump=0.4))
     kit.tube([(-0.9, 0, 2.2), (-0.9, -0.25, 2.28), (-0.9, -0.36, 2.18)], 0.012, iron)
     kit.lathe([(0.02, 0.3), (0.11, 0.22), (0.1, 0.2)], (-0.9, -0.36, 1.88), iron, smooth=0, segments=6)

@@ -17,19 +17,19 @@ def build(rng: Rng) -> None:
         "wall", paint.plaster(rng, (700, 1200), "#c9cdb8", 0.12), Surface(rough=0.9, bump=0.35, grain=90)
     )
     kit.panel((3.4, 1.9), (0, 0.66, -0.5), wall)
-    things.framed(printed.chart(rng, (1100, 800), "OLD HARBOUR"), (-0.33, 0.66, 0.35), 0.55)
-    things.pinned(
+    things.framed_picture(printed.chart(rng, (1100, 800), "OLD HARBOUR"), (-0.33, 0.66, 0.35), 0.55)
+    things.pinned_paper(
         artwork.poster(rng, (560, 800), "peaks", ["WINTER", "Snow train 7:40", "Platform nine"], 1),
         (0.26, 0.655, 0.42),
         0.36,
         tilt=1.5,
     )
-    things.pinned(
+    things.pinned_paper(
         artwork.poster(rng, (360, 260), "waves", ["Hello!", "from the coast"], 4), (0.62, 0.655, 0.40), 0.17, tilt=-5
     )
-    things.pinned(printed.page(rng, (400, 520), "To do", 0), (0.64, 0.655, 0.58), 0.16, tilt=4)
+    things.pinned_paper(printed.page(rng, (400, 520), "To do", 0), (0.64, 0.655, 0.58), 0.16, tilt=4)
     _books(rng)
-    _small(rng)
+    _small_things(rng)
     studio.sky("#9fb4cc", "#d8d2c6", 0.42)
     things.window_light(-1.1, (-0.95, -0.05), (0.35, 1.5))
     studio.lamp("sun", "SUN", (-1.2, -0.9, 0.55), (0, 0, 0), 6.5, 1.2, "#ffdfb8")
@@ -46,7 +46,7 @@ def _books(rng: Rng) -> None:
     things.plant(rng, (0.45, 0.36, high), radius=0.06, height=0.09)
 
 
-def _small(rng: Rng) -> None:
+def _small_things(rng: Rng) -> None:
     flowers = things.mug_pattern(rng, 0, ["#f2ece0", "#c8412f", "#2f5d8a", "#4f7a3f", "#e8b23a"])
     white = materials.plain("#efe9dd", things.GLAZE)
     things.mug(

@@ -40,7 +40,9 @@ def heap(rng: Rng, name: str, at: Point) -> None:
                 y = (row + 0.5) * deep / max(1, int(deep / step)) - deep / 2 + float(rng.normal(0, 0.004))
                 spot = (at[0] + x, at[1] + y, at[2] + radii[2] * (1 + 1.55 * layer) + float(rng.uniform(0, 0.006)))
                 tilt, roll = (float(value) for value in rng.uniform(-40, 40, 2))
-                kit.again(one, spot, (tilt, roll, float(rng.uniform(0, 360))), scale=float(rng.uniform(0.9, 1.06)))
+                kit.copy_object(
+                    one, spot, (tilt, roll, float(rng.uniform(0, 360))), scale=float(rng.uniform(0.9, 1.06))
+                )
 
 
 def price(rng: Rng, name: str, at: Point) -> None:

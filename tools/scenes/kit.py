@@ -34,7 +34,7 @@ def place(made: Object, at: Point, turn: Point = (0, 0, 0)) -> Object:
     return made
 
 
-def again(made: Object, at: Point, turn: Point = (0, 0, 0), scale: float = 1.0) -> Object:
+def copy_object(made: Object, at: Point, turn: Point = (0, 0, 0), scale: float = 1.0) -> Object:
     """One more of an object; it shares the mesh."""
     copy = made.copy()
     copy.scale = (scale,) * 3

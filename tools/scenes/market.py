@@ -33,8 +33,8 @@ def build(rng: Rng) -> None:
             kit.box((0.06, 0.06, 2.0 if y > 0 else 1.92), (x, y, 0), grey)
     _front(rng)
     _awning(rng)
-    _hanging(rng)
-    _behind(rng)
+    _hanging_things(rng)
+    _background(rng)
     studio.sky("#82ade0", "#e6e8e4", 1.0)
     studio.lamp("sun", "SUN", (-0.8, -1.0, 0.85), (0, 0, 0), 4.6, 1.0, "#ffeed6")
 
@@ -100,7 +100,7 @@ def _awning(rng: Rng) -> None:
     )
 
 
-def _hanging(rng: Rng) -> None:
+def _hanging_things(rng: Rng) -> None:
     twine = materials.plain("#b89b6a")
     garlic = kit.ball(
         (0.026, 0.026, 0.028), (0, 0, -5), materials.plain("#e9e1d3", Surface(rough=0.5), second="#cdb9c4"), cells=14
@@ -112,7 +112,7 @@ def _hanging(rng: Rng) -> None:
             angle = step * 2.4
             reach = 0.03
             spot = (x + reach * math.cos(angle), -0.4 + reach * math.sin(angle), 1.33 + 0.03 * step)
-            kit.again(
+            kit.copy_object(
                 garlic if index % 2 else pepper, spot, (float(rng.uniform(-40, 40)), float(rng.uniform(-40, 40)), 0)
             )
     steel = materials.plain("#b9b5ab", Surface(rough=0.25, metal=1, bump=0.1))
@@ -131,10 +131,10 @@ def _hanging(rng: Rng) -> None:
         kit.tube([(0.0, -0.3, 1.37), (dx, -0.3, 1.23)], 0.003, steel, steps=1)
     lemon = kit.ball((0.034, 0.027, 0.027), (0, 0, -5), materials.plain("#e8c41f", fruit.SKIN), cells=14)
     for dx, dy in ((0.03, 0.0), (-0.04, 0.02), (0.0, -0.04)):
-        kit.again(lemon, (dx, -0.3 + dy, 1.235), (0, 0, float(rng.uniform(0, 180))))
+        kit.copy_object(lemon, (dx, -0.3 + dy, 1.235), (0, 0, float(rng.uniform(0, 180))))
 
 
-def _behind(rng: Rng) -> None:
+def _background(rng: Rng) -> None:
     for index, (x, tone) in enumerate(((-4.3, "#c98d74"), (-1.4, "#d9b88a"), (1.5, "#9fb0a6"), (4.4, "#c9a24f"))):
         wall = materials.picture("house", paint.plaster(rng, (700, 500), tone, 0.35), Surface(rough=0.9, bump=0.3))
         kit.panel((2.9, 5.0), (x, 5.6 + 0.15 * (index % 2), 0), wall)

@@ -43,7 +43,7 @@ def build(rng: Rng) -> None:
     kit.box((12, 8, 0.2), (0, -3.9, -0.2), street, bevel=0)
     for style, lines, palette, x, z, width, tilt in SHEETS:
         art = artwork.poster(rng, (900, 1200), style, lines, palette)
-        things.pinned(_torn(rng, art), (x, -0.003, z), width, tilt=tilt, curl=0.012, pins=False)
+        things.pinned_paper(_tear_edges(rng, art), (x, -0.003, z), width, tilt=tilt, curl=0.012, pins=False)
     enamel = materials.picture(
         "name", printed.sign((900, 220), ["LANTERN STREET"], "#f4f1e6", "#1b3f73"), Surface(rough=0.2, bump=0.05)
     )
@@ -63,7 +63,7 @@ def build(rng: Rng) -> None:
     studio.lamp("sun", "SUN", (-0.9, -1.0, 1.35), (0, 0, 0), 4.6, 0.8, "#fff0d8")
 
 
-def _torn(rng: Rng, art: paint.Array) -> paint.Array:
+def _tear_edges(rng: Rng, art: paint.Array) -> paint.Array:
     """Glue wrinkles and rain on the paper."""
     size = art.shape[:2]
     wrinkle = paint.noise(rng, size, (14, 9), 4)

@@ -44,7 +44,7 @@ def build(rng: Rng) -> None:
     while place < 0.7:
         place += _thing(rng, place) + float(rng.uniform(0.01, 0.12))
     for _ in range(int(rng.integers(2, 6))):  # in front of them
-        _small(rng, (float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.1, 0.2)), 0.0))
+        _small_thing(rng, (float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.1, 0.2)), 0.0))
     _light(rng)
 
 
@@ -90,16 +90,16 @@ def _wall(rng: Rng) -> None:
     while x < 0.7:
         width = float(rng.uniform(0.16, 0.45))
         if rng.uniform() < 0.75:
-            _hung(rng, x + width / 2, width)
+            _hang_picture(rng, x + width / 2, width)
         x += width + float(rng.uniform(0.05, 0.25))
 
 
-def _hung(rng: Rng, x: float, width: float) -> None:
+def _hang_picture(rng: Rng, x: float, width: float) -> None:
     height = float(rng.uniform(0.32, 0.6))
     if rng.uniform() < 0.4:
-        things.framed(_paper(rng), (x, 0.66, height), width, wood=colour(rng, 0.1, 0.6), mount=0.02)
+        things.framed_picture(_paper(rng), (x, 0.66, height), width, wood=colour(rng, 0.1, 0.6), mount=0.02)
     else:
-        things.pinned(_paper(rng), (x, 0.655, height), width, tilt=float(rng.normal(0, 3)))
+        things.pinned_paper(_paper(rng), (x, 0.655, height), width, tilt=float(rng.normal(0, 3)))
 
 
 def _paper(rng: Rng) -> Array:
@@ -121,7 +121,7 @@ def _thing(rng: Rng, x: float) -> float:
         return width
     if kind == 1:
         high = books.stack_of_books(rng, (x, y, 0), int(rng.integers(2, 7)), turn=float(rng.normal(0, 8)))
-        _small(rng, (x + 0.11, y, high))
+        _small_thing(rng, (x + 0.11, y, high))
         return 0.25
     if kind == 2:
         radius = float(rng.uniform(0.05, 0.09))
@@ -136,7 +136,7 @@ def _thing(rng: Rng, x: float) -> float:
     return 2.2 * radius
 
 
-def _small(rng: Rng, at: kit.Point) -> None:
+def _small_thing(rng: Rng, at: kit.Point) -> None:
     kind, turn = rng.integers(4), float(rng.uniform(0, 360))
     if kind == 0:
         inks = [colour(rng, 0.3) for _ in range(5)]

@@ -85,11 +85,11 @@ def strip(of: Scene) -> Image.Image:
     shown = [painted, truth, *of.references]
     made = Image.new("RGB", ((CELL[0] + GAP) * 7 - GAP, CELL[1]), GROUND)
     for index, photo in enumerate(shown):
-        made.paste(_small(photo), (index * (CELL[0] + GAP), 0))
+        made.paste(_shrink(photo), (index * (CELL[0] + GAP), 0))
     return made
 
 
-def _small(photo: npt.NDArray[np.uint8]) -> Image.Image:
+def _shrink(photo: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(photo).resize(CELL, Image.Resampling.LANCZOS, reducing_gap=3)
 
 

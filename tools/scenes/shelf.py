@@ -43,9 +43,9 @@ def build(rng: Rng) -> None:
     for x in (-0.62, 0.66):
         kit.tube([(x, 0.34, 0.26), (x, 0.24, 0.3), (x, 0.2, 0.395)], 0.008, iron)
         kit.box((0.02, 0.015, 0.16), (x, 0.342, 0.24), iron)
-    _upper(rng)
-    _lower(rng)
-    _hanging(rng)
+    _upper_board(rng)
+    _lower_board(rng)
+    _hanging_things(rng)
     studio.sky("#b9c6d6", "#d9cfc0", 0.45)
     studio.lamp("window", "AREA", (-1.3, -0.9, 1.3), (0, 0.2, 0.2), 44, 0.6, "#fff0dc")
     studio.lamp("room", "AREA", (1.5, -1.2, 0.9), (0, 0.2, 0.2), 9, 1.0, "#ffd9a8")
@@ -63,7 +63,7 @@ def _tin(
     )
     art = printed.label(rng, (700, 420), title, palette)
     art = np.concatenate([art, printed.label(rng, (300, 420), str(rng.choice(NAMES)), palette)], 1)
-    things.wrapped(at, art, radius=radius * 1.012, low=0.008, high=height - 0.01, turn=turn)
+    things.paper_label(at, art, radius=radius * 1.012, low=0.008, high=height - 0.01, turn=turn)
 
 
 def _filling(kind: int) -> materials.Material:
@@ -77,7 +77,7 @@ def _filling(kind: int) -> materials.Material:
     return materials.plain(first, Surface(rough=0.9, bump=1.0, grain=420), second=second)
 
 
-def _upper(rng: Rng) -> None:
+def _upper_board(rng: Rng) -> None:
     x = -0.62
     for index in range(11):
         title = NAMES[index]
@@ -97,7 +97,7 @@ def _upper(rng: Rng) -> None:
     books.row_of_books(rng, (0.66, 0.19, 0.428), 0.2, height=(0.17, 0.2))
 
 
-def _lower(rng: Rng) -> None:
+def _lower_board(rng: Rng) -> None:
     board = materials.picture("board", paint.wood(rng, (700, 420), "red", 1), things.WOOD)
     kit.box(
         (0.24, 0.02, 0.34),
@@ -168,7 +168,7 @@ def _bowl(rng: Rng) -> None:
         )
 
 
-def _hanging(rng: Rng) -> None:
+def _hanging_things(rng: Rng) -> None:
     steel = materials.plain("#c9c5bd", Surface(rough=0.22, metal=1.0, bump=0.1))
     kit.tube([(-0.5, 0.3, 0.375), (0.6, 0.3, 0.375)], 0.005, steel, steps=1)
     wood = materials.picture("handle", paint.wood(rng, (200, 200), "red"), things.WOOD, metres=0.1)

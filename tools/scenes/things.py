@@ -83,7 +83,7 @@ def mug_pattern(rng: Rng, kind: int, inks: Sequence[str]) -> Array:
     return np.clip(drawn * (0.93 + 0.1 * paint.noise(rng, drawn.shape[:2], (5, 12), 4)[..., None]), 0, 1)
 
 
-def framed(
+def framed_picture(
     picture: Array, at: Point, width: float, *, turn: Point = (0, 0, 0), wood: str = "#3a2a1e", mount: float = 0.0
 ) -> None:
     """A framed picture on a wall that faces -y; `at` is the middle of its lower edge."""
@@ -106,7 +106,7 @@ def framed(
         kit.box((bar, 0.025, h), (x + side * (w + bar) / 2, y - 0.0125, z - mount), edge)
 
 
-def pinned(
+def pinned_paper(
     picture: Array, at: Point, width: float, *, tilt: float = 0.0, curl: float = 0.004, pins: bool = True
 ) -> Object:
     """Paper on a wall that faces -y, slightly curled; `at` is its centre."""
@@ -183,10 +183,10 @@ def jar(
         tin,
         smooth=2,
     )
-    wrapped(at, label, radius=r * 1.01, low=0.14 * h, high=0.66 * h, turn=turn)
+    paper_label(at, label, radius=r * 1.01, low=0.14 * h, high=0.66 * h, turn=turn)
 
 
-def wrapped(at: Point, label: Array, *, radius: float, low: float, high: float, turn: float = 0.0) -> Object:
+def paper_label(at: Point, label: Array, *, radius: float, low: float, high: float, turn: float = 0.0) -> Object:
     """A paper label around a round thing, its middle towards -y."""
     arc = min(5.6, (high - low) * label.shape[1] / label.shape[0] / radius)
 

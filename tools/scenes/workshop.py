@@ -53,7 +53,7 @@ def build(rng: Rng) -> None:
     _pegboard(rng)
     _drawers(rng)
     _bench(rng)
-    _movable(rng)
+    _movable_things(rng)
     studio.sky("#a9b8c9", "#d3cbbd", 0.4)
     studio.lamp("window", "AREA", (-1.4, -1.0, 1.3), (0, 0.3, 0.2), 50, 0.7, "#fff1de")
     studio.lamp("bulb", "AREA", (0.9, -0.7, 1.3), (0.1, 0.3, 0.2), 14, 0.4, "#ffd2a0")
@@ -112,8 +112,8 @@ def _pegboard(rng: Rng) -> None:
         (0.93, 0.95, 1.0),
         np.clip((plan.mean(-1) < 0.62) * 0.9, 0, 1).astype(np.float32),
     )
-    things.pinned(plan, (-0.42, 0.48, 0.94), 0.36, tilt=-1.5)
-    things.pinned(
+    things.pinned_paper(plan, (-0.42, 0.48, 0.94), 0.36, tilt=-1.5)
+    things.pinned_paper(
         artwork.poster(rng, (420, 600), "grid", ["TOOL FAIR", "Hall B, 9 to 5"], 3),
         (0.25, 0.495, 0.185),
         0.22,
@@ -151,7 +151,7 @@ def _bench(rng: Rng) -> None:
             smooth=0,
         )
         art = np.concatenate([printed.label(rng, (600, 400), name, index + 1)] * 2, 1)
-        things.wrapped((x, y, 0), art, radius=0.0612, low=0.012, high=high - 0.014, turn=float(rng.normal(0, 15)))
+        things.paper_label((x, y, 0), art, radius=0.0612, low=0.012, high=high - 0.014, turn=float(rng.normal(0, 15)))
     rule = printed.sign((1200, 70), [" ".join(str(mark) for mark in range(1, 31))], "#2a2018", "#e2c47e", "mono")
     kit.sheet(
         lambda u, v: (0.5 * u, 0.028 * v, 0.003),
@@ -190,7 +190,7 @@ def _bench(rng: Rng) -> None:
     )
 
 
-def _movable(rng: Rng) -> None:
+def _movable_things(rng: Rng) -> None:
     for name, joints in (("standing", figure.STANDING), ("waving", figure.WAVING), ("walking", figure.WALKING)):
         base = materials.picture("base", paint.wood(rng, (200, 200), "walnut"), things.WOOD, metres=0.2)
         at = (0.16, 0.22, 0.02)
@@ -209,7 +209,7 @@ def _movable(rng: Rng) -> None:
     )
     _moving["oil"] = [
         tin,
-        things.wrapped((0, 0, 0), np.concatenate([art, art], 1), radius=0.046, low=0.012, high=0.112),
+        things.paper_label((0, 0, 0), np.concatenate([art, art], 1), radius=0.046, low=0.012, high=0.112),
     ]
     for kind in ("truck", "oil"):
         group = bpy.data.objects.new(kind, None)
