@@ -83,7 +83,7 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class MethodEntry:
     """A method by name."""
 
     name: str = field(kw_only=False)

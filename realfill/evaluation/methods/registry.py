@@ -11,7 +11,7 @@ from typing import Any
 
 from realfill.errors import OptionError
 from realfill.evaluation.lazy_import import import_on_call
-from realfill.evaluation.methods.base import Entry, Method, Setup
+from realfill.evaluation.methods.base import Method, MethodEntry, Setup
 
 DEFAULT = ("realfill", "draft", "telea", "ns", "stitch")
 STRENGTHS = (0.6, 0.8, 1.0)  # of dreambooth; the paper shows several and names none
@@ -23,7 +23,7 @@ class Variant:
     """A method with what is varied."""
 
     name: str
-    entry: Entry
+    entry: MethodEntry
     references: int | None  # how many it may see; None: all
 
 
@@ -36,30 +36,30 @@ def _no_settings(setup: Setup) -> Mapping[str, Any]:
     return {}
 
 
-ENTRIES: Mapping[str, Entry] = {
+ENTRIES: Mapping[str, MethodEntry] = {
     entry.name: entry
     for entry in (
-        Entry(
+        MethodEntry(
             "realfill",
             "RealFill",
             make=_import_on_call("ours", "realfill"),
             settings=_import_on_call("ours", "realfill_settings"),
         ),
-        Entry(
+        MethodEntry(
             "untrained",
             "The base without training",
             make=_import_on_call("ours", "untrained"),
             settings=_import_on_call("ours", "untrained_settings"),
             uses_references=False,
         ),
-        Entry(
+        MethodEntry(
             "draft",
             "Draft by geometry",
             make=_import_on_call("classic", "GeometryDraft"),
             settings=_import_on_call("classic", "draft_settings"),
             random=False,
         ),
-        Entry(
+        MethodEntry(
             "telea",
             "Telea inpainting",
             make=_import_on_call("classic", "telea"),
@@ -67,7 +67,7 @@ ENTRIES: Mapping[str, Entry] = {
             random=False,
             uses_references=False,
         ),
-        Entry(
+        MethodEntry(
             "ns",
             "Navier-Stokes inpainting",
             make=_import_on_call("classic", "navier_stokes"),
@@ -75,27 +75,27 @@ ENTRIES: Mapping[str, Entry] = {
             random=False,
             uses_references=False,
         ),
-        Entry(
+        MethodEntry(
             "stitch",
             "OpenCV's stitcher",
             make=_import_on_call("stitch", "stitch"),
             settings=_no_settings,
             random=False,
         ),
-        Entry(
+        MethodEntry(
             "sd-inpaint",
             "Base with a written prompt",
             make=_import_on_call("prompted", "sd_inpaint"),
             settings=_import_on_call("prompted", "sd_inpaint_settings"),
             uses_references=False,
         ),
-        Entry(
+        MethodEntry(
             "paint-by-example",
             "Paint-by-Example",
             make=_import_on_call("prompted", "paint_by_example"),
             settings=_import_on_call("prompted", "paint_by_example_settings"),
         ),
-        Entry(
+        MethodEntry(
             "dreambooth",
             "DreamBooth",
             make=_import_on_call("dreambooth", "dreambooth"),

@@ -13,27 +13,27 @@ from realfill.evaluation.metrics.base import Column, EmbeddingCache, LoadedMetri
 
 
 @dataclass(frozen=True)
-class Entry:
+class MetricEntry:
     """The columns that one load of metrics fills, one metric a column."""
 
     columns: tuple[Column, ...]
     load: Callable[[MetricSources], LoadedMetrics]
 
 
-ENTRIES: tuple[Entry, ...] = (
-    Entry(
+ENTRIES: tuple[MetricEntry, ...] = (
+    MetricEntry(
         (Column("psnr", "PSNR", "higher", 2, "over the hole's pixels, three channels, in dB; at most 100"),),
         import_on_call("realfill.evaluation.metrics.pixels", "load_psnr"),
     ),
-    Entry(
+    MetricEntry(
         (Column("ssim", "SSIM", "higher", 3, "11 px Gaussian windows (deviation 1.5), those centred in the hole"),),
         import_on_call("realfill.evaluation.metrics.pixels", "load_ssim"),
     ),
-    Entry(
+    MetricEntry(
         (Column("sharpness", "Sharpness", "near 1", 2, "gradient energy in the hole, as a share of the truth's"),),
         import_on_call("realfill.evaluation.metrics.pixels", "load_sharpness"),
     ),
-    Entry(
+    MetricEntry(
         (
             Column(
                 "lpips", "LPIPS box", "lower", 3, "AlexNet v0.1, the bounding box of the hole, known pixels included"
@@ -44,15 +44,15 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         import_on_call("realfill.evaluation.metrics.perceptual", "load_lpips"),
     ),
-    Entry(
+    MetricEntry(
         (Column("dreamsim", "DreamSim", "lower", 3, "ensemble, whole picture at 224 × 224"),),
         import_on_call("realfill.evaluation.metrics.perceptual", "load_dreamsim"),
     ),
-    Entry(
+    MetricEntry(
         (Column("dino", "DINO", "higher", 3, "cosine of ViT-S/16's class token, whole picture at 224 × 224"),),
         import_on_call("realfill.evaluation.metrics.embeddings", "load_dino"),
     ),
-    Entry(
+    MetricEntry(
         (Column("clip", "CLIP", "higher", 3, "cosine of ViT-B/32's image embedding, whole picture at 224 × 224"),),
         import_on_call("realfill.evaluation.metrics.embeddings", "load_clip"),
     ),
