@@ -19,7 +19,7 @@ from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging.crop import crop_around
 from realfill.matching.matcher import Matcher
-from realfill.matching.registry import FALLBACK, available_matcher, load_matcher
+from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher
 from realfill.matching.selection import score_candidates
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
