@@ -6,12 +6,13 @@ which Pillow cuts to 8 bits, and only bytes that Pillow has decoded without comp
 
 import functools
 import io
+import re
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -29,6 +30,9 @@ Value = TypeVar("Value", bound=np.generic)
 
 MEGAPIXELS = 50  # largest picture accepted
 MEGABYTES = 512  # largest file accepted; 50 megapixels of 16-bit RGBA fit uncompressed
+MOST_SCANS = (
+    100  # of a progressive JPEG: each costs a pass over all pixels; encoders make about ten, scripts some sixty
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ _DAMAGE = (
 _KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)  # title, camera, software, date, author, rights
 _DROPPED_DETAILS = (0x927C, 0xA002, 0xA003, 0xA005)  # maker note (may hold places), sizes, pointers
 _EXIF_BYTES = 60_000  # a JPEG segment holds 65,533
+_PIXEL_BYTES = 8  # of four 16-bit channels, the most that we read
+_BAND = 256  # rows that are converted at once, so that a conversion takes little more than its result
+# Between JPEG's segments: any marker but stuffed bytes, fill bytes and the restarts inside a scan.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SCAN, _END, _LENGTHLESS = 0xDA, 0xD9, (0x01, 0xD8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +107,15 @@ def read_original(path: Path) -> Original:
     """Decodes a picture file.
 
     Raises:
-        SceneError: the file is missing, not a picture, damaged, animated or too large; one sentence.
+        SceneError: the file is missing, not a picture, damaged, animated, too large or made to be slow; one sentence.
     """
     name = path.name
     data = _read_bytes(path)
     image = _open(data, name)
     try:
+        _refuse_scans(image, data, name)
         _refuse_frames(image, name)
+        _refuse_tiles(image, name)
         orientation = _orientation(image)
         exif = _clean_exif(image)
         image.load()
@@ -112,7 +123,7 @@ def read_original(path: Path) -> Original:
         if deep is not None:
             original = _build_deep_original(deep, image)
         else:
-            original = _build_original(ImageOps.exif_transpose(image), image, data, name)
+            original = _build_original(_turn_upright(image), image, data, name)
     except _DAMAGE as error:
         raise SceneError(f"{name} is damaged or cut off; copy it again from where it came from.") from error
     return replace(original, exif=exif, orientation=orientation)
@@ -133,15 +144,19 @@ def swap_red_and_blue(pixels: Pixels) -> Pixels:
     """RGB(A) to the BGR(A) that OpenCV's codecs speak, and back; the only place where BGR exists."""
     if pixels.ndim == 2:
         return pixels
-    swapped: Pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]].copy()
-    return swapped
+    code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    return cast(Pixels, cv2.cvtColor(pixels, code))
 
 
 def to_eight_bits(pixels: Pixels) -> npt.NDArray[np.uint8]:
     """Code values in 8 bits: 16-bit values are divided by 257 and rounded."""
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    reduced = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), _BAND):
+        rows = slice(top, top + _BAND)
+        reduced[rows] = (pixels[rows].astype(np.uint32) + 128) // 257
+    return reduced
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -185,6 +200,38 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
 
 
+def count_scans(data: bytes) -> int:
+    """The scans of a JPEG file up to its first end marker, read from its markers (ISO 10918-1, B.1); one over the
+    most accepted ends the counting."""
+    position, scans = 2, 0
+    while scans <= MOST_SCANS and (marker := _MARKER.search(data, position)) is not None:
+        code, position = data[marker.end() - 1], marker.end()
+        if code == _END:
+            break
+        scans += code == _SCAN
+        if code not in _LENGTHLESS:
+            position += int.from_bytes(data[position : position + 2], "big")
+    return scans
+
+
+def _refuse_scans(image: Image.Image, data: bytes, name: str) -> None:
+    if image.format in ("JPEG", "MPO") and count_scans(data) > MOST_SCANS:
+        raise SceneError(
+            f"{name} is a JPEG of over {MOST_SCANS} scans, made to be slow; save it again as a plain JPEG."
+        )
+
+
+def _refuse_tiles(image: Image.Image, name: str) -> None:
+    """A TIFF says itself in which pieces and channels it is decoded: no more memory for them than for any picture."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    tags = image.tag_v2
+    tile = int(tags.get(322, image.width)) * int(tags.get(323, image.height))
+    pixel = int(tags.get(277, 1)) * -(-max(tags.get(258, (1,))) // 8)
+    if pixel * max(tile, image.width * image.height) > _PIXEL_BYTES * MEGAPIXELS * 1_000_000:
+        raise SceneError(f"{name} takes too much memory in its tiles or channels; save it again as RGB without tiles.")
+
+
 def _refuse_frames(image: Image.Image, name: str) -> None:
     """One still picture only; a phone's JPEG with a depth map and HEIC bursts count as their main picture."""
     frames = int(getattr(image, "n_frames", 1))
@@ -207,6 +254,12 @@ def _orientation(image: Image.Image) -> int:
     else:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """As `ImageOps.exif_transpose`, without the copy where there is nothing to turn."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def _clean_exif(image: Image.Image) -> bytes | None:
@@ -233,7 +286,7 @@ def _clean_exif(image: Image.Image) -> bytes | None:
 def _deep_pixels(image: Image.Image, data: bytes, orientation: int) -> npt.NDArray[np.uint16] | None:
     """Upright 16-bit pixels (H, W), (H, W, 3) or (H, W, 4), or None where the file has 8 bits or fewer."""
     if image.mode.startswith("I;16"):
-        grey = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16)
+        grey = np.asarray(_turn_upright(image)).astype(np.uint16)
         white_is_zero = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0
         return 65535 - grey if white_is_zero else grey
     if image.mode not in ("LA", "RGB", "RGBA"):
@@ -278,7 +331,7 @@ def _build_original(image: Image.Image, source: Image.Image, data: bytes, name: 
         return _convert_to_srgb(image, source.info.get("icc_profile"), file_format)
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     icc = _usable_profile(source, mode)
-    plain = image.convert(mode)
+    plain = image if image.mode == mode else image.convert(mode)
     if icc and not _can_write_back(icc, mode):
         return _convert_to_srgb(plain, icc, file_format)
     exact = _is_lossless(source, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(source, name)

@@ -167,17 +167,19 @@ def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, l
             f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
             "known pixels as they were decoded, in a newly encoded file."
         )
-    originals = [decode.read_original(path) for path in inputs.references]
+    references, suffixes = [], []
+    for path in inputs.references:  # one after the other, so that no two originals take their memory at once
+        reference = decode.read_original(path)
+        references.append(to_photo(reference))
+        suffixes.append(ACCEPTED[reference.format].suffixes[0])
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
     if truth is not None and truth.shape != photo.shape:
         notices.append(f"gt has another size than {inputs.target.name} and is left out; save both at one size.")
         truth = None
-    references = tuple(to_photo(reference) for reference in originals)
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
-    scene = Scene(references, target, hole, original, name, tuple(notices), truth)
-    return scene, [ACCEPTED[reference.format].suffixes[0] for reference in originals]
+    return Scene(tuple(references), target, hole, original, name, tuple(notices), truth), suffixes
 
 
 def _check_count(references: Sequence[Path]) -> None:

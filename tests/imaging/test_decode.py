@@ -10,12 +10,21 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from realfill.errors import SceneError
 from realfill.imaging import encode
-from realfill.imaging.decode import ACCEPTED, SIDECARS, SUFFIXES, read_original, rotate_upright
+from realfill.imaging.decode import (
+    ACCEPTED,
+    MOST_SCANS,
+    SIDECARS,
+    SUFFIXES,
+    count_scans,
+    read_original,
+    rotate_upright,
+    to_eight_bits,
+)
 from realfill.imaging.encode import FORMATS
 from realfill.imaging.photo import to_photo
 from realfill.seeds import rng
@@ -181,6 +190,23 @@ def over_by_one_row() -> bytes:
     return png_header(10_000, 5_001, depth=1, colour=0)
 
 
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG with its last scan again and again, `count` scans in all."""
+    data = encoded("JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (count - count_scans(data)) + b"\xff\xd9"
+
+
+def wide_tiles() -> bytes:
+    """A TIFF of 16×16 pixels that wants them decoded into a tile of 900 megapixels."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2(ifh=b"II\x2a\x00\x00\x00\x00\x00")
+    tags[256], tags[257], tags[258], tags[259], tags[262] = 16, 16, (8, 8, 8), 5, 2
+    tags[277], tags[322], tags[323], tags[324], tags[325] = 3, 30_000, 30_000, (0,), 4
+    file = io.BytesIO()
+    tags.save(file)
+    return file.getvalue() + bytes(4)
+
+
 def float_tiff() -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.float32)).save(file, "TIFF")
@@ -206,6 +232,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "animated webp": (lambda: animated("WEBP"), "holds 3 frames"),
     "pages": (lambda: animated("TIFF"), "holds 3 frames"),
     "float": (float_tiff, "stores its colours as F"),
+    "many scans": (lambda: with_scans(MOST_SCANS + 1), "of over 100 scans"),
+    "wide tiles": (wide_tiles, "too much memory in its tiles"),
 }
 
 
@@ -237,6 +265,37 @@ def test_the_size_is_refused_before_any_pixel_is_decoded(tmp_path: Path, monkeyp
     (tmp_path / "a.png").write_bytes(over_by_one_row())
     with pytest.raises(SceneError):
         read_original(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("make", [lambda: with_scans(MOST_SCANS + 1), wide_tiles])
+def test_what_is_dear_to_decode_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], bytes]
+) -> None:
+    def decode(self: Image.Image) -> None:
+        pytest.fail("pixels were decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", decode)
+    (tmp_path / "a.jpg").write_bytes(make())
+    with pytest.raises(SceneError):
+        read_original(tmp_path / "a.jpg")
+
+
+def test_scans_are_counted_as_the_decoder_sees_them(tmp_path: Path) -> None:
+    assert count_scans(encoded("JPEG")) == 1
+    assert count_scans(encoded("JPEG", restart_marker_blocks=1)) == 1  # restarts and stuffed bytes are no segments
+    assert count_scans(encoded("JPEG", comment=b"\xff\xda" * 300)) == 1  # nor is what a segment holds
+    assert 1 < count_scans(encoded("JPEG", progressive=True)) < 20
+    assert count_scans(with_scans(2000)) == MOST_SCANS + 1, "counting goes on where the answer is known"
+    assert count_scans(b"\xff\xd8\xff") == 0
+    assert read_back(with_scans(MOST_SCANS), tmp_path).pixels.shape == (200, 300, 3)
+
+
+def test_sixteen_bits_are_rounded_to_eight_in_bands(tmp_path: Path) -> None:
+    values = np.arange(65536, dtype=np.uint16).reshape(1024, 64)
+    assert np.array_equal(to_eight_bits(values), np.rint(values / 257))
+    colours = np.stack([values, values[::-1], values[:, ::-1]], 2)
+    assert np.array_equal(to_eight_bits(colours), np.rint(colours / 257))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
