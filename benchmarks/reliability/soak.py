@@ -12,7 +12,6 @@ Prints what was started, finished, lost and bit-identical, the 95th percentile o
 time and how much the logs grew. Exit code 1 where a run was lost or differs.
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -35,6 +34,7 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.options import base_parser
 from benchmarks.reliability import hostile_files
 from realfill.runs.run import Run
 
@@ -453,7 +453,7 @@ def _free_port() -> int:
 
 def main() -> None:
     """Soaks and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = base_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--kills", type=int, default=100, help="about so many, at random moments")
