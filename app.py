@@ -1,9 +1,24 @@
 """RealFill Studio in the browser: `python app.py`, then http://localhost:7860."""
 
-import logging
 import os
-import socket
+import signal
 import sys
+from types import FrameType
+
+ENDED = "Ended; runs that are being worked on go on.\n"
+
+
+def _end_at_start(_: int, __: FrameType | None) -> None:
+    """Ctrl-C while the page is being built, also in the middle of an import; nothing is open yet that could be lost."""
+    os.write(2, ENDED.encode())
+    os._exit(0)
+
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end_at_start)  # before the imports, which take seconds
+
+import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +30,9 @@ from typer.exceptions import TyperException
 
 from realfill.bases import BASES
 from realfill.errors import EXIT_DONE, EXIT_INPUT, InputError, OptionError
+from ui import logs
 from ui.access import uploads
-from ui.access.hosts import is_loopback, read_users
+from ui.access.hosts import host_name, is_loopback, read_users
 
 PORT = 7860
 HOUR = 3600.0  # seconds
@@ -34,6 +50,7 @@ class ServerOptions:
     runs_dir: Path
     base: str | None  # None: the one that suits the machine
     users: Mapping[str, str]
+    public_name: str  # of the proxy before it; empty: there is none
 
 
 command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -55,6 +72,10 @@ def choose_options(
         str | None,
         typer.Option(help=f"Base for new runs: {', '.join(BASES)}, a folder, a .safetensors file or a hub id."),
     ] = None,
+    behind_proxy: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Public name of a proxy before the page; its headers are believed then."),
+    ] = "",
 ) -> ServerOptions:
     """The options as given; those left out come from gradio's variables, from the Space, or are this machine alone.
 
@@ -72,10 +93,14 @@ def choose_options(
             f"--host {host} opens the page to others; "
             "say who may use it: --auth USER:PASSWORD, or --auth FILE with such lines."
         )
+    if behind_proxy and host_name(behind_proxy) != behind_proxy.lower():
+        raise OptionError(f"--behind-proxy {behind_proxy} is not a host's name; give one such as fill.example.org.")
+    if behind_proxy and not (on_space or users):
+        raise OptionError("--behind-proxy opens the page to others; say who may use it with --auth USER:PASSWORD.")
     port = _default_port() if port is None else port
     if not 1 <= port <= 65535:
         raise OptionError(f"Port {port} does not exist; give one from 1 to 65535.")
-    return ServerOptions(host, port, runs_dir, base, users)
+    return ServerOptions(host, port, runs_dir, base, users, behind_proxy)
 
 
 def _default_port() -> int:
@@ -110,6 +135,7 @@ def main() -> int:
     except InputError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_INPUT
+    logs.bound_output()
     uploads.choose_folder(runs_dir)
     serve(listener, options, runs_dir)
     return EXIT_DONE
@@ -128,20 +154,21 @@ def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> No
     host, port = options.host, options.port
     jobs = Jobs(runs_dir)
     page = Page(jobs, options.base or default_base())
-    app = server.build(page.blocks, host, port, options.users)
+    app = server.build(page.blocks, host, port, options.users, options.public_name)
     shown = "localhost" if is_loopback(host) or host in ("0.0.0.0", "::") else host
     sys.stderr.write(f"RealFill Studio is at http://{shown}:{port} (runs in {runs_dir}; Ctrl-C ends it)\n")
     if options.users:
         sys.stderr.write("Who signs in can use it and see all its runs; put https before it on a network.\n")
     jobs.tend()
     page.projects.sweep()
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     ended, sweeps = threading.Event(), (uploads.sweep, page.projects.sweep)
     threading.Thread(target=keep_tidy, args=(sweeps, ended), name="sweeps", daemon=True).start()
     try:
-        uvicorn.Server(settings).run(sockets=[listener])
+        if signal.getsignal(signal.SIGINT) is _end_at_start:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        uvicorn.Server(server.configure(app)).run(sockets=[listener])
     except KeyboardInterrupt:
-        sys.stderr.write("Ended; runs that are being worked on go on.\n")
+        sys.stderr.write(ENDED)
     finally:
         ended.set()
 

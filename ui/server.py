@@ -1,132 +1,123 @@
 """The web server round the page: who may talk to it, and about what.
 
-Gradio alone answers any Host (DNS rebinding), takes uploads from other sites' pages and offers routes that this
-page never uses, among them ones that fetch addresses; `Guard` does not. How much may be sent, `access.quotas` says.
+Gradio alone answers any Host (DNS rebinding), takes uploads from other sites' pages, offers routes that this page
+never uses, among them ones that fetch addresses, and lets any script run; `Guard` does not. How much may be sent,
+`access.quotas` and `access.bodies` say.
 """
 
-import hmac
+import asyncio
+import contextlib
 import logging
-import re
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import theme
 from .access import quotas, uploads, visitors
+from .access.answers import AnswerSender
+from .access.bodies import Refused
+from .access.content_policy import hash_scripts
 from .access.hosts import Door, host_name, is_address, make_door
-from .access.quotas import Ledger, Limits, Refused
+from .access.proxies import read_proxy_headers
+from .access.quotas import Ledger, Limits
+from .access.routes import SIGN_IN, is_open, is_served
+from .access.sign_in import TOO_MANY, Attempts, password_check, signed_in_check
+from .access.unread import UnreadAnswers, keep_expiring
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
-TRIES, MINUTE = 10, 60.0  # wrong passwords of one address, and in which time
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
-# What gradio offers and this page does not use: proxies, editors, histories, monitors.
-_UNUSED = re.compile(
-    r"/(gradio_api/)?(file=\s*[a-z]{2,}:|proxy=|vibe|undo-vibe|process_recording|run-history|runs\b|deep_link"
-    r"|monitoring|profiling|stream/|dev/|workflow|custom_component/)",
-    re.IGNORECASE,
-)
-_FRAMES_ON_SPACE = "'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+SESSIONS = 500  # browsers whose state is kept; an older one's begins anew
+_READS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("realfill.server")
 
 
 class Guard:
-    """ASGI middleware: a foreign Host gets 400, a write from a foreign Origin 403, an unused route 404."""
+    """ASGI middleware: a foreign Host gets 400, a write from a foreign Origin 403, a route that is not used 404."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, door: Door, has_signed_in: Callable[[Scope], bool] | None = None, scripts: str = ""
+    ) -> None:
+        """`has_signed_in`: None where nobody has to; `scripts`: of the page's head, as `hash_scripts` gives them."""
+        self._app, self._has_signed_in, self._scripts = app, has_signed_in, scripts
         self._hosts = {host.lower() for host in door.hosts}
-        self._any_address = door.any_address
-        self._tries: dict[str, deque[float]] = {}
+        self._any_address, self._proxied = door.any_address, door.proxied
+        self._attempts = Attempts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers the refused, hands on the others."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] == "websocket":  # the page has none
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        speaker = _Speaker(scope, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plain = read_proxy_headers(scope, trusted=self._proxied)
+        sender = AnswerSender(plain, send, self._scripts)
         try:
-            self._check(scope)
-            visitors.enter(scope)
-            await self._app(scope, receive, speaker.send)
+            self._check_source(scope)
+            self._check_route(plain)
+            request = sender.readable_scope()
+            visitors.enter(request)
+            await self._app(request, receive, sender.send)
         except Refused as refusal:
-            await _refuse(scope, speaker.send, refusal)
+            await quotas.answer(sender.send, refusal.status, refusal.sentence)
         except Exception:
             _log.exception("a request failed")
-            if not speaker.started:
-                await _refuse(scope, speaker.send, Refused(500, "A defect of RealFill; the server's log says more."))
+            if not sender.has_started:
+                await quotas.answer(sender.send, 500, "A defect of RealFill; the server's log says more.")
 
-    def _check(self, scope: Scope) -> None:
-        method, path = scope.get("method", "GET"), scope["path"]
+    def _check_source(self, scope: Scope) -> None:
+        """Refuses another name than ours, and what another site's page writes."""
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        if not self._knows(host):
+        if len(hosts) != 1 or not self._knows(hosts[0]):
             raise Refused(400, "This address is not one of this server's.")
-        if _UNUSED.match(path):
-            raise Refused(404, "There is no such page here.")
-        if method in _READS:
+        if scope["method"] in _READS:
             return
         origin = headers.get("origin")
-        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        foreign = origin is not None and origin.partition("://")[2].lower() != hosts[0].lower()
         if foreign or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
             raise Refused(403, "Another site's page may not write here.")
-        if path.rstrip("/") == "/login":
-            self._count((scope.get("client") or ("", 0))[0])
+
+    def _check_route(self, scope: Scope) -> None:
+        """Refuses what the page does not use, what nobody may ask before signing in, and who guesses passwords."""
+        method, path = scope["method"], scope["path"]
+        if not is_served(method, path):
+            raise Refused(404, "There is no such page here.")
+        if self._has_signed_in is not None and not is_open(method, path) and not self._has_signed_in(scope):
+            raise Refused(401, "Sign in first.")
+        if method == "POST" and SIGN_IN.fullmatch(path):
+            address = str((scope.get("client") or ("",))[0])
+            if self._attempts.are_used_up(address):
+                raise Refused(429, TOO_MANY)
+            self._attempts.add(address)
 
     def _knows(self, host: str) -> bool:
         name = host_name(host)
         return name in self._hosts or (self._any_address and is_address(name))
 
-    def _count(self, address: str) -> None:
-        """Slows down who guesses passwords."""
-        now = time.monotonic()
-        self._tries = {who: times for who, times in self._tries.items() if times and now - times[-1] < MINUTE}
-        tries = self._tries.setdefault(address, deque(maxlen=TRIES))
-        if len(tries) == TRIES and now - tries[0] < MINUTE:
-            raise Refused(429, "Too many tries; wait a minute.")
-        tries.append(now)
 
-
-class _Speaker:
-    """Sends answers with the headers that every one of them has."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._send = send
-        self.started = False
-        space = visitors.is_space()
-        frames = _FRAMES_ON_SPACE if space else "'self'"
-        self._headers = [
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"same-origin"),  # addresses name projects
-            (b"content-security-policy", f"frame-ancestors {frames}".encode()),
-        ]
-        if space and scope["type"] == "http" and scope["path"] == "/" and not visitors.visitor_id(scope):
-            self._headers.append((b"set-cookie", visitors.new_cookie().encode()))
-
-    async def send(self, message: Message) -> None:
-        """Passes a message on."""
-        if message["type"] == "http.response.start":
-            self.started = True
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
-        await self._send(message)
-
-
-def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None = None) -> ASGIApp:
-    """The page as a guarded ASGI application."""
-    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+def build(
+    page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None = None, public_name: str = ""
+) -> ASGIApp:
+    """The page as a guarded ASGI application; `public_name` is the one that its proxy has, if there is a proxy."""
     page.queue(max_size=QUEUE, default_concurrency_limit=4)
+    page.state_session_capacity = SESSIONS
+    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_expire_answers(page))
     gr.mount_gradio_app(
         inner,
         page,
         path="/",
         server_name=host,
         server_port=port,
-        auth=_signer(users) if users else None,
+        auth=password_check(users) if users else None,
         allowed_paths=[],
         show_error=False,
         max_file_size=quotas.MAX_FILE,
@@ -140,23 +131,27 @@ def build(page: gr.Blocks, host: str, port: int, users: Mapping[str, str] | None
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    return Guard(Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner), make_door(host, users))
+    limits = Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner)
+    mounted = next(route.app for route in inner.routes if isinstance(route, Mount))
+    has_signed_in = signed_in_check(mounted) if users else None
+    return Guard(limits, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
 
 
-def _signer(users: Mapping[str, str]) -> Callable[[str, str], bool]:
-    def knows(user: str, password: str) -> bool:
-        return hmac.compare_digest(users.get(user, "").encode(), password.encode()) and user in users
+def configure(app: ASGIApp) -> uvicorn.Config:
+    """How the application is served. Whom a request comes from, `Guard` says: uvicorn believes any local program."""
+    return uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
 
-    return knows
+
+def _expire_answers(page: gr.Blocks) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        expiring = asyncio.create_task(keep_expiring(UnreadAnswers(page._queue)))
+        yield
+        expiring.cancel()
+
+    return lifespan
 
 
 def _quota_owner(scope: Any) -> str:
     """Whose quota an upload counts for: the visitor's on a Space, else the address'."""
     return (visitors.owner(scope) if visitors.is_space() else "") or str((scope.get("client") or ("",))[0])
-
-
-async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    await quotas.answer(send, refusal.status, refusal.sentence)

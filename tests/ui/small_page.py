@@ -3,6 +3,7 @@
 The server's tests ask it instead of the whole studio, so that they say what the server does and start quickly.
 """
 
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import gradio as gr
 import uvicorn
 from gradio.components import Component
 
-from ui import api, server
+from ui import api, logs, server
 from ui.access import hosts, uploads
 from ui.access.uploads import check_path
 from ui.errors import speak_errors
@@ -80,12 +81,14 @@ class SmallPage:
 def main() -> None:
     """Serves until it is ended."""
     port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    logs.bound_output()
     uploads.choose_folder(runs_dir)
     component.SECONDS = SECONDS
     page = SmallPage(Jobs(runs_dir, runs_dir.parent / "examples"), base)
     users = hosts.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
     app = server.build(page.blocks, "127.0.0.1", port, users)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
+    listener = socket.create_server(("127.0.0.1", port))
+    uvicorn.Server(server.configure(app)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 import http.client
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -32,7 +34,7 @@ def test_help_names_every_option_and_waits_for_neither_torch_nor_gradio() -> Non
         "print(sorted({'torch', 'gradio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in ("--port", "--host", "--auth", "--runs-dir", "--base"))
+    assert all(name in done.stdout for name in ("--port", "--host", "--auth", "--runs-dir", "--base", "--behind-proxy"))
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -66,6 +68,36 @@ def test_others_may_reach_it_only_where_they_sign_in_and_on_a_space(monkeypatch:
     assert (parse([]).host, parse([]).users) == ("0.0.0.0", {})
     monkeypatch.delenv("GRADIO_SERVER_NAME")
     assert parse([]).host == "0.0.0.0"
+
+
+def test_behind_a_proxy_it_has_a_public_name_and_people_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse([]).public_name == ""
+    users = ["--auth", "ann:secretsecret"]
+    assert parse(["--behind-proxy", "fill.example.org", *users]).public_name == "fill.example.org"
+    with pytest.raises(OptionError, match="--auth"):
+        parse(["--behind-proxy", "fill.example.org"])
+    for name in ("https://fill.example.org", "fill.example.org:443", "fill.example.org@evil.example"):
+        with pytest.raises(OptionError, match="host's name"):
+            parse(["--behind-proxy", name, *users])
+    monkeypatch.setenv("SPACE_ID", "me/realfill")
+    assert parse(["--behind-proxy", "fill.example.org"]).users == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize("moment", [r"\| +typer$", r"\| +numpy$", r"\| +gradio\.blocks$", "RealFill Studio is at"])
+def test_ctrl_c_ends_it_at_any_moment_in_one_line(moment: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "app.py"), "--port", str(free_port()), "--base", "mini"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [*command, "--runs-dir", str(tmp_path / "runs")], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        # "import time:   self [us] | cumulative | name" is written when a module has been imported
+        assert any(re.search(moment, line) for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+    assert process.returncode == 0
+    assert rest[-1:] == [app.ENDED] and not any("Traceback" in line for line in rest)
 
 
 def test_runs_lie_on_the_disk_of_a_space_that_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

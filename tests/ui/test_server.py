@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import re
 import secrets
 import socket
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
@@ -23,12 +25,13 @@ from realfill.scene import archive
 from realfill.scene.archive import unpacked_size
 from tests.ui.conftest import Server, serving
 from ui import server as wrapper
-from ui.access import quotas, uploads
+from ui.access import bodies, quotas, sign_in, uploads
 from ui.access.hosts import make_door
 from ui.server import Guard
 from ui.workbench.component import workbench
 
 OWN = "http://127.0.0.1:7860"
+JOIN = "/gradio_api/queue/join"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,16 @@ def test_own_hosts_are_answered(guarded: TestClient, host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost@evil.example", "", "10.1.2.3", "[::2]"],
+    [
+        "evil.example",
+        "evil.example:7860",
+        "127.0.0.1.evil.example",
+        "localhost@evil.example",
+        "localhost:7880@evil.example",
+        "",
+        "10.1.2.3",
+        "[::2]",
+    ],
 )
 def test_foreign_hosts_get_400(guarded: TestClient, host: str) -> None:
     assert guarded.get("/", headers={"host": host}).status_code == 400
@@ -58,8 +70,8 @@ def test_writes_from_foreign_origins_get_403(guarded: TestClient, origin: str) -
 
 
 def test_writes_from_the_page_and_from_programs_pass(guarded: TestClient) -> None:
-    assert guarded.post("/", headers={"origin": OWN}, content=b"abc").status_code == 200
-    assert guarded.post("/", content=b"abc").status_code == 200
+    assert guarded.post(JOIN, headers={"origin": OWN}, content=b"abc").status_code == 200
+    assert guarded.post(JOIN, content=b"abc").status_code == 200
     assert guarded.get("/", headers={"origin": "http://evil.example"}).status_code == 200
 
 
@@ -90,18 +102,46 @@ def test_every_answer_says_how_it_may_be_used(guarded: TestClient) -> None:
     for answer in (guarded.get("/"), guarded.get("/", headers={"host": "evil.example"})):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
-        assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
+        assert answer.headers["content-security-policy"].endswith("frame-ancestors 'self'")
+        assert "default-src" in answer.headers["content-security-policy"]
         assert "set-cookie" not in answer.headers
 
 
-def test_guessing_passwords_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guessing_passwords_is_slow_whatever_a_client_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     client, now = TestClient(Guard(PlainTextResponse("no"), make_door("127.0.0.1")), base_url=OWN), 100.0
-    monkeypatch.setattr("ui.server.time.monotonic", lambda: now)
-    codes = [client.post("/login", content=b"").status_code for _ in range(wrapper.TRIES + 2)]
-    assert codes == [200] * wrapper.TRIES + [429, 429]
-    assert client.post("/other").status_code == 200
-    now += wrapper.MINUTE + 1
+    monkeypatch.setattr("ui.access.sign_in.time.monotonic", lambda: now)
+    codes = [
+        client.post("/login", content=b"", headers={"x-forwarded-for": f"10.0.0.{number}"}).status_code
+        for number in range(sign_in.TRIES + 2)
+    ]
+    assert codes == [200] * sign_in.TRIES + [429, 429]
+    assert client.post(JOIN).status_code == 200
+    now += sign_in.MINUTE + 1
     assert client.post("/login").status_code == 200
+
+
+def test_behind_a_proxy_each_address_has_its_own_tries() -> None:
+    door = make_door("127.0.0.1", {"ann": "secretsecret"}, "fill.example.org")
+    client = TestClient(Guard(PlainTextResponse("no"), door), base_url="https://fill.example.org")
+    codes = [
+        client.post("/login", headers={"x-forwarded-for": f"10.9.9.{number}, 10.0.0.{number % 2}"}).status_code
+        for number in range(2 * sign_in.TRIES + 1)
+    ]
+    assert codes == [200] * 2 * sign_in.TRIES + [429]
+
+
+def test_the_page_comes_with_a_nonce_that_is_used_once() -> None:
+    page = HTMLResponse("<script>a</script><script src=b></script>")
+    client = TestClient(Guard(page, make_door("127.0.0.1"), scripts="'sha256-x'"), base_url=OWN)
+    nonces = set()
+    for packed in ("gzip", "identity"):
+        answer = client.get("/", headers={"accept-encoding": packed})
+        (nonce,) = re.findall("'nonce-([^']+)'", answer.headers["content-security-policy"])
+        assert answer.text == f'<script nonce="{nonce}">a</script><script nonce="{nonce}" src=b></script>'
+        assert "'sha256-x'" in answer.headers["content-security-policy"]
+        assert answer.headers.get("content-encoding", "identity") == packed
+        nonces.add(nonce)
+    assert len(nonces) == 2
 
 
 def test_a_defect_is_a_sentence() -> None:
@@ -295,10 +335,79 @@ def test_no_address_is_fetched_for_a_client(small: Server) -> None:
         body = json.dumps({"data": [[file], file, None, None, ""]}).encode()
         kind = {"Content-Type": "application/json"}
         assert ask(small, "POST", f"/gradio_api/call/{name}", headers=kind, body=body)[0] == 403
-    for route in ("/gradio_api/file=", "/gradio_api/proxy=", "/file=", "/proxy="):
+    for route in ("/gradio_api/file=", "/gradio_api/file/", "/gradio_api/proxy=", "/file=", "/proxy="):
         assert ask(small, "GET", route + listener.address)[0] in (403, 404)
     listener.close()
     assert listener.asked == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_no_other_site_reads(small: Server, host: str) -> None:
+    for method in ("GET", "OPTIONS"):
+        connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=30)
+        asked = {
+            "Host": f"{host}:{small.port}",
+            "Origin": "https://evil.example",
+            "Access-Control-Request-Method": "POST",
+        }
+        connection.request(method, "/config", headers=asked)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        assert answer.status == (200 if method == "GET" else 403)
+        assert not [name for name, _ in answer.getheaders() if name.lower().startswith("access-control")]
+
+
+def test_a_client_does_not_say_what_the_server_is_called(small: Server) -> None:
+    told = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "Forwarded": "host=evil.example"}
+    for path in ("/config", "/"):
+        status, answer = ask(small, "GET", path, headers=told)
+        assert (status, b"evil.example" in answer, b"https://127" in answer) == (200, False, False)
+    assert config(small)["root"] == small.url.rstrip("/")
+
+
+def test_what_is_uploaded_comes_back_as_a_file_and_nothing_that_runs(small: Server) -> None:
+    for name in ("x.html", "x.svg", "x.js", "x.xml", "x.png"):
+        (path,) = json.loads(upload(small, b"<script>alert(1)</script>", name=name)[1])
+        for part in ({}, {"Range": "bytes=0-9", "Content-Type": "text/html", "X-Odd": "1"}):
+            connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=30)
+            connection.request("GET", f"/gradio_api/file={urllib.parse.quote(path)}", headers=part)
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            assert answer.status in (200, 206)
+            picture = name == "x.png"
+            assert answer.headers.get_all("content-type") == ["image/png" if picture else "application/octet-stream"]
+            placed = answer.headers["content-disposition"]
+            assert placed.startswith("inline" if picture else "attachment")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+            assert "x-odd" not in answer.headers
+
+
+def test_ids_that_are_no_ids_are_refused_and_a_wrong_choice_is_a_line(small: Server) -> None:
+    log = small.runs_dir.parent / "log"
+    before = log.stat().st_size
+    for body in (
+        {"data": {}, "component_id": [], "session_hash": "a", "fn_name": "x"},
+        {"data": {}, "component_id": 1, "session_hash": {}, "fn_name": "x"},
+        {"data": {}, "component_id": 1, "session_hash": "a", "fn_name": 7},
+    ):
+        kind = {"Content-Type": "application/json"}
+        assert (
+            ask(small, "POST", "/gradio_api/component_server", headers=kind, body=json.dumps(body).encode())[0] == 400
+        )
+    assert log.stat().st_size == before
+    number = next(one["id"] for one in config(small)["dependencies"] if one["api_name"] == "status")
+    for project in (5, ["x"], {"a": 1}):
+        assert "There is no such run here" in call(small, number, [project])
+    assert log.stat().st_size == before
+    for _ in range(3):  # a file that is named and was not uploaded: gradio writes all of it on the terminal
+        wrong = {"path": "/" + "x" * 300_000, "meta": {"_type": "gradio.FileData"}}
+        take = next(one["id"] for one in config(small)["dependencies"] if one["api_name"] == "take")
+        assert '"success":false' in call(small, take, [wrong])
+    written = log.read_text(errors="replace")
+    assert "xxx …\n" in written and max(map(len, written.splitlines())) < 1100
 
 
 def used(small: Server) -> list[Path]:
@@ -319,7 +428,12 @@ def test_a_refused_upload_leaves_nothing_behind(small: Server) -> None:
 
 
 def test_too_large_a_body_is_refused_before_it_is_sent(small: Server) -> None:
-    for path, most in (("/gradio_api/upload", quotas.MAX_BODY), ("/gradio_api/queue/join", quotas.MAX_CALL)):
+    for path, most in (
+        ("/gradio_api/upload", quotas.MAX_BODY),
+        (JOIN, bodies.max_length(JOIN)),
+        ("/gradio_api/call/status", bodies.MAX_CALL),
+        ("/login", bodies.MAX_CALL),
+    ):
         with socket.create_connection(("127.0.0.1", small.port), timeout=20) as connection:
             head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{small.port}\r\nContent-Length: {most + 1}\r\n\r\n"
             connection.sendall(head.encode())
@@ -343,8 +457,8 @@ def test_a_defect_tells_no_secret(small: Server) -> None:
         ("POST", "/gradio_api/run/predict", b'{"data": null, "fn_index": 99999}'),
         ("POST", "/gradio_api/upload", b"not multipart"),
         ("POST", "/gradio_api/component_server", b'{"fn_name": "__init__", "component_id": 0, "data": 1}'),
-        ("GET", "/gradio_api/file=" + "a" * 300, None),
-        ("GET", "/gradio_api/file=%00", None),
+        ("GET", "/gradio_api/file=/" + "a" * 300, None),
+        ("GET", "/gradio_api/file=/%00", None),
         ("GET", "/gradio_api/queue/data?session_hash=nobody", None),
         ("GET", "/no/such/page", None),
         ("DELETE", "/", None),
@@ -406,9 +520,14 @@ def test_who_has_not_signed_in_gets_nothing(tmp_path: Path, tiny_base: Path) -> 
             ("POST", "/gradio_api/call/status"),
             ("POST", "/gradio_api/run/predict"),
             ("GET", "/gradio_api/queue/data?session_hash=a"),
+            ("GET", "/gradio_api/heartbeat/a"),
+            ("POST", "/gradio_api/cancel"),
+            ("POST", "/gradio_api/reset"),
+            ("GET", "/gradio_api/app_id"),
         ):
             status = ask(server, method, path, headers={"Content-Type": "application/json"}, body=b"{}")[0]
             assert status == 401, path
+        assert ask(server, "GET", "/openapi.json")[0] == ask(server, "GET", "/gradio_api/openapi.json")[0] == 404
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         assert ask(server, "POST", "/login", headers=form, body=b"username=ann&password=wrong")[0] == 400
         assert ask(server, "POST", "/login", headers=form, body=b"username=&password=")[0] in (400, 422)
@@ -420,6 +539,7 @@ def test_who_has_not_signed_in_gets_nothing(tmp_path: Path, tiny_base: Path) -> 
         connection.close()
         mine = "; ".join(cookie.partition(";")[0] for cookie in cookies)
         assert ask(server, "GET", "/config", headers={"Cookie": mine})[0] == 200
+        assert ask(server, "GET", "/gradio_api/app_id", headers={"Cookie": mine})[0] == 200
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

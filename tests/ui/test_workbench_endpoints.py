@@ -16,7 +16,8 @@ from PIL import Image
 from realfill.imaging import photo as images
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
-from ui.access.quotas import Ledger, Quota, Refused
+from ui.access.bodies import Refused
+from ui.access.quotas import Ledger, Quota
 from ui.workbench import endpoints, mask_rle
 from ui.workbench.endpoints import Answer, Question, open_scene
 from ui.workbench.payload import read_payload, scene_inputs

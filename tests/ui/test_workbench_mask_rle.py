@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from realfill.errors import SceneError
+from ui.access.bodies import MAX_STROKES
 from ui.workbench import mask_rle
 from ui.workbench.mask_rle import enlarge_mask, reduce_mask
 
@@ -38,7 +39,7 @@ def wire(height: Any, width: Any, data: bytes) -> dict[str, Any]:
         wire(0, 2, b"\x00"), wire(-2, -2, b"\x04"), wire(2049, 1, b"\x81\x10"), wire(2.0, 2, b"\x04"),
         wire(True, 4, b"\x04"), wire("2", 2, b"\x04"), wire(2, 2, b"\x04") | {"runs": "!!!"},
         wire(2, 2, b"\x04") | {"runs": None}, wire(2, 2, b"\x04") | {"runs": "é"},
-        wire(2, 2, b"\x04") | {"runs": "A" * (mask_rle.CHARACTERS + 4)},
+        wire(2, 2, b"\x04") | {"runs": "A" * (MAX_STROKES + 4)},
     ],
 )  # fmt: skip
 def test_what_the_canvas_does_not_send_is_refused(given: Any) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from realfill.errors import OptionError
 
 SHORTEST = 8  # characters of a password
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\?#\[\]]+))(?::\d{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -17,20 +19,19 @@ class Door:
     """Who is let in: `hosts` are names without port, `users` passwords by user (none: nobody has to sign in).
 
     `any_address` also lets in every literal IP address: that cannot be rebound, so it is safe when the server
-    listens to a network.
+    listens to a network. `proxied`: a proxy stands before the server, and what it says about a request is believed.
     """
 
     hosts: Collection[str]
     any_address: bool = False
+    proxied: bool = False
     users: Mapping[str, str] = field(default_factory=dict)
 
 
 def host_name(host: str) -> str:
-    """`Host` header or address without its port and brackets: "[::1]:7860" → "::1"."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+    """A `Host` header without its port and brackets: "[::1]:7860" → "::1"; empty where it is none (RFC 9110, 7.2)."""
+    parts = _HOST.fullmatch(host.strip().lower())
+    return "" if parts is None else parts[1] or parts[2]
 
 
 def is_loopback(host: str) -> bool:
@@ -38,16 +39,19 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def make_door(host: str, users: Mapping[str, str] | None = None) -> Door:
-    """Who is let in by a server bound to `host`."""
+def make_door(host: str, users: Mapping[str, str] | None = None, public_name: str = "") -> Door:
+    """Who is let in by a server bound to `host`; `public_name` is the one that its proxy has, if there is a proxy."""
+    known = users or {}
     names = {"localhost", "127.0.0.1", "::1"}
     names |= {name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()}
     if os.environ.get("SPACE_ID"):
-        return Door(names, users=users or {})
-    names.add(host.lower())
+        return Door(names, proxied=True, users=known)
+    names |= {name.lower() for name in (host, public_name) if name}
+    proxied = bool(public_name)
     if is_loopback(host):
-        return Door(names, users=users or {})
-    return Door(names | {socket.gethostname().lower(), socket.getfqdn().lower()}, any_address=True, users=users or {})
+        return Door(names, proxied=proxied, users=known)
+    names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+    return Door(names, any_address=True, proxied=proxied, users=known)
 
 
 def read_users(text: str) -> dict[str, str]:

@@ -1,12 +1,11 @@
 """How much may be written here at once, in a day and in all, and which bodies are not even looked into.
 
-Gradio limits the size of one file and nothing else, and fetches whatever address a client writes where an
-uploaded file's path belongs. `Limits` stands before it.
+Gradio limits the size of one file and nothing else. `Limits` stands before it; what it looks for in a body, `bodies`
+says.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .bodies import BACKGROUND, Refused, check_body, max_length
+
 MAX_FILE = 256 * 2**20  # bytes of one uploaded file: a 50-megapixel photo at 16 bit fits
 MAX_BODY = 2 * MAX_FILE  # bytes of one upload
 MAX_FILES = 16  # files of one upload: a scene has seven
-MAX_CALL = 32 * 2**20  # bytes of any other request; a painted mask is one
 DAY = 24 * 3600.0
 _ACCOUNT: ContextVar["tuple[Ledger, str] | None"] = ContextVar("account", default=None)  # of the present request
 _UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
+_READER = ThreadPoolExecutor(1, thread_name_prefix="bodies")  # one large body at a time, beside the event loop
 _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 
@@ -38,14 +40,6 @@ class Quota:
     visitor: int = 4 * 2**30
     total: int = 20 * 2**30
     spare: int = 2**30
-
-
-class Refused(Exception):
-    """A request that is not answered; status and sentence say why."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence = status, sentence
 
 
 class Ledger:
@@ -187,7 +181,8 @@ async def answer(send: Send, status: int, sentence: str) -> None:
 
 async def _check_body(scope: Scope, receive: Receive) -> Receive:
     """`receive` with the body read in full and found harmless."""
-    _length(scope, MAX_CALL)
+    most = max_length(scope["path"])
+    _length(scope, most)
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -195,30 +190,19 @@ async def _check_body(scope: Scope, receive: Receive) -> Receive:
             return receive
         body += message.get("body", b"")
         more = bool(message.get("more_body"))
-        if len(body) > MAX_CALL:
+        if len(body) > most:
             raise Refused(413, "That is too much at once.")
-    _refuse_addresses(bytes(body))
-    waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+    whole = bytes(body)
+    if len(whole) > BACKGROUND:
+        await asyncio.get_running_loop().run_in_executor(_READER, check_body, whole)
+    else:
+        check_body(whole)
+    waiting: list[Message] = [{"type": "http.request", "body": whole, "more_body": False}]
 
     async def replay() -> Message:
         return waiting.pop() if waiting else await receive()
 
     return replay
-
-
-def _refuse_addresses(body: bytes) -> None:
-    """Refuses JSON that has an address where a file's path belongs: gradio would fetch it, whatever its size."""
-
-    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for name, value in pairs:  # pairs, so that a name given twice hides nothing
-            if name == "path" and isinstance(value, str) and re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]+:", value):
-                raise Refused(403, "A file is uploaded here, not named by an address.")
-        return dict(pairs)
-
-    try:
-        json.loads(body, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return  # no JSON: gradio's own refusal is good enough
 
 
 def _length(scope: Scope, most: int) -> int | None:

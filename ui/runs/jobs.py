@@ -28,6 +28,7 @@ from realfill.scene import scene
 
 from ..access import visitors
 from ..access.visitors import current_visitor, known_owners
+from ..logs import rotate
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 IDLE = "300"  # seconds without work after which the worker ends
@@ -61,8 +62,9 @@ class Jobs:
             RunError: there is no such run here, or it is another visitor's; nobody learns which.
         """
         for place in (self.runs_dir, self.examples):
-            folder = place / run_id
-            there = _ID.fullmatch(run_id) and not folder.is_symlink() and (folder / "run.json").is_file()
+            name = str(run_id)  # a program may send anything
+            folder = place / name
+            there = _ID.fullmatch(name) and not folder.is_symlink() and (folder / "run.json").is_file()
             if there and (place is self.examples or self.may_see(folder)):
                 return folder
         raise RunError("There is no such run here; it may have been deleted.")
@@ -166,6 +168,7 @@ class Jobs:
             if started or queue.worker_alive(self.runs_dir):
                 return
             command = [sys.executable, "-m", "realfill", "worker", str(self.runs_dir.resolve()), "--idle", IDLE]
+            rotate(self.runs_dir / "worker.log")
             with (self.runs_dir / "worker.log").open("ab") as log:
                 self._worker = subprocess.Popen(
                     command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached_options()

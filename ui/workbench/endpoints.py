@@ -31,7 +31,7 @@ from realfill.scene.archive import scene_members, unpacked_size
 from realfill.scene.scene import read_hole
 
 from ..access import quotas, uploads
-from ..access.quotas import Refused
+from ..access.bodies import Refused
 from ..access.uploads import check_path, read_kept_draft
 from ..errors import DEFECT, strip_folders
 from . import mask_rle

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from realfill.arrays import Hole
 from realfill.errors import SceneError
 
+from ..access.bodies import MAX_STROKES
+
 LONGEST = 2048  # pixels of the painted mask's longest side; the canvas paints at this size and it is enlarged
-CHARACTERS = 8_000_000  # a mask of nothing but noise stays below
 TOUCHED = 0.3  # of a small mask's pixel must be missing for it to be: thin lines stay visible
 _WRONG = "What was painted did not arrive whole; reload the page, your scene is kept."
 
@@ -45,7 +46,7 @@ def decode(value: Any) -> Hole:
         raise SceneError(_WRONG)
     height, width, text = value.get("height"), value.get("width"), value.get("runs")
     sides = [side for side in (height, width) if type(side) is int and 0 < side <= LONGEST]
-    if len(sides) < 2 or not isinstance(text, str) or len(text) > CHARACTERS:
+    if len(sides) < 2 or not isinstance(text, str) or len(text) > MAX_STROKES:
         raise SceneError(_WRONG)
     try:
         data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)

@@ -40,4 +40,31 @@ def test_a_space_answers_to_its_own_name_and_this_machine(monkeypatch: pytest.Mo
     monkeypatch.setenv("SPACE_HOST", "me-realfill.hf.space")
     found = make_door("0.0.0.0")
     assert set(found.hosts) == {"me-realfill.hf.space", "localhost", "127.0.0.1", "::1"}
-    assert not found.any_address
+    assert not found.any_address and found.proxied
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("localhost:7880", "localhost"),
+        ("LOCALHOST", "localhost"),
+        ("[::1]:7860", "::1"),
+        ("[::1]", "::1"),
+        ("localhost:7880@evil.example", ""),
+        ("user@localhost", ""),
+        ("localhost:", ""),
+        ("localhost:7880/", ""),
+        ("localhost#:80", ""),
+        ("[::1]evil.example", ""),
+        ("::1", ""),
+        ("", ""),
+    ],
+)
+def test_a_host_is_a_name_and_perhaps_a_port(header: str, name: str) -> None:
+    assert hosts.host_name(header) == name
+
+
+def test_behind_a_proxy_the_public_name_is_known_and_elsewhere_no_proxy_is_believed() -> None:
+    behind = make_door("127.0.0.1", {"ann": "secretsecret"}, "Fill.example.org")
+    assert "fill.example.org" in behind.hosts and behind.proxied and not behind.any_address
+    assert not make_door("127.0.0.1").proxied and not make_door("0.0.0.0").proxied

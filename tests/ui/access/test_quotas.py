@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from ui.access import quotas
-from ui.access.quotas import Ledger, Limits, Quota, Refused
+from ui.access import bodies, quotas
+from ui.access.bodies import Refused
+from ui.access.quotas import Ledger, Limits, Quota
 
 ADDRESSES = ["http://evil.example/a.png", "https://169.254.169.254/", "HTTP://x/", " http://x/", "file:///etc/passwd"]
 
@@ -47,7 +49,8 @@ def test_reads_and_small_writes_pass(client: TestClient) -> None:
 @pytest.mark.parametrize("path", ["/gradio_api/upload", "/upload", "/gradio_api/queue/join", "/login"])
 def test_too_large_a_body_is_not_read(client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setattr(quotas, "MAX_BODY", 10)
-    monkeypatch.setattr(quotas, "MAX_CALL", 10)
+    monkeypatch.setattr(bodies, "MAX_CALL", 10)
+    monkeypatch.setattr(bodies, "MAX_STROKES", 0)
     assert client.post(path, content=b"x" * 10).text == "10"
     assert client.post(path, content=b"x" * 11).status_code == 413
     assert client.post(path, headers={"content-length": "-5"}, content=b"x").status_code == 413
@@ -188,5 +191,14 @@ def test_other_json_passes(client: TestClient, data: object) -> None:
     assert client.post("/gradio_api/queue/join", json={"data": [data]}).status_code == 200
 
 
-def test_json_of_a_thousand_levels_is_no_crash(client: TestClient) -> None:
-    assert client.post("/gradio_api/queue/join", content=b"[" * 200_000).status_code == 200
+def test_json_of_a_thousand_levels_is_a_sentence(client: TestClient) -> None:
+    refused = client.post("/gradio_api/queue/join", content=b"[" * 200_000)
+    assert (refused.status_code, refused.text) == (400, "That is nested too deeply.")
+
+
+def test_a_large_body_is_looked_at_beside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[str]()
+    monkeypatch.setattr(quotas, "check_body", lambda body: threads.append(threading.current_thread().name))
+    for size in (bodies.BACKGROUND, bodies.BACKGROUND + 1):
+        assert client.post("/gradio_api/queue/join", content=b"x" * size).text == str(size)
+    assert [name.startswith("bodies") for name in threads] == [False, True]

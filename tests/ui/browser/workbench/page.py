@@ -54,7 +54,7 @@ def serve(port: int, folder: Path) -> None:
         send.click(store, {tab.workbench}, sent, api_visibility="private")
     listener = socket.create_server(("127.0.0.1", port))
     app = server.build(page, "127.0.0.1", port)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+    uvicorn.Server(server.configure(app)).run(sockets=[listener])
 
 
 if __name__ == "__main__":
