@@ -56,7 +56,7 @@ class Api:
         is paper, quick or mini. Training, filling in and ranking follow by themselves. Returns the project's id.
         """
         wanted = self._config(settings or {})
-        photos = [_file(one) for one in references or ()]
+        photos = [_file(one) for one in (references if isinstance(references, list) else ())]
         if not 1 <= len(photos) <= MOST:
             raise SceneError(f"A scene takes one to {MOST} references; {len(photos)} were given.")
         inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
@@ -120,21 +120,24 @@ class Api:
         kept = run.config.export
         if what not in get_args(What) or kind not in FORMATS:
             raise OptionError("There is no such export; see docs/api.md for the ones there are.")
-        if seed is not None and not run.labels.is_example:
-            choose_seed(run, int(seed))
-        width = kept.feather if feather is None else int(feather)
+        picked = None if seed is None else _whole(seed, "seed")
+        if picked is not None and not run.labels.is_example:
+            choose_seed(run, picked)
+        width = kept.feather if feather is None else _whole(feather, "feather")
         wanted = Export(width, kind, kept.quality, match_colour=kept.match_colour)
-        return {"path": pack_export(run, what, wanted, seed), "meta": {"_type": "gradio.FileData"}}
+        return {"path": pack_export(run, what, wanted, picked), "meta": {"_type": "gradio.FileData"}}
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         """The settings asked for; a base by name only, and no file of the server."""
+        if not isinstance(settings, Mapping):
+            raise OptionError('Settings are given by name, such as {"train.steps": 150}.')
         changes = {str(name): value for name, value in settings.items()}
         base = str(changes.setdefault("base", self._base))
         if base not in (*BASES, self._base):
             raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
         if "select.weights" in changes:
             raise OptionError("select.weights names a file of the server; only who runs it can set that.")
-        preset = changes.pop("preset", None) or default_preset(base)
+        preset = str(changes.pop("preset", None) or default_preset(base))
         if preset not in config.PRESETS:
             raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")
         return config.make(preset, changes)
@@ -146,6 +149,17 @@ def publish(page: ApiHost) -> None:
     functions: list[Callable[..., Any]] = [api.start_training, api.status, api.list_seeds, api.export]
     for function in functions:
         gr.api(function, api_name=function.__name__, concurrency_limit=2)
+
+
+def _whole(number: object, name: str) -> int:
+    """A whole number as a client sends it; some languages know only floats.
+
+    Raises:
+        OptionError: it is anything else.
+    """
+    if type(number) is int or (isinstance(number, float) and number.is_integer()):
+        return int(number)
+    raise OptionError(f"{name} is a whole number.")
 
 
 def _file(file: object) -> Path:

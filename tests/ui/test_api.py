@@ -92,6 +92,29 @@ def test_settings_are_checked(mine: Api, settings: dict[str, Any], words: str) -
         mine.start_training([{"path": "a"}], {"path": "a"}, None, settings)
 
 
+@pytest.mark.parametrize("odd", [5, ["x"], {"a": 1}, None, "\0", "x" * 10_000])
+def test_a_project_that_is_no_name_is_a_sentence(mine: Api, odd: Any) -> None:
+    for function in (mine.status, mine.list_seeds, mine.export):
+        with pytest.raises(gr.Error, match="no such run here"):
+            function(odd)
+
+
+def test_arguments_of_another_kind_are_sentences(mine: Api, sampled: Run) -> None:
+    for references in (5, "x", {"a": 1}):
+        with pytest.raises(gr.Error, match="0 were given"):
+            mine.start_training(references, {})  # type: ignore[arg-type]
+    for settings in (5, ["x"], "x"):
+        with pytest.raises(gr.Error, match="given by name"):
+            mine.start_training([], {}, None, settings)  # type: ignore[arg-type]
+    with pytest.raises(gr.Error, match="no preset"):
+        mine.start_training([], {}, None, {"preset": ["x"]})
+    for odd in ("8", [8], True, 8.5, {}):
+        for name in ("seed", "feather"):
+            with pytest.raises(gr.Error, match=f"{name} is a whole number"):
+                mine.export(sampled.folder.name, **{name: odd})
+    assert mine.export(sampled.folder.name, seed=8.0)["path"].endswith(".png")  # type: ignore[arg-type]
+
+
 def test_status_and_seeds_of_what_has_not_begun(mine: Api, run: Run) -> None:
     project = run.folder.name
     found = mine.status(project)

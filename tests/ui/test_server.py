@@ -1,5 +1,6 @@
 """Who may talk to the server, tried on the guard alone and on the started page."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -27,6 +28,7 @@ from tests.ui.conftest import Server, serving
 from ui import server as wrapper
 from ui.access import bodies, quotas, sign_in, uploads
 from ui.access.hosts import make_door
+from ui.access.unread import UnreadAnswers
 from ui.server import Guard
 from ui.workbench.component import workbench
 
@@ -500,6 +502,22 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
     assert ask("open_zip", {"path": str(folder / "toy.zip")})["target"]
     size = unpacked_size(folder / "toy.zip")
     assert booked == [("testclient", uploads.BLOCK), ("testclient", size)]
+
+
+def test_answers_that_nobody_reads_end_while_the_server_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = list[Any]()
+
+    async def keep_expiring(answers: UnreadAnswers) -> None:
+        watched.append(answers._queue)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(wrapper, "keep_expiring", keep_expiring)
+    with gr.Blocks() as page:
+        gr.Markdown("x")
+    with TestClient(wrapper.build(page, "127.0.0.1", 7860), base_url=OWN) as client:
+        assert client.get("/config").status_code == 200
+        assert watched == [page._queue]
+    assert page.state_holder.capacity == wrapper.SESSIONS
 
 
 def test_the_queue_of_handlers_has_an_end(folder: Path) -> None:
