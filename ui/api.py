@@ -56,7 +56,7 @@ class Api:
         is paper, quick or mini. Training, filling in and ranking follow by themselves. Returns the project's id.
         """
         wanted = self._config(settings or {})
-        photos = [_file(one) for one in (references if isinstance(references, list) else ())]
+        photos = [_file(one) for one in _items(references)]
         if not 1 <= len(photos) <= MOST:
             raise SceneError(f"A scene takes one to {MOST} references; {len(photos)} were given.")
         inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
@@ -137,8 +137,8 @@ class Api:
             raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
         if "select.weights" in changes:
             raise OptionError("select.weights names a file of the server; only who runs it can set that.")
-        preset = str(changes.pop("preset", None) or default_preset(base))
-        if preset not in config.PRESETS:
+        preset: Any = changes.pop("preset", None) or default_preset(base)
+        if preset not in list(config.PRESETS):  # a list: what a client sends may be no key
             raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")
         return config.make(preset, changes)
 
@@ -149,6 +149,11 @@ def publish(page: ApiHost) -> None:
     functions: list[Callable[..., Any]] = [api.start_training, api.status, api.list_seeds, api.export]
     for function in functions:
         gr.api(function, api_name=function.__name__, concurrency_limit=2)
+
+
+def _items(value: object) -> list[Any]:
+    """What stands in a list that a client sends; nothing, where it sends something else."""
+    return value if isinstance(value, list) else []
 
 
 def _whole(number: object, name: str) -> int:

@@ -108,7 +108,8 @@ def test_arguments_of_another_kind_are_sentences(mine: Api, sampled: Run) -> Non
             mine.start_training([], {}, None, settings)  # type: ignore[arg-type]
     with pytest.raises(gr.Error, match="no preset"):
         mine.start_training([], {}, None, {"preset": ["x"]})
-    for odd in ("8", [8], True, 8.5, {}):
+    odd_numbers: list[Any] = ["8", [8], True, 8.5, {}]
+    for odd in odd_numbers:
         for name in ("seed", "feather"):
             with pytest.raises(gr.Error, match=f"{name} is a whole number"):
                 mine.export(sampled.folder.name, **{name: odd})
