@@ -147,9 +147,11 @@ def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> No
     import uvicorn
 
     from ui import server
+    from ui.decoding import decoder
     from ui.page import Page
     from ui.runs.jobs import Jobs, default_base
 
+    decoder.start()
     uploads.sweep()
     host, port = options.host, options.port
     jobs = Jobs(runs_dir)

@@ -21,7 +21,8 @@ from realfill.runs.export import choose_seed
 from .access.uploads import check_path
 from .errors import speak_errors, strip_folders
 from .runs.jobs import Jobs, SceneInputs
-from .runs.pictures import Export, What, pack_export
+from .runs.pictures import Export, What
+from .runs.rendering import pack_export
 from .runs.story import Story
 
 MOST = 5  # references

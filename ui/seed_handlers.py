@@ -13,8 +13,8 @@ from .errors import speak_errors
 from .runs import pictures
 from .runs.cells import current_seed
 from .runs.jobs import Jobs
-from .runs.pictures import Export, What, pack_export
-from .runs.seed_view import viewer_value
+from .runs.pictures import Export, What
+from .runs.rendering import pack_export, show_seam, view_seed
 from .tabs.browse import BrowseTab
 from .wiring import PRIVATE, QUIET, Updates, Values
 
@@ -96,7 +96,7 @@ class SeedHandlers:
         """Viewer and seam for a seed, else the run's chosen one."""
         seed = current_seed(run) if seed is None else seed
         try:
-            return {self._tab.viewer: viewer_value(run, seed, export), self._tab.seam: _seam(run, export, 0, seed)}
+            return {self._tab.viewer: view_seed(run, seed, export), self._tab.seam: _seam(run, export, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
             return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
 
@@ -110,7 +110,7 @@ def _seam(run: Run, export: Export, place: int, seed: int | None) -> str:
     seed = current_seed(run) if seed is None else seed
     if seed is None or seed not in run.seeds_done():
         return ""
-    address = pictures.seam(run, seed, export, place)
+    address = show_seam(run, seed, export, place)
     if not address:
         return ""
     return f'<img src="{address}" alt="A piece of the seam, enlarged {pictures.ZOOM} times" draggable="false">'

@@ -65,6 +65,7 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError,
     OverflowError, RuntimeError, struct.error, zlib.error, cv2.error,
 )  # fmt: skip
+_NO_MEMORY = -4  # of cv2.error, which OpenCV raises in place of a MemoryError
 _KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)  # title, camera, software, date, author, rights
 _DROPPED_DETAILS = (0x927C, 0xA002, 0xA003, 0xA005)  # maker note (may hold places), sizes, pointers
 _EXIF_BYTES = 60_000  # a JPEG segment holds 65,533
@@ -107,7 +108,8 @@ def read_original(path: Path) -> Original:
     """Decodes a picture file.
 
     Raises:
-        SceneError: the file is missing, not a picture, damaged, animated, too large or made to be slow; one sentence.
+        SceneError: the file is missing, not a picture, damaged, animated, too large or too slow; one sentence.
+        MemoryError: it takes more memory than there is.
     """
     name = path.name
     data = _read_bytes(path)
@@ -125,6 +127,8 @@ def read_original(path: Path) -> Original:
         else:
             original = _build_original(_turn_upright(image), image, data, name)
     except _DAMAGE as error:
+        if isinstance(error, cv2.error) and error.code == _NO_MEMORY:
+            raise MemoryError from error
         raise SceneError(f"{name} is damaged or cut off; copy it again from where it came from.") from error
     return replace(original, exif=exif, orientation=orientation)
 
@@ -217,7 +221,7 @@ def count_scans(data: bytes) -> int:
 def _refuse_scans(image: Image.Image, data: bytes, name: str) -> None:
     if image.format in ("JPEG", "MPO") and count_scans(data) > MOST_SCANS:
         raise SceneError(
-            f"{name} is a JPEG of over {MOST_SCANS} scans, made to be slow; save it again as a plain JPEG."
+            f"{name} is a JPEG of over {MOST_SCANS} scans, which takes too long; save it again as a plain JPEG."
         )
 
 

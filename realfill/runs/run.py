@@ -91,7 +91,8 @@ class Run(RunFolder):
             if source is not None:
                 files.remove_folder(folder / "scene")
                 scene.store(folder / "scene", source, variants=config.variants)
-            scene.load(folder / "scene", variants=config.variants)
+            else:
+                scene.check(folder / "scene", variants=config.variants)
             plain = config.model_dump(mode="json")
             data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
             files.write_json(folder / "run.json", data)

@@ -29,6 +29,10 @@ class Extension:
     def __bool__(self) -> bool:
         return any((self.left, self.top, self.right, self.bottom))
 
+    def sides(self) -> list[int]:
+        """Left, top, right and bottom, as the constructor takes them."""
+        return [self.left, self.top, self.right, self.bottom]
+
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture that has grown."""
         return height + self.top + self.bottom, width + self.left + self.right

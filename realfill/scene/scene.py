@@ -30,7 +30,7 @@ _HALF = 128  # a grey level from here on is fill
 _FLAT = 24  # a brush's colour varies less than this
 _PURE = 0.9  # share of black and white pixels that makes a picture a mask
 
-MaskInput = Path | npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+MaskInput = Path | Original | npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +60,23 @@ def load(folder: Path, *, variants: bool = False) -> Scene:
     Raises:
         SceneError: what is wrong with which file and what to do, in one sentence.
     """
-    return _read_scene(_find_inputs(folder), folder.resolve().name, variants=variants)[0]
+    return _read_scene(_find_inputs(folder), folder.resolve().name, variants=variants)
 
 
-def store(folder: Path, source: Path, *, variants: bool = False) -> Scene:
-    """Copies the inputs of scene folder `source` to `folder`, normalised, and returns the scene.
+def check(folder: Path, *, variants: bool = False) -> None:
+    """As `load`, without keeping any photo in memory.
+
+    Raises:
+        SceneError: as `load`.
+    """
+    inputs = _find_inputs(folder)
+    _check_target(inputs, variants=variants)
+    for path in (*inputs.references, *([inputs.truth] if inputs.truth else [])):
+        decode.read_original(path)
+
+
+def store(folder: Path, source: Path, *, variants: bool = False) -> None:
+    """Copies the inputs of scene folder `source` to `folder`, checked and normalised; `load` reads them again.
 
     Photos keep their bytes and are named ref/00.jpg, …; the mask becomes target/mask.png, upright, 0 or 255,
     at the target's size. A folder that exists is replaced; at no moment is there half a scene.
@@ -73,12 +85,12 @@ def store(folder: Path, source: Path, *, variants: bool = False) -> Scene:
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    return _store_scene(folder, _find_inputs(source), source.resolve().name, variants=variants)
+    _store_scene(folder, _find_inputs(source), variants=variants)
 
 
 def assemble(
     folder: Path, references: Sequence[Path], target: Path, mask: MaskInput | None, *, variants: bool = False
-) -> Scene:
+) -> None:
     """As `store`, from single files. `mask` is a file or an array (H, W[, C]), bool or 0-255, white = fill.
 
     With no mask the target's transparent part is the hole. References keep the order given.
@@ -87,8 +99,7 @@ def assemble(
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    inputs = _Inputs(tuple(references), target, mask, None)
-    return _store_scene(folder, inputs, target.stem, variants=variants)
+    _store_scene(folder, _Inputs(tuple(references), target, mask, None), variants=variants)
 
 
 def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
@@ -119,13 +130,15 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(paths, key=lambda path: natural_order(path.name))
 
 
-def read_hole(mask: MaskInput, target: Original) -> tuple[Hole, list[str]]:
+def read_hole(mask: MaskInput, target: Original, name: str = "The mask") -> tuple[Hole, list[str]]:
     """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
+
+    `name` is what those call a mask that is no file.
 
     Raises:
         SceneError: the mask's file is not a picture that can be used.
     """
-    name = mask.name if isinstance(mask, Path) else "The mask"
+    name = mask.name if isinstance(mask, Path) else name
     return _resize_hole(_read_mask(mask, target), (target.height, target.width), name)
 
 
@@ -157,8 +170,7 @@ def _find_picture(folder: Path, stem: str) -> Path | None:
     return candidates[0] if candidates else None
 
 
-def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, list[str]]:
-    """The scene, and the references' file endings by what they hold."""
+def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> Scene:
     _check_count(inputs.references)
     original = decode.read_original(inputs.target)
     hole, notices = _find_hole(inputs, original, variants=variants)
@@ -167,11 +179,7 @@ def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, l
             f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
             "known pixels as they were decoded, in a newly encoded file."
         )
-    references, suffixes = [], []
-    for path in inputs.references:  # one after the other, so that no two originals take their memory at once
-        reference = decode.read_original(path)
-        references.append(to_photo(reference))
-        suffixes.append(ACCEPTED[reference.format].suffixes[0])
+    references = tuple(read_photo(path) for path in inputs.references)
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
     if truth is not None and truth.shape != photo.shape:
@@ -179,7 +187,7 @@ def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> tuple[Scene, l
         truth = None
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
-    return Scene(tuple(references), target, hole, original, name, tuple(notices), truth), suffixes
+    return Scene(references, target, hole, original, name, tuple(notices), truth)
 
 
 def _check_count(references: Sequence[Path]) -> None:
@@ -192,18 +200,30 @@ def _check_count(references: Sequence[Path]) -> None:
         )
 
 
-def _store_scene(folder: Path, inputs: _Inputs, name: str, *, variants: bool) -> Scene:
-    scene, suffixes = _read_scene(inputs, name, variants=variants)
+def _store_scene(folder: Path, inputs: _Inputs, *, variants: bool) -> None:
+    hole, target_format = _check_target(inputs, variants=variants)
+    suffixes = [_check_photo(path) for path in inputs.references]
     with files.new_folder(folder) as draft, speak_refusals(folder):
         for part in ("ref", "target"):
             (draft / part).mkdir()
         for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
             shutil.copyfile(path, draft / "ref" / f"{index:02d}{suffix}")
-        shutil.copyfile(inputs.target, draft / "target" / f"target{ACCEPTED[scene.original.format].suffixes[0]}")
-        if inputs.truth is not None and scene.truth is not None:
+        shutil.copyfile(inputs.target, draft / "target" / f"target{ACCEPTED[target_format].suffixes[0]}")
+        if inputs.truth is not None and read_photo(inputs.truth).shape[:2] == hole.shape:
             shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
-        save_photo(scene.hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
-    return scene
+        save_photo(hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
+
+
+def _check_target(inputs: _Inputs, *, variants: bool) -> tuple[Hole, str]:
+    """The hole and the target's format; its pixels do not stay in memory while the references are read."""
+    _check_count(inputs.references)
+    original = decode.read_original(inputs.target)
+    return _find_hole(inputs, original, variants=variants)[0], original.format
+
+
+def _check_photo(path: Path) -> str:
+    """The ending of a photo that can be used, by what it holds."""
+    return ACCEPTED[decode.read_original(path).format].suffixes[0]
 
 
 def _find_hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
@@ -234,9 +254,9 @@ def _find_transparent_hole(original: Original, target: str) -> Hole:
 
 def _read_mask(mask: MaskInput, target: Original) -> Hole:
     """The mask at its own size, upright as the target is."""
-    if not isinstance(mask, Path):
+    if isinstance(mask, np.ndarray):
         return np.asarray(mask, np.bool_) if mask.dtype == np.bool_ else _find_fill(np.asarray(mask, np.uint8))
-    original = decode.read_original(mask)
+    original = decode.read_original(mask) if isinstance(mask, Path) else mask
     hole = _find_fill(decode.to_eight_bits(original.pixels))
     turned = (target.width, target.height)  # what the target's size is in its file, when it lies on its side
     if target.orientation >= 5 and hole.shape == turned and hole.shape != turned[::-1]:

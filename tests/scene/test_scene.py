@@ -387,8 +387,8 @@ def test_a_stored_scene_is_the_same_scene(folder: Path, tmp_path: Path) -> None:
     save(folder / "target" / "gt.png", noise(7))
     save(folder / "ref" / "10.jpg", noise(4))
     (folder / "ref" / "1.json").write_text("{}")
-    given = scene.store(tmp_path / "run" / "scene", folder)
-    assert same(scene.load(tmp_path / "run" / "scene"), scene.load(folder)) and same(given, scene.load(folder))
+    scene.store(tmp_path / "run" / "scene", folder)
+    assert same(scene.load(tmp_path / "run" / "scene"), scene.load(folder))
     names = sorted(
         str(path.relative_to(tmp_path / "run" / "scene")) for path in (tmp_path / "run" / "scene").rglob("*.*")
     )
@@ -450,13 +450,13 @@ def test_single_files_and_a_painted_array_make_the_same_scene(folder: Path, tmp_
     target, mask = folder / "target" / "target.png", folder / "target" / "mask.png"
     forms: list[Any] = [mask, box(), white(box()), layer((250, 20, 20), white(box()))]
     for form in forms:
-        assembled = scene.assemble(tmp_path / "stored", references, target, form)
-        assert same(assembled, expected)
+        scene.assemble(tmp_path / "stored", references, target, form)
         assert same(scene.load(tmp_path / "stored"), expected)
-    swapped = scene.assemble(tmp_path / "stored", references[::-1], target, mask)
-    assert np.array_equal(swapped.references[0], expected.references[1])
+    scene.assemble(tmp_path / "stored", references[::-1], target, mask)
     assert np.array_equal(scene.load(tmp_path / "stored").references[0], expected.references[1])
-    assert scene.assemble(tmp_path / "stored", references, target, None, variants=True).hole.all()
+    scene.assemble(tmp_path / "stored", references, target, None, variants=True)
+    with Image.open(tmp_path / "stored" / "target" / "mask.png") as drawn:
+        assert np.asarray(drawn).min() == 255
     with pytest.raises(SceneError, match="There is no mask"):
         scene.assemble(tmp_path / "stored", references, target, None)
     with pytest.raises(SceneError, match="The mask marks nothing"):

@@ -13,11 +13,11 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from realfill.imaging import photo as images
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
 from ui.access.bodies import Refused
 from ui.access.quotas import Ledger, Quota
+from ui.decoding import decoder
 from ui.workbench import endpoints, mask_rle
 from ui.workbench.endpoints import Answer, Question, open_scene
 from ui.workbench.payload import read_payload, scene_inputs
@@ -297,7 +297,7 @@ def test_overlap_is_counted_and_remembered(
     assert same["shared"] > 50
     assert same["little"] is False
     assert ask["look_overlap"]({"target": a, "reference": c}) == {"shared": 0, "little": True}
-    monkeypatch.setattr(images, "read_photo", None)  # a second look reads nothing
+    monkeypatch.setattr(decoder, "call", None)  # a second look reads nothing
     assert ask["look_overlap"]({"target": a, "reference": b}) == same
 
 
@@ -333,7 +333,7 @@ def test_forged_questions_are_answered_by_a_sentence(ask: dict[str, Question], a
 
 
 def test_a_defect_is_a_sentence(ask: dict[str, Question], monkeypatch: pytest.MonkeyPatch, toy_scene: Path) -> None:
-    monkeypatch.setattr(uploads, "thumbnail", None)
+    monkeypatch.setattr(decoder, "thumbnail", None)
     answer = ask["take_reference"]({"path": brought(toy_scene / "target" / "target.png")})
     assert "defect" in answer["error"]
 

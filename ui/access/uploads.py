@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -83,18 +84,29 @@ def preview(photo: Photo, longest: int = PREVIEW) -> Photo:
 
 
 def thumbnail(path: Path, longest: int = THUMBNAIL) -> str:
-    """The path of a small WebP of a picture file, made once for each state of the file.
+    """The path of a small WebP of a picture file, made once for each state of the file. It decodes the picture here;
+    the page's process asks `decoding.decoder` instead.
 
     Raises:
         SceneError: the file is not a picture that can be used.
     """
+    thumb = thumbnail_path(path, longest)
+    if not thumb.exists():
+        save_thumbnail(read_photo(path), thumb, longest)
+    return str(thumb)
+
+
+def thumbnail_path(path: Path, longest: int = THUMBNAIL) -> Path:
+    """Where the small WebP of a picture file in its present state lies, once it is made."""
     state = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {state.st_mtime_ns} {state.st_size} {longest}".encode()).hexdigest()
-    thumb = folder() / "thumbs" / f"{name}.webp"
-    if not thumb.exists():
-        thumb.parent.mkdir(exist_ok=True)
-        save_webp(preview(read_photo(path), longest), thumb)
-    return str(thumb)
+    return folder() / "thumbs" / f"{name}.webp"
+
+
+def save_thumbnail(photo: Photo, path: Path, longest: int) -> None:
+    """Writes a photo (H, W, 3), shrunk to `longest` pixels, where `thumbnail_path` says."""
+    path.parent.mkdir(exist_ok=True)
+    save_webp(preview(photo, longest), path)
 
 
 def save_webp(photo: npt.NDArray[np.uint8], path: Path) -> None:
@@ -109,6 +121,15 @@ def place(kind: str, key: str) -> Path:
     path = folder() / kind / hashlib.sha256(key.encode()).hexdigest()[:32]
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def offer_copy(made: Path, key: str, name: str) -> str:
+    """As `offer`, of what is in a file."""
+    path = place("downloads", key) / name
+    draft = path.with_name(f".{name}.{os.getpid()}-{threading.get_ident()}")
+    shutil.copyfile(made, draft)
+    draft.replace(path)
+    return str(path)
 
 
 def offer(data: bytes, key: str, name: str) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realfill import bases, files
-from realfill.arrays import Hole
 from realfill.config import Config
 from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
@@ -24,10 +23,10 @@ from realfill.runs.labels import Labels
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
-from realfill.scene import scene
 
 from ..access import visitors
 from ..access.visitors import current_visitor, known_owners
+from ..decoding import decoder
 from ..logs import rotate
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
@@ -39,11 +38,11 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
 
 @dataclass(frozen=True)
 class SceneInputs:
-    """A scene as it was given on the page; `mask` None: it is in the target's transparency, or variants."""
+    """A scene as it was given on the page, in files; `mask` None: it is in the target's transparency, or variants."""
 
     references: Sequence[Path]
     target: Path
-    mask: Path | Hole | None
+    mask: Path | None
     name: str = ""  # what the project is called; empty: as the target's file
 
 
@@ -117,8 +116,7 @@ class Jobs:
         self._check_room()
         folder = new_run_folder(self.runs_dir)
         try:
-            scene.assemble(folder / "scene", inputs.references, inputs.target, inputs.mask, variants=config.variants)
-            run = Run.create(folder, config)
+            run = decoder.create_run(folder, inputs.references, inputs.target, inputs.mask, config)
             run.labels.update(name=inputs.name or inputs.target.stem[:60], **owner_facts())
         except BaseException:
             files.remove_folder(folder)

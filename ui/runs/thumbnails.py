@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realfill.errors import RealFillError
+from realfill.jobs.call_pool import PoolBusy
 
 from ..access import uploads
+from ..decoding import decoder
 
 REMEMBERED = 4096
 AGAIN = 5.0  # seconds until one that the disk refused is tried once more
@@ -29,11 +31,11 @@ class _ThumbnailJob:
     asked: float = field(default_factory=time.monotonic)
 
     def is_refused(self) -> bool:
-        """Whether the disk refused, which may pass: it is full, or the file is being replaced."""
+        """Whether the disk refused, which may pass: it is full, or the file is being replaced; or nobody had time."""
         error = self.address.exception() if self.address.done() else None
         cause = None if error is None else error.__cause__
         # Pillow says by an OSError, too, that a picture is damaged; those have no number
-        return isinstance(error, OSError) or (isinstance(cause, OSError) and cause.errno is not None)
+        return isinstance(error, (OSError, PoolBusy)) or (isinstance(cause, OSError) and cause.errno is not None)
 
     def needs_remake(self) -> bool:
         """Whether it has to be made once more."""
@@ -60,7 +62,7 @@ class Thumbnails:
         key = (str(path), state.st_mtime_ns, longest)
         job = self._known.get(key)
         if job is None or job.needs_remake():
-            job = self._known[key] = _ThumbnailJob(self._pool.submit(uploads.thumbnail, path, longest))
+            job = self._known[key] = _ThumbnailJob(self._pool.submit(decoder.thumbnail, path, longest))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         if not job.address.done() or job.is_refused():

@@ -22,10 +22,10 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError, SceneError
-from realfill.scene import scene
 
 from ..access import quotas, uploads, visitors
 from ..access.visitors import current_visitor
+from ..decoding import decoder
 from ..runs import jobs
 from .payload import Payload, scene_inputs
 
@@ -91,7 +91,7 @@ class DraftQueue:
             request.place, request.over = known, True
         else:
             quotas.admit(sum(path.stat().st_size for path in (*inputs.references, inputs.target)))
-            scene.assemble(request.place / "scene", inputs.references, inputs.target, inputs.mask)
+            decoder.assemble(request.place / "scene", inputs.references, inputs.target, inputs.mask)
         with self._guard:
             self._requests[request.token] = request
         self._move_on()

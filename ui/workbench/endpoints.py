@@ -6,7 +6,6 @@ Every argument is whatever a client sent.
 import contextlib
 import functools
 import hashlib
-import io
 import logging
 import secrets
 import shutil
@@ -18,27 +17,21 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from realfill import files
 from realfill.errors import RealFillError, SceneError
-from realfill.imaging import decode
-from realfill.imaging.decode import Original
 from realfill.scene import archive as scene_archive
 from realfill.scene import examples, scene
-from realfill.scene.archive import scene_members, unpacked_size
-from realfill.scene.scene import read_hole
+from realfill.scene.archive import scene_members
 
 from ..access import quotas, uploads
 from ..access.bodies import Refused
 from ..access.uploads import check_path, read_kept_draft
+from ..decoding import decoder
+from ..decoding.decoder import PhotoFacts
 from ..errors import DEFECT, strip_folders
-from . import mask_rle
 from .drafts import DraftQueue
-from .mask_rle import reduce_mask
 from .overlaps import Overlaps
-from .payload import Payload, clean_name, drop_lost, read_mask, read_payload, scene_inputs, whole_hole
+from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
@@ -93,10 +86,10 @@ def take_target(asked: Any) -> Answer:
 
     With `preview` the picture is our own rendering, for a browser that shows the file otherwise than we read it.
     """
-    path = _file(asked, "path")
-    original = decode.read_original(path)
-    answer = {**_target(path, original), "strokes": _transparent_part(original)}
-    return {**answer, "picture": uploads.thumbnail(path, SHOWN)} if _field(asked, "preview") is True else answer
+    path, preview = _file(asked, "path"), _field(asked, "preview") is True
+    facts = decoder.read_facts(path, SHOWN, None if preview else FOREIGN)
+    answer = {**_target(path, facts), "strokes": facts.strokes}
+    return {**answer, "picture": str(uploads.thumbnail_path(path, SHOWN))} if preview else answer
 
 
 def take_mask(asked: Any) -> Answer:
@@ -105,13 +98,10 @@ def take_mask(asked: Any) -> Answer:
     path, target = _file(asked, "path"), payload.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
-    original, drawn = decode.read_original(target), decode.read_original(path)
-    hole, notices = read_mask(path, original, payload.extension)
-    if not hole.any():
+    drawn = decoder.read_mask(path, target, payload.extension)
+    if drawn.strokes is None:
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
-    exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
-    mask = str(path) if exact else None
-    return {"strokes": mask_rle.encode(reduce_mask(hole)), "mask": mask, "notices": notices}
+    return {"strokes": drawn.strokes, "mask": str(path) if drawn.is_exact else None, "notices": drawn.notices}
 
 
 def give_mask(asked: Any) -> Answer:
@@ -119,10 +109,7 @@ def give_mask(asked: Any) -> Answer:
     payload = read_payload(_field(asked, "scene"))
     if payload.target is None:
         raise SceneError("There is no target yet; add the photo first.")
-    hole = whole_hole(payload, decode.read_original(payload.target))
-    file = io.BytesIO()
-    Image.fromarray(hole.astype(np.uint8) * 255).save(file, "PNG")
-    return _download(file.getvalue(), f"{payload.target.stem}-mask.png")
+    return _download(mask_file(payload, payload.target), f"{payload.target.stem}-mask.png")
 
 
 def give_scene(asked: Any) -> Answer:
@@ -132,9 +119,9 @@ def give_scene(asked: Any) -> Answer:
     place = uploads.place("packed", secrets.token_hex(16))
     try:
         stem = _plain_name(inputs.name or inputs.target.stem)
-        scene.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
+        decoder.assemble(place / stem, inputs.references, inputs.target, inputs.mask, variants=variants)
         scene_archive.pack(place / stem, place / f"{stem}.zip")
-        return _download((place / f"{stem}.zip").read_bytes(), f"{stem}.zip")
+        return _download(place / f"{stem}.zip", f"{stem}.zip")
     finally:
         files.remove_folder(place)
 
@@ -145,7 +132,7 @@ def list_examples(asked: Any) -> Answer:
     for example in examples.examples():
         target = next(path for path in scene.pictures(example.folder / "target") if path.stem.lower() == "target")
         entry = {"name": example.name, "title": example.title, "tests": example.tests}
-        entries.append({**entry, "thumb": uploads.thumbnail(target)})
+        entries.append({**entry, "thumb": decoder.thumbnail(target)})
     return {"examples": entries}
 
 
@@ -161,9 +148,9 @@ def open_zip(asked: Any) -> Answer:
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
-    quotas.admit(unpacked_size(archive))
+    quotas.admit(decoder.measure_archive(archive))
     with _place_to_open(_plain_name(archive.stem)) as folder:
-        scene_archive.unpack(archive, folder)
+        decoder.unpack(archive, folder)
         return _read_folder(folder, archive.stem)
 
 
@@ -215,9 +202,9 @@ def open_scene(folder: Path, name: str = "") -> Answer:
     return _read_folder(copy, name or folder.name)
 
 
-def payload_answer(payload: Payload) -> Answer:
-    """A scene with all that the browser needs to show it."""
-    target = None if payload.target is None else _target(payload.target, decode.read_original(payload.target))
+def payload_answer(payload: Payload, facts: PhotoFacts | None = None) -> Answer:
+    """A scene with all that the browser needs to show it; `facts` are the target's, where they are known."""
+    target = None if payload.target is None else _target(payload.target, facts)
     return {**payload.to_json(), "references": [_reference(path) for path in payload.references], "target": target}
 
 
@@ -236,39 +223,34 @@ def _read_folder(folder: Path, name: str) -> Answer:
     """A scene folder inside the private folder, and what it is called."""
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
-    original, mask = decode.read_original(by_stem["target"]), by_stem.get("mask")
     payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
-    notices: list[str] = []
+    facts, mask = decoder.read_facts(by_stem["target"], SHOWN, FOREIGN), by_stem.get("mask")
     if mask is None:
-        return {**payload_answer(payload), "strokes": _transparent_part(original), "notices": notices}
-    hole, notices = read_hole(mask, original)
-    if hole.all():
-        return {**payload_answer(replace(payload, variants=True)), "notices": notices}
-    return {**payload_answer(replace(payload, strokes=reduce_mask(hole), mask=mask)), "notices": notices}
+        return {**payload_answer(payload, facts), "strokes": facts.strokes, "notices": []}
+    drawn = decoder.read_mask(mask, by_stem["target"], NOT_EXTENDED)
+    if drawn.is_all:
+        return {**payload_answer(replace(payload, variants=True), facts), "notices": drawn.notices}
+    marked = replace(payload, mask=mask)
+    return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": drawn.notices}
 
 
 def _reference(path: Path) -> Answer:
-    return {"path": str(path), "name": path.name, "thumb": uploads.thumbnail(path)}
+    return {"path": str(path), "name": path.name, "thumb": decoder.thumbnail(path)}
 
 
-def _target(path: Path, original: Original) -> Answer:
-    picture = uploads.thumbnail(path, SHOWN) if original.format in FOREIGN else str(path)
-    size = {"width": original.width, "height": original.height}
-    return {"path": str(path), "name": path.name, **size, "picture": picture}
+def _target(path: Path, facts: PhotoFacts | None) -> Answer:
+    facts = facts or decoder.read_facts(path, SHOWN, FOREIGN)
+    picture = str(uploads.thumbnail_path(path, SHOWN) if facts.format in FOREIGN else path)
+    return {"path": str(path), "name": path.name, "width": facts.width, "height": facts.height, "picture": picture}
 
 
-def _transparent_part(original: Original) -> Answer | None:
-    if original.mode != "RGBA":
-        return None
-    hole = np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)
-    return mask_rle.encode(reduce_mask(hole)) if hole.any() and not hole.all() else None
-
-
-def _download(data: bytes, name: str) -> Answer:
-    key = hashlib.sha256(data).hexdigest()
+def _download(made: Path, name: str) -> Answer:
+    """A copy of a file for download; it is never in memory as a whole."""
+    with made.open("rb") as file:
+        key = hashlib.file_digest(file, "sha256").hexdigest()
     if not (uploads.place("downloads", key) / name).exists():
-        quotas.admit(len(data))
-    return {"file": uploads.offer(data, key, name), "name": name}
+        quotas.admit(made.stat().st_size)
+    return {"file": uploads.offer_copy(made, key, name), "name": name}
 
 
 def _plain_name(name: str) -> str:

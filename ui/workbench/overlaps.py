@@ -5,10 +5,11 @@ import hashlib
 import threading
 from pathlib import Path
 
-from realfill.imaging import photo
 from realfill.matching import overlap
-from realfill.matching.overlap import count_shared, overlap_keypoints
+from realfill.matching.overlap import count_shared
 from realfill.matching.rootsift import Keypoints
+
+from ..decoding import decoder
 
 REMEMBERED = 64  # photos whose points are kept: 1.5 MB each at most
 
@@ -42,7 +43,7 @@ class Overlaps:
         return overlap.is_little(count)
 
     def _look(self, content: str) -> Keypoints:
-        return overlap_keypoints(photo.read_photo(self._held[content]))
+        return decoder.find_keypoints(self._held[content])
 
 
 def _content(path: Path) -> str:

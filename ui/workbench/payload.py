@@ -1,5 +1,6 @@
 """The scene as the browser sends it, read into plain values. Every path and number in it is untrusted."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from realfill import files
 from realfill.arrays import Hole
 from realfill.errors import SceneError
-from realfill.imaging import decode, encode
+from realfill.files import temporary_path
+from realfill.imaging import decode
 from realfill.imaging.decode import Original
 from realfill.scene import outpaint
 from realfill.scene.outpaint import Extension
@@ -18,6 +20,7 @@ from realfill.scene.scene import read_hole
 
 from ..access import quotas, uploads
 from ..access.uploads import check_path
+from ..decoding import decoder
 from ..runs.jobs import SceneInputs
 from . import mask_rle
 from .mask_rle import enlarge_mask
@@ -97,10 +100,18 @@ def scene_inputs(payload: Payload) -> tuple[SceneInputs, bool]:
         raise SceneError("There is no reference yet; add one to five photos of the same place.")
     if payload.target is None:
         raise SceneError("There is no target yet; add the photo to complete.")
-    original = decode.read_original(payload.target)
-    hole = None if payload.variants else whole_hole(payload, original)
-    target = _write_extended(payload.target, original, payload.extension)
-    return SceneInputs(payload.references, target, hole, payload.name), payload.variants
+    target, mask = _prepare(payload, payload.target, marked=not payload.variants)
+    return SceneInputs(payload.references, target, mask, payload.name), payload.variants
+
+
+def mask_file(payload: Payload, target: Path) -> Path:
+    """The file of the hole of a payload's extended target: a mask of its size, white where something is missing.
+
+    Raises:
+        SceneError: as `whole_hole`.
+    """
+    _prepare(payload, target, marked=True)
+    return _name_mask(payload, target)
 
 
 def whole_hole(payload: Payload, original: Original) -> Hole:
@@ -111,7 +122,8 @@ def whole_hole(payload: Payload, original: Original) -> Hole:
     """
     outpaint.check(original.height, original.width, payload.extension)
     if payload.mask is not None:
-        inner = read_mask(payload.mask, original, payload.extension)[0]
+        drawn = decode.read_original(payload.mask)
+        inner = read_mask_file(drawn, payload.mask.name, original, payload.extension)[0]
     elif payload.strokes is not None:
         inner = enlarge_mask(payload.strokes, original.height, original.width)
     else:
@@ -121,33 +133,51 @@ def whole_hole(payload: Payload, original: Original) -> Hole:
     return payload.extension.hole(inner)
 
 
-def read_mask(mask: Path, target: Original, by: Extension) -> tuple[Hole, list[str]]:
-    """What a mask file marks in the target as it was before extending (H, W), and sentences for the person.
+def read_mask_file(drawn: Original, name: str, target: Original, by: Extension) -> tuple[Hole, list[str]]:
+    """What a mask's picture marks in the target as it was before extending (H, W), and sentences for the person.
 
-    A mask that was saved with the extension fits the extended target, and is understood as such.
-
-    Raises:
-        SceneError: the file is not a picture that can be used.
+    A mask that was saved with the extension fits the extended target, and is understood as such. `name` is the file's.
     """
-    if by:
-        drawn = decode.read_original(mask)
-        if (drawn.height, drawn.width) == by.size(target.height, target.width):
-            hole, notices = read_hole(mask, outpaint.extend(target, by))
-            return hole[by.inner_slices(target.height, target.width)], notices
-    return read_hole(mask, target)
+    if by and (drawn.height, drawn.width) == by.size(target.height, target.width):
+        hole, notices = read_hole(drawn, outpaint.extend(target, by), name)
+        return hole[by.inner_slices(target.height, target.width)], notices
+    return read_hole(drawn, target, name)
 
 
-def _write_extended(target: Path, original: Original, by: Extension) -> Path:
-    if not by:
-        return target
-    state = target.stat()
-    key = f"{target} {state.st_mtime_ns} {state.st_size} {by}"
-    path = uploads.place("extended", key) / f"{target.stem}.png"
-    if not path.exists():
-        data = encode.encode_lossless(outpaint.extend(original, by))
-        quotas.admit(len(data))
-        files.write_bytes(path, data)
-    return path
+def _prepare(payload: Payload, target: Path, *, marked: bool) -> tuple[Path, Path | None]:
+    """The extended target and, with `marked`, the mask, as files that are made where they are missing."""
+    extended, mask = _name_extended(target, payload.extension), _name_mask(payload, target) if marked else None
+    wanted = [path for path in (extended, mask) if path is not None and not path.exists()]
+    drafts = {path: temporary_path(path) for path in wanted}
+    if not drafts:
+        return extended, mask
+    try:
+        hole = None if mask is None else drafts.get(mask)
+        decoder.prepare(payload.to_json(), target, hole, drafts.get(extended))
+        quotas.admit(sum(draft.stat().st_size for draft in drafts.values()))
+        for path, draft in drafts.items():
+            files.replace(draft, path)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+    return extended, mask
+
+
+def _name_extended(target: Path, by: Extension) -> Path:
+    """Where the extended target lies, once it is made: the upload keeps its bytes."""
+    return uploads.place("extended", f"{_state(target)} {by}") / f"{target.stem}.png" if by else target
+
+
+def _name_mask(payload: Payload, target: Path) -> Path:
+    value = payload.to_json()
+    drawn = None if payload.mask is None else _state(payload.mask)
+    key = f"{_state(target)} {drawn} {json.dumps([value['strokes'], value['extend']])}"
+    return uploads.place("masks", key) / "The mask"  # what sentences call it: the person has seen no such file
+
+
+def _state(path: Path) -> str:
+    state = path.stat()
+    return f"{path} {state.st_mtime_ns} {state.st_size}"
 
 
 def drop_lost(value: Mapping[str, Any]) -> tuple[Payload, bool]:

@@ -9,7 +9,7 @@ from PIL import Image
 from realfill.errors import SceneError
 from realfill.imaging import photo
 from tests.waiting import wait_until
-from ui.access import uploads
+from ui.decoding import decoder
 from ui.runs import thumbnails
 from ui.runs.thumbnails import BROKEN, Thumbnails, url
 
@@ -69,13 +69,13 @@ def test_one_that_the_disk_refused_is_tried_again(
             raise SceneError("a.png cannot be read; check its permissions.") from error
         raise error
 
-    thumbnail = uploads.thumbnail
-    monkeypatch.setattr(uploads, "thumbnail", refused)
+    thumbnail = decoder.thumbnail
+    monkeypatch.setattr(decoder, "thumbnail", refused)
     for _ in range(2):
         assert thumbs.url(path) == ""
         thumbs._pool.submit(int).result(20)  # the one before it has ended
     assert len(tried) == 1  # not at every look
-    monkeypatch.setattr(uploads, "thumbnail", thumbnail)
+    monkeypatch.setattr(decoder, "thumbnail", thumbnail)
     monkeypatch.setattr(thumbnails, "AGAIN", 0.0)
     assert place(made(thumbs, path)).exists()
 
@@ -88,7 +88,7 @@ def test_one_that_is_no_picture_is_not_tried_again(
     photo.save_photo(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8), path)
     path.write_bytes(path.read_bytes()[:-900])
     assert made(thumbs, path) == BROKEN
-    monkeypatch.setattr(uploads, "thumbnail", None)
+    monkeypatch.setattr(decoder, "thumbnail", None)
     assert made(thumbs, path) == BROKEN
 
 
