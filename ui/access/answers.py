@@ -20,15 +20,15 @@ _OF_A_FILE = frozenset(
 
 
 class AnswerSender:
-    """Sends the answer to one request."""
+    """Sends the answer to one HTTP request."""
 
     def __init__(self, scope: Scope, send: Send, scripts: str = "") -> None:
         """`scripts`: sources, as a content policy lists them, of the scripts that the page adds to itself."""
         self._send, self._scope = send, scope
         self.has_started = False
         space, self._nonce = visitors.is_space(), new_nonce()
-        self._is_page = scope["type"] == "http" and scope["path"] == "/" and scope["method"] == "GET"
-        self._is_file = scope["type"] == "http" and scope["path"].startswith(FILE)
+        self._is_page = scope["path"] == "/" and scope["method"] == "GET"
+        self._is_file = scope["path"].startswith(FILE)
         policy = page_policy(self._nonce, scripts, space=space) if self._is_page else file_policy(space=space)
         self._headers: Headers = [
             (b"x-content-type-options", b"nosniff"),

@@ -17,9 +17,8 @@ _OPEN = (
     ("GET", r"/"),
     ("GET", r"/config/?"),
     ("GET", r"/(assets|static)/.+"),
-    ("GET", rf"({API})?/theme\.css"),
+    ("GET", r"/theme\.css"),
     ("GET", r"/(favicon\.ico|robots\.txt|manifest\.json)"),
-    ("GET", rf"{API}/login_check/?"),
     ("POST", SIGN_IN.pattern),
     ("GET", r"/login/(huggingface|callback)"),  # of a Space with hf_oauth
     ("GET", r"/logout"),
@@ -28,7 +27,7 @@ _INNER = (
     ("GET", rf"{API}/(info|app_id)/?"),
     # An absolute path, and no address: gradio would fetch that. On Windows it begins with a drive or a share.
     ("GET", rf"{API}/file=(/|[A-Za-z]:[\\/]|\\\\).+"),
-    ("GET", rf"{API}/(queue/data|queue/status|upload_progress)"),
+    ("GET", rf"{API}/(queue/data|upload_progress)"),
     ("GET", rf"{API}/heartbeat/{_NAME}"),
     ("GET", rf"{API}/call/{_NAME}/{_NAME}"),
     ("POST", rf"{API}/(run|call)/{_NAME}/?"),

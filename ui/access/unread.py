@@ -1,12 +1,14 @@
 """Answers that nobody fetches. Gradio's queue keeps them for as long as the server lives; here they end."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
 KEEP = 120.0  # seconds; the page and gradio's client listen from the first moment on
 MOST = 64  # sessions whose answers wait
 EVERY = 5.0  # seconds between looks
+_log = logging.getLogger("realfill.server")
 
 
 class UnreadAnswers:
@@ -44,4 +46,7 @@ async def keep_expiring(answers: UnreadAnswers, every: float = EVERY) -> None:
     """Looks every so many seconds, until it is cancelled."""
     while True:
         await asyncio.sleep(every)
-        await answers.expire(time.monotonic())
+        try:
+            await answers.expire(time.monotonic())
+        except Exception:  # a defect: the log has it, and the next look comes all the same
+            _log.exception("answers that nobody reads could not be ended")

@@ -42,6 +42,8 @@ UNUSED = (
     ("GET", "/openapi.json"),
     ("GET", "/gradio_api/openapi.json"),
     ("GET", "/gradio_api/token"),
+    ("GET", "/gradio_api/queue/status"),
+    ("GET", "/gradio_api/login_check"),
     ("GET", "/gradio_api/runs"),
     ("GET", "/monitoring/summary"),
     ("GET", "/svelte/x.js"),

@@ -104,8 +104,9 @@ def test_the_looks_go_on(queue: Queue) -> None:
 
             async def expire(self, now: float) -> list[str]:
                 self.times += 1
-                if self.times == 2:
-                    looked.set()
+                if self.times == 1:
+                    raise KeyError("gone meanwhile")
+                looked.set()
                 return []
 
         task = asyncio.create_task(unread.keep_expiring(Looks(queue), every=0.0))

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.ui.browser import canvas
-from tests.ui.conftest import Server
+from tests.ui.conftest import Server, serving
 
 REPORT = """() => {
   window.reports = [];
@@ -49,3 +50,17 @@ def test_the_page_works_under_its_policy_and_injected_scripts_do_not_run(opened:
     kinds = {re.sub("-(elem|attr)$", "", report) for report in opened.evaluate("window.reports")}
     assert kinds == {"script-src", "object-src"}
     assert opened.evaluate("window.ran") is None
+
+
+def test_who_signs_in_gets_the_page(context: BrowserContext, tmp_path: Path, tiny_base: Path) -> None:
+    """Gradio's own form, which needs the routes that are open before."""
+    with serving(tmp_path, tiny_base, "ann:secretsecret") as guarded:
+        page = context.new_page()
+        page.add_init_script(f"({REPORT})()")
+        page.goto(guarded.url)
+        page.get_by_label("username").fill("ann")
+        page.get_by_label("password").fill("secretsecret")
+        page.get_by_role("button", name="Login").click()
+        expect(page.locator("#shown")).to_contain_text("nothing")
+        assert page.evaluate("window.reports") == []
+        page.close()
