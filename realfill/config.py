@@ -15,6 +15,7 @@ from realfill.errors import OptionError
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
 MatcherName = Literal["loftr", "aliked", "sift"]
 PresetName = Literal["paper", "quick", "mini"]
+MOST_SHOWN = 200  # characters of a wrong value in a sentence
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -276,7 +277,12 @@ def validate(data: object) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the settings"
-        raise OptionError(f"Setting {name}: {first['msg'].rstrip('.')} (given: {first['input']!r}).") from error
+        value = _shorten(repr(first["input"]))
+        raise OptionError(f"Setting {name}: {first['msg'].rstrip('.')} (given: {value}).") from error
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def flat_fields() -> dict[str, Any]:

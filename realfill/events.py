@@ -1,10 +1,13 @@
 """What long work reports while it runs. Written to a run's events.jsonl, shown by the CLI and the page."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 Stage = Literal["prepare", "train", "sample", "select", "export"]
 STAGES: tuple[Stage, ...] = ("prepare", "train", "sample", "select", "export")
@@ -114,8 +117,11 @@ def from_json(data: dict[str, Any]) -> Event:
     if kind is None:
         raise ValueError(f"unknown event {data.get('event')!r}")
     names = {field.name for field in dataclasses.fields(kind)}
-    try:
-        event: Event = kind(**{name: value for name, value in data.items() if name in names})
-    except TypeError as error:
-        raise ValueError(str(error)) from error
+    values = {name: value for name, value in data.items() if name in names}
+    event: Event = _reader(kind.__name__).validate_python(values)
     return event
+
+
+@functools.cache
+def _reader(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_KINDS[name])

@@ -6,19 +6,24 @@ synced too. Leftovers of killed writers start with "." and end with ".tmp"; `swe
 
 import contextlib
 import errno
+import functools
 import json
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from realfill.errors import DiskFull, RunError
 
+MAX_JSON = 16 * 2**20  # bytes of a JSON file; a scene that was begun has 8 MB with its mask
+MAX_DEPTH = 64  # lists and objects in one another; ours have about five
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SUFFIX = ".tmp"
+_TEMPORARY = re.compile(rf"\.(.+)\.[0-9a-f]{{12}}{re.escape(_SUFFIX)}")
 WINDOWS = os.name == "nt"
 _TRIES, _PAUSE = 20, 0.05  # seconds between tries: a second of them, while others have a file open for a moment
 Result = TypeVar("Result")
@@ -57,7 +62,8 @@ def speak_full_disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(f"The disk of {folder} is full; free some space and run the same command again.") from error
+            place = lasting_path(folder)
+            raise DiskFull(f"The disk of {place} is full; free some space and run the same command again.") from error
         raise
 
 
@@ -73,7 +79,7 @@ def speak_refusals(path: Path) -> Iterator[None]:
         with speak_full_disk(path.parent):
             yield
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise RunError(f"{lasting_path(path)} cannot be written: {error.strerror or error}.") from error
 
 
 def temporary_path(path: Path) -> Path:
@@ -81,8 +87,16 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SUFFIX}")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def lasting_path(path: Path) -> Path:
+    """A path as a person knows it: what has a temporary name until it is whole goes by the name it will have."""
+    parts = [match[1] if (match := _TEMPORARY.fullmatch(part)) else part for part in path.parts]
+    return Path(*parts)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Writes a whole file at once: after a kill or a power cut `path` holds the old bytes or the new.
+
+    `mode` is what `os.open` gives a new file, less the umask.
 
     Raises:
         DiskFull, RunError: as `speak_refusals`; the old file is untouched.
@@ -91,7 +105,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     with speak_refusals(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("xb") as file:
+            with open(draft, "xb", opener=functools.partial(os.open, mode=mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -108,20 +122,53 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
 
 
+def parse_json(data: bytes | str) -> Any:
+    """The value in JSON that may come from anybody.
+
+    Raises:
+        ValueError: it is none, or nested more than `MAX_DEPTH` deep, which would stop whoever walks through it.
+    """
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for item in level for inner in _list_inner(item)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _list_inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file, or None where there is no file.
 
     Raises:
-        RunError: the file holds something else; since all writes are atomic it was changed by hand.
+        RunError: the file holds something else, more than `MAX_JSON` bytes or more than `MAX_DEPTH` levels; since all
+            writes are atomic it was changed by hand.
     """
     try:
-        data = json.loads(retry(path.read_bytes))
+        data = parse_json(retry(functools.partial(_read_bounded, path)))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}); delete it or give another folder.") from error
     if not isinstance(data, dict):
         raise RunError(f"{path} does not hold what RealFill writes there; delete it or give another folder.")
+    return data
+
+
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_JSON + 1)
+    if len(data) > MAX_JSON:
+        raise ValueError(f"it has more than {MAX_JSON >> 20} MB")
     return data
 
 
@@ -193,6 +240,12 @@ def remove_folder(path: Path) -> None:
             grave = temporary_path(path)
             replace(path, grave)
             shutil.rmtree(grave, ignore_errors=True)
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """All files under a folder, by name; links are neither listed nor followed."""
+    paths = (Path(inner) / name for inner, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def sweep(folder: Path, *, older_than: float = 60.0) -> None:

@@ -60,9 +60,14 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Gives the lock back; nothing happens where it is not held."""
+        """Gives the lock back; nothing happens where it is not held.
+
+        The heartbeat ends with it, so that nobody takes who has just gone for alive.
+        """
         self._end.set()
         if self._handle is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self.path, (0, 0))
             os.close(self._handle)
             self._handle = None
 
@@ -82,7 +87,7 @@ class Lock:
         return True
 
     def age(self) -> float:
-        """Seconds since the last heartbeat; infinite where there never was one."""
+        """Seconds since the last heartbeat: very many where the lock was given back, infinite where there was none."""
         try:
             return time.time() - self.path.stat().st_mtime
         except OSError:

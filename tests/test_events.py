@@ -46,9 +46,19 @@ def test_what_a_newer_version_added_is_passed_over() -> None:
     assert events.from_json({**events.to_json(EXAMPLES[0]), "added": [1]}) == EXAMPLES[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("step", "<b>"), ("total", None), ("loss", [1]), ("seconds", {}), ("memory", "much")]
+)
+def test_values_of_another_kind_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        events.from_json({**events.to_json(EXAMPLES[2]), name: value})
+    with pytest.raises(ValueError, match="stage"):
+        events.from_json({"event": "StageStarted", "stage": "<b>", "total": 1})
+
+
 @pytest.mark.parametrize("data", [{}, {"event": "Other"}, {"event": 7}, {"event": "Notice"}])
 def test_anything_else_is_refused(data: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"unknown event|missing"):
+    with pytest.raises(ValueError, match=r"unknown event|[mM]issing"):
         events.from_json(data)
 
 

@@ -1,6 +1,7 @@
 """Whatever happens in between, a file holds its old content or its new."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def _refusing(do: Callable[..., Any], times: int) -> Callable[..., Any]:
     [
         (os, "replace", lambda place: files.write_json(place / "a.json", {"new": 1})),
         (os, "replace", lambda place: files.remove_folder(place / "folder")),
-        (Path, "read_bytes", lambda place: files.read_json(place / "a.json")),
+        (Path, "open", lambda place: files.read_json(place / "a.json")),
         (Path, "open", lambda place: files.read_lines(place / "a.json")),
     ],
 )
@@ -195,3 +196,50 @@ def test_killed_writers_leave_whole_files(tmp_path: Path) -> None:
     assert int(ended.stdout) > 10  # they did get to write in between
     files.sweep(tmp_path, older_than=-1)
     assert {item.name for item in tmp_path.iterdir()} == {"a.json", "lines"}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "[" * 80 + "]" * 80 + "}"])
+def test_deep_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(RunError, match=r"a\.json cannot be read"):
+        files.read_json(tmp_path / "a.json")
+    with pytest.raises(ValueError, match=r"deeply|Expecting"):
+        files.parse_json(text)
+    level = "[" * files.MAX_DEPTH + "]" * files.MAX_DEPTH
+    assert files.parse_json(level) == json.loads(level)
+
+
+def test_a_json_file_that_is_too_large_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_JSON", 2**20)
+    (tmp_path / "a.json").write_text('{"a": "' + "x" * 2**20 + '"}')
+    with pytest.raises(RunError, match="more than 1 MB"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_sentence_names_what_will_be_there_and_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DiskFull) as full, files.new_folder(tmp_path / "run") as draft:
+        monkeypatch.setattr(os, "fsync", _full)
+        files.write_json(draft / "deep" / "run.json", {})
+    assert f"The disk of {tmp_path / 'run' / 'deep'} is full" in str(full.value)
+    monkeypatch.undo()
+    temporary = temporary_path(tmp_path / "file")
+    temporary.touch()
+    with pytest.raises(RunError) as refused:
+        files.write_bytes(temporary / "inside", b"")
+    assert str(refused.value).startswith(f"{tmp_path / 'file' / 'inside'} cannot be written")
+    assert ".tmp" not in str(refused.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_a_private_file_is_nobody_elses_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+
+    def replace(source: Path, target: Path) -> None:
+        modes.append(source.stat().st_mode & 0o777)
+        os.rename(source, target)
+
+    monkeypatch.setattr(files, "replace", replace)
+    files.write_bytes(tmp_path / "key", b"secret", mode=0o600)
+    assert modes == [0o600]

@@ -19,7 +19,7 @@ from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
 
 from .access.uploads import check_path
-from .errors import speak_errors, strip_folders
+from .errors import speak_plain_errors, strip_folders
 from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export, What
 from .runs.rendering import pack_export
@@ -41,7 +41,7 @@ class Api:
     def __init__(self, page: ApiHost) -> None:
         self._jobs, self._base = page.jobs, page.base
 
-    @speak_errors
+    @speak_plain_errors
     def start_training(
         self,
         references: list[dict[str, Any]],
@@ -66,7 +66,7 @@ class Api:
             run.labels.update(name=text)
         return {"project": run.folder.name}
 
-    @speak_errors
+    @speak_plain_errors
     def status(self, project: str) -> dict[str, Any]:
         """What a project is doing: state, a sentence, stage with done and total, seconds left, place in the queue.
 
@@ -90,7 +90,7 @@ class Api:
             "seeds": len(run.seeds_done()),
         }
 
-    @speak_errors
+    @speak_plain_errors
     def list_seeds(self, project: str) -> list[dict[str, Any]]:
         """The seeds made so far: counted ones first, most matches first; then the others, without rank and matches."""
         run = self._jobs.view(project)
@@ -104,7 +104,7 @@ class Api:
         rest = [seed for seed in made if seed not in ranked]
         return ranking + [{"seed": seed, "rank": None, "matches": None, "per_reference": []} for seed in rest]
 
-    @speak_errors
+    @speak_plain_errors
     def export(
         self,
         project: str,

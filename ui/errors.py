@@ -1,4 +1,7 @@
-"""Errors of handlers, as the person at the page sees them: one sentence, no traceback, no path of the server."""
+"""Errors of handlers, as the person at the page sees them: one sentence, no traceback, no path of the server.
+
+Gradio shows the message of an error as HTML, so here it becomes that.
+"""
 
 import functools
 import logging
@@ -10,6 +13,8 @@ import gradio as gr
 
 from realfill.errors import RealFillError
 
+from .markup import as_text
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -20,15 +25,25 @@ _log = logging.getLogger("realfill.page")
 
 def speak_errors(handler: Callable[P, R]) -> Callable[P, R]:
     """`handler`, with every error turned into one that the page shows."""
+    return _speak_errors(handler, as_text)
 
+
+def speak_plain_errors(handler: Callable[P, R]) -> Callable[P, R]:
+    """`handler`, with every error turned into one that a program gets: text, and no HTML."""
+    return _speak_errors(handler, str)
+
+
+def _speak_errors(handler: Callable[P, R], write: Callable[[str], str]) -> Callable[P, R]:
     @functools.wraps(handler)
     def speak(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return handler(*args, **kwargs)
-        except gr.Error:
+        except gr.Error as error:
+            error.message = write(error.message)
             raise
         except RealFillError as error:
-            raise gr.Error(strip_folders(str(error)), title="Not possible", print_exception=False) from error
+            sentence = write(strip_folders(str(error)))
+            raise gr.Error(sentence, title="Not possible", print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")
             raise gr.Error(DEFECT, print_exception=False) from error

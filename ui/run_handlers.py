@@ -4,7 +4,6 @@ Every handler is a method of plain values. What it returns names the components 
 depends on their order.
 """
 
-import html
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,8 @@ from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 
-from .errors import speak_errors
+from .errors import speak_errors, strip_folders
+from .markup import as_text
 from .run_view import RunView, status_html
 from .runs import costs
 from .runs.jobs import Jobs
@@ -107,8 +107,8 @@ class RunHandlers:
         try:
             run_id = str(query.get("project") or query.get("run") or "") or self._jobs.latest_id()
             updates = self._open(run_id) if run_id else {}
-        except (RealFillError, gr.Error) as error:
-            updates = {self._view.status: status_html(str(error).strip("'"))}
+        except RealFillError as error:
+            updates = {self._view.status: status_html(strip_folders(str(error)))}
         return {**updates, self._view.train.cost: cost_html(self._base, self._jobs.runs_dir)}
 
     @speak_errors
@@ -138,7 +138,7 @@ class RunHandlers:
         try:
             snapshot = self._watches.look(run_id)
         except RunError as error:  # deleted in another tab: said once, not every second
-            return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(html.escape(str(error)))}
+            return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(strip_folders(str(error)))}
         if snapshot.key() == seen:
             return gr.skip()
         costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
@@ -184,7 +184,7 @@ class RunHandlers:
     def _show_end(self, snapshot: RunSnapshot) -> Updates:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
         run, export = snapshot.run, snapshot.run.config.export
-        cost: Updates = {self._view.train.cost: costs.sentence(self._jobs.runs_dir, run.config)}
+        cost: Updates = {self._view.train.cost: as_text(costs.sentence(self._jobs.runs_dir, run.config))}
         if run.labels.seed is not None:
             return cost
         return {**cost, **self._seed_handlers.show_seed(run, Export.from_config(export))}

@@ -5,9 +5,11 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from realfill.runs.run import Run
 
+from .markup import markup
 from .runs.watch import RunSnapshot
 from .tabs.browse import BrowseTab, list_checkpoints
 from .tabs.scene import SceneTab
@@ -93,6 +95,6 @@ class RunView:
         return {**values, self.browse.checkpoint: gr.update(choices=choices, value=known)}
 
 
-def status_html(sentence: str) -> str:
-    """HTML of the status bar where no run is shown; `sentence` is HTML already."""
-    return f'<div class="rf-status" role="status"><span class="rf-line">{sentence}</span></div>'
+def status_html(sentence: str) -> Markup:
+    """The status bar where no run is shown."""
+    return markup('<div class="rf-status" role="status"><span class="rf-line">{line}</span></div>', line=sentence)

@@ -4,12 +4,14 @@ from typing import Literal, cast
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from realfill.errors import RealFillError
 from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
 
 from .errors import speak_errors
+from .markup import EMPTY, markup
 from .runs import pictures
 from .runs.cells import current_seed
 from .runs.jobs import Jobs
@@ -69,10 +71,10 @@ class SeedHandlers:
             run.labels.mark(int(data["seed"]), cast("Literal['starred', 'hidden']", data["kind"]), on=bool(data["on"]))
 
     @speak_errors
-    def seam(self, values: Values) -> str:
+    def seam(self, values: Values) -> Markup:
         """A piece of the border, blended as the slider says."""
         if not values[self._run_id]:
-            return ""
+            return EMPTY
         run, export = self._jobs.view(values[self._run_id]), self._tab.read_export(values)
         return _seam(run, export, int(values[self._place] or 0), self._seed(run, values))
 
@@ -98,7 +100,7 @@ class SeedHandlers:
         try:
             return {self._tab.viewer: view_seed(run, seed, export), self._tab.seam: _seam(run, export, 0, seed)}
         except RealFillError:  # nothing is sampled yet, or its picture is being replaced at this moment
-            return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: ""}
+            return {self._tab.viewer: {"run": run.folder.name, "seed": None}, self._tab.seam: EMPTY}
 
     def _seed(self, run: Run, values: Values) -> int | None:
         """The seed that was picked of an example; None: what the run says."""
@@ -106,11 +108,12 @@ class SeedHandlers:
         return int(seed) if seed is not None and run.labels.is_example and name == run.folder.name else None
 
 
-def _seam(run: Run, export: Export, place: int, seed: int | None) -> str:
+def _seam(run: Run, export: Export, place: int, seed: int | None) -> Markup:
     seed = current_seed(run) if seed is None else seed
     if seed is None or seed not in run.seeds_done():
-        return ""
+        return EMPTY
     address = show_seam(run, seed, export, place)
     if not address:
-        return ""
-    return f'<img src="{address}" alt="A piece of the seam, enlarged {pictures.ZOOM} times" draggable="false">'
+        return EMPTY
+    template = '<img src="{address}" alt="A piece of the seam, enlarged {zoom} times" draggable="false">'
+    return markup(template, address=address, zoom=pictures.ZOOM)

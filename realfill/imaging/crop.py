@@ -24,6 +24,8 @@ Box = tuple[float, float, float, float]
 
 LEAST_MARGIN = 0.075  # of the hole's sides on every side, so that the crop is at least 15 % longer
 MOST_ENLARGED = 2.0  # a small hole's crop is not enlarged more than this while the photo has room around it
+MOST_BEYOND = 16  # times the photo's longest side; a crop's own aspect needs less
+MOST_PIXELS = 2**26  # of a photo; decoding takes fewer
 ASPECT = 3.0  # longest working side over the shortest
 
 
@@ -42,8 +44,17 @@ class CropTransform:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The crop that `to_json` wrote."""
-        return cls(**{**data, "box": tuple(data["box"])})
+        """The crop that `to_json` wrote.
+
+        Raises:
+            ValueError: it is none that a photo could have; a file that was changed by hand must not cost gigabytes.
+        """
+        try:
+            crop = cls(**{**data, "box": tuple(data["box"])})
+            crop._check_bounds()
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a crop: {error}") from error
+        return crop
 
     def to_json(self) -> dict[str, Any]:
         """What run.json and draft.json hold of a crop: its fields by name."""
@@ -126,6 +137,17 @@ class CropTransform:
             min(self.photo_width, math.ceil(last_x)),
             min(self.photo_height, math.ceil(last_y)),
         )
+
+    def _check_bounds(self) -> None:
+        sides = (self.width, self.height, self.photo_width, self.photo_height)
+        if any(type(side) is not int or side < 1 for side in sides) or len(self.box) != 4:
+            raise ValueError("not a crop: its sides are no numbers of pixels")
+        if self.width * self.height > MOST_PIXELS or self.photo_width * self.photo_height > MOST_PIXELS:
+            raise ValueError("not a crop: it is too large")
+        longest = MOST_BEYOND * max(self.photo_width, self.photo_height)
+        left, top, width, height = self.box
+        if not (abs(left) <= longest and abs(top) <= longest and 0 < width <= longest and 0 < height <= longest):
+            raise ValueError("not a crop: its box is not at the photo")
 
     def _check_shape(self, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
         if tuple(shape) != expected:

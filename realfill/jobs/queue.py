@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from realfill.errors import DiskFull, RunBusy, RunError
+from realfill.errors import DiskFull, RealFillError, RunBusy, RunError
 from realfill.locks import Lock
 from realfill.runs.listing import open_or_none, run_folders
 from realfill.runs.run import Run
@@ -19,7 +19,6 @@ from realfill.runs.status import RunFolder, Status
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 FOREVER = float("inf")
-_UNREADABLE = (RunError, OSError, ValueError, TypeError, OverflowError)  # what a damaged state.json can lead to
 
 
 def submit(run: Run) -> int:
@@ -64,7 +63,7 @@ def read_status(folder: Path) -> Status | None:
 
     Such a run must not stop the others; it says itself what is wrong when it is opened.
     """
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(RealFillError, OSError):
         return RunFolder(folder).status()
     return None
 

@@ -54,14 +54,18 @@ class Session:
         sentence = str(error)
         if not isinstance(error, (RealFillError, KeyboardInterrupt)):
             sentence = f"A defect in RealFill: {type(error).__name__}: {error}"
-        with contextlib.suppress(RealFillError):  # on a full disk the state stays "running", so it reads "interrupted"
-            if not self.processes.is_main:
-                return
-            if isinstance(error, (Interrupted, KeyboardInterrupt, RunBusy)):
+        if not self.processes.is_main:
+            return
+        # Each last word by itself: the disk may be full, or nobody may listen, and the error is what counts. A state
+        # that stays "running" without a lock reads "interrupted".
+        if isinstance(error, (Interrupted, KeyboardInterrupt, RunBusy)):
+            with contextlib.suppress(RealFillError):
                 self.run.enter("stopped", sentence or "Stopped; the same command goes on from here.")
-            else:
-                self.report(Failed(sentence, resumable=isinstance(error, StageError)))
-                self.run.enter("failed", sentence)
+            return
+        with contextlib.suppress(RealFillError, OSError):
+            self.report(Failed(sentence, resumable=isinstance(error, StageError)))
+        with contextlib.suppress(RealFillError):
+            self.run.enter("failed", sentence)
 
     @contextlib.contextmanager
     def _catch_signals(self) -> Iterator[None]:

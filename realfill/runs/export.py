@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from realfill import files, seeds
-from realfill.arrays import Photo
+from realfill.arrays import Hole, Photo
 from realfill.errors import OptionError, RunError
 from realfill.geometry.draft import add_detail, load_draft
 from realfill.imaging import composite, decode, encode
@@ -52,9 +52,26 @@ def export_record(run: Run, seed: int) -> dict[str, Any]:
 
 
 def crop_of_run(run: Run) -> CropTransform | None:
-    """How the run's target became the working size, once that is known."""
+    """How the run's target became the working size, once that is known.
+
+    Raises:
+        RunError: run.json was changed by hand to something else.
+    """
     known = run.fact("fit")
-    return None if known is None else CropTransform.from_json(known)
+    try:
+        return None if known is None else CropTransform.from_json(known)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{run.folder}/run.json has no usable fit ({error}); start the run in a new folder.") from error
+
+
+def check_photo(crop: CropTransform, hole: Hole) -> None:
+    """Whether a crop belongs to the target of a hole (H, W).
+
+    Raises:
+        RunError: it is of a picture of another size.
+    """
+    if (crop.photo_height, crop.photo_width) != hole.shape:
+        raise RunError("The run's fit is of a picture of another size than its target; start it in a new folder.")
 
 
 def render_export(run: Run, scene: Scene, seed: int, file_format: Format) -> bytes:
@@ -68,6 +85,7 @@ def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
     crop, wanted = crop_of_run(run), run.config.export
     if crop is None:
         raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
+    check_photo(crop, scene.hole)
     generated = enlarge(run, scene, seed, crop)
     covered = crop.covered_hole()  # a wide feather may reach beyond it
     if wanted.match_colour:
@@ -103,16 +121,15 @@ def pack_pictures(run: Run, scene: Scene, seeds: Sequence[int], file_format: For
 
 
 def pack_lora(run: Run, into: BinaryIO) -> None:
-    """A zip with the adapter, as stock pipelines load it, and the settings that made it.
+    """A zip with the adapter, as stock pipelines load it, and the settings that made it. Links are left out.
 
     Raises:
         RunError: training has not finished yet.
     """
-    if not run.lora.is_dir():
+    if not run.lora.is_dir() or run.lora.is_symlink():
         raise RunError("There is no adapter yet; it is there when training has finished.")
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(run.lora.rglob("*")):
-            archive.write(path, path.relative_to(run.lora).as_posix())
+        _pack_folder(archive, run.lora)
         archive.writestr("settings.json", encode_settings(run))
 
 
@@ -122,11 +139,15 @@ def pack_project(run: Run, into: BinaryIO) -> None:
     Left out are logs and locks, and links, which may lead anywhere.
     """
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(run.folder.rglob("*")):
-            inside = path.relative_to(run.folder)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.is_file() and not path.is_symlink() and not hidden and str(inside) not in _NOT_PACKED:
-                archive.write(path, inside.as_posix())
+        _pack_folder(archive, run.folder, without=_NOT_PACKED)
+
+
+def _pack_folder(archive: zipfile.ZipFile, folder: Path, *, without: Sequence[str] = ()) -> None:
+    """Adds the files of a folder by their places in it, without links, which may lead anywhere, and hidden ones."""
+    for path in files.walk_files(folder):
+        inside = path.relative_to(folder)
+        if not any(part.startswith(".") for part in inside.parts) and str(inside) not in without:
+            archive.write(path, inside.as_posix())
 
 
 def export_file(run: Run, path: Path) -> int:

@@ -7,6 +7,7 @@ stop               there while a stop is asked for
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -74,19 +75,30 @@ class RunFolder:
         events: list[Event] = []
         for line in lines:
             with contextlib.suppress(ValueError, AttributeError):  # what a killed writer left of a line
-                events.append(from_json(json.loads(line)))
+                events.append(from_json(files.parse_json(line)))
         return events, offset
 
     def status(self) -> Status:
-        """What the run is doing. A run whose process died comes out as `interrupted`."""
-        data = files.read_json(self.folder / "state.json") or {}
+        """What the run is doing. A run whose process died comes out as `interrupted`.
+
+        Raises:
+            RunError: state.json was changed by hand to something else.
+        """
+        path = self.folder / "state.json"
+        data = files.read_json(path) or {}
         state, sentence = str(data.get("state")), str(data.get("sentence", ""))
         if state not in get_args(State):
             state, sentence = "stopped", "Not started yet."
         elif state == "running" and self._is_abandoned():
             state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
-        since, ticket, attempts = (data.get(name, 0) for name in ("since", "ticket", "attempts"))
-        return Status(cast(State, state), sentence, float(since), int(ticket), int(attempts))
+        try:
+            since, ticket, attempts = float(data.get("since", 0)), data.get("ticket", 0), data.get("attempts", 0)
+            if not math.isfinite(since):
+                raise ValueError("a time that is no number")
+            return Status(cast(State, state), sentence, since, int(ticket), int(attempts))
+        except (TypeError, ValueError, OverflowError) as error:
+            sentence = f"{path} does not hold what RealFill writes there ({error}); delete it."
+            raise RunError(sentence) from error
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:
         """Writes the state; `ticket` and `attempts` stay as they are unless given."""

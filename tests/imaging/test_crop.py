@@ -216,3 +216,33 @@ def test_beyond_is_where_points_lie_off_the_photo() -> None:
     assert np.array_equal(crop.outside_photo().ravel(), off) and 0 < off.mean() < 1
     assert crop.crop_hole(np.zeros((50, 60), np.bool_))[crop.outside_photo()].all()
     assert not crop_whole(48, 64, size=64, multiple=8).outside_photo()[4:-4].any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"box": [0, 0, 1e9, 1e9]},
+        {"box": [-1e9, 0, 40, 40]},
+        {"box": [0, 0, 0, 40]},
+        {"box": [0, 0, float("nan"), 40]},
+        {"box": [0, 0, 40]},
+        {"box": ["0", 0, 40, 40]},
+        {"box": 3},
+        {"width": 10**6, "height": 10**6},
+        {"width": 0},
+        {"photo_width": 10**9, "photo_height": 10**9},
+        {"photo_height": True},
+        {"more": 1},
+    ],
+)
+def test_a_crop_that_no_photo_has_is_not_read_back(changes: dict[str, object]) -> None:
+    plain = crop_whole(90, 20, size=64, multiple=8).to_json()
+    assert CropTransform.from_json(json.loads(json.dumps(plain))).to_json() == plain
+    with pytest.raises(ValueError, match="not a crop"):
+        CropTransform.from_json({**plain, **changes})
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([64, 512]))
+def test_every_crop_of_ours_is_read_back(height: int, width: int, size: int) -> None:
+    crop = crop_whole(height, width, size=size, multiple=64)
+    assert CropTransform.from_json(crop.to_json()) == crop

@@ -154,3 +154,31 @@ def test_matching_colours_is_done_where_it_is_asked_for(run: Run) -> None:
     far = holes.distance_from_hole(given.hole) > 40
     assert np.array_equal(met[far], plain[far])
     assert (plain[given.hole] == 200).all() and met[given.hole].mean() < 195  # the target is darker than the grey
+
+
+def test_no_packer_follows_links(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_text("secret")
+    run.lora.mkdir()
+    (run.lora / "adapter.safetensors").write_bytes(b"weights")
+    (run.lora / "file").symlink_to(tmp_path / "elsewhere" / "secret")
+    (run.lora / "folder").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    for pack in (pack_lora, pack_project):
+        into = io.BytesIO()
+        pack(run, into)
+        with zipfile.ZipFile(into) as archive:
+            assert not [name for name in archive.namelist() if "file" in name or "folder" in name or "secret" in name]
+            assert [name for name in archive.namelist() if name.endswith("adapter.safetensors")]
+    run.lora.rename(tmp_path / "lora")
+    run.lora.symlink_to(tmp_path / "lora", target_is_directory=True)
+    with pytest.raises(RunError, match="no adapter"):
+        pack_lora(run, io.BytesIO())
+
+
+def test_a_fit_that_was_changed_by_hand_is_a_sentence(run: Run) -> None:
+    data, scene_of_run = json.loads((run.folder / "run.json").read_text()), scene.load(run.scene_folder)
+    fit = data["fit"]
+    for changed in ({**fit, "box": [0, 0, 1e9, 1e9]}, {**fit, "photo_width": fit["photo_width"] + 1}, "x", {}):
+        (run.folder / "run.json").write_text(json.dumps({**data, "fit": changed}))
+        with pytest.raises(RunError, match="fit"):
+            render_export(Run.open(run.folder), scene_of_run, 3, "png")

@@ -344,3 +344,17 @@ def test_what_is_no_photo_is_a_sentence_without_folders(ask: dict[str, Question]
         answer = ask[name]({"path": brought(tmp_path / "a.png")})
         assert "a.png is not a picture" in answer["error"]
         assert str(uploads.folder()) not in answer["error"]
+
+
+def test_a_zip_without_references_is_a_sentence(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
+    shutil.rmtree(toy_scene / "ref")
+    archive = brought(Path(shutil.make_archive(str(tmp_path / "bare"), "zip", toy_scene)))
+    assert "no reference photos" in ask["open_zip"]({"path": archive})["error"]
+    listed = [{"name": f"toy/target/{name}", "path": brought(toy_scene / "target" / name)} for name in ("target.png",)]
+    assert "no reference photos" in ask["open_files"]({"files": listed})["error"]
+
+
+def test_links_in_a_scene_folder_are_not_followed(ask: dict[str, Question], toy_scene: Path, folder: Path) -> None:
+    first = sorted((toy_scene / "ref").iterdir())[0]
+    (toy_scene / "ref" / "zz.png").symlink_to(first)
+    assert len(open_scene(toy_scene)["references"]) == 2

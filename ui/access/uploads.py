@@ -250,7 +250,7 @@ def _draft_photos() -> Iterator[Path]:
     """The files that scenes begun name."""
     for path in _walk_files(_drafts()):
         try:
-            value = json.loads(path.read_bytes())
+            value = files.parse_json(path.read_bytes())
             for name in [*value["references"], value["target"], value["mask"]]:
                 if isinstance(name, str):
                     yield Path(name)

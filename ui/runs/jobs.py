@@ -19,17 +19,18 @@ from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
 from realfill.jobs import queue
 from realfill.jobs.child_process import detached_options
-from realfill.runs.labels import Labels
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
-from realfill.runs.status import LIVE
+from realfill.runs.status import LIVE, State
 
 from ..access import visitors
 from ..access.visitors import current_visitor, known_owners
 from ..decoding import decoder
 from ..logs import rotate
+from .index import RunFacts, RunIndex
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
+UNFINISHED: tuple[State, ...] = (*LIVE, "interrupted")
 IDLE = "300"  # seconds without work after which the worker ends
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "assets" / "projects"
@@ -51,6 +52,7 @@ class Jobs:
 
     def __init__(self, runs_dir: Path, examples: Path = EXAMPLES) -> None:
         self.runs_dir, self.examples = runs_dir, examples
+        self.index = RunIndex(runs_dir)
         self._worker: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
 
@@ -70,9 +72,10 @@ class Jobs:
 
     def may_see(self, folder: Path) -> bool:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
-        if not visitors.is_space():
-            return True
-        return Labels(folder).read().get("owner") in known_owners()
+        return self._is_visible(self.index.facts(folder))
+
+    def _is_visible(self, facts: RunFacts) -> bool:
+        return not visitors.is_space() or facts.owner in known_owners()
 
     def view(self, run_id: str) -> Run:
         """A run by its id, the name of its folder, to be looked at.
@@ -94,17 +97,24 @@ class Jobs:
         return run
 
     def folders(self) -> list[Path]:
-        """The folders of all runs that the asking visitor may see; none is opened."""
-        return [folder for folder in run_folders(self.runs_dir) if self._may_list(folder)]
+        """The folders of all runs that the asking visitor may see; only changed ones are opened."""
+        return [folder for folder, facts in self._known() if self._is_visible(facts)]
 
-    def _may_list(self, folder: Path) -> bool:
-        with contextlib.suppress(RunError):  # whose a run with damaged labels is nobody knows; the others have one
-            return self.may_see(folder)
-        return False
+    def _known(self) -> list[tuple[Path, RunFacts]]:
+        """All runs, without those of which nobody knows whose they are: their labels are damaged."""
+        known, folders = [], run_folders(self.runs_dir)
+        for folder in folders:
+            with contextlib.suppress(RunError):
+                known.append((folder, self.index.facts(folder)))
+        self.index.keep(folders)
+        return known
 
     def latest_id(self) -> str:
         """The id of the run that was worked on or changed last; empty where there is none."""
-        times = [((folder / "run.json").stat().st_mtime_ns, folder.name) for folder in self.folders()]
+        times = []
+        for folder in self.folders():
+            with contextlib.suppress(OSError):  # deleted at this moment
+                times.append(((folder / "run.json").stat().st_mtime_ns, folder.name))
         return max(times, default=(0, ""))[1]
 
     def start(self, inputs: SceneInputs, config: Config) -> Run:
@@ -140,7 +150,7 @@ class Jobs:
 
         Returns whether there are such runs.
         """
-        wanted = any(queue.wants_worker(folder) for folder in run_folders(self.runs_dir))
+        wanted = any(facts.state in UNFINISHED and queue.wants_worker(folder) for folder, facts in self._known())
         if wanted:
             self.ensure_worker()
         return wanted
@@ -155,8 +165,8 @@ class Jobs:
             return
         if current_visitor() == visitors.NOBODY:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
-        statuses = [queue.read_status(item) for item in self.folders() if item != but]
-        if sum(status is not None and status.state in LIVE for status in statuses) >= MOST:
+        others = [facts for item, facts in self._known() if item != but and facts.owner in known_owners()]
+        if sum(facts.state in LIVE for facts in others) >= MOST:
             raise RunError(f"You have {MOST} runs waiting or in work; stop one or wait for it.")
 
     def ensure_worker(self) -> None:

@@ -27,6 +27,7 @@ from realfill.imaging.crop import CropTransform
 from realfill.imaging.encode import FORMATS, Format
 from realfill.imaging.photo import to_photo
 from realfill.runs.export import (
+    check_photo,
     chosen_seed,
     crop_of_run,
     encode_settings,
@@ -249,6 +250,7 @@ def _scene(folder: Path, variants: bool) -> Scene:
 @functools.lru_cache(maxsize=2)
 def _ground(folder: Path, variants: bool, fit: CropTransform) -> Ground:
     scene = _scene(folder, variants)
+    check_photo(fit, scene.hole)
     target = to_photo(scene.original)
     covered = fit.covered_hole()
     left, top, right, bottom = holes.bounding_box(scene.hole | covered)

@@ -4,22 +4,22 @@
 """
 
 import contextlib
-import json
 import os
 import shutil
 import time
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
 from realfill.files import speak_refusals
 from realfill.runs.labels import Labels
 from realfill.runs.listing import new_run_folder, run_folders
-from realfill.runs.run import parse_timestamp, timestamp
+from realfill.runs.run import timestamp
 from realfill.runs.status import RunFolder, State
 
+from .index import RunFacts, RunIndex
 from .jobs import Jobs, owner_facts
 from .thumbnails import Thumbnails
 
@@ -46,19 +46,21 @@ class Projects:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._facts: dict[str, tuple[Hashable, Project]] = {}
+        self._examples = RunIndex(jobs.examples, kept=False)
         self._targets: dict[str, Path] = {}
         self._thumbnails = Thumbnails()
 
     def listing(self) -> list[Project]:
         """All projects of the asking visitor, newest first. Unchanged ones cost a few `stat` calls."""
-        known = [self._look(folder) for folder in self._jobs.folders()]
-        return sorted((one for one in known if one is not None), key=lambda one: (-one.created, one.id))
+        folders = self._jobs.folders()
+        known = [(self._jobs.index.facts(folder), folder) for folder in folders]
+        known.sort(key=lambda one: (-one[0].created, one[1].name))  # the newest get their pictures first, too
+        return [project for facts, folder in known if (project := self._describe(facts, folder)) is not None]
 
     def examples(self) -> list[Project]:
         """The finished examples, by name."""
-        known = (self._look(folder) for folder in run_folders(self._jobs.examples))
-        return [one for one in known if one is not None]
+        known = [(self._examples.facts(folder), folder) for folder in run_folders(self._jobs.examples)]
+        return [project for facts, folder in known if (project := self._describe(facts, folder)) is not None]
 
     def take_example(self, name: str) -> str:
         """The id of the asking visitor's own copy of an example, made when it is first asked for.
@@ -68,7 +70,7 @@ class Projects:
         """
         if name not in [folder.name for folder in run_folders(self._jobs.examples)]:
             raise RunError("There is no such example here.")
-        mine = (folder for folder in self._jobs.folders() if Labels(folder).read().get("example") == name)
+        mine = (folder for folder in self._jobs.folders() if read_labels(folder).get("example") == name)
         copy = next(mine, None)
         return copy.name if copy else self._copy(self._jobs.examples / name, {"example": name})
 
@@ -148,18 +150,13 @@ class Projects:
     def _trash(self) -> Path:
         return self._jobs.runs_dir / TRASH
 
-    def _look(self, folder: Path) -> Project | None:
+    def _describe(self, facts: RunFacts, folder: Path) -> Project | None:
         """A project as it is now; None where it is being deleted, or does not open."""
         try:
             thumb = self._thumbnails.url(self._picture(folder), THUMBNAIL)
-            key = (_times(folder), thumb)
-            known = self._facts.get(folder.name)
-            if known is None or known[0] != key or known[1].state == "running":  # its heart may have stopped
-                known = (key, _read(folder, thumb))
-                self._facts[folder.name] = known
-            return known[1]
-        except (OSError, RealFillError, ValueError, StopIteration):
+        except (OSError, RealFillError, StopIteration):
             return None
+        return Project(folder.name, facts.name, facts.state, facts.created, thumb) if facts.opens else None
 
     def _picture(self, folder: Path) -> Path:
         """What stands for a project: its result, else its target, which never changes."""
@@ -174,7 +171,7 @@ class Projects:
         folder = new_run_folder(self._jobs.runs_dir)
         with files.new_folder(folder) as draft:
             for item in ("scene", "run.json", "labels.json") if inputs_only else sorted(os.listdir(source)):
-                if item not in _LIVING and (source / item).exists():
+                if item not in _LIVING and (source / item).exists() and not (source / item).is_symlink():
                     _link(source / item, draft / item)
             run_file = files.read_json(draft / "run.json") or {}
             files.write_json(draft / "run.json", {**run_file, "created": timestamp()})
@@ -195,7 +192,7 @@ def _settle(source: Path, copy: Path) -> None:
 def _link(source: Path, copy: Path) -> None:
     """Copies a file or folder without its bytes, where the disk can: run files are replaced, never changed.
 
-    Only what is appended to gets bytes of its own.
+    Only what is appended to gets bytes of its own. Links are left out: they may lead anywhere.
     """
 
     def copy_file(old: str, new: str) -> str:
@@ -205,22 +202,20 @@ def _link(source: Path, copy: Path) -> None:
                 return new
         return shutil.copy2(old, new)
 
+    def skip(folder: str, names: list[str]) -> set[str]:
+        links = {name for name in names if os.path.islink(os.path.join(folder, name))}
+        return links | set(shutil.ignore_patterns(".*.tmp")(folder, names))
+
     with speak_refusals(copy):
         if source.is_dir():
-            shutil.copytree(source, copy, copy_function=copy_file, ignore=shutil.ignore_patterns(".*.tmp"))
+            shutil.copytree(source, copy, copy_function=copy_file, ignore=skip)
         else:
             copy_file(str(source), str(copy))
 
 
-def _times(folder: Path) -> Hashable:
-    times = []
-    for name in ("run.json", "state.json", "labels.json"):
-        with contextlib.suppress(OSError):
-            times.append((name, (folder / name).stat().st_mtime_ns))
-    return tuple(times)
-
-
-def _read(folder: Path, thumb: str) -> Project:
-    data = json.loads((folder / "run.json").read_bytes())
-    state, created = RunFolder(folder).status().state, parse_timestamp(data["created"])
-    return Project(folder.name, Labels(folder).name, state, created, thumb)
+def read_labels(folder: Path) -> dict[str, Any]:
+    """The labels of a run that is one of many; none where they cannot be read."""
+    try:
+        return Labels(folder).read()
+    except RunError:
+        return {}

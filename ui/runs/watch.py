@@ -5,7 +5,6 @@ so a look at an unchanged run costs a few `stat` calls.
 """
 
 import dataclasses
-import html
 import statistics
 import threading
 import time
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from markupsafe import Markup
+
 from realfill.humanize import duration
 from realfill.humanize import size as byte_size
 from realfill.jobs import queue
@@ -23,6 +24,7 @@ from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
 
 from ..errors import strip_folders
+from ..markup import EMPTY, join_markup, markup
 from ..plot import component
 from .cells import SeedCell, grid_value, list_cells
 from .story import RECENT, Story, running_line
@@ -173,14 +175,18 @@ class RunSnapshot:
         """Changes when the grid does."""
         return self.cells, self.is_live, len(self.run.config.sample.seeds)
 
-    def bar(self) -> str:
-        """HTML of the state, one line and a progress bar."""
-        state = self.status.state
-        value = f' value="{self.story.done}" max="{self.story.total}"' if self.story.total else ""
-        progress = f'<progress aria-label="progress"{value}></progress>' if state == "running" else ""
-        return (
-            f'<div class="rf-status" role="status"><span class="rf-state" data-state="{state}">{state}</span>'
-            f'<span class="rf-line">{html.escape(self.line())}</span>{progress}</div>'
+    def bar(self) -> Markup:
+        """The state, one line and a progress bar."""
+        story, state, progress = self.story, self.status.state, EMPTY
+        if state == "running":
+            value = markup(' value="{done}" max="{total}"', done=story.done, total=story.total)
+            progress = markup('<progress aria-label="progress"{value}></progress>', value=value if story.total else "")
+        return markup(
+            '<div class="rf-status" role="status"><span class="rf-state" data-state="{state}">{state}</span>'
+            '<span class="rf-line">{line}</span>{progress}</div>',
+            state=state,
+            line=self.line(),
+            progress=progress,
         )
 
     def line(self) -> str:
@@ -193,17 +199,18 @@ class RunSnapshot:
         sentence = strip_folders(self.status.sentence)
         return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
-    def notices(self) -> str:
-        """HTML of what the person should know."""
-        items = "".join(f"<li>{html.escape(strip_folders(sentence))}</li>" for sentence in self.story.notices)
-        return f'<ul class="rf-notices">{items}</ul>' if items else ""
+    def notices(self) -> Markup:
+        """What the person should know."""
+        sentences = map(strip_folders, self.story.notices)
+        items = join_markup(markup("<li>{sentence}</li>", sentence=sentence) for sentence in sentences)
+        return markup('<ul class="rf-notices">{items}</ul>', items=items) if items else EMPTY
 
     def losses(self) -> dict[str, Any]:
         """The loss plot's value."""
         return component.lines(self.story.losses, self.story.steps, self.story.held_out)
 
-    def facts(self) -> str:
-        """HTML of the numbers of training: step, loss, time left, seconds a step, memory."""
+    def facts(self) -> Markup:
+        """The numbers of training: step, loss, time left, seconds a step, memory."""
         story = self.story
         step = max(story.losses, default=0)
         each = statistics.median(story.step_seconds) if story.step_seconds else None
@@ -217,22 +224,22 @@ class RunSnapshot:
             "A step": f"{each:.2g} s" if each is not None else "–",
             "Memory": byte_size(story.memory) if story.memory else "–",
         }
-        items = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in shown.items())
-        return f'<dl class="rf-facts">{items}</dl>'
+        template = "<div><dt>{name}</dt><dd>{text}</dd></div>"
+        items = join_markup(markup(template, name=name, text=text) for name, text in shown.items())
+        return markup('<dl class="rf-facts">{items}</dl>', items=items)
 
-    def previews(self) -> str:
-        """HTML of the preview strip."""
+    def previews(self) -> Markup:
+        """The preview strip."""
         if not self.strip:
             every = self.run.config.train.preview_every
             hint = f"A preview of seed {self.run.config.sample.seeds[0]} appears every {every} steps." if every else ""
-            return f'<p class="rf-hint">{hint or "Previews are switched off for this project."}</p>'
+            return markup('<p class="rf-hint">{hint}</p>', hint=hint or "Previews are switched off for this project.")
         seed = self.run.config.sample.seeds[0]
-        items = "".join(
-            f'<li><img src="{html.escape(url)}" alt="Seed {seed} after {step} steps"><span>{step}</span></li>'
-            for step, url in self.strip
-            if url and url != BROKEN
-        )
-        return f'<ol class="rf-strip" aria-label="Seed {seed} while training went on" tabindex="0">{items}</ol>'
+        template = '<li><img src="{url}" alt="Seed {seed} after {step} steps"><span>{step}</span></li>'
+        pictures = [(step, url) for step, url in self.strip if url and url != BROKEN]
+        items = join_markup(markup(template, url=url, seed=seed, step=step) for step, url in pictures)
+        strip = '<ol class="rf-strip" aria-label="Seed {seed} while training went on" tabindex="0">{items}</ol>'
+        return markup(strip, seed=seed, items=items)
 
     def grid(self) -> dict[str, Any]:
         """The grid's value."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from realfill import config
 from realfill.bases import BASES, EMBEDDED, default_preset
@@ -16,6 +17,7 @@ from realfill.errors import OptionError
 from .. import forms
 from ..errors import speak_errors
 from ..forms import Form
+from ..markup import as_text
 from ..plot import component
 from ..runs import costs
 from ..wiring import QUIET, Values
@@ -115,11 +117,13 @@ def _build_progress() -> dict[str, Component]:
 
 
 def _wire(tab: TrainTab, runs_dir: Path) -> None:
-    def price(values: Values) -> str:
+    def price(values: Values) -> Markup:
         try:
-            return costs.sentence(runs_dir, read_config(tab, values, variants=False))
-        except (gr.Error, OptionError) as error:
-            return str(error).strip("'")
+            return as_text(costs.sentence(runs_dir, read_config(tab, values, variants=False)))
+        except gr.Error as error:
+            return as_text(error.message)
+        except OptionError as error:
+            return as_text(error)
 
     tab.base.input(default_preset, tab.base, tab.preset, **QUIET)
     tab.preset.change(
@@ -162,10 +166,10 @@ def _agree(tab: TrainTab) -> None:
     tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **QUIET)
 
 
-def cost_html(start_base: str, runs_dir: Path) -> str:
+def cost_html(start_base: str, runs_dir: Path) -> Markup:
     """The cost of what the tab shows at first."""
     first = PRESETS[default_preset(start_base)].model_copy(update={"base": start_base})
-    return costs.sentence(runs_dir, first)
+    return as_text(costs.sentence(runs_dir, first))
 
 
 def _bases(start: str) -> list[tuple[str, str]]:

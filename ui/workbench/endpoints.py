@@ -192,7 +192,7 @@ def open_scene(folder: Path, name: str = "") -> Answer:
     Raises:
         SceneError: it is no scene, or one of its photos cannot be used.
     """
-    listed_files = [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    listed_files = [(str(path.relative_to(folder)), path) for path in files.walk_files(folder)]
     state = [(part, path.stat().st_mtime_ns, path.stat().st_size) for part, path in listed_files]
     # one copy serves for half a day; what is older than a day may be swept at any moment
     copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain_name(folder.name)
@@ -221,6 +221,9 @@ def _place_to_open(name: str) -> Iterator[Path]:
 
 def _read_folder(folder: Path, name: str) -> Answer:
     """A scene folder inside the private folder, and what it is called."""
+    if not (folder / "ref").is_dir():
+        most = scene.MOST_REFERENCES
+        raise SceneError(f"The scene in there has no reference photos; put one to {most} of the same place into ref/.")
     references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))

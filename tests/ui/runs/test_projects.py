@@ -1,17 +1,21 @@
 """Projects: listed, renamed, copied, deleted and taken back; a running one is stopped before it goes."""
 
-import os
+import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from realfill import files
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
+from realfill.jobs.queue import queue_position, waiting_runs
 from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.waiting import LONGEST, wait_until
+from ui.runs import index
 from ui.runs import projects as module
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
@@ -48,16 +52,88 @@ def test_an_unchanged_list_is_equal_and_reads_no_file_again(
 ) -> None:
     _thumbed(projects)
     before = projects.listing()
-    monkeypatch.setattr(module, "_read", lambda *_: pytest.fail("read again"))
-    assert projects.listing() == before
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read_json", lambda *_: pytest.fail("read again"))
+        assert projects.listing() == before
     run.enter("queued", ticket=1)
     assert projects.listing()[0].state == "queued"
-    run.enter("running")
-    assert projects.listing()[0].state == "running"
-    (run.folder / "lock").touch()
-    os.utime(run.folder / "lock", (0, 0))
+    with run.lock():
+        run.enter("running")
+        assert projects.listing()[0].state == "running"
     assert projects.listing()[0].state == "interrupted"  # no file said so
+
+
+def _many(run: Run, count: int) -> Projects:
+    for number in range(count):
+        shutil.copytree(run.folder, run.folder.parent / f"copy-{number}")
+    return Projects(Jobs(run.folder.parent, run.folder.parent.parent / "examples"))
+
+
+def _count_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The JSON files that are read from now on, by name."""
+    reads: Counter[str] = Counter()
+    read = files._read_bounded
+
+    def count(path: Path) -> bytes:
+        reads[path.name] += path.exists()
+        return read(path)
+
+    monkeypatch.setattr(files, "_read_bounded", count)
+    return reads
+
+
+def test_what_a_listing_reads_is_kept_over_restarts(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.labels.update(name="Barn")
+    run.enter("done")
+    first = _many(run, 40)
+    reads = _count_reads(monkeypatch)
+    names = [one.name for one in first.listing()]
+    assert names == ["Barn"] * 41
+    assert reads["run.json"] == reads["state.json"] == 41 and reads["labels.json"] <= 2 * 41
+    reads.clear()
+    again = Projects(Jobs(run.folder.parent, first._jobs.examples))  # the server was started anew
+    assert [one.name for one in again.listing()] == names
+    assert not again._jobs.tend() and again._jobs.latest_id()
+    assert reads == {index.NAME: 1}
+    run.labels.update(name="Kitchen")
+    reads.clear()
+    assert sorted({one.name for one in again.listing()}) == ["Barn", "Kitchen"]
+    assert reads["run.json"] == 1
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"runs": {"a": 1}}', '{"runs": ' + "[" * 100_000, '{"runs": []}'])
+def test_a_damaged_index_is_made_again(run: Run, folder: Path, kept: str) -> None:
+    projects = _many(run, 20)
+    (run.folder.parent / index.NAME).write_text(kept)
+    assert len(projects.listing()) == 21
+    assert len((files.read_json(run.folder.parent / index.NAME) or {})["runs"]) == 21
+
+
+@pytest.mark.parametrize("name", ["run.json", "state.json", "labels.json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"created": 7, "state": "queued", "ticket": "x", "owner": []}',
+        '{"created": "9999-12-31T23:59:59", "state": "running", "since": NaN}',
+        '{"created": "0001-01-01", "state": "done", "since": 1e999, "ticket": Infinity}',
+        '{"created": null, "state": [], "since": {}, "name": {"a": [1]}}',
+    ],
+    ids=["deep", "kinds", "far", "infinite", "null"],
+)
+def test_one_bad_run_never_hides_others(projects: Projects, run: Run, name: str, text: str) -> None:
+    bad = run.folder.parent / "bad"
+    shutil.copytree(run.folder, bad)
+    (bad / name).write_text(text)
+    assert run.folder.name in [one.id for one in projects.listing()]
+    assert projects._jobs.latest_id() in ("bad", run.folder.name)
+    projects._jobs.tend()
+    run.enter("queued", ticket=1)
+    assert queue_position(run) == 1
+    assert run.folder in [waiting.folder for waiting in waiting_runs(run.folder.parent)]
+    assert run.folder.name in [one.folder.name for one in list_runs(run.folder.parent)]
+    with pytest.raises(RunError, match="no such example"):
+        projects.take_example("none")
 
 
 def test_rename_takes_one_line_and_nothing_empty(projects: Projects, run: Run) -> None:
