@@ -26,6 +26,7 @@ from realfill.errors import RealFillError, SceneError
 from realfill.jobs.child_process import detached_options
 
 STARTS_WITHIN = 120.0  # seconds; on a machine under load the imports alone take many
+_PATIENCE = 4  # seconds by the clock for each of processor time, on a machine that does much else
 _LOOKS = 0.1  # seconds between looks at the memory of a process that does not bound itself
 _LONGEST_LINE = 64 * 2**20  # bytes of an answer
 # One heap for all threads: each further one takes 64 MB of the addresses that are counted.
@@ -58,7 +59,7 @@ class CallPool:
         self._changed = threading.Condition()
 
     def call(self, name: str, arguments: Mapping[str, Any], *, subject: str, seconds: float) -> Any:
-        """What the operation `name` returns; `seconds` of processor time are its own, and twice as many to wait.
+        """What the operation `name` returns in `seconds` of processor time, and `_PATIENCE` times as many by the clock.
 
         Raises:
             SceneError: it took too much memory or time, or broke off; the sentence names `subject`.
@@ -193,7 +194,7 @@ class _Child:
 
     def _wait(self, subject: str, seconds: float) -> bytes:
         """The answer's line; empty where the process has ended by itself."""
-        until = time.monotonic() + 2 * seconds
+        until = time.monotonic() + _PATIENCE * seconds
         while (left := until - time.monotonic()) > 0:
             try:
                 return self._answers.get(timeout=left if self._limited else min(left, _LOOKS))
@@ -202,7 +203,7 @@ class _Child:
                     self.end()
                     raise _MemoryUsed(self._memory_sentence(subject)) from None
         self.end()
-        raise SceneError(_time_sentence(subject, 2 * seconds))
+        raise SceneError(_time_sentence(subject, _PATIENCE * seconds))
 
     def _resident_bytes(self) -> int:
         with contextlib.suppress(psutil.Error):

@@ -34,6 +34,7 @@ from realfill.runs.labels import Labels
 from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
 from realfill.runs.status import RunFolder
 from realfill.scene import scene
+from realfill.scene.scene import SceneFiles
 from realfill.seeds import starts_from_draft
 
 SCHEMA = 1
@@ -62,8 +63,8 @@ class Run(RunFolder):
         self._data = data
 
     @classmethod
-    def create(cls, folder: Path, config: Config, source: Path | None = None) -> "Run":
-        """A new run in `folder` with the scene folder `source`; None: folder/scene was filled before.
+    def create(cls, folder: Path, config: Config, source: Path | SceneFiles | None = None) -> "Run":
+        """A new run in `folder` with a scene folder or files as its scene; None: folder/scene was filled before.
 
         run.json comes last: a creation that was killed is no run and may be done again.
 
@@ -86,7 +87,7 @@ class Run(RunFolder):
         return cls(folder, data, config)
 
     @staticmethod
-    def _fill(folder: Path, config: Config, source: Path | None) -> dict[str, Any]:
+    def _fill(folder: Path, config: Config, source: Path | SceneFiles | None) -> dict[str, Any]:
         with RunFolder(folder).lock():
             if source is not None:
                 files.remove_folder(folder / "scene")

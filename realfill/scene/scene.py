@@ -47,11 +47,13 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class SceneFiles:
+    """A scene's parts before they are read; `mask` None: it is in the target's transparency, or variants."""
+
     references: tuple[Path, ...]
     target: Path
     mask: MaskInput | None
-    truth: Path | None
+    truth: Path | None = None
 
 
 def load(folder: Path, *, variants: bool = False) -> Scene:
@@ -75,7 +77,7 @@ def check(folder: Path, *, variants: bool = False) -> None:
         decode.read_original(path)
 
 
-def store(folder: Path, source: Path, *, variants: bool = False) -> None:
+def store(folder: Path, source: Path | SceneFiles, *, variants: bool = False) -> None:
     """Copies the inputs of scene folder `source` to `folder`, checked and normalised; `load` reads them again.
 
     Photos keep their bytes and are named ref/00.jpg, …; the mask becomes target/mask.png, upright, 0 or 255,
@@ -85,7 +87,7 @@ def store(folder: Path, source: Path, *, variants: bool = False) -> None:
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    _store_scene(folder, _find_inputs(source), variants=variants)
+    _store_scene(folder, _find_inputs(source) if isinstance(source, Path) else source, variants=variants)
 
 
 def assemble(
@@ -99,7 +101,7 @@ def assemble(
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    _store_scene(folder, _Inputs(tuple(references), target, mask, None), variants=variants)
+    store(folder, SceneFiles(tuple(references), target, mask), variants=variants)
 
 
 def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
@@ -152,14 +154,14 @@ def _is_sidecar(path: Path) -> bool:
     return path.name.startswith(".") or path.suffix.lower() in SIDECARS
 
 
-def _find_inputs(folder: Path) -> _Inputs:
+def _find_inputs(folder: Path) -> SceneFiles:
     if not (folder / "target").is_dir():
         raise SceneError(f"{folder} is not a scene; a scene is a folder with ref/ and target/ in it.")
     references = pictures(folder / "ref") if (folder / "ref").is_dir() else []
     target = _find_picture(folder, "target")
     if target is None:
         raise SceneError(f"{folder.name}/target has no target picture; name it target.png, .jpg or another format.")
-    return _Inputs(tuple(references), target, _find_picture(folder, "mask"), _find_picture(folder, "gt"))
+    return SceneFiles(tuple(references), target, _find_picture(folder, "mask"), _find_picture(folder, "gt"))
 
 
 def _find_picture(folder: Path, stem: str) -> Path | None:
@@ -170,7 +172,7 @@ def _find_picture(folder: Path, stem: str) -> Path | None:
     return candidates[0] if candidates else None
 
 
-def _read_scene(inputs: _Inputs, name: str, *, variants: bool) -> Scene:
+def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
     _check_count(inputs.references)
     original = decode.read_original(inputs.target)
     hole, notices = _find_hole(inputs, original, variants=variants)
@@ -200,7 +202,7 @@ def _check_count(references: Sequence[Path]) -> None:
         )
 
 
-def _store_scene(folder: Path, inputs: _Inputs, *, variants: bool) -> None:
+def _store_scene(folder: Path, inputs: SceneFiles, *, variants: bool) -> None:
     hole, target_format = _check_target(inputs, variants=variants)
     suffixes = [_check_photo(path) for path in inputs.references]
     with files.new_folder(folder) as draft, speak_refusals(folder):
@@ -214,7 +216,7 @@ def _store_scene(folder: Path, inputs: _Inputs, *, variants: bool) -> None:
         save_photo(hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
 
 
-def _check_target(inputs: _Inputs, *, variants: bool) -> tuple[Hole, str]:
+def _check_target(inputs: SceneFiles, *, variants: bool) -> tuple[Hole, str]:
     """The hole and the target's format; its pixels do not stay in memory while the references are read."""
     _check_count(inputs.references)
     original = decode.read_original(inputs.target)
@@ -226,7 +228,7 @@ def _check_photo(path: Path) -> str:
     return ACCEPTED[decode.read_original(path).format].suffixes[0]
 
 
-def _find_hole(inputs: _Inputs, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
+def _find_hole(inputs: SceneFiles, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
     size = (original.height, original.width)
     if variants:
         return np.ones(size, np.bool_), []

@@ -23,6 +23,7 @@ from realfill.runs.run import Run
 from realfill.scene import archive as scene_archive
 from realfill.scene import outpaint, scene
 from realfill.scene.outpaint import Extension
+from realfill.scene.scene import SceneFiles
 
 from ..access import uploads
 from ..runs import pictures
@@ -80,9 +81,9 @@ def assemble(folder: str, references: Sequence[str], target: str, mask: str | No
 
 def create_run(folder: str, references: Sequence[str], target: str, mask: str | None, config: Json) -> None:
     """See `decoder.create_run`."""
-    settings = Config.model_validate(config)
-    assemble(str(Path(folder) / "scene"), references, target, mask, variants=settings.variants)
-    Run.create(Path(folder), settings)
+    photos = tuple(Path(path) for path in references)
+    inputs = SceneFiles(photos, Path(target), None if mask is None else Path(mask))
+    Run.create(Path(folder), Config.model_validate(config), inputs)
 
 
 def measure_archive(path: str) -> int:
