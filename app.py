@@ -31,7 +31,7 @@ from typer.exceptions import TyperException
 from realfill.bases import BASES
 from realfill.errors import EXIT_DONE, EXIT_INPUT, InputError, OptionError
 from ui import logs
-from ui.access import uploads
+from ui.access import uploads, visitors
 from ui.access.hosts import host_name, is_loopback, read_users
 
 PORT = 7860
@@ -137,6 +137,8 @@ def main() -> int:
         return EXIT_INPUT
     logs.bound_output()
     uploads.choose_folder(runs_dir)
+    if visitors.is_space():
+        visitors.load_key(runs_dir)
     serve(listener, options, runs_dir)
     return EXIT_DONE
 

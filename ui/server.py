@@ -131,7 +131,7 @@ def build(
         head=theme.HEAD,
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
-    limits = Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner)
+    limits = Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner, _quota_address)
     mounted = next(route.app for route in inner.routes if isinstance(route, Mount))
     has_signed_in = signed_in_check(mounted) if users else None
     return Guard(limits, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
@@ -150,6 +150,11 @@ def _expire_answers(page: gr.Blocks) -> Callable[[FastAPI], contextlib.AbstractA
         expiring.cancel()
 
     return lifespan
+
+
+def _quota_address(scope: Any) -> str:
+    """The address that an upload counts for besides: on a Space, where a new visitor is to be had for the asking."""
+    return visitors.network(scope) if visitors.is_space() else ""
 
 
 def _quota_owner(scope: Any) -> str:

@@ -23,7 +23,7 @@ from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
 from tests.waiting import wait_until
-from ui.access import uploads
+from ui.access import uploads, visitors
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -135,6 +135,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def fresh_id(server: Server) -> str:
+    """The id of a visitor who comes for the first time, as a Space's page sets it in a cookie."""
+    with urllib.request.urlopen(server.url, timeout=30) as answer:
+        pairs = [line.partition(";")[0].partition("=") for line in answer.headers.get_all("set-cookie")]
+    return next(str(value) for name, _, value in pairs if name == visitors.COOKIE)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from gradio.components import Component
 
 from ui import api, logs, server
-from ui.access import hosts, uploads
+from ui.access import hosts, uploads, visitors
 from ui.access.uploads import check_path
 from ui.errors import speak_errors
 from ui.rail import component
@@ -83,6 +83,7 @@ def main() -> None:
     port, runs_dir, base = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     logs.bound_output()
     uploads.choose_folder(runs_dir)
+    visitors.load_key(runs_dir)
     component.SECONDS = SECONDS
     page = SmallPage(Jobs(runs_dir, runs_dir.parent / "examples"), base)
     users = hosts.read_users(sys.argv[4]) if len(sys.argv) > 4 else None

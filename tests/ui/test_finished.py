@@ -112,10 +112,10 @@ def test_a_copy_is_ones_own_and_made_once(page: Page) -> None:
 
 def test_a_visitor_of_a_space_sees_examples_and_owns_a_copy(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
-    visitors.enter({"headers": [(visitors.HEADER.encode(), b"a" * 24)]})
+    visitors.enter({"headers": [(visitors.HEADER.encode(), visitors.new_id().encode())]})
     assert page.jobs.view(ID).labels.name == "The barn" and page.jobs.latest_id() == ""
     mine = page.projects.take_example(ID)
-    visitors.enter({"headers": [(visitors.HEADER.encode(), b"b" * 24)]})
+    visitors.enter({"headers": [(visitors.HEADER.encode(), visitors.new_id().encode())]})
     with pytest.raises(RunError):
         page.jobs.view(mine)
 

@@ -490,7 +490,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
     with gr.Blocks() as page:
         bench = workbench()
     booked = list[tuple[str, int]]()
-    monkeypatch.setattr(quotas.Ledger, "admit", lambda self, visitor, size: booked.append((visitor, size)))
+    monkeypatch.setattr(quotas.Ledger, "admit", lambda self, visitor, size, **_: booked.append((visitor, size)))
     client = TestClient(wrapper.build(page, "127.0.0.1", 7860), base_url=OWN)
     archive.pack(toy_scene, folder / "toy.zip")
 

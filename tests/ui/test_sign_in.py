@@ -3,7 +3,6 @@
 import http.client
 import importlib.util
 import json
-import secrets
 import threading
 import time
 import urllib.parse
@@ -16,7 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from realfill.runs.run import Run
-from tests.ui.conftest import Server, serving
+from tests.ui.conftest import Server, fresh_id, serving
 from ui.access import visitors
 
 HOST = "me-realfill.hf.space"
@@ -145,7 +144,7 @@ def test_a_space_without_it_and_every_other_machine_offer_no_sign_in(monkeypatch
 
 def test_runs_are_the_users_wherever_they_sign_in_and_the_browsers_own_stay(hosted: Server, toy_scene: Path) -> None:
     assert buttons(hosted) == ["Sign in"]
-    here = {visitors.COOKIE: secrets.token_urlsafe(24)}
+    here = {visitors.COOKIE: fresh_id(hosted)}
     before = start(client(hosted, here), toy_scene)  # nobody has to sign in
     sign_in(hosted, here)
     mine = start(client(hosted, here), toy_scene)
@@ -156,7 +155,7 @@ def test_runs_are_the_users_wherever_they_sign_in_and_the_browsers_own_stay(host
     for project in (before, mine):
         assert client(hosted, here).predict(project, api_name="/status")["project"] == project
 
-    elsewhere = {visitors.COOKIE: secrets.token_urlsafe(24)}
+    elsewhere = {visitors.COOKIE: fresh_id(hosted)}
     with pytest.raises(AppError, match="no such run"):
         client(hosted, elsewhere).predict(mine, api_name="/status")
     sign_in(hosted, elsewhere)
@@ -173,6 +172,6 @@ def test_runs_are_the_users_wherever_they_sign_in_and_the_browsers_own_stay(host
 
 
 def test_signing_in_adds_nothing_for_programs(hosted: Server) -> None:
-    known = client(hosted, {visitors.COOKIE: secrets.token_urlsafe(24)}).view_api(return_format="dict")
+    known = client(hosted, {visitors.COOKIE: fresh_id(hosted)}).view_api(return_format="dict")
     assert set(known["named_endpoints"]) == {"/start_training", "/status", "/list_seeds", "/export"}
     assert known["unnamed_endpoints"] == {}

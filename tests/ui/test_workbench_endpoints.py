@@ -16,7 +16,7 @@ from PIL import Image
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
 from ui.access.bodies import Refused
-from ui.access.quotas import Ledger, Quota
+from ui.access.quotas import Account, Ledger, Quota
 from ui.decoding import decoder
 from ui.workbench import endpoints, mask_rle
 from ui.workbench.endpoints import Answer, Question, open_scene
@@ -199,7 +199,7 @@ def test_a_scene_is_kept_and_recalled(ask: dict[str, Question], toy_scene: Path)
 def ledger(folder: Path) -> Iterator[Ledger]:
     """The account of a visitor named "one" in a small ledger."""
     made = Ledger(folder, Quota(visitor=4 * uploads.BLOCK, spare=0))
-    token = quotas._ACCOUNT.set((made, "one"))
+    token = quotas._ACCOUNT.set(Account(made, "one"))
     yield made
     quotas._ACCOUNT.reset(token)
 
@@ -269,7 +269,7 @@ def test_the_newest_scenes_of_a_visitor_stay(
 ) -> None:
     monkeypatch.setattr(uploads, "MOST_DRAFTS", 2)
     for visitor in ("one", "another"):
-        quotas._ACCOUNT.set((ledger, visitor))
+        quotas._ACCOUNT.set(Account(ledger, visitor))
         for _ in range(3):
             ask["keep_scene"]({"scene": {}})
     assert len(list((uploads.folder() / "drafts").iterdir())) == 4

@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -27,7 +27,7 @@ MAX_FILE = 256 * 2**20  # bytes of one uploaded file: a 50-megapixel photo at 16
 MAX_BODY = 2 * MAX_FILE  # bytes of one upload
 MAX_FILES = 16  # files of one upload: a scene has seven
 DAY = 24 * 3600.0
-_ACCOUNT: ContextVar["tuple[Ledger, str] | None"] = ContextVar("account", default=None)  # of the present request
+_ACCOUNT: ContextVar["Account | None"] = ContextVar("account", default=None)  # of the present request
 _UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
 _READER = ThreadPoolExecutor(1, thread_name_prefix="bodies")  # one large body at a time, beside the event loop
 _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
@@ -35,11 +35,27 @@ _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Quota:
-    """Bytes of files: for one visitor in a day, in all at once, and what must stay free on the disk."""
+    """Bytes of files: for one visitor and one address in a day, in all at once, and what must stay free on the disk.
+
+    And runs in a day: of one visitor, from one address, in all. Whoever shares an address shares its part, so that is
+    wider; a visitor is given for the asking, so it is what holds.
+    """
 
     visitor: int = 4 * 2**30
     total: int = 20 * 2**30
     spare: int = 2**30
+    address: int = 12 * 2**30
+    visitor_runs: int = 12
+    address_runs: int = 36
+    total_runs: int = 360
+
+
+@dataclass(frozen=True)
+class _Booking:
+    time: float  # of the monotonic clock
+    names: tuple[str, ...]  # whom it counts for
+    size: int  # in bytes
+    runs: int
 
 
 class Ledger:
@@ -50,28 +66,53 @@ class Ledger:
 
     def __init__(self, folder: Path, quota: Quota = Quota(), sweep: Callable[[], None] = lambda: None) -> None:
         self._folder, self._quota, self._sweep = folder, quota, sweep
-        self._days: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
+        self._bookings: deque[_Booking] = deque()  # of the last day
+        self._sums: Counter[tuple[str, str]] = Counter()  # what they come to: bytes and runs by whom they count for
         self._guard = threading.Lock()
 
-    def admit(self, visitor: str, size: int) -> None:
-        """Books bytes before they are read or written.
+    def admit(self, visitor: str, size: int, *, address: str = "", runs: int = 0) -> None:
+        """Books bytes, and runs, before they are read or written. An empty address counts for nobody.
 
         Raises:
-            Refused: 413 for the visitor's own quota, 507 where the server has no room.
+            Refused: 413 or 429 for what the visitor or the address may take, 507 where the server has no room.
         """
         with self._guard:
             now = time.monotonic()
-            booked = self._days[visitor]
-            while booked and now - booked[0][0] > DAY:
-                booked.popleft()
-            if sum(booking for _, booking in booked) + size > self._quota.visitor:
-                gigabytes = self._quota.visitor / 2**30
-                raise Refused(413, f"More than {gigabytes:.3g} GB of files in a day; come back tomorrow.")
+            self._forget(now - DAY)
+            self._check_day(visitor, address, size, runs)
             if not self._fits(size):
                 self._sweep()
                 if not self._fits(size):
                     raise Refused(507, "The server has no room for more files at the moment; try again later.")
-            booked.append((now, size))
+            names = (f"visitor {visitor}", *([f"address {address}"] if address else []), "all")
+            booking = _Booking(now, names, size, runs)
+            self._bookings.append(booking)
+            self._add(booking, 1)
+
+    def _check_day(self, visitor: str, address: str, size: int, runs: int) -> None:
+        quota = self._quota
+        limits = [(f"visitor {visitor}", "", quota.visitor, quota.visitor_runs)]
+        if address:
+            limits.append((f"address {address}", " from your address", quota.address, quota.address_runs))
+        for name, where, most_bytes, most_runs in limits:
+            if self._sums[name, "bytes"] + size > most_bytes:
+                gigabytes = most_bytes / 2**30
+                raise Refused(413, f"More than {gigabytes:.3g} GB of files in a day{where}; come back tomorrow.")
+            if runs and self._sums[name, "runs"] + runs > most_runs:
+                raise Refused(429, f"More than {most_runs} projects in a day{where}; come back tomorrow.")
+        if runs and self._sums["all", "runs"] + runs > quota.total_runs:
+            raise Refused(429, f"More than {quota.total_runs} projects of all visitors in a day; come back tomorrow.")
+
+    def _forget(self, before: float) -> None:
+        while self._bookings and self._bookings[0].time < before:
+            self._add(self._bookings.popleft(), -1)
+
+    def _add(self, booking: "_Booking", sign: int) -> None:
+        for name in booking.names:
+            for kind, count in (("bytes", booking.size), ("runs", booking.runs)):
+                self._sums[name, kind] += sign * count
+                if not self._sums[name, kind]:
+                    del self._sums[name, kind]  # or every visitor there ever was would stay
 
     def _fits(self, size: int) -> bool:
         free = shutil.disk_usage(self._folder).free
@@ -86,6 +127,23 @@ class Ledger:
         return sizes
 
 
+@dataclass(frozen=True)
+class Account:
+    """Whom a request counts for, in a ledger: a visitor and, where it counts too, an address."""
+
+    ledger: Ledger
+    visitor: str
+    address: str = ""
+
+    def admit(self, size: int) -> None:
+        """Books bytes.
+
+        Raises:
+            Refused: as `Ledger.admit`.
+        """
+        self.ledger.admit(self.visitor, size, address=self.address)
+
+
 def admit(size: int) -> None:
     """Books bytes that the answer to the present request is about to write; outside of a request nothing.
 
@@ -95,42 +153,48 @@ def admit(size: int) -> None:
         Refused: as `Ledger.admit`.
     """
     if (account := _ACCOUNT.get()) is not None:
-        ledger, visitor = account
-        ledger.admit(visitor, size)
+        account.admit(size)
 
 
 def visitor() -> str:
     """Whose quota the present request counts for; empty outside of one. Not for handlers of gradio's queue, either."""
     account = _ACCOUNT.get()
-    return "" if account is None else account[1]
+    return "" if account is None else account.visitor
 
 
 class Limits:
     """ASGI middleware: uploads by size, number and quota; of other writes, size and the paths in them."""
 
-    def __init__(self, app: ASGIApp, ledger: Ledger, who: Callable[[MutableMapping[str, Any]], str]) -> None:
-        """`who` names the visitor of a request, for the ledger."""
-        self._app, self._ledger, self._who = app, ledger, who
+    def __init__(
+        self,
+        app: ASGIApp,
+        ledger: Ledger,
+        who: Callable[[MutableMapping[str, Any]], str],
+        where: Callable[[MutableMapping[str, Any]], str] = lambda scope: "",
+    ) -> None:
+        """`who` and `where` name the visitor and the address of a request, for the ledger."""
+        self._app, self._ledger, self._who, self._where = app, ledger, who, where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers the refused, hands on the others."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        _ACCOUNT.set((self._ledger, self._who(scope)))
+        account = Account(self._ledger, self._who(scope), self._where(scope))
+        _ACCOUNT.set(account)
         try:
             if _UPLOAD.fullmatch(scope["path"]):
-                await self._upload(scope, receive, send)
+                await self._upload(account, scope, receive, send)
             else:
                 await self._app(scope, await _check_body(scope, receive), send)
         except Refused as refusal:
             await answer(send, refusal.status, refusal.sentence)
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _upload(self, account: Account, scope: Scope, receive: Receive, send: Send) -> None:
         length = _length(scope, MAX_BODY)
         if length is None:  # without it nobody knows whether it fits
             raise Refused(411, "An upload must say how long it is.")
-        await asyncio.to_thread(self._ledger.admit, self._who(scope), length)
+        await asyncio.to_thread(account.admit, length)
         metered = _UploadMeter(receive, send, mark=_boundary(scope))
         try:
             await self._app(scope, metered.receive, metered.send)

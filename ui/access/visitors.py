@@ -1,24 +1,33 @@
 """Who is asking. On a Space each visitor has runs of their own; elsewhere all who reach the page share them.
 
-A visitor is the signed-in user, or whoever shows an unguessable id: in a cookie that `server.Guard` sets, or
-in the header `x-realfill-visitor` for programs. Runs hold a hash of it, so a run folder gives nothing away.
+A visitor is the signed-in user, or whoever shows an id that this server made: in a cookie that it sets with the page,
+or in the header `x-realfill-visitor` for programs, which take it from that cookie. The id bears a signature, so that
+nobody makes up visitors of their own. Runs hold a hash of it, so a run folder gives nothing away.
 """
 
 import hashlib
+import hmac
 import importlib.util
+import ipaddress
 import os
 import re
 import secrets
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
+
+from realfill import files
 
 COOKIE = "realfill-visitor"
 HEADER = "x-realfill-visitor"
 NOBODY = ""
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
-_SHAPE = re.compile(r"[A-Za-z0-9_-]{22,64}")
+KEY = ".visitors.key"  # beside the runs: whose they are is told by it
+_KEY_BYTES = 32
+_SHAPE = re.compile(r"([A-Za-z0-9_-]{32})\.([0-9a-f]{64})")
+_keys: list[bytes] = [secrets.token_bytes(_KEY_BYTES)]  # the last one signs; this one until `load_key`
 _SCOPE: ContextVar[MutableMapping[str, Any] | None] = ContextVar("scope", default=None)
 
 
@@ -31,6 +40,51 @@ def can_sign_in() -> bool:
     """Whether this is a Space with `hf_oauth: true`: it hands over what signing in takes, and installs the library."""
     configured = is_space() and all(os.environ.get(name) for name in SIGN_IN)
     return configured and all(importlib.util.find_spec(name) for name in ("authlib", "itsdangerous"))
+
+
+def load_key(runs_dir: Path) -> None:
+    """Signs with the key that lies beside the runs from now on; it is made at the first start.
+
+    Raises:
+        DiskFull, RunError: it can be neither read nor made.
+    """
+    path = runs_dir / KEY
+    if not path.is_file() or path.stat().st_size != _KEY_BYTES:
+        files.write_bytes(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
+    _keys[:] = [path.read_bytes()]
+
+
+def new_id() -> str:
+    """An id of a visitor who has none yet."""
+    token = secrets.token_urlsafe(24)
+    return f"{token}.{_sign(token)}"
+
+
+def _sign(token: str) -> str:
+    return hmac.new(_keys[-1], token.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_ours(shown: str) -> bool:
+    parts = _SHAPE.fullmatch(shown)
+    return parts is not None and hmac.compare_digest(_sign(parts[1]), parts[2])
+
+
+def network(scope: MutableMapping[str, Any]) -> str:
+    """Where a request comes from, as it is counted: an IPv4 address, or the /64 of an IPv6 one, all of which is one's.
+
+    On a Space it is what its proxy has seen (`proxies.read_proxy_headers`).
+    """
+    shown = str((scope.get("client") or ("",))[0])
+    try:
+        address = ipaddress.ip_address(shown)
+    except ValueError:
+        return shown
+    return shown if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def current_network() -> str:
+    """Where the request that is being answered comes from."""
+    return network(_scope())
 
 
 def current_visitor() -> str:
@@ -81,23 +135,21 @@ def _scope() -> MutableMapping[str, Any]:
 
 
 def visitor_id(scope: MutableMapping[str, Any]) -> str:
-    """The id that a request shows, from header or cookie; empty where there is none of the right shape."""
+    """The id that a request shows, from header or cookie; empty where there is none that this server made."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
     try:
         kept = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
     except CookieError:
         kept = None
     for shown in (headers.get(HEADER.encode(), ""), "" if kept is None else kept.value):
-        if _SHAPE.fullmatch(shown):
+        if _is_ours(shown):
             return shown
     return ""
 
 
 def new_cookie() -> str:
     """A Set-Cookie line with a new id. A Space's page stands in a frame of another site, hence `None`."""
-    return (
-        f"{COOKIE}={secrets.token_urlsafe(24)}; Max-Age=31536000; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
-    )
+    return f"{COOKIE}={new_id()}; Max-Age=31536000; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
 
 
 def enter(scope: MutableMapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from realfill.runs.run import Run
 from realfill.runs.status import LIVE, State
 
 from ..access import visitors
+from ..access.bodies import Refused
+from ..access.quotas import Ledger
 from ..access.visitors import current_visitor, known_owners
 from ..decoding import decoder
 from ..logs import rotate
@@ -53,8 +55,9 @@ class Jobs:
     def __init__(self, runs_dir: Path, examples: Path = EXAMPLES) -> None:
         self.runs_dir, self.examples = runs_dir, examples
         self.index = RunIndex(runs_dir)
+        self._ledger = Ledger(runs_dir)
         self._worker: subprocess.Popen[bytes] | None = None
-        self._guard = threading.Lock()
+        self._guard, self._queueing = threading.Lock(), threading.Lock()
 
     def folder(self, run_id: str) -> Path:
         """The folder of a run that the asking visitor may see, an example too, by its id. Cheap: opens nothing.
@@ -124,14 +127,17 @@ class Jobs:
             SceneError, DiskFull, RunError: nothing is left behind then.
         """
         self._check_room()
+        photos = [*inputs.references, inputs.target, *([inputs.mask] if isinstance(inputs.mask, Path) else [])]
+        self.book(photos)
         folder = new_run_folder(self.runs_dir)
         try:
             run = decoder.create_run(folder, inputs.references, inputs.target, inputs.mask, config)
             run.labels.update(name=inputs.name or inputs.target.stem[:60], **owner_facts())
+            self._submit(run)
         except BaseException:
             files.remove_folder(folder)
             raise
-        self.resume(run)
+        self.ensure_worker()
         return run
 
     def resume(self, run: Run) -> None:
@@ -141,9 +147,27 @@ class Jobs:
             RunBusy: it is being worked on.
             RunError: the visitor has enough runs waiting.
         """
-        self._check_room(run.folder)
-        queue.submit(run)
+        self._submit(run)
         self.ensure_worker()
+
+    def _submit(self, run: Run) -> None:
+        with self._queueing:  # or several that are asked for at once would all find room
+            self._check_room(run.folder)
+            queue.submit(run)
+
+    def book(self, copied: Iterable[Path]) -> None:
+        """Books a new run for who asks, with the files that it begins with; nothing off a Space, where runs are shared.
+
+        Raises:
+            RunError: the visitor, the address or the server has had enough of them today.
+        """
+        if not visitors.is_space():
+            return
+        try:
+            size = sum(path.stat().st_size for path in copied if path.is_file())
+            self._ledger.admit(current_visitor(), size, address=visitors.current_network(), runs=1)
+        except Refused as refusal:
+            raise RunError(refusal.sentence) from refusal
 
     def tend(self) -> bool:
         """Sees to it that a worker is there where runs wait for one, or were left behind by one that died.

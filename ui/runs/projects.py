@@ -168,6 +168,7 @@ class Projects:
         return self._targets[folder.name]
 
     def _copy(self, source: Path, labels: dict[str, str | None], *, inputs_only: bool = False) -> str:
+        self._jobs.book(files.walk_files(source))
         folder = new_run_folder(self._jobs.runs_dir)
         with files.new_folder(folder) as draft:
             for item in ("scene", "run.json", "labels.json") if inputs_only else sorted(os.listdir(source)):

@@ -202,3 +202,39 @@ def test_a_large_body_is_looked_at_beside_the_event_loop(client: TestClient, mon
     for size in (bodies.BACKGROUND, bodies.BACKGROUND + 1):
         assert client.post("/gradio_api/queue/join", content=b"x" * size).text == str(size)
     assert [name.startswith("bodies") for name in threads] == [False, True]
+
+
+def test_runs_are_counted_by_visitor_by_address_and_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota, now = Quota(spare=0, visitor_runs=2, address_runs=3, total_runs=4), 0.0
+    ledger = Ledger(tmp_path, quota)
+    monkeypatch.setattr("ui.access.quotas.time.monotonic", lambda: now)
+    for visitor in ("one", "one", "two"):
+        ledger.admit(visitor, 1, address="here", runs=1)
+    with pytest.raises(Refused, match="More than 2 projects in a day; come back") as refused:
+        ledger.admit("one", 1, address="there", runs=1)
+    assert refused.value.status == 429
+    with pytest.raises(Refused, match="More than 3 projects in a day from your address"):
+        ledger.admit("three", 1, address="here", runs=1)  # another visitor is to be had for the asking
+    ledger.admit("three", 1, address="here")  # bytes alone are no run
+    ledger.admit("three", 1, address="there", runs=1)
+    with pytest.raises(Refused, match="More than 4 projects of all visitors"):
+        ledger.admit("four", 1, address="elsewhere", runs=1)
+    now = quotas.DAY + 1
+    ledger.admit("one", 1, address="here", runs=1)
+    assert len(ledger._sums) == 6  # nothing is left of who came yesterday
+
+
+def test_bytes_are_counted_by_address_too(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, Quota(visitor=100, address=150, spare=0))
+    ledger.admit("one", 90, address="here")
+    with pytest.raises(Refused, match="in a day from your address"):
+        ledger.admit("two", 90, address="here")
+    ledger.admit("two", 90, address="there")
+    ledger.admit("two", 10)
+
+
+def test_uploads_of_many_visitors_from_one_address_are_one_account(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, Quota(visitor=3000, address=4000, spare=0))
+    client = TestClient(Limits(_echo, ledger, lambda scope: str(scope["query_string"]), lambda scope: "here"))
+    assert client.post("/gradio_api/upload?one", content=b"x" * 2500).status_code == 200
+    assert client.post("/gradio_api/upload?two", content=b"x" * 2500).status_code == 413

@@ -1,6 +1,7 @@
 """Who owns which run: nobody off a Space; on one the visitor, by cookie, header or account."""
 
 import json
+import os
 import secrets
 import urllib.request
 from collections.abc import Iterator
@@ -13,14 +14,14 @@ from gradio_client.exceptions import AppError
 
 from realfill.errors import RunError
 from realfill.runs.run import Run
-from tests.ui.conftest import Server, serving
+from tests.ui.conftest import Server, fresh_id, serving
 from ui.access import visitors
 from ui.access.visitors import current_visitor
 from ui.runs import jobs
 from ui.runs.jobs import Jobs, owner_facts
 from ui.runs.projects import Projects
 
-ID, OTHER = "a" * 24, "b" * 24
+ID, OTHER = visitors.new_id(), visitors.new_id()
 
 
 def scope(cookie: str = "", header: str = "", user: str = "") -> dict[str, Any]:
@@ -34,10 +35,12 @@ def space(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "me/realfill")
 
 
-def test_an_id_is_read_from_cookie_or_header_if_it_has_the_shape() -> None:
+def test_an_id_is_read_from_cookie_or_header_if_this_server_made_it() -> None:
     assert visitors.visitor_id(scope(f"theme=dark; {visitors.COOKIE}={ID}")) == ID
     assert visitors.visitor_id(scope(header=ID)) == ID
-    for wrong in ("short", "a" * 65, "a" * 20 + "/../", "a b" * 10, ""):
+    token, signature = ID.split(".")
+    forged = (token, "a" * 24, f"{token}.", f"{OTHER[:32]}.{signature}", f"{token}.{'0' * 64}", ID.upper(), ID + "0")
+    for wrong in ("short", "a" * 65, "a" * 20 + "/../", "a b" * 10, "", *forged):
         assert visitors.visitor_id(scope(f"{visitors.COOKIE}={wrong}")) == ""
         assert visitors.visitor_id(scope(header=wrong)) == ""
     assert visitors.visitor_id(scope("\xff=;;")) == ""
@@ -46,6 +49,29 @@ def test_an_id_is_read_from_cookie_or_header_if_it_has_the_shape() -> None:
 def test_a_new_cookie_is_an_id_and_no_two_are_the_same() -> None:
     ids = {visitors.visitor_id(scope(visitors.new_cookie().partition(";")[0])) for _ in range(50)}
     assert len(ids) == 50 and "" not in ids
+
+
+def test_the_key_lies_beside_the_runs_and_outlasts_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitors, "_keys", [b"of this process"])
+    visitors.load_key(tmp_path)
+    known = visitors.new_id()
+    assert os.name != "posix" or (tmp_path / visitors.KEY).stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(visitors, "_keys", [b"of another process"])
+    assert visitors.visitor_id(scope(header=known)) == ""
+    visitors.load_key(tmp_path)
+    assert visitors.visitor_id(scope(header=known)) == known
+    (tmp_path / visitors.KEY).write_bytes(b"")  # whoever can guess a key can be anybody
+    visitors.load_key(tmp_path)
+    assert visitors.visitor_id(scope(header=known)) == "" and len(visitors._keys[-1]) == 32
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("somebody", "somebody"), ("", "")],
+)
+def test_an_address_counts_as_what_one_has_of_them(address: str, network: str) -> None:
+    assert visitors.network({"client": (address, 7)}) == network
+    assert visitors.network({}) == ""
 
 
 def test_an_owner_gives_no_id_away_and_an_account_goes_before_a_cookie() -> None:
@@ -139,9 +165,7 @@ def hosted(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterato
 
 
 def test_two_programs_do_not_see_each_others_projects(hosted: Server, toy_scene: Path) -> None:
-    one, other = (
-        Client(hosted.url, headers={visitors.HEADER: secrets.token_urlsafe(24)}, verbose=False) for _ in range(2)
-    )
+    one, other = (Client(hosted.url, headers={visitors.HEADER: fresh_id(hosted)}, verbose=False) for _ in range(2))
     photo = handle_file(str(toy_scene / "target" / "target.png"))
     mask = handle_file(str(toy_scene / "target" / "mask.png"))
     settings = {"train.steps": 5000, "train.batch": 1}
@@ -150,8 +174,10 @@ def test_two_programs_do_not_see_each_others_projects(hosted: Server, toy_scene:
     for name in ("/status", "/list_seeds", "/export"):
         with pytest.raises(AppError, match="no such run"):
             other.predict(project, api_name=name)
-    with pytest.raises(AppError, match="cookie"):
-        Client(hosted.url, verbose=False).predict([photo], photo, mask, settings, "", api_name="/start_training")
+    for headers in ({}, {visitors.HEADER: secrets.token_urlsafe(24)}, {visitors.HEADER: visitors.new_id()}):
+        nobody = Client(hosted.url, headers=headers, verbose=False)  # the last one is of another server
+        with pytest.raises(AppError, match="cookie"):
+            nobody.predict([photo], photo, mask, settings, "", api_name="/start_training")
     run = Run.open(hosted.runs_dir / project)
     assert run.folder.name == project and len(json.loads((run.folder / "labels.json").read_text())["owner"]) == 32
     run.request_stop()
@@ -165,3 +191,6 @@ def test_a_browser_gets_its_id_once(hosted: Server) -> None:
     again = urllib.request.Request(hosted.url, headers={"Cookie": cookie.partition(";")[0]})
     with urllib.request.urlopen(again, timeout=20) as answer:
         assert answer.headers["set-cookie"] is None
+    chosen = urllib.request.Request(hosted.url, headers={"Cookie": f"{visitors.COOKIE}={'a' * 32}"})
+    with urllib.request.urlopen(chosen, timeout=20) as answer:  # of an earlier version, or made up
+        assert answer.headers["set-cookie"].startswith(f"{visitors.COOKIE}=")
