@@ -29,6 +29,7 @@ from .access.quotas import Ledger, Limits
 from .access.routes import SIGN_IN, is_open, is_served
 from .access.sign_in import TOO_MANY, Attempts, password_check, signed_in_check
 from .access.unread import UnreadAnswers, keep_expiring
+from .access.upload_owners import UploadOwners
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
 SESSIONS = 500  # browsers whose state is kept; an older one's begins anew
@@ -134,7 +135,8 @@ def build(
     limits = Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner, _quota_address)
     mounted = next(route.app for route in inner.routes if isinstance(route, Mount))
     has_signed_in = signed_in_check(mounted) if users else None
-    return Guard(limits, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
+    guarded = UploadOwners(limits, _space_visitor)
+    return Guard(guarded, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
 
 
 def configure(app: ASGIApp) -> uvicorn.Config:
@@ -157,6 +159,11 @@ def _quota_address(scope: Any) -> str:
     return visitors.network(scope) if visitors.is_space() else ""
 
 
+def _space_visitor(scope: Any) -> str:
+    """Whose an upload is on a Space; elsewhere who reaches the page shares what is there."""
+    return visitors.owner(scope) if visitors.is_space() else ""
+
+
 def _quota_owner(scope: Any) -> str:
     """Whose quota an upload counts for: the visitor's on a Space, else the address'."""
-    return (visitors.owner(scope) if visitors.is_space() else "") or str((scope.get("client") or ("",))[0])
+    return _space_visitor(scope) or str((scope.get("client") or ("",))[0])

@@ -165,6 +165,7 @@ class Client:
             (self._attack, 2),
         ]
         calls, weights = zip(*actions, strict=True)
+        self._start()
         while not end.wait(self._random.uniform(0.1, 1.5)):
             self._random.choices(calls, weights)[0]()
 
@@ -373,6 +374,9 @@ def soak(minutes: float, *, clients: int, kills: int, base: Path, scene: Path, s
         for thread in threads:
             thread.start()
         time.sleep(minutes * 60)
+        until = time.monotonic() + DRAIN_SECONDS
+        while not tally.projects and time.monotonic() < until:  # a busy machine: there must be something to lose
+            time.sleep(0.2)
         end.set()
         for thread in threads:
             thread.join(2 * PATIENCE)

@@ -59,6 +59,7 @@ def test_the_draft_is_measured_beside_inpainting(
         (geometry, ["--option", "paper"], "wide-strip.png"),
     ],
 )
+@pytest.mark.long
 def test_runs_are_measured_and_tabled(
     module: object,
     more: list[str],

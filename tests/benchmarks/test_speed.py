@@ -34,6 +34,7 @@ def test_the_gpu_script_runs_at_a_tiny_scale_and_tells_everything_as_json(
     assert {"stock loop, fp32", "ours, preset", "ours, pool", "stock fill, fp32", "one pair at a time"} <= timed
 
 
+@pytest.mark.long
 def test_the_cpu_script_runs_on_any_base(tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = cpu.main(["--base", str(tiny_base), "--json", "--steps", "1", "--only", "train,vae"])
     whole = json.loads(capsys.readouterr().out.splitlines()[LAST])

@@ -254,6 +254,7 @@ def test_a_worker_completes_what_is_queued(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="two processes on one CPU need gloo")
+@pytest.mark.long
 def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:
     launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     more = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "realfill"]

@@ -139,6 +139,7 @@ def test_bench_get(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert code == 0 and data["scenes"] == 2 and data["others"] == 1
 
 
+@pytest.mark.long
 def test_workers_make_the_same_table(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", root, "--method", "telea", "--matchers", "sift", "--base", "mini"]
     _, alone, _ = _run([*command, "-o", tmp_path / "one"], capsys)

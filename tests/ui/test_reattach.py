@@ -23,6 +23,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
         end_all(process)
 
 
+@pytest.mark.long
 def test_a_killed_process_costs_a_few_steps_and_the_page_sees_to_the_rest(small: Server, toy_scene: Path) -> None:
     run = start(small, toy_scene)
     wait_until(lambda: len(steps(run)) > 8, "training")

@@ -28,7 +28,7 @@ MAX_BODY = 2 * MAX_FILE  # bytes of one upload
 MAX_FILES = 16  # files of one upload: a scene has seven
 DAY = 24 * 3600.0
 _ACCOUNT: ContextVar["Account | None"] = ContextVar("account", default=None)  # of the present request
-_UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
+UPLOAD = re.compile(r"(/gradio_api)?/upload/?")
 _READER = ThreadPoolExecutor(1, thread_name_prefix="bodies")  # one large body at a time, beside the event loop
 _MARK = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
 
@@ -183,7 +183,7 @@ class Limits:
         account = Account(self._ledger, self._who(scope), self._where(scope))
         _ACCOUNT.set(account)
         try:
-            if _UPLOAD.fullmatch(scope["path"]):
+            if UPLOAD.fullmatch(scope["path"]):
                 await self._upload(account, scope, receive, send)
             else:
                 await self._app(scope, await _check_body(scope, receive), send)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -178,6 +179,11 @@ def test_two_programs_do_not_see_each_others_projects(hosted: Server, toy_scene:
         nobody = Client(hosted.url, headers=headers, verbose=False)  # the last one is of another server
         with pytest.raises(AppError, match="cookie"):
             nobody.predict([photo], photo, mask, settings, "", api_name="/start_training")
+    ids = [fresh_id(hosted) for _ in range(2)]
+    sent = {"files": ("photo.png", (toy_scene / "ref" / "0.png").read_bytes())}
+    (path,) = httpx.post(f"{hosted.url}gradio_api/upload", files=sent, headers={visitors.HEADER: ids[0]}).json()
+    fetched = [httpx.get(f"{hosted.url}gradio_api/file={path}", headers={visitors.HEADER: one}) for one in ids]
+    assert [answer.status_code for answer in fetched] == [200, 404]
     run = Run.open(hosted.runs_dir / project)
     assert run.folder.name == project and len(json.loads((run.folder / "labels.json").read_text())["owner"]) == 32
     run.request_stop()

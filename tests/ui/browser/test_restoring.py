@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -33,6 +34,7 @@ def project(server: Server, folder: Path, name: str, count: int) -> Run:
     return run
 
 
+@pytest.mark.long
 def test_a_project_brings_its_scene_and_what_was_begun_stays(page: Page, server: Server, tmp_path: Path) -> None:
     first = project(server, tmp_path / "one", "Kitchen", 2)
     second = project(server, tmp_path / "two", "Garden", 3)

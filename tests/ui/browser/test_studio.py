@@ -203,6 +203,7 @@ def test_the_choice_how_to_fill_and_the_settings_agree(page: Page, server: Serve
     way(page, "paper")
 
 
+@pytest.mark.long
 def test_the_draft_alone_is_a_project_too(page: Page, server: Server, photos: Path, tmp_path: Path) -> None:
     canvas.begin(page, server.url)
     canvas.bring(page, sorted((photos / "ref").iterdir())[:2], photos / "target.png")
@@ -393,6 +394,7 @@ def test_a_seed_is_compared_explained_and_exported(
     check_export(saved, photos / "target.png", scene.load(done.scene_folder).hole)
 
 
+@pytest.mark.long
 def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, server: Server, done: Run) -> None:
     browse(page, server, done)
     page.keyboard.press("2")
@@ -417,6 +419,7 @@ def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, serve
     assert len(list((fresh.folder / "earlier").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server, done: Run) -> None:
     """More seeds are made while one is open; the grid sorts them in and the one that is open stays."""
     browse(page, server, done)

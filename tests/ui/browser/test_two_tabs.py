@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.ui.conftest import Server
@@ -10,6 +11,7 @@ from tests.ui.live_runs import STEPS, start, steps, workers
 WAIT = 300_000  # milliseconds: a worker begins by importing torch
 
 
+@pytest.mark.long
 def test_two_tabs_and_a_reload_see_the_same_run(context: BrowserContext, small: Server, toy_scene: Path) -> None:
     run = start(small, toy_scene)
     tabs = [context.new_page() for _ in range(2)]

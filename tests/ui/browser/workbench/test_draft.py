@@ -84,6 +84,7 @@ def test_a_draft_is_shown_trusted_and_downloaded(same: Page, tmp_path: Path) -> 
     assert marks(same) and shown(same) == [128, 128, 128]
 
 
+@pytest.mark.long
 def test_a_draft_follows_what_is_painted(same: Page, bench: Bench) -> None:
     canvas.paint(same, BOX)
     same.keyboard.press("d")
