@@ -36,6 +36,8 @@ import psutil
 
 from benchmarks.options import base_parser
 from benchmarks.reliability import hostile_files
+from realfill.jobs.queue import read_status
+from realfill.runs.listing import run_folders
 from realfill.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,8 +213,7 @@ class Client:
         return [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in response.json()]
 
     def _start(self) -> None:
-        states = [_state(self._server.runs_dir / project) for project in list(self._tally.projects)]
-        if sum(state not in ("done", "failed") for state in states) < UNFINISHED:
+        if _count_unfinished(self._server.runs_dir) < UNFINISHED:
             self._begin({path.name: path.read_bytes() for path in _scene_files(self._scene)})
 
     def _begin(self, photos: Mapping[str, bytes]) -> None:
@@ -247,7 +248,12 @@ class Client:
         self._timed("page", read)
 
     def _attack(self) -> None:
-        """Sends as a reference what no photo is, or what is dear to decode; now and then the answer stays unread."""
+        """Sends as a reference what no photo is, or what is dear to decode; now and then the answer stays unread.
+
+        What is a photo after all becomes a project, so these count among the unfinished ones.
+        """
+        if _count_unfinished(self._server.runs_dir) >= UNFINISHED:
+            return
         name, make = self._random.choice(list(hostile_files.FILES.items()))
         photos = {path.name: path.read_bytes() for path in _scene_files(self._scene)}
 
@@ -443,6 +449,11 @@ def _state(folder: Path) -> str:
         return str(Run.open(folder).status().state)
     except Exception:  # whatever it is, the run is not there for its owner
         return "lost"
+
+
+def _count_unfinished(runs_dir: Path) -> int:
+    statuses = [read_status(folder) for folder in run_folders(runs_dir)]
+    return sum(status is None or status.state not in ("done", "failed") for status in statuses)
 
 
 def _scene_files(scene: Path) -> list[Path]:
