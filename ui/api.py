@@ -4,6 +4,7 @@ docs/api.md shows them with `gradio_client`. They do what the page does, by the 
 visitor; what a client sends is checked as what a browser sends is.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -25,6 +26,7 @@ from .runs.pictures import Export, What
 from .runs.rendering import pack_export
 from .runs.story import Story
 
+TEND_SECONDS = 1.0  # between two looks at the queue for programs that ask how far they are
 MOST = 5  # references
 
 
@@ -40,6 +42,7 @@ class Api:
 
     def __init__(self, page: ApiHost) -> None:
         self._jobs, self._base = page.jobs, page.base
+        self._tended = -TEND_SECONDS
 
     @speak_plain_errors
     def start_training(
@@ -73,7 +76,7 @@ class Api:
         The states are queued, running, stopped, interrupted, failed and done.
         """
         run = self._jobs.view(project)
-        self._jobs.tend()
+        self._tend()
         story, state = Story(), run.status()
         for event in run.events()[0]:
             story.add(event)
@@ -127,6 +130,13 @@ class Api:
         width = kept.feather if feather is None else _whole(feather, "feather")
         wanted = Export(width, kind, kept.quality, match_colour=kept.match_colour)
         return {"path": pack_export(run, what, wanted, picked), "meta": {"_type": "gradio.FileData"}}
+
+    def _tend(self) -> None:
+        """Sees to a worker, however often programs ask: a look at the queue reads the state of every run."""
+        now = time.monotonic()
+        if now - self._tended >= TEND_SECONDS:
+            self._tended = now
+            self._jobs.tend()
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         """The settings asked for; a base by name only, and no file of the server."""

@@ -1,6 +1,7 @@
 """The page for programs: the example of docs/api.md on the real server, and what the functions refuse."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,15 @@ def test_a_place_in_the_queue_is_told(mine: Api, run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
     queue.submit(run)
     assert mine.status(run.folder.name)["place"] == 1
+
+
+def test_programs_that_ask_often_look_at_the_queue_once_a_second(
+    mine: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, now = [], [100.0]
+    monkeypatch.setattr(Jobs, "tend", lambda self: looks.append(now[0]))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for seconds in (0.0, 0.4, 0.4, 0.4, 5.0):
+        now[0] += seconds
+        mine.status(run.folder.name)
+    assert looks == pytest.approx([100.0, 101.2, 106.2])
