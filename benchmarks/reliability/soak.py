@@ -167,9 +167,10 @@ class Client:
             (self._attack, 2),
         ]
         calls, weights = zip(*actions, strict=True)
-        self._start()
-        while not end.wait(self._random.uniform(0.1, 1.5)):
-            self._random.choices(calls, weights)[0]()
+        with self._http:
+            self._start()
+            while not end.wait(self._random.uniform(0.1, 1.5)):
+                self._random.choices(calls, weights)[0]()
 
     def _timed(self, name: str, call: Callable[[], Any]) -> Any:
         began = time.monotonic()
