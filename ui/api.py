@@ -18,6 +18,7 @@ from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import FORMATS, Format
 from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
+from realfill.scene.scene import MOST_REFERENCES
 
 from .access.uploads import check_path
 from .errors import speak_plain_errors, strip_folders
@@ -27,7 +28,6 @@ from .runs.rendering import pack_export
 from .runs.story import Story
 
 TEND_SECONDS = 1.0  # between two looks at the queue for programs that ask how far they are
-MOST = 5  # references
 
 
 class ApiHost(Protocol):
@@ -61,8 +61,8 @@ class Api:
         """
         wanted = self._config(settings or {})
         photos = [_file(one) for one in _items(references)]
-        if not 1 <= len(photos) <= MOST:
-            raise SceneError(f"A scene takes one to {MOST} references; {len(photos)} were given.")
+        if not 1 <= len(photos) <= MOST_REFERENCES:
+            raise SceneError(f"A scene takes one to {MOST_REFERENCES} references; {len(photos)} were given.")
         inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
         run = self._jobs.start(inputs, wanted)
         if text := " ".join(str(name).split())[:60]:

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -18,12 +18,17 @@ import pytest
 
 from realfill import config
 from realfill.config import Config
+from realfill.locks import Lock
 from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
 from tests.waiting import wait_until
 from ui.access import uploads, visitors
+from ui.runs.jobs import Jobs
+
+if TYPE_CHECKING:
+    from ui.page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -87,6 +92,19 @@ def sampled(run: Run, folder: Path) -> Run:
     run.write("scores", {"seeds": [{"seed": s, "matches": n, "per_reference": each} for s, n, each in scores]})
     run.enter("done")
     return run
+
+
+@pytest.fixture
+def page(tmp_path: Path, folder: Path) -> "Iterator[Page]":
+    """The studio's page over the runs of `run`; a lock stands in for the worker, so that none is started."""
+    from ui.page import Page
+
+    runs_dir = tmp_path / "runs"
+    runs_dir.mkdir(exist_ok=True)
+    worker = Lock(runs_dir / ".worker.lock")
+    assert worker.acquire()
+    yield Page(Jobs(runs_dir))
+    worker.release()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The page's handlers, called as functions. No worker is started: a test holds the worker's lock."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,6 @@ from realfill import config
 from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
-from realfill.locks import Lock
 from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
 from realfill.scene import scene
@@ -21,18 +19,7 @@ from ui import errors, run_handlers
 from ui.errors import speak_errors
 from ui.page import Page
 from ui.runs import costs
-from ui.runs.jobs import Jobs
 from ui.workbench import mask_rle
-
-
-@pytest.fixture
-def page(tmp_path: Path, folder: Path) -> Iterator[Page]:
-    runs_dir = tmp_path / "runs"
-    runs_dir.mkdir(exist_ok=True)
-    worker = Lock(runs_dir / ".worker.lock")
-    assert worker.acquire()
-    yield Page(Jobs(runs_dir))
-    worker.release()
 
 
 def given(page: Page, folder: Path, toy_scene: Path, **changes: Any) -> dict[Any, Any]:

@@ -5,7 +5,6 @@ import io
 import json
 import urllib.parse
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,26 +16,14 @@ from PIL import Image
 
 from realfill import files
 from realfill.imaging import composite, encode, holes, photo
-from realfill.locks import Lock
 from realfill.runs.export import choose_seed, export_record
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
 from ui.page import Page
 from ui.runs import cells, pictures, seed_view
-from ui.runs.jobs import Jobs
 from ui.runs.pictures import Export, export_picture, read_ground
 from ui.runs.thumbnails import Thumbnails
-
-
-@pytest.fixture
-def page(tmp_path: Path, folder: Path) -> Iterator[Page]:
-    runs_dir = tmp_path / "runs"
-    runs_dir.mkdir(exist_ok=True)
-    worker = Lock(runs_dir / ".worker.lock")
-    assert worker.acquire()
-    yield Page(Jobs(runs_dir))
-    worker.release()
 
 
 def given(page: Page, run: Run | None, **changes: Any) -> dict[Any, Any]:
