@@ -6,10 +6,9 @@ which Pillow cuts to 8 bits, and only bytes that Pillow has decoded without comp
 
 import functools
 import io
-import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -18,12 +17,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from realfill.arrays import Pixels
 from realfill.errors import SceneError
 from realfill.humanize import alternatives
+from realfill.imaging import colour_spaces, exif, raw
+from realfill.imaging.exif import Exif, Resolution
 from realfill.imaging.icc import is_reversible, profile_space, to_srgb
+from realfill.imaging.metadata import JPEG_LENGTHLESS, JPEG_MARKER, Cicp, Metadata, open_exif, split
+from realfill.imaging.tiff import Directory, choose_page, read_pages
 
 Mode = Literal["L", "RGB", "RGBA"]
 Value = TypeVar("Value", bound=np.generic)
@@ -65,15 +68,12 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError,
     OverflowError, RuntimeError, struct.error, zlib.error, cv2.error,
 )  # fmt: skip
+# Of a TIFF's SampleFormat, those that are no plain numbers.
+_SAMPLES = {2: "signed integer", 3: "floating-point", 5: "complex integer", 6: "complex"}
 _NO_MEMORY = -4  # of cv2.error, which OpenCV raises in place of a MemoryError
-_KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)  # title, camera, software, date, author, rights
-_DROPPED_DETAILS = (0x927C, 0xA002, 0xA003, 0xA005)  # maker note (may hold places), sizes, pointers
-_EXIF_BYTES = 60_000  # a JPEG segment holds 65,533
 _PIXEL_BYTES = 8  # of four 16-bit channels, the most that we read
 _BAND = 256  # rows that are converted at once, so that a conversion takes little more than its result
-# Between JPEG's segments: any marker but stuffed bytes, fill bytes and the restarts inside a scan.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SCAN, _END, _LENGTHLESS = 0xDA, 0xD9, (0x01, 0xD8)
+_SCAN, _END = 0xDA, 0xD9
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +88,12 @@ class Original:
     pixels: Pixels  # (H, W) or (H, W, C), C = 3 or 4, uint8 or uint16
     mode: Mode
     icc_profile: bytes | None  # fits `mode` and works both ways; None means sRGB
-    format: str  # Pillow's name: "PNG", "JPEG", "TIFF", "WEBP", "HEIF", "BMP"
-    exif: bytes | None  # a few fields; no place, no thumbnail, orientation 1
+    format: str  # Pillow's name: "PNG", "JPEG", "TIFF", "WEBP", "HEIF", "BMP"; or "RAW"
+    exif: Exif | None  # a few fields; no place, no thumbnail
     bit_exact: bool
     orientation: int = 1  # the EXIF orientation (1-8) that was undone to make it upright
+    resolution: Resolution | None = None  # dots per inch across and down
+    cicp: Cicp | None = None  # of colours that no profile tells (`colour_spaces.is_beyond_profiles`)
 
     @property
     def height(self) -> int:
@@ -113,24 +115,31 @@ def read_original(path: Path) -> Original:
     """
     name = path.name
     data = _read_bytes(path)
-    image = _open(data, name)
+    pages = read_pages(data)
+    if raw.is_camera_raw(data, pages, name):
+        return _develop(data, pages, name)
+    _refuse_pages(pages, name)
+    _refuse_samples(pages, name)
     try:
+        data, metadata = split(data, pages)
+        image = _open(data, name)
         _refuse_scans(image, data, name)
         _refuse_frames(image, name)
         _refuse_tiles(image, name)
-        orientation = _orientation(image)
-        exif = _clean_exif(image)
+        metadata = _read_heif_metadata(image) if image.format == "HEIF" else metadata
         image.load()
-        deep = _deep_pixels(image, data, orientation)
-        if deep is not None:
-            original = _build_deep_original(deep, image)
-        else:
-            original = _build_original(_turn_upright(image), image, data, name)
+        deep = _deep_pixels(image, data)
+        original = _build_original(image, data, metadata, name) if deep is None else _build_deep(deep, image, metadata)
     except _DAMAGE as error:
         if isinstance(error, cv2.error) and error.code == _NO_MEMORY:
             raise MemoryError from error
         raise SceneError(f"{name} is damaged or cut off; copy it again from where it came from.") from error
-    return replace(original, exif=exif, orientation=orientation)
+    return _turn_upright(original, image, metadata)
+
+
+def stored_suffix(format: str) -> str:
+    """The ending that we give a file of an `Original`'s format."""
+    return raw.STORED_SUFFIX if format == raw.FORMAT else ACCEPTED[format].suffixes[0]
 
 
 def rotate_upright(pixels: npt.NDArray[Value], orientation: int) -> npt.NDArray[Value]:
@@ -177,6 +186,14 @@ def _read_bytes(path: Path) -> bytes:
         raise SceneError(f"{path.name} cannot be read ({error.strerror}); check its permissions.") from error
 
 
+def _develop(data: bytes, pages: Sequence[Directory], name: str) -> Original:
+    """A camera raw, where rawpy is there."""
+    pixels, orientation = raw.develop(data, name, most_pixels=MEGAPIXELS * 1_000_000)
+    fields = exif.clean(pages[0]) if pages else None
+    mode: Mode = "L" if pixels.ndim == 2 else "RGB"
+    return Original(pixels, mode, None, raw.FORMAT, fields, bit_exact=False, orientation=orientation)
+
+
 def _open(data: bytes, name: str) -> Image.Image:
     """The header only; no pixel is decoded here."""
     _register_heif()
@@ -185,6 +202,8 @@ def _open(data: bytes, name: str) -> Image.Image:
     except _LIMIT_ERRORS as error:
         raise SceneError(_size_refusal(name, f"over {MEGAPIXELS}")) from error
     except (UnidentifiedImageError, *_DAMAGE) as error:
+        if Path(name).suffix.lower() in raw.SUFFIXES:
+            raise SceneError(raw.refusal(name)) from error
         raise SceneError(f"{name} is not a picture that can be read, or is damaged; use {ACCEPTED_NAMES}.") from error
     pixels = image.width * image.height
     if pixels > MEGAPIXELS * 1_000_000:
@@ -208,12 +227,12 @@ def count_scans(data: bytes) -> int:
     """The scans of a JPEG file up to its first end marker, read from its markers (ISO 10918-1, B.1); one over the
     most accepted ends the counting."""
     position, scans = 2, 0
-    while scans <= MOST_SCANS and (marker := _MARKER.search(data, position)) is not None:
+    while scans <= MOST_SCANS and (marker := JPEG_MARKER.search(data, position)) is not None:
         code, position = data[marker.end() - 1], marker.end()
         if code == _END:
             break
         scans += code == _SCAN
-        if code not in _LENGTHLESS:
+        if code not in JPEG_LENGTHLESS:
             position += int.from_bytes(data[position : position + 2], "big")
     return scans
 
@@ -237,68 +256,70 @@ def _refuse_tiles(image: Image.Image, name: str) -> None:
 
 
 def _refuse_frames(image: Image.Image, name: str) -> None:
-    """One still picture only; a phone's JPEG with a depth map and HEIC bursts count as their main picture."""
+    """One still picture only; HEIC bursts count as their main picture."""
     frames = int(getattr(image, "n_frames", 1))
-    if image.format not in ("PNG", "WEBP", "TIFF") or frames == 1:
+    if image.format in ("PNG", "WEBP") and frames > 1:
+        raise SceneError(_frames_refusal(name, frames))
+
+
+def _refuse_pages(pages: Sequence[Directory], name: str) -> None:
+    """As `_refuse_frames`, for a TIFF: smaller copies and masks of a page do not count."""
+    if sum(not page.is_accessory for page in pages) > 1:
+        raise SceneError(_frames_refusal(name, len(pages)))
+
+
+def _frames_refusal(name: str, frames: int) -> str:
+    return f"{name} holds {frames} frames or pages; save the one you mean as a single still picture."
+
+
+def _refuse_samples(pages: Sequence[Directory], name: str) -> None:
+    """Numbers of a TIFF that are no code values of 8 or 16 bits (TIFF 6.0, section 19)."""
+    if not pages:
         return
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        full = 1
-        for page in range(1, min(frames, 100)):
-            image.seek(page)
-            full += not int(image.tag_v2.get(254, 0)) & 1  # bit 0: a smaller copy of another page
-        image.seek(0)
-        if full == 1 and frames <= 100:
-            return
-    raise SceneError(f"{name} holds {frames} frames or pages; save the one you mean as a single still picture.")
+    page = choose_page(pages)
+    bits, kind = max(page.integers(258, (1,))), _SAMPLES.get(page.integer(339, 1), "integer")
+    if kind == "integer" and bits <= 16:
+        return
+    raise SceneError(f"{name} has {bits}-bit {kind} colours; export it with 8 or 16 bits.")
 
 
-def _orientation(image: Image.Image) -> int:
-    if "original_orientation" in image.info:  # HEIF: libheif has turned it already
-        value = image.info["original_orientation"]
+def _read_heif_metadata(image: Image.Image) -> Metadata:
+    """libheif gives no file without its notes; it tells colours as a profile or as code points ("nclx")."""
+    points = image.info.get("nclx_profile")
+    cicp = Cicp(points["color_primaries"], points["transfer_characteristics"]) if points else None
+    directory = open_exif(image.info.get("exif"))
+    resolution = exif.read_resolution(directory) if directory else None
+    return Metadata(directory, image.info.get("icc_profile"), resolution, cicp)
+
+
+def _turn_upright(original: Original, image: Image.Image, metadata: Metadata) -> Original:
+    """With the fields that concern the whole picture: upright, and what EXIF said."""
+    directory = metadata.exif
+    if image.format == "HEIF":  # libheif has turned it already, and pillow-heif the tag with it
+        turned, orientation = 1, exif.sound_orientation(image.info.get("original_orientation"))
     else:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        turned = orientation = exif.read_orientation(directory) if directory else 1
+    resolution = metadata.resolution
+    return replace(
+        original,
+        pixels=cast(Pixels, rotate_upright(original.pixels, turned)),
+        exif=exif.clean(directory) if directory else None,
+        orientation=orientation,
+        resolution=resolution[::-1] if resolution and orientation >= 5 else resolution,
+    )
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
-    """As `ImageOps.exif_transpose`, without the copy where there is nothing to turn."""
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    return ImageOps.exif_transpose(image) if turned else image
-
-
-def _clean_exif(image: Image.Image) -> bytes | None:
-    """Author, date, camera and exposure; dropped are the place, maker notes, thumbnails and the rest of a TIFF."""
-    try:
-        source = image.getexif()
-        clean = Image.Exif()
-        for tag in _KEPT_EXIF:
-            if tag in source:
-                clean[tag] = source[tag]
-        details = source.get_ifd(ExifTags.IFD.Exif)
-        fields = {tag: value for tag, value in details.items() if tag not in _DROPPED_DETAILS}
-        if fields:
-            clean.get_ifd(ExifTags.IFD.Exif).update(fields)
-        if not fields and not len(clean):
-            return None
-        clean[ExifTags.Base.Orientation] = 1
-        data = clean.tobytes()
-    except _DAMAGE:
-        return None  # damaged EXIF is no reason to refuse a good picture
-    return data if len(data) <= _EXIF_BYTES else None
-
-
-def _deep_pixels(image: Image.Image, data: bytes, orientation: int) -> npt.NDArray[np.uint16] | None:
-    """Upright 16-bit pixels (H, W), (H, W, 3) or (H, W, 4), or None where the file has 8 bits or fewer."""
+def _deep_pixels(image: Image.Image, data: bytes) -> npt.NDArray[np.uint16] | None:
+    """16-bit pixels (H, W), (H, W, 3) or (H, W, 4) as they lie in the file; None for 8 bits or fewer."""
     if image.mode.startswith("I;16"):
-        grey = np.asarray(_turn_upright(image)).astype(np.uint16)
+        grey = np.asarray(image).astype(np.uint16)
         white_is_zero = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0
         return 65535 - grey if white_is_zero else grey
     if image.mode not in ("LA", "RGB", "RGBA"):
         return None
-    if image.format == "PNG" and data[24] == 16:
-        return rotate_upright(_decode_deep(data), orientation)
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_tiff(image):
-        return _decode_deep(data)  # OpenCV undoes a TIFF's orientation itself, and a PNG's it does not
+    is_deep_png = image.format == "PNG" and data[24] == 16
+    if is_deep_png or (isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_tiff(image)):
+        return _decode_deep(data)
     return None
 
 
@@ -316,30 +337,49 @@ def _decode_deep(data: bytes) -> npt.NDArray[np.uint16]:
     return np.asarray(swap_red_and_blue(decoded.astype(np.uint16, copy=False)), np.uint16)
 
 
-def _build_deep_original(pixels: npt.NDArray[np.uint16], image: Image.Image) -> Original:
+def _build_deep(pixels: npt.NDArray[np.uint16], image: Image.Image, metadata: Metadata) -> Original:
     """16 bits: kept as they are."""
     mode: Mode = "L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else "RGBA"
-    icc = _usable_profile(image, mode)
+    icc, cicp = _find_colours(metadata, mode)
     if icc and not _can_write_back(icc, mode):
         return _convert_to_srgb(Image.fromarray(to_eight_bits(pixels)), icc, str(image.format))
-    return Original(pixels, mode, icc, str(image.format), None, bit_exact=True)
+    return Original(pixels, mode, icc, str(image.format), None, bit_exact=True, cicp=cicp)
 
 
-def _build_original(image: Image.Image, source: Image.Image, data: bytes, name: str) -> Original:
+def _build_original(image: Image.Image, data: bytes, metadata: Metadata, name: str) -> Original:
     """8 bits: L, RGB and RGBA keep their values; other modes become one of these."""
     if image.mode in ("F", "I", "LAB", "HSV"):
         raise SceneError(f"{name} stores its colours as {image.mode}; save it as RGB or grey with 8 or 16 bits.")
-    file_format = "JPEG" if source.format == "MPO" else str(source.format)
-    grey_profile = profile_space(source.info.get("icc_profile")) == "GRAY"
-    if image.mode == "CMYK" or (image.mode == "LA" and grey_profile):
-        return _convert_to_srgb(image, source.info.get("icc_profile"), file_format)
+    file_format, profile = str(image.format), metadata.icc_profile
+    if image.mode == "CMYK" or (image.mode == "LA" and profile_space(profile) == "GRAY"):
+        return _convert_to_srgb(image, profile, file_format)
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
-    icc = _usable_profile(source, mode)
+    icc, cicp = _find_colours(metadata, mode)
     plain = image if image.mode == mode else image.convert(mode)
     if icc and not _can_write_back(icc, mode):
         return _convert_to_srgb(plain, icc, file_format)
-    exact = _is_lossless(source, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(source, name)
-    return Original(np.array(plain), mode, icc, file_format, None, bit_exact=exact)
+    exact = _is_lossless(image, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(image, name)
+    return Original(np.array(plain), mode, icc, file_format, None, bit_exact=exact, cicp=cicp)
+
+
+def _find_colours(metadata: Metadata, mode: Mode) -> tuple[bytes | None, Cicp | None]:
+    """The profile that the values are in (None: sRGB), or code points that no profile tells.
+
+    What a file says twice counts in PNG's order: code points, profile, sRGB, gamma and chromaticities (PNG 3, 4.3).
+    A profile that is damaged or describes other colours is ignored, as viewers do.
+    """
+    is_grey, cicp = mode == "L", metadata.cicp
+    if cicp is not None and colour_spaces.is_beyond_profiles(cicp):
+        return None, cicp
+    if cicp is not None and colour_spaces.is_known(cicp):
+        return colour_spaces.cicp_profile(cicp, is_grey=is_grey), None
+    if profile_space(metadata.icc_profile) == ("GRAY" if is_grey else "RGB"):
+        return metadata.icc_profile, None
+    if metadata.is_srgb:
+        return None, None
+    if metadata.exif is not None and exif.is_adobe_rgb(metadata.exif):
+        return colour_spaces.adobe_rgb_profile(is_grey=is_grey), None
+    return colour_spaces.png_profile(metadata, is_grey=is_grey), None
 
 
 def _has_more_bits(image: Image.Image, name: str) -> bool:
@@ -358,12 +398,6 @@ def _has_more_bits(image: Image.Image, name: str) -> bool:
 def _can_write_back(icc: bytes, mode: Mode) -> bool:
     """Whether pixels can be written in a profile's colours, and the profile beside them into a PNG that opens."""
     return len(icc) <= PngImagePlugin.MAX_TEXT_CHUNK and is_reversible(icc, mode[:3])
-
-
-def _usable_profile(image: Image.Image, mode: Mode) -> bytes | None:
-    """The file's profile, or None where it is damaged or describes other colours: viewers ignore it, so do we."""
-    icc: bytes | None = image.info.get("icc_profile")
-    return icc if profile_space(icc) == ("GRAY" if mode == "L" else "RGB") else None
 
 
 def _convert_to_srgb(image: Image.Image, icc: bytes | None, file_format: str) -> Original:

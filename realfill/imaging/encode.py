@@ -17,18 +17,19 @@ from xml.sax.saxutils import escape
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import Image
 
 from realfill.arrays import Pixels
 from realfill.errors import OptionError
 from realfill.humanize import alternatives
-from realfill.imaging import icc
+from realfill.imaging import exif, icc
 from realfill.imaging.decode import Original, swap_red_and_blue, to_eight_bits
 
 Format = Literal["png", "jpeg", "tiff", "webp"]
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _XMP_TAG = 700
-_BYTE, _ASCII, _SHORT, _LONG = 1, 2, 3, 4  # TIFF's types of values
+_BYTE, _SHORT, _LONG = 1, 3, 4  # TIFF's types of values
+_INCH = 0.0254  # metres
 _RECORD_BYTES = 60_000  # a JPEG segment holds 65,533
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -116,10 +117,17 @@ def _build_png(original: Original, xmp: bytes | None) -> bytes:
     data = encode_png(original.pixels)
     header, rest = data[:33], data[33:]  # signature and IHDR, then the others
     chunks = [] if xmp is None else [_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp)]
+    if original.cicp is not None:
+        points = (original.cicp.primaries, original.cicp.transfer, 0, original.cicp.is_full_range)
+        chunks.append(_chunk(b"cICP", bytes(map(int, points))))
     if original.icc_profile:
         chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(original.icc_profile)))
-    if original.exif:
-        chunks.append(_chunk(b"eXIf", original.exif.removeprefix(b"Exif\0\0")))
+    if original.resolution is not None:
+        across, down = (round(dots / _INCH) for dots in original.resolution)
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    block = _exif_block(original)
+    if block:
+        chunks.append(_chunk(b"eXIf", block.removeprefix(b"Exif\0\0")))
     return header + b"".join(chunks) + rest
 
 
@@ -131,9 +139,10 @@ def _write_tiff(original: Original, xmp: bytes, quality: int) -> bytes:
     """One deflated page, little-endian, strips of about 256 kB."""
     import tifffile  # here, so that only who writes a TIFF waits for it
 
-    fields, details = _exif_fields(original.exif)
-    tags: list[Any] = [(tag, _ASCII, 0, text.encode("ascii", "replace"), True) for tag, text in fields.items()]
-    tags += [(ExifTags.Base.Orientation, _SHORT, 1, 1, True)] if original.exif else []
+    fields = original.exif.fields if original.exif else {}
+    details = exif.tell_colour_space(original.exif, has_profile=bool(original.icc_profile)) if original.exif else {}
+    tags: list[Any] = [(tag, kind, exif.count(kind, data), data, True) for tag, (kind, data) in fields.items()]
+    tags += [(exif.ORIENTATION, _SHORT, 1, 1, True)] if original.exif else []
     tags += [("ExifTag", _LONG, 1, 0, True)] if details else []
     tags += [(_XMP_TAG, _BYTE, len(xmp), xmp, True)]
     file = io.BytesIO()
@@ -146,6 +155,8 @@ def _write_tiff(original: Original, xmp: bytes, quality: int) -> bytes:
             compression="zlib",
             predictor=True,
             iccprofile=original.icc_profile,
+            resolution=original.resolution or (1, 1),  # baseline TIFF asks for one
+            resolutionunit="INCH" if original.resolution else "NONE",
             software=False,
             metadata=None,
             extratags=tags,
@@ -153,24 +164,12 @@ def _write_tiff(original: Original, xmp: bytes, quality: int) -> bytes:
     return _append_exif(file.getvalue(), details) if details else file.getvalue()
 
 
-def _append_exif(page: bytes, details: Mapping[int, Any]) -> bytes:
+def _append_exif(page: bytes, details: exif.Fields) -> bytes:
     """A TIFF file with the Exif directory behind its page; tifffile writes the tag, but no directory it points to."""
     page += bytes(len(page) % 2)  # directories begin at even places
-    directory = TiffImagePlugin.ImageFileDirectory_v2()
-    for tag, value in details.items():
-        directory[tag] = value
     pointer = struct.Struct("<HHII")
-    empty, full = (pointer.pack(ExifTags.IFD.Exif, _LONG, 1, place) for place in (0, len(page)))
-    return page.replace(empty, full, 1) + directory.tobytes(len(page))
-
-
-def _exif_fields(exif: bytes | None) -> tuple[dict[int, str], dict[int, Any]]:
-    """Texts of an EXIF block's first directory (title, author, …), and the fields of its Exif directory."""
-    if not exif:
-        return {}, {}
-    source = Image.Exif()
-    source.load(exif)
-    return {tag: value for tag, value in source.items() if isinstance(value, str)}, source.get_ifd(ExifTags.IFD.Exif)
+    empty, full = (pointer.pack(exif.POINTER, _LONG, 1, place) for place in (0, len(page)))
+    return page.replace(empty, full, 1) + exif.encode_directory(details, len(page))
 
 
 def _write_jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
@@ -179,8 +178,9 @@ def _write_jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
         image = paper
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality, subsampling=0, optimize=True, xmp=xmp, **_metadata(original))
+    file, density = io.BytesIO(), original.resolution
+    dpi = {} if density is None else {"dpi": (round(density[0]), round(density[1]))}  # JFIF counts in whole dots
+    image.save(file, "JPEG", quality=quality, subsampling=0, optimize=True, xmp=xmp, **dpi, **_metadata(original))
     return file.getvalue()
 
 
@@ -200,8 +200,12 @@ def _eight_bit_image(original: Original) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def _exif_block(original: Original) -> bytes:
+    return exif.encode_block(original.exif, original.resolution, has_profile=bool(original.icc_profile))
+
+
 def _metadata(original: Original) -> dict[str, bytes]:
-    fields = {"icc_profile": original.icc_profile, "exif": original.exif}
+    fields = {"icc_profile": original.icc_profile, "exif": _exif_block(original)}
     return {name: value for name, value in fields.items() if value}
 
 

@@ -18,9 +18,9 @@ from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.errors import SceneError
 from realfill.files import speak_refusals
-from realfill.imaging import decode
+from realfill.imaging import colour_spaces, decode
 from realfill.imaging.crop import CropTransform, crop_around
-from realfill.imaging.decode import ACCEPTED, ACCEPTED_NAMES, SIDECARS, Original, rotate_upright
+from realfill.imaging.decode import ACCEPTED_NAMES, SIDECARS, Original, rotate_upright
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
 
@@ -181,7 +181,8 @@ def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
             f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
             "known pixels as they were decoded, in a newly encoded file."
         )
-    references = tuple(read_photo(path) for path in inputs.references)
+    notices += _colour_notices(inputs.target.name, original)
+    references = tuple(_read_reference(path, notices) for path in inputs.references)
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
     if truth is not None and truth.shape != photo.shape:
@@ -190,6 +191,21 @@ def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
     return Scene(references, target, hole, original, name, tuple(notices), truth)
+
+
+def _read_reference(path: Path, notices: list[str]) -> Photo:
+    original = decode.read_original(path)
+    notices += _colour_notices(path.name, original)
+    return to_photo(original)
+
+
+def _colour_notices(name: str, original: Original) -> list[str]:
+    if original.cicp is None:
+        return []
+    return [
+        f"{name} has {colour_spaces.describe(original.cicp)}, which no profile tells: it is worked on as if its values "
+        "were sRGB, and only a PNG result says what they are; convert it to sRGB or Display P3 first for true colours."
+    ]
 
 
 def _check_count(references: Sequence[Path]) -> None:
@@ -210,7 +226,7 @@ def _store_scene(folder: Path, inputs: SceneFiles, *, variants: bool) -> None:
             (draft / part).mkdir()
         for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
             shutil.copyfile(path, draft / "ref" / f"{index:02d}{suffix}")
-        shutil.copyfile(inputs.target, draft / "target" / f"target{ACCEPTED[target_format].suffixes[0]}")
+        shutil.copyfile(inputs.target, draft / "target" / f"target{decode.stored_suffix(target_format)}")
         if inputs.truth is not None and read_photo(inputs.truth).shape[:2] == hole.shape:
             shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
         save_photo(hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
@@ -225,7 +241,7 @@ def _check_target(inputs: SceneFiles, *, variants: bool) -> tuple[Hole, str]:
 
 def _check_photo(path: Path) -> str:
     """The ending of a photo that can be used, by what it holds."""
-    return ACCEPTED[decode.read_original(path).format].suffixes[0]
+    return decode.stored_suffix(decode.read_original(path).format)
 
 
 def _find_hole(inputs: SceneFiles, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:

@@ -20,7 +20,7 @@ from realfill.seeds import rng
 def crops(draw: st.DrawFn) -> CropTransform:
     photo_height, photo_width = draw(st.integers(20, 90)), draw(st.integers(20, 90))
     width, height = draw(st.integers(4, 60)), draw(st.integers(4, 60))
-    box_width = draw(st.floats(6, 110))
+    box_width = draw(st.floats(6, min(110, 300 * width / height)))  # a box beyond 16 photos is refused
     box = (draw(st.floats(-20, 30)), draw(st.floats(-20, 30)), box_width, box_width * height / width)
     return CropTransform(box, width, height, photo_width, photo_height)
 

@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture"),
     "eps": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
     "gif": (lambda: encoded("GIF"), "is not a picture"),
-    "header only": (lambda: encoded("PNG")[:20], "is not a picture"),
+    "header only": (lambda: encoded("PNG")[:20], "is damaged or cut off"),
     "cut png": (lambda: encoded("PNG")[:-400], "is damaged or cut off"),
     "cut jpeg": (lambda: encoded("JPEG")[:-600], "is damaged or cut off"),
     "cut webp": (lambda: halved(encoded("WEBP")), "damaged"),
@@ -231,7 +231,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "animated png": (lambda: animated("PNG"), "holds 3 frames"),
     "animated webp": (lambda: animated("WEBP"), "holds 3 frames"),
     "pages": (lambda: animated("TIFF"), "holds 3 frames"),
-    "float": (float_tiff, "stores its colours as F"),
+    "float": (float_tiff, "has 32-bit floating-point colours; export it with 8 or 16 bits."),
     "many scans": (lambda: with_scans(MOST_SCANS + 1), "of over 100 scans"),
     "wide tiles": (wide_tiles, "too much memory in its tiles"),
 }

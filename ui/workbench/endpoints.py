@@ -34,7 +34,7 @@ from .overlaps import Overlaps
 from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
-FOREIGN = ("HEIF", "TIFF")  # formats that browsers do not show
+FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
 MOST_FILES = 12  # of a scene folder
 HALF_DAY = uploads.KEEP_SECONDS / 2
 _COPYING = threading.Lock()  # two answers may want one copy at once
