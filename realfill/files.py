@@ -1,7 +1,7 @@
 """Writing files so that a reader, or the next start after a kill, sees the old content or the new, never a part.
 
 A file is written under a temporary name in the same folder, synced to the disk and renamed; the folder is
-synced too. Leftovers of killed writers start with "." and end with ".tmp"; `sweep` removes them.
+synced too. Leftovers of killed writers are hidden and end as nobody else's files do; `sweep` removes them.
 """
 
 import contextlib
@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realfill.errors import DiskFull, RunError
+from realfill.errors import DiskFull, RunBusy, RunError
 
 MAX_JSON = 16 * 2**20  # bytes of a JSON file; a scene that was begun has 8 MB with its mask
 MAX_DEPTH = 64  # lists and objects in one another; ours have about five
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_SUFFIX = ".tmp"
+_SUFFIX = ".realfill.tmp"  # other programs' hidden files often end in .tmp too
+_LONGEST = 200  # bytes of a name that are repeated in its temporary name: disks take 255
 _TEMPORARY = re.compile(rf"\.(.+)\.[0-9a-f]{{12}}{re.escape(_SUFFIX)}")
 WINDOWS = os.name == "nt"
 _TRIES, _PAUSE = 20, 0.05  # seconds between tries: a second of them, while others have a file open for a moment
@@ -83,8 +84,14 @@ def speak_refusals(path: Path) -> Iterator[None]:
 
 
 def temporary_path(path: Path) -> Path:
-    """A fresh name beside `path`; hidden, and recognised by `sweep`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SUFFIX}")
+    """A fresh name beside `path`; hidden, and recognised by `is_temporary`."""
+    name = os.fsencode(path.name)[:_LONGEST].decode(errors="ignore")
+    return path.with_name(f".{name}.{secrets.token_hex(6)}{_SUFFIX}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `temporary_path` gave."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def lasting_path(path: Path) -> Path:
@@ -233,10 +240,38 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def undo_creation(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Where the block fails, removes what it made: `folder`, its parents and these names in it, if they are new.
+
+    Folders go only when they are empty; what was there before the block stays, and what others have put there.
+    Of a folder that another process holds nothing is removed.
+    """
+    new = [folder / name for name in names if not os.path.lexists(folder / name)]
+    new_folders = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    try:
+        yield
+    except RunBusy:
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError, RunError):
+            for path in new:
+                if path.is_dir():
+                    remove_folder(path)
+                else:
+                    path.unlink(missing_ok=True)
+            for place in new_folders:
+                place.rmdir()
+        raise
+
+
 def remove_folder(path: Path) -> None:
-    """Removes a folder, if there is one; under its own name it is there whole or not at all."""
+    """Removes a folder, if there is one; under its own name it is there whole or not at all.
+
+    A file or a link of that name is no folder and stays.
+    """
     with speak_refusals(path):
-        if path.exists():
+        if path.is_dir() and not path.is_symlink():
             grave = temporary_path(path)
             replace(path, grave)
             shutil.rmtree(grave, ignore_errors=True)
@@ -249,14 +284,17 @@ def walk_files(folder: Path) -> list[Path]:
 
 
 def sweep(folder: Path, *, older_than: float = 60.0) -> None:
-    """Removes what killed writers left in `folder`; younger than `older_than` seconds may still be in use."""
+    """Removes what killed writers left in `folder`; younger than `older_than` seconds may still be in use.
+
+    Other hidden names are somebody else's and stay.
+    """
     if not folder.is_dir():
         return
-    for path in folder.glob(f".*{_SUFFIX}"):
+    for path in filter(lambda path: is_temporary(path.name), list(folder.iterdir())):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < older_than:
                 continue
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()

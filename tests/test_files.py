@@ -150,15 +150,42 @@ def test_a_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_sweep_removes_old_leftovers_only(tmp_path: Path) -> None:
-    old, young, other = temporary_path(tmp_path / "a"), temporary_path(tmp_path / "a"), tmp_path / ".keep"
+    old, young = temporary_path(tmp_path / "a"), temporary_path(tmp_path / "a")
+    names = (".keep", ".photo.jpg.tmp", ".photo.jpg.0123456789ab.tmp", ".tmp", ".realfill.tmp")
+    others = [tmp_path / name for name in names]
     old.mkdir()
     (old / "part").write_text("")
-    young.write_text("")
-    other.write_text("")
-    os.utime(old, (time.time() - 100, time.time() - 100))
+    for path in (young, *others):
+        path.write_text("")
+    for path in (old, *others):
+        os.utime(path, (time.time() - 100, time.time() - 100))
     files.sweep(tmp_path)
-    assert {item.name for item in tmp_path.iterdir()} == {young.name, ".keep"}
+    assert {item.name for item in tmp_path.iterdir()} == {young.name, *names}
     files.sweep(tmp_path / "none")
+
+
+def test_what_a_leftover_link_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "dear").mkdir()
+    (tmp_path / "dear" / "photo").write_text("")
+    link = temporary_path(tmp_path / "a")
+    link.symlink_to(tmp_path / "dear")
+    files.sweep(tmp_path, older_than=-1)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["dear", "photo"]
+
+
+def test_only_folders_are_removed_as_folders(tmp_path: Path) -> None:
+    (tmp_path / "dear").mkdir()
+    (tmp_path / "photo.jpg").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "dear")
+    for name in ("photo.jpg", "link", "none"):
+        files.remove_folder(tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"dear", "photo.jpg", "link"}
+
+
+def test_long_names_have_temporary_names_too(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 120 + ".png")
+    files.write_bytes(path, b"dear")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="forks")

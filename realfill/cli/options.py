@@ -13,7 +13,7 @@ from realfill import config as settings
 from realfill.bases import BASES, EMBEDDED, default_preset
 from realfill.config import Config, PresetName
 from realfill.errors import OptionError
-from realfill.runs.run import Run
+from realfill.runs.run import Run, check_run_folder
 from realfill.scene import examples
 
 
@@ -117,10 +117,13 @@ def run_folder(run: Path | None, scene: Path | None) -> Path:
 
     Raises:
         OptionError: neither was given.
+        RunError: there can be no folder.
     """
     if run is None and scene is None:
         raise OptionError("Give a scene folder or --example NAME to start, or --run DIR to go on with a run.")
-    return run if run is not None else Path("runs") / cast(Path, scene).resolve().name
+    folder = run if run is not None else Path("runs") / cast(Path, scene).resolve().name
+    check_run_folder(folder)
+    return folder
 
 
 def _default_base(device: str) -> str:

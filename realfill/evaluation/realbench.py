@@ -48,8 +48,8 @@ def unpack(archive: Path, folder: Path, *, sha256: str = "") -> Unpacked:
     """
     if not archive.is_file():
         raise OptionError(f"There is no file {archive}. {WHERE}")
-    if folder.exists() and any(folder.iterdir()):
-        raise OptionError(f"{folder} holds something already; give a new folder with -o.")
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise OptionError(f"{folder} is there already and no empty folder; give a new folder with -o.")
     with archive.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if sha256 and sha256.strip().lower() != digest:

@@ -17,6 +17,7 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -66,37 +67,38 @@ class Run(RunFolder):
     def create(cls, folder: Path, config: Config, source: Path | SceneFiles | None = None) -> "Run":
         """A new run in `folder` with a scene folder or files as its scene; None: folder/scene was filled before.
 
-        run.json comes last: a creation that was killed is no run and may be done again.
+        run.json comes last: a creation that was killed is no run and may be done again. A refusal removes what this
+        call made and nothing else.
 
         Raises:
-            RunError: `folder` holds a run or other things.
+            RunError: `folder` holds a run, another scene or other things, or is no folder.
             SceneError: the scene cannot be used.
         """
+        check_run_folder(folder)
         if (folder / "run.json").exists():
             raise RunError(f"{folder} holds a run already; give another folder with --run.")
-        items = list_items(folder)
-        foreign = [item.name for item in items if item.name not in _BEFORE_RUN_JSON and not item.name.startswith(".")]
+        names = [item.name for item in list_items(folder)]
+        foreign = [name for name in names if name not in _BEFORE_RUN_JSON and not name.startswith(".")]
         if foreign:
             raise RunError(f"{folder} is no run and holds {foreign[0]}; give a new folder with --run.")
-        try:
-            data = cls._fill(folder, config, source)
-        except BaseException:
-            if not items:
-                files.remove_folder(folder)
-            raise
-        return cls(folder, data, config)
+        with files.undo_creation(folder, ("lock", "scene")), RunFolder(folder).lock():
+            return cls(folder, cls._fill(folder, config, source), config)
 
     @staticmethod
     def _fill(folder: Path, config: Config, source: Path | SceneFiles | None) -> dict[str, Any]:
-        with RunFolder(folder).lock():
-            if source is not None:
-                files.remove_folder(folder / "scene")
-                scene.store(folder / "scene", source, variants=config.variants)
-            else:
-                scene.check(folder / "scene", variants=config.variants)
-            plain = config.model_dump(mode="json")
-            data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
-            files.write_json(folder / "run.json", data)
+        place = folder / "scene"
+        if source is None:
+            scene.check(place, variants=config.variants)
+        elif not place.exists():
+            scene.store(place, source, variants=config.variants)
+        elif not _are_same_scene(place, source, variants=config.variants):
+            raise RunError(
+                f"{place} holds other photos or another mask; give a new folder with --run, or leave out the scene "
+                "to use the one there."
+            )
+        plain = config.model_dump(mode="json")
+        data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
+        files.write_json(folder / "run.json", data)
         return data
 
     @classmethod
@@ -107,6 +109,7 @@ class Run(RunFolder):
             RunError: there is none, or a newer version of RealFill made it.
             OptionError: its settings were changed by hand to something impossible.
         """
+        check_run_folder(folder)
         data = files.read_json(folder / "run.json")
         if data is None:
             raise RunError(f"There is no run in {folder}; start one with: realfill complete SCENE --run {folder}")
@@ -135,7 +138,7 @@ class Run(RunFolder):
         run = cls.open(folder)
         if config is not None:
             run.check(config)
-        if source is not None and not _same_scene(run, source):
+        if source is not None and not _are_same_scene(run.scene_folder, source, variants=run.config.variants):
             raise RunError(f"The run in {folder} has other photos or another mask; give a new folder with --run.")
         if config is not None and config != run.config:
             with RunFolder(folder).lock():
@@ -323,9 +326,20 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def _same_scene(run: Run, source: Path) -> bool:
-    own = scene.load(run.scene_folder, variants=run.config.variants)
-    other = scene.load(source, variants=run.config.variants)
+def check_run_folder(folder: Path) -> None:
+    """Refuses a place where no folder can be made.
+
+    Raises:
+        RunError: a file, or a link that leads nowhere, stands there or on the way there.
+    """
+    place = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if os.path.lexists(place) and not place.is_dir():
+        what = "a file" if place.exists() else "a link that leads nowhere"
+        raise RunError(f"{place} is {what}; give a folder for the run.")
+
+
+def _are_same_scene(folder: Path, source: Path | SceneFiles, *, variants: bool) -> bool:
+    own, other = scene.load(folder, variants=variants), scene.load(source, variants=variants)
     pairs = [(own.original.pixels, other.original.pixels), (own.hole, other.hole)]
     pairs += zip(own.references, other.references, strict=False)
     return len(own.references) == len(other.references) and all(np.array_equal(a, b) for a, b in pairs)

@@ -56,13 +56,16 @@ class SceneFiles:
     truth: Path | None = None
 
 
-def load(folder: Path, *, variants: bool = False) -> Scene:
-    """Reads and checks a scene folder; with `variants` the hole is everything and no mask is needed (§5.2).
+def load(source: Path | SceneFiles, *, variants: bool = False) -> Scene:
+    """Reads and checks a scene folder, or single files; with `variants` the hole is everything and no mask is needed
+    (§5.2).
 
     Raises:
         SceneError: what is wrong with which file and what to do, in one sentence.
     """
-    return _read_scene(_find_inputs(folder), folder.resolve().name, variants=variants)
+    if isinstance(source, SceneFiles):
+        return _read_scene(source, source.target.stem, variants=variants)
+    return _read_scene(_find_inputs(source), source.resolve().name, variants=variants)
 
 
 def check(folder: Path, *, variants: bool = False) -> None:

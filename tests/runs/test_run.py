@@ -381,3 +381,80 @@ def test_labels_set_at_once_by_several_threads_are_all_kept(run: Run) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(mark, range(40)))
     assert run.labels.starred == list(range(40))
+
+
+# ── what stood at --run ──
+
+
+def listing(folder: Path) -> dict[str, bytes | str | None]:
+    """All that lies under a folder: bytes of files, where links lead."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path)
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("inside", ["", "run", "deep/run"])
+def test_a_file_where_the_run_should_be_stays_and_is_named(toy_scene: Path, tmp_path: Path, inside: str) -> None:
+    precious = tmp_path / "place" / "precious.jpg"
+    precious.parent.mkdir()
+    precious.write_bytes(b"dear")
+    (tmp_path / "place" / "link").symlink_to(precious)
+    (tmp_path / "place" / "nowhere").symlink_to(tmp_path / "none")
+    before = listing(tmp_path / "place")
+    for name, what in (("precious.jpg", "a file"), ("link", "a file"), ("nowhere", "a link that leads nowhere")):
+        for call in (Run.create, Run.ensure):
+            with pytest.raises(RunError, match=f"{name} is {what}; give a folder for the run"):
+                call(tmp_path / "place" / name / inside, MINI, toy_scene)
+    assert listing(tmp_path / "place") == before
+
+
+@pytest.mark.parametrize("spoil", ["mask", "disk"])
+def test_a_refusal_removes_what_the_call_made_and_nothing_else(
+    toy_scene: Path, tmp_path: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    (place / "empty").mkdir(parents=True)
+    (place / "link").symlink_to(place / "empty")
+    (place / "held").mkdir()
+    (place / "held" / ".hidden").write_text("dear")
+    (place / "held" / "log.txt").write_text("dear")
+    before = listing(place)
+    if spoil == "mask":
+        (toy_scene / "target" / "mask.png").unlink()
+    else:
+
+        def full(path: Path, data: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("realfill.files.write_json", full)
+    for name in ("empty", "link", "held", "new", "very/deep/new"):
+        with pytest.raises((SceneError, OSError)):
+            Run.create(place / name, MINI, toy_scene)
+        assert listing(place) == before, name
+
+
+def test_a_scene_in_the_folder_is_never_replaced(toy_scene: Path, tmp_path: Path) -> None:
+    place = tmp_path / "new"
+    shutil.copytree(toy_scene, place / "scene")
+    (toy_scene / "ref" / "1.png").unlink()
+    before = listing(place)
+    with pytest.raises(RunError, match="other photos or another mask"):
+        Run.create(place, MINI, toy_scene)
+    assert listing(place) == before
+    assert Run.create(place, MINI, place / "scene").config == MINI
+    assert listing(place).items() >= before.items()
+
+
+def test_a_refusal_touches_nothing_of_who_was_first(toy_scene: Path, tmp_path: Path) -> None:
+    """Another process makes the same run at the same time."""
+    with RunFolder(tmp_path / "new").lock():
+        shutil.copytree(toy_scene, tmp_path / "new" / "scene")
+        before = listing(tmp_path)
+        with pytest.raises(RunBusy):
+            Run.create(tmp_path / "new", MINI, toy_scene)
+        assert listing(tmp_path) == before

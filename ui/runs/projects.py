@@ -205,7 +205,7 @@ def _link(source: Path, copy: Path) -> None:
 
     def skip(folder: str, names: list[str]) -> set[str]:
         links = {name for name in names if os.path.islink(os.path.join(folder, name))}
-        return links | set(shutil.ignore_patterns(".*.tmp")(folder, names))
+        return links | set(filter(files.is_temporary, names))
 
     with speak_refusals(copy):
         if source.is_dir():
