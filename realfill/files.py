@@ -13,11 +13,12 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realfill.errors import DiskFull, RunBusy, RunError
+from realfill.errors import DiskFull, OptionError, RunBusy, RunError
 
 MAX_JSON = 16 * 2**20  # bytes of a JSON file; a scene that was begun has 8 MB with its mask
 MAX_DEPTH = 64  # lists and objects in one another; ours have about five
@@ -98,6 +99,29 @@ def lasting_path(path: Path) -> Path:
     """A path as a person knows it: what has a temporary name until it is whole goes by the name it will have."""
     parts = [match[1] if (match := _TEMPORARY.fullmatch(part)) else part for part in path.parts]
     return Path(*parts)
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths mean one file, through links, hard links and "..", or would on a disk that is blind to case."""
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one, other)
+    first, second = (unicodedata.normalize("NFC", str(path.resolve())).casefold() for path in (one, other))
+    return first == second
+
+
+def check_output(path: Path) -> None:
+    """Whether a file can be written there, before any work for it begins.
+
+    Raises:
+        OptionError: a folder or a device stands there, or its folder cannot be had or written to.
+    """
+    if path.exists() and not path.is_file():
+        raise OptionError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; give the name of a file.")
+    place = next((place for place in path.absolute().parents if os.path.lexists(place)), path.parent)
+    if not place.is_dir():
+        raise OptionError(f"{path} cannot be written, since {place} is no folder; give another place.")
+    if not os.access(place, os.W_OK):
+        raise OptionError(f"{path} cannot be written, since nothing may be written to {place}; give another place.")
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:

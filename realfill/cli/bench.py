@@ -139,6 +139,7 @@ def bench_score(  # noqa: PLR0913
     from realfill.evaluation.external import add_pictures
 
     scoring_device = choose_device(device)
+    run.check_folder(store)
     for name, pictures in additions.items():
         add_pictures(store, name, pictures, cases)
     if not store.methods():

@@ -92,11 +92,13 @@ def export(
     options: Options,
 ) -> None:
     """Blend the best picture, or a chosen one, into the target at its own size."""
-    from realfill.runs.export import choose_seed
+    from realfill.runs.export import check_export_path, choose_seed
 
     if out is not None:
         find_format(out)
     opened = Run.open(run)
+    if out is not None:
+        check_export_path(opened, out)
     if seed is not None:
         choose_seed(opened, seed)
     _run_stages(opened.folder, None, options, "export", out=out)
@@ -123,7 +125,6 @@ def draft(
     source = scene_folder(scene, example)
     if source is None:
         raise OptionError("Give a scene folder or --example NAME.")
-    find_format(out)
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
     select = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
     facts = write_draft(source, out, select, confidence=confidence)

@@ -1,6 +1,7 @@
 """RealBench: where it is published, and unpacking the zip that a person downloaded."""
 
 import hashlib
+import os
 import re
 import stat
 import zipfile
@@ -48,8 +49,9 @@ def unpack(archive: Path, folder: Path, *, sha256: str = "") -> Unpacked:
     """
     if not archive.is_file():
         raise OptionError(f"There is no file {archive}. {WHERE}")
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise OptionError(f"{folder} is there already and no empty folder; give a new folder with -o.")
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
+        what = "holds something already" if folder.is_dir() else "is no folder"
+        raise OptionError(f"{folder} {what}; give a new folder with -o.")
     with archive.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if sha256 and sha256.strip().lower() != digest:

@@ -21,6 +21,7 @@ from realfill.evaluation.score import ScoringTools, load_tools, score_case
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 
+RESULT_FILES = ("seeds.csv", "results.json", "tables.md", "report.html", "thumbs")  # made anew by every call
 RESCORE_SETTINGS = ("matchers", "files", "size", "confidence", "context")  # that a later re-scoring takes over
 
 
@@ -37,6 +38,19 @@ class CaseResult:
 def silent_report() -> Report:
     """A report that says nothing."""
     return lambda event: None
+
+
+def check_folder(store: Store) -> None:
+    """Refuses a folder whose files are somebody else's and would be written over.
+
+    Raises:
+        OptionError: it is no folder, or holds such files and no benchmark.
+    """
+    if store.folder.exists() and not store.folder.is_dir():
+        raise OptionError(f"{store.folder} is a file; give a folder for the benchmark.")
+    foreign = [name for name in RESULT_FILES if (store.folder / name).exists()]
+    if foreign and not store.facts():
+        raise OptionError(f"{store.folder} holds {foreign[0]} and no benchmark; give another folder.")
 
 
 def run_benchmark(
@@ -57,6 +71,7 @@ def run_benchmark(
         Interrupted: stopped on purpose; the same call goes on.
     """
     store = Store(plan.out)
+    check_folder(store)
     _check_root(store, root)
     if not cases:
         raise OptionError(f"No scene in {root} has a ground truth (target/gt.png), so nothing can be measured.")

@@ -17,6 +17,7 @@ import numpy as np
 from realfill import files
 from realfill.arrays import Colours, Confidence, Hole, Labels, Photo
 from realfill.config import SelectConfig
+from realfill.errors import OptionError
 from realfill.geometry.alignment import Alignment, align_references
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
@@ -170,12 +171,17 @@ def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Pa
         (indices, best first), reason, seconds.
 
     Raises:
+        OptionError: a name ends in another format's ending, or is refused by `scene.check_outputs`.
         SceneError, WeightsError: the scene or the matcher's weights cannot be used.
         DiskFull, RunError: a file cannot be written.
     """
+    file_format = encode.find_format(out)
+    if confidence is not None and confidence.suffix.lower() != ".png":
+        raise OptionError(f"'{confidence.name}' is to be the confidence map, which is a PNG; end its name in .png.")
+    scenes.check_outputs(folder, [out] if confidence is None else [out, confidence])
     scene = scenes.load(folder)
     draft = make_draft(scene, load_matcher(select))
-    files.write_bytes(out, encode_draft(draft, scene, encode.find_format(out)))
+    files.write_bytes(out, encode_draft(draft, scene, file_format))
     if confidence is not None:
         save_photo(draft.frame.uncrop_photo(to_grey(draft.confidence)), confidence)
     return {

@@ -17,6 +17,7 @@ from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
+_NOT_EXPORTED = ("confidence.png",)  # pictures beside the run's result that are not one
 _NOT_PACKED = ("lock", "log.txt", "stop")
 _MADE_BY = ("config", "base", "device", "precision", "versions")  # facts of a run
 
@@ -150,13 +151,29 @@ def _pack_folder(archive: zipfile.ZipFile, folder: Path, *, without: Sequence[st
             archive.write(path, inside.as_posix())
 
 
+def check_export_path(run: Run, path: Path) -> Format:
+    """The format that a file's name says, where an export may be written there: nothing of the run is lost.
+
+    Raises:
+        OptionError: the name ends in none of the formats' endings, no file can be written there, or it is one of the
+            run's own.
+    """
+    file_format = encode.find_format(path)
+    files.check_output(path)
+    inside = any(files.is_same_file(folder, run.folder) for folder in path.resolve().parent.parents)
+    own = (one for one in files.walk_files(run.folder) if one.parent != run.folder or one.name in _NOT_EXPORTED)
+    if inside or any(files.is_same_file(path, one) for one in own):
+        raise OptionError(f"{path} belongs to the run in {run.folder} itself; give a place outside of its folders.")
+    return file_format
+
+
 def export_file(run: Run, path: Path) -> int:
     """Writes the chosen picture to a file whose name says the format; returns the seed.
 
     Raises:
-        OptionError: the name ends in none of the formats' endings.
+        OptionError: as `check_export_path`.
     """
-    file_format = encode.find_format(path)
+    file_format = check_export_path(run, path)
     seed, _ = chosen_seed(run)
     scene = scenes.load(run.scene_folder, variants=run.config.variants)
     files.write_bytes(path, render_export(run, scene, seed, file_format))

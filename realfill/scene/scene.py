@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from realfill import files
 from realfill.arrays import Hole, Photo
-from realfill.errors import SceneError
+from realfill.errors import OptionError, SceneError
 from realfill.files import speak_refusals
 from realfill.imaging import colour_spaces, decode
 from realfill.imaging.crop import CropTransform, crop_around
@@ -107,6 +107,27 @@ def assemble(
     store(folder, SceneFiles(tuple(references), target, mask), variants=variants)
 
 
+def check_outputs(folder: Path, outputs: Sequence[Path]) -> None:
+    """Whether files may be written at these places for the scene in a folder: nothing of it is lost or changed.
+
+    Raises:
+        OptionError: one cannot be written (`files.check_output`), is a file of the scene or would become one, by
+            whatever name, or two of them are one.
+        SceneError: there is no scene in the folder.
+    """
+    inputs = _find_inputs(folder)
+    mask = [inputs.mask] if isinstance(inputs.mask, Path) else []
+    own = [*inputs.references, inputs.target, *mask, *([inputs.truth] if inputs.truth else [])]
+    for number, path in enumerate(outputs):
+        files.check_output(path)
+        if known := next((one for one in own if files.is_same_file(path, one)), None):
+            raise OptionError(f"{path} is the scene's own {known.name}; give another name, so that it stays.")
+        if _would_be_part(folder, path):
+            raise OptionError(f"{path} would become a part of the scene; give another place.")
+        if other := next((one for one in outputs[:number] if files.is_same_file(path, one)), None):
+            raise OptionError(f"{path} is to be written twice, also as {other}; give two names.")
+
+
 def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
     """The crop of the target that a base works on: the hole with context, at an area of about size²."""
     return crop_around(scene.hole, size=size, multiple=multiple, context=context)
@@ -155,6 +176,13 @@ def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
 
 def _is_sidecar(path: Path) -> bool:
     return path.name.startswith(".") or path.suffix.lower() in SIDECARS
+
+
+def _would_be_part(folder: Path, path: Path) -> bool:
+    """Whether a picture at that path would be read as one of the scene's."""
+    place = path.resolve().parent
+    is_target = path.stem.casefold() in ("target", "mask", "gt") and files.is_same_file(place, folder / "target")
+    return is_target or files.is_same_file(place, folder / "ref")
 
 
 def _find_inputs(folder: Path) -> SceneFiles:

@@ -83,6 +83,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["complete", "SCENE", "--run", "RUN", "--unknown"], "--unknown"),
         (["complete", "--example", "no-such-scene", "--run", "RUN"], "no example 'no-such-scene'"),
         (["complete", "SCENE", "--example", "x"], "not both"),
+        (["complete", "SCENE", "--run", "FILE"], "target.png is a file; give a folder for the run"),
+        (["sample", "FILE"], "target.png is a file; give a folder for the run"),
+        (["draft", "SCENE", "-o", "FILE"], "is the scene's own target.png"),
+        (["draft", "SCENE", "-o", "a.png", "--confidence", "b.jpg"], "end its name in .png"),
         (["sample", "RUN"], "no run in"),
         (["select", "RUN"], "no run in"),
         (["export", "RUN"], "no run in"),
@@ -95,14 +99,16 @@ def test_refusals_are_one_sentence(
     arguments: list[str], words: str, toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    given = [{"SCENE": str(toy_scene), "RUN": str(run)}.get(argument, argument) for argument in arguments]
+    target = toy_scene / "target" / "target.png"
+    places, before = {"SCENE": str(toy_scene), "RUN": str(run), "FILE": str(target)}, target.read_bytes()
+    given = [places.get(argument, argument) for argument in arguments]
     if "--base" not in given and given[0] == "complete":
         given += ["--base", "mini"]
     assert main(given) == 2
     text = capsys.readouterr()
     assert words in text.err and text.err.count("\n") == 1
     assert text.out == ""
-    assert not run.exists()
+    assert not run.exists() and target.read_bytes() == before
 
 
 def test_a_refusal_is_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

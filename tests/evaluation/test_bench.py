@@ -45,6 +45,29 @@ def test_bench_then_the_same_again_then_more(root: Path, tmp_path: Path, capsys:
         assert (out / name).stat().st_size > 100
 
 
+def test_files_of_somebody_else_are_not_written_over(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "tables.md").write_text("dear")
+    (tmp_path / "photo.jpg").write_text("dear")
+    pictures = root / "2" / "target"
+    (tmp_path / "theirs").mkdir()
+    shutil.copytree(pictures, tmp_path / "theirs" / "2")
+    for folder, words in (
+        (tmp_path / "thesis", "holds tables.md and no benchmark"),
+        (tmp_path / "photo.jpg", "is a file"),
+    ):
+        for command in (
+            ["bench", root, "-o", folder, "--method", "telea", "--matchers", "sift", "--base", "mini"],
+            ["bench-score", folder, "--root", root, "--add", f"theirs={tmp_path / 'theirs'}", "--matchers", "sift"],
+        ):
+            code, data, _ = _run(command, capsys)
+            assert code == 2 and words in data["error"]
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["tables.md"]
+    assert (tmp_path / "photo.jpg").read_text() == "dear"
+
+
 def test_a_copy_of_the_scenes_will_do_and_other_scenes_will_not(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
+from realfill.errors import OptionError
 from realfill.geometry import confidence
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
 from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
@@ -257,6 +258,24 @@ def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
     assert said["result"] == names[0] and all(Path(name).is_file() for name in names)
     refused = subprocess.run([*command[:6], "out.bmp"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
+
+
+def test_a_draft_onto_its_scene_is_refused_before_any_work(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "load", lambda folder: pytest.fail("it has begun"))
+    target, mask, out = toy_scene / "target" / "target.png", toy_scene / "target" / "mask.png", tmp_path / "a.png"
+    before = [path.read_bytes() for path in (target, mask)]
+    for written, trust, words in (
+        (target, None, r"is the scene's own target\.png"),
+        (out, out, "written twice"),
+        (out, mask, r"is the scene's own mask\.png"),
+        (out, tmp_path / "c.jpg", r"end its name in \.png"),
+        (tmp_path / "a.bmp", None, "does not say a format"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            write_draft(toy_scene, written, SelectConfig(matcher="sift"), confidence=trust)
+    assert [path.read_bytes() for path in (target, mask)] == before and not out.exists()
 
 
 def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:

@@ -93,6 +93,23 @@ def test_other_names_are_refused_before_any_work(run: Run, tmp_path: Path, name:
         export_file(run, tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "name", ["scene/target/target.png", "seeds/000003.png", "confidence.png", "new/a.png", "link.png"]
+)
+def test_nothing_of_the_run_is_written_over(run: Run, tmp_path: Path, name: str) -> None:
+    (run.folder / "confidence.png").write_bytes(b"dear")
+    (tmp_path / "link.png").symlink_to(run.seed_path(5))
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with pytest.raises(OptionError, match="belongs to the run"):
+        export_file(run, (tmp_path if name == "link.png" else run.folder) / name)
+    assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+def test_beside_the_run_s_own_result_there_is_room_for_others(run: Run) -> None:
+    for _ in range(2):  # again over what is there
+        assert export_file(run, run.folder / "final.jpg") == 3
+
+
 def test_the_record_says_all_that_made_it(run: Run) -> None:
     _scores(run, {5: 20, 9: 10})
     record = json.loads(json.dumps(export_record(run, 9)))

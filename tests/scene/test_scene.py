@@ -13,7 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from realfill.errors import DiskFull, RunError, SceneError
+from realfill.errors import DiskFull, OptionError, RunError, SceneError
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.decode import rotate_upright
 from realfill.scene import scene
@@ -376,6 +376,40 @@ def test_turned_references_stand_upright(folder: Path) -> None:
     exif[0x0112] = 6
     save(folder / "ref" / "0.png", stored(noise(1), 6), exif=exif)
     assert np.array_equal(scene.load(folder).references[0], noise(1))
+
+
+# ---- what is written beside a scene
+
+
+def test_outputs_onto_the_scene_or_each_other_are_refused(folder: Path, tmp_path: Path) -> None:
+    save(folder / "target" / "gt.png", noise(7))
+    (tmp_path / "link.png").symlink_to(folder / "target" / "target.png")
+    os.link(folder / "ref" / "0.png", tmp_path / "hard.png")
+    (tmp_path / "in").symlink_to(folder / "target")
+    (tmp_path / "out.png").write_bytes(b"an earlier result")
+    (tmp_path / "again.png").symlink_to(tmp_path / "out.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for names, words in {
+        ("kitchen/target/target.png",): "is the scene's own target.png",
+        ("kitchen/target/../target/mask.png",): "is the scene's own mask.png",
+        ("kitchen/target/gt.png",): "is the scene's own gt.png",
+        ("kitchen/target/TARGET.PNG",): "is the scene's own target.png",
+        ("link.png",): "is the scene's own target.png",
+        ("hard.png",): "is the scene's own 0.png",
+        ("in/mask.png",): "is the scene's own mask.png",
+        ("kitchen/ref/new.png",): "would become a part of the scene",
+        ("kitchen/target/gt.jpg",): "would become a part of the scene",
+        ("a.png", "a.png"): "is to be written twice",
+        ("a.png", "x/../a.png"): "is to be written twice",
+        ("a.png", "A.png"): "is to be written twice",
+        ("out.png", "again.png"): "is to be written twice",
+        ("kitchen",): "is a folder; give the name of a file",
+        ("out.png/a.png",): "out.png is no folder",
+    }.items():
+        with pytest.raises(OptionError, match=words):
+            scene.check_outputs(folder, [tmp_path / name for name in names])
+    scene.check_outputs(folder, [tmp_path / "out.png", tmp_path / "new" / "b.png", folder / "target" / "draft.png"])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 # ---- storing

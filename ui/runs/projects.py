@@ -139,12 +139,13 @@ class Projects:
         return run_id
 
     def sweep(self, now: float | None = None) -> None:
-        """Removes for good what was deleted over a day ago."""
+        """Removes for good the projects that were deleted over a day ago; what else lies there is not ours."""
         limit = (time.time() if now is None else now) - KEEP
-        for folder in self._trash.glob("*"):
+        for folder in run_folders(self._trash):
             with contextlib.suppress(OSError):
                 if folder.stat().st_mtime < limit:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    files.remove_folder(folder)
+        files.sweep(self._trash)  # of removals that were killed
 
     @property
     def _trash(self) -> Path:

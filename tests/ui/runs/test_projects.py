@@ -194,6 +194,15 @@ def test_what_is_deleted_is_gone_after_a_day(projects: Projects, run: Run) -> No
     assert list((run.folder.parent / module.TRASH).iterdir()) == []
 
 
+def test_only_projects_are_swept_from_the_trash(projects: Projects, run: Run) -> None:
+    """On a disk that does not tell .trash from .Trash it may be somebody else's."""
+    trash = run.folder.parent / module.TRASH
+    (trash / "letters").mkdir(parents=True)
+    (trash / "photo.jpg").write_text("dear")
+    projects.sweep(now=time.time() + module.KEEP + 60)
+    assert {path.name for path in trash.iterdir()} == {"letters", "photo.jpg"}
+
+
 @pytest.mark.parametrize("run_id", ["..", "../runs", "", ".", "a/b", ".trash"])
 def test_only_what_was_deleted_is_restored(projects: Projects, run: Run, run_id: str) -> None:
     projects.delete(run.folder.name)
