@@ -77,17 +77,17 @@ MATCHERS: Mapping[MatcherName, MatcherEntry] = {
 FALLBACK: MatcherName = "sift"  # where the weights of another cannot be had
 
 
-def load_matcher(config: SelectConfig, device: str = "cpu") -> Matcher:
+def load_matcher(config: SelectConfig, device: str = "cpu", *, fetch: bool = True) -> Matcher:
     """The matcher that `config` names, ready on `device` ("cpu", "cuda", "mps"; sift always uses the CPU).
 
-    Weights come from `config.weights`, else from torch.hub's folder, else by download.
+    Weights come from `config.weights`, else from torch.hub's folder, else, with `fetch`, by download.
 
     Raises:
         WeightsError: the weights cannot be had, or are damaged or of another kind; the sentence says what was
             tried and how to fetch them by hand.
     """
     entry = MATCHERS[config.matcher]
-    path = [] if entry.published is None else [weights.obtain(entry.published, config.weights)]
+    path = [] if entry.published is None else [weights.obtain(entry.published, config.weights, fetch=fetch)]
     return entry.load(*path, size=config.size, confidence=config.confidence, device=device)
 
 
@@ -105,14 +105,16 @@ def available_matcher(config: SelectConfig) -> tuple[MatcherName, str | None]:
     return FALLBACK, f"{published.title}'s weights are not on this machine. {weights.manual_cure(published)}"
 
 
-def load_matcher_or_sift(config: SelectConfig, device: str = "cpu") -> tuple[Matcher, str | None]:
+def load_matcher_or_sift(
+    config: SelectConfig, device: str = "cpu", *, fetch: bool = True
+) -> tuple[Matcher, str | None]:
     """As `load_matcher`, but with sift and a sentence that says so where the weights cannot be had.
 
     Raises:
         WeightsError: the file in `config.weights` cannot be used; who names a file wants that file.
     """
     try:
-        return load_matcher(config, device), None
+        return load_matcher(config, device, fetch=fetch), None
     except WeightsError as error:
         if config.weights:
             raise

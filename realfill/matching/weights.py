@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from realfill import files
 from realfill.errors import RunError, WeightsError
+from realfill.network import NAME_SERVER
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,8 +63,8 @@ def manual_cure(published: Published) -> str:
     )
 
 
-def obtain(published: Published, given: str) -> Path:
-    """The file given, else the one in torch.hub's folder, else a fresh download into that folder.
+def obtain(published: Published, given: str, *, fetch: bool = True) -> Path:
+    """The file given, else the one in torch.hub's folder, else, with `fetch`, a fresh download into that folder.
 
     Raises:
         WeightsError: none of them is to be had, or the file given bears the name of a published one and is not it.
@@ -76,7 +77,7 @@ def obtain(published: Published, given: str) -> Path:
     tried = [f"{path} is {'damaged' if path.exists() else 'not there'}"]
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         tried.append("HF_HUB_OFFLINE forbids a download")
-    else:
+    elif fetch:
         for url in published.urls:
             trouble = _download(url, path, published)
             if trouble is None:
@@ -145,6 +146,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
 def _download(url: str, path: Path, published: Published) -> str | None:
     """Fetches a file into place; None, or why not."""
     try:
+        NAME_SERVER.check_host(str(urlparse(url).hostname))
         with urlopen(url, timeout=TIMEOUT) as response:
             data = response.read(published.size + 1)  # never more than the file should have
     except (OSError, ValueError, HTTPException) as error:

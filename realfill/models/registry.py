@@ -11,12 +11,14 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 
 from realfill.bases import BASES, EMBEDDED
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
+from realfill.network import NAME_SERVER
 
 _ROOT = Path(__file__).resolve().parents[2]
 FAMILIES: Mapping[str, str] = {"stable_diffusion": "realfill.models.stable_diffusion"}  # imported when it is needed
@@ -107,9 +109,11 @@ def _download(base: str) -> Path:
     source = BASES[base].source if base in BASES else base
     if source.startswith("assets/"):
         raise WeightsError(f"The embedded base '{base}' is missing from {_ROOT / source}; install the project again.")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     try:
+        if not constants.is_offline_mode():
+            NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
         return Path(snapshot_download(source, **_HUB_FILES))
     except hub_troubles() as error:
         raise WeightsError(

@@ -89,14 +89,18 @@ class Resources:
     def matcher(self) -> "tuple[Matcher, str | None]":
         """The matcher, on the device, and what to say where another stands in for the one asked for.
 
+        A run of the draft alone ranks nothing: it takes what lies on this machine and waits for no device.
+
         Raises:
             WeightsError: the file that the run names cannot be used.
         """
         from realfill.matching.registry import load_matcher_or_sift
 
-        session = self._session
+        session, config = self._session, self._session.run.config
+        if config.guide.only:
+            return load_matcher_or_sift(config.select, fetch=False)[0], None
         session.take_device()
-        return load_matcher_or_sift(session.run.config.select, session.processes.device(session.device))
+        return load_matcher_or_sift(config.select, session.processes.device(session.device))
 
     def load_adapter(self) -> "Backbone":
         """Puts the run's adapter on the backbone, or the one of the checkpoint that its settings name; returns it.
