@@ -22,7 +22,7 @@ from realfill import config, files
 from realfill.geometry import draft
 from realfill.geometry.draft import load_draft, save_draft
 from realfill.runs.run import Run
-from realfill.scene import examples, scene
+from realfill.scene import examples, scene, scene_files
 from realfill.scene.examples import Example
 from ui import errors
 
@@ -38,7 +38,7 @@ SENTENCE = "A finished example: browse its seeds, see why they rank where they d
 
 def shrink_scene(example: Example, folder: Path) -> Path:
     """A copy of an example scene without its truth, photos shrunk and stored as JPEG where they are too large."""
-    for path in [*scene.pictures(example.folder / "ref"), *scene.pictures(example.folder / "target")]:
+    for path in [*scene_files.pictures(example.folder / "ref"), *scene_files.pictures(example.folder / "target")]:
         if path.stem == "gt":
             continue
         place = folder / path.relative_to(example.folder)

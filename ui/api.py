@@ -71,7 +71,8 @@ class Api:
 
     @speak_plain_errors
     def status(self, project: str) -> dict[str, Any]:
-        """What a project is doing: state, a sentence, stage with done and total, seconds left, place in the queue.
+        """What a project is doing: state, a sentence, stage with done and total, seconds left, place in the queue, and
+        notices: sentences about the scene's files and what was done with them.
 
         The states are queued, running, stopped, interrupted, failed and done.
         """
@@ -91,6 +92,7 @@ class Api:
             "seconds_left": story.seconds_left if state.state == "running" else None,
             "place": queue_position(run),
             "seeds": len(run.seeds_done()),
+            "notices": [strip_folders(one) for one in dict.fromkeys([*run.scene_notices, *story.notices])],
         }
 
     @speak_plain_errors

@@ -128,6 +128,8 @@ def draft(
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
     select = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
     facts = write_draft(source, out, select, confidence=confidence)
+    for notice in facts["notices"]:
+        typer.echo(notice, err=True)
     if as_json:
         print_json({"result": str(out), **facts})
     else:

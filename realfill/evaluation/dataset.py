@@ -9,6 +9,7 @@ from realfill import files
 from realfill.arrays import Photo
 from realfill.errors import OptionError, SceneError
 from realfill.scene import scene as scenes
+from realfill.scene import scene_files
 from realfill.scene.scene import Scene
 
 
@@ -69,7 +70,7 @@ def keep_references(case: Case, count: int, folder: Path) -> Case:
     Raises:
         SceneError: it has fewer.
     """
-    pictures = scenes.pictures(case.folder / "ref")
+    pictures = scene_files.pictures(case.folder / "ref")
     if len(pictures) < count:
         raise SceneError(f"Scene {case.name} has fewer than {count} references.")
     with files.new_folder(folder / case.name) as draft:
@@ -94,7 +95,7 @@ def _list_cases(root: Path) -> list[Case]:
 
 
 def _has_truth(folder: Path) -> bool:
-    return any(picture.stem.casefold() == "gt" for picture in scenes.pictures(folder / "target"))
+    return any(picture.stem.casefold() == "gt" for picture in scene_files.pictures(folder / "target"))
 
 
 def _natural_key(name: str) -> tuple[float, str]:

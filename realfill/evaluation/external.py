@@ -13,7 +13,7 @@ from realfill.evaluation.dataset import Case
 from realfill.evaluation.metrics import base
 from realfill.evaluation.store import Store, check_name
 from realfill.imaging.photo import read_photo
-from realfill.scene import scene
+from realfill.scene import scene_files
 
 MOST = 4096  # pictures of a scene
 SHAPE = 0.02  # by so much the aspect may differ from the target's
@@ -51,7 +51,7 @@ def add_pictures(store: Store, name: str, folder: Path, cases: Sequence[Case]) -
 
 def _list_pictures(folder: Path) -> dict[int, Path]:
     """Files by seed: the last number in the name, or the place in natural order where one has none."""
-    paths = scene.pictures(folder) if folder.is_dir() else []
+    paths = scene_files.pictures(folder) if folder.is_dir() else []
     if len(paths) > MOST:
         raise OptionError(f"{folder} holds {len(paths)} pictures and the most are {MOST}.")
     numbers = [re.findall(r"[0-9]+", path.stem) for path in paths]

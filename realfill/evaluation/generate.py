@@ -17,7 +17,7 @@ from realfill.evaluation.plan import BenchmarkPlan
 from realfill.evaluation.store import Store
 from realfill.events import Notice, Report
 from realfill.imaging import composite
-from realfill.scene import scene as scenes
+from realfill.scene import scene_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _write_pictures(
 def _make_setup(plan: BenchmarkPlan, variant: Variant, case: Case, report: Report) -> Setup:
     """What the method is handed; one that sees fewer references than there are works on a scene of its own."""
     store, folder, suffix = Store(plan.out), case.folder, ""
-    if variant.references not in (None, len(scenes.pictures(folder / "ref"))):  # all of them: no second training
+    if variant.references not in (None, len(scene_files.pictures(folder / "ref"))):  # all of them: no second training
         folder = plan.out / "runs" / f"scenes@{variant.references}refs" / case.name
         suffix = f"@{variant.references}refs"
     return Setup(

@@ -21,7 +21,7 @@ from realfill.imaging.crop import crop_around
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher
 from realfill.matching.selection import score_candidates
-from realfill.scene import scene as scenes
+from realfill.scene import scene_files
 from realfill.scene.scene import Scene
 
 CHUNK = 8  # pictures held at once
@@ -113,7 +113,7 @@ def score_case(store: Store, case: Case, scoring: Scoring, report: Report) -> in
 
 def scene_key(folder: Path) -> str:
     """What a scene's pictures are, as a hash; other pictures make another scene."""
-    return digest(*scenes.pictures(folder / "ref"), *scenes.pictures(folder / "target"))
+    return digest(*scene_files.pictures(folder / "ref"), *scene_files.pictures(folder / "target"))
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _SceneScores:
     def __init__(self, store: Store, case: Case, tools: ScoringTools) -> None:
         self._store, self._case = store, case.name
         self._key = scene_key(case.folder)
-        targets = scenes.pictures(case.folder / "target")
+        targets = scene_files.pictures(case.folder / "target")
         self.truth = digest(*(path for path in targets if path.stem.casefold() == "gt"))
         self._identities = tools.identities()
         self._data: dict[str, dict[str, Any]] = {}

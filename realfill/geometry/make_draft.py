@@ -168,7 +168,7 @@ def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Pa
 
     Returns:
         What there is to say, as JSON data: vouched (share of the hole with a confidence over one half), references
-        (indices, best first), reason, seconds.
+        (indices, best first), reason, seconds, notices (about the scene's files).
 
     Raises:
         OptionError: a name ends in another format's ending, or is refused by `scene.check_outputs`.
@@ -189,4 +189,5 @@ def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Pa
         "references": [one.reference for one in draft.warped],
         "reason": draft.reason,
         "seconds": draft.seconds,
+        "notices": list(scene.notices),
     }

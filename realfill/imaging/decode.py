@@ -57,10 +57,6 @@ ACCEPTED: Mapping[str, AcceptedFormat] = {
 }
 ACCEPTED_NAMES = alternatives([known.label for known in ACCEPTED.values()])
 SUFFIXES = frozenset(suffix for known in ACCEPTED.values() for suffix in known.suffixes)
-# Files that cameras, viewers and systems leave beside photos.
-SIDECARS = frozenset(
-    {".json", ".xmp", ".txt", ".md", ".aae", ".thm", ".csv", ".yaml", ".yml", ".ini", ".db", ".log", ".xml"}
-)
 
 _LIMIT_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow, libheif and OpenCV raise on hostile or damaged bytes, as seen by flipping and cutting them.

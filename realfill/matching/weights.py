@@ -146,7 +146,8 @@ def _is_intact(path: Path, sha256: str) -> bool:
 def _download(url: str, path: Path, published: Published) -> str | None:
     """Fetches a file into place; None, or why not."""
     try:
-        NAME_SERVER.check_host(str(urlparse(url).hostname))
+        if host := urlparse(url).hostname:
+            NAME_SERVER.check_host(host)
         with urlopen(url, timeout=TIMEOUT) as response:
             data = response.read(published.size + 1)  # never more than the file should have
     except (OSError, ValueError, HTTPException) as error:

@@ -114,8 +114,9 @@ class Session:
             self._report(event)
 
     def say(self, sentence: str) -> None:
-        """Reports a notice."""
-        self.report(Notice(sentence))
+        """Reports a notice, once."""
+        if sentence not in self.notices:
+            self.report(Notice(sentence))
 
     @contextlib.contextmanager
     def stage(self, stage: Stage, total: int, done: int = 0) -> Iterator[None]:

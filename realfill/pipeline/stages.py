@@ -102,7 +102,7 @@ def prepare(session: Session, resources: Resources) -> None:
 
     run, scene = session.run, resources.scene
     available_matcher(run.config.select)  # refuses a weights file that is not there
-    for notice in scene.notices:
+    for notice in run.scene_notices or scene.notices:
         session.say(notice)
     if run.config.guide.only:
         session.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
@@ -128,7 +128,10 @@ def _make_draft(session: Session, resources: Resources) -> None:
 
     run, hole = session.run, resources.scene.hole
     with session.stage("prepare", 1):
-        draft = make_draft(resources.scene, resources.matcher[0])
+        matcher, notice = resources.matcher
+        if notice:
+            session.say(notice)
+        draft = make_draft(resources.scene, matcher)
         files.write_bytes(run.folder / "confidence.png", confidence_overlay(draft, hole, longest=1024))
         save_draft(run.draft_folder, draft)  # last: what is there is not made again
     if draft.reason:

@@ -1,6 +1,7 @@
 """A run is a folder, and the folder is the truth: what was asked, what exists, and whether someone works on it.
 
-    run.json       schema number, config, versions; added once known: base and its weight hash, fit, device, precision
+    run.json       schema number, config, versions, notices about the scene's files; added once known: base and its
+                   weight hash, fit, device, precision
     labels.json    what a person decided about it: a name, a chosen seed; see labels.py
     scene/         the inputs as given, normalised
     events.jsonl   what happened, append only
@@ -35,7 +36,7 @@ from realfill.runs.labels import Labels
 from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
 from realfill.runs.status import RunFolder
 from realfill.scene import scene
-from realfill.scene.scene import SceneFiles
+from realfill.scene.scene_files import SceneFiles
 from realfill.seeds import starts_from_draft
 
 SCHEMA = 1
@@ -87,17 +88,18 @@ class Run(RunFolder):
     @staticmethod
     def _fill(folder: Path, config: Config, source: Path | SceneFiles | None) -> dict[str, Any]:
         place = folder / "scene"
-        if source is None:
-            scene.check(place, variants=config.variants)
-        elif not place.exists():
-            scene.store(place, source, variants=config.variants)
-        elif not _are_same_scene(place, source, variants=config.variants):
+        if source is not None and not place.exists():
+            notices = scene.store(place, source, variants=config.variants)
+        elif source is None or _are_same_scene(place, source, variants=config.variants):
+            notices = scene.check(source or place, variants=config.variants)
+        else:
             raise RunError(
                 f"{place} holds other photos or another mask; give a new folder with --run, or leave out the scene "
                 "to use the one there."
             )
         plain = config.model_dump(mode="json")
         data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
+        data["notices"] = list(notices)
         files.write_json(folder / "run.json", data)
         return data
 
@@ -196,6 +198,12 @@ class Run(RunFolder):
     def fact(self, name: str) -> Any:
         """A fact of run.json as JSON data, or None."""
         return self._data.get(name)
+
+    @property
+    def scene_notices(self) -> list[str]:
+        """What there was to say about the scene's files when they were stored; the stored ones say less."""
+        known = self.fact("notices")
+        return [one for one in known if isinstance(one, str)] if isinstance(known, list) else []
 
     # ── what exists ──
 

@@ -10,16 +10,17 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from realfill import files
 from realfill.errors import SceneError
 from realfill.files import speak_refusals, temporary_path
-from realfill.imaging.decode import MEGABYTES, SUFFIXES
+from realfill.imaging.decode import MEGABYTES
 from realfill.scene import scene
-from realfill.scene.scene import natural_order
+from realfill.scene.scene_files import PARTS, choose_pictures, find_part, left_out_notices
 
 try:
     from lzma import LZMAError
@@ -28,43 +29,57 @@ except ImportError:  # a Python built without it: zipfile refuses such an archiv
 
 MOST_NAMES = 2000  # entries of an archive that are looked at
 MOST_BYTES = 2 * MEGABYTES * 2**20  # of all files of a scene together, unpacked
-PARTS = ("target", "mask", "gt")
 _BLOCK = 1 << 20
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 
 
-def scene_members(names: Sequence[str]) -> dict[str, str]:
-    """Which of many file names make one scene, and the place of each: "trip/ref/IMG_2.JPG" → "ref/00.jpg".
+@dataclass(frozen=True)
+class Members:
+    """Which of many file names make one scene."""
+
+    places: Mapping[str, str]  # "trip/ref/IMG_2.JPG" → "ref/00.jpg"
+    root: str  # the name of the scene's folder; empty where it has none
+    notices: tuple[str, ...]  # sentences for the person about what was left out
+
+
+def find_members(names: Sequence[str]) -> Members:
+    """Which of many file names make one scene, and the place of each.
 
     References come in natural order. Backslashes count as slashes; a leading folder is allowed.
 
     Raises:
-        SceneError: there is no scene among them, or more than one.
+        SceneError: there is no scene among them, or more than one, or `scene_files.find_part` refuses.
     """
     paths = {name: PurePosixPath(name.replace("\\", "/")) for name in names[:MOST_NAMES]}
-    parts = {name: path for name, path in paths.items() if _is_scene_picture(path)}
-    roots = sorted({str(path.parent.parent) for path in parts.values() if _is_part(path, "target", "target")})
+    parts = {name: path for name, path in paths.items() if _is_in_scene(path)}
+    folders = {path.parent for path in parts.values() if path.parent.name.lower() == "target"}
+    roots = sorted({str(folder.parent) for folder in folders if find_part(_names_in(parts, folder), "target")})
     if not roots:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     if len(roots) > 1:
         raise SceneError(f"There are {len(roots)} scenes in there ({roots[0]}, {roots[1]}…); open one of them.")
-    inside = {name: path for name, path in parts.items() if str(path.parent.parent) == roots[0]}
-    members: dict[str, str] = {}
-    for part in PARTS:
-        candidates = [name for name, path in inside.items() if _is_part(path, "target", part)]
-        if len(candidates) > 1:
-            raise SceneError(f"target/ has {len(candidates)} files for {part}; keep one of them.")
-        members |= {name: f"target/{part}{inside[name].suffix.lower()}" for name in candidates}
-    references = [name for name, path in inside.items() if path.parent.name.lower() == "ref"]
-    references.sort(key=lambda name: natural_order(inside[name].name))
-    if len(references) > scene.MOST_REFERENCES:
+    root = PurePosixPath(roots[0])
+    own = {name: path for name, path in parts.items() if path.parent.parent == root}
+    targets, references = (
+        {path.name: name for name, path in own.items() if path.parent.name.lower() == folder}
+        for folder in ("target", "ref")
+    )
+    places = {
+        targets[name]: f"target/{part}{PurePosixPath(name).suffix.lower()}"
+        for part in PARTS
+        if (name := find_part(list(targets), part))
+    }
+    chosen = choose_pictures(list(references))
+    if len(chosen) > scene.MOST_REFERENCES:
         raise SceneError(
-            f"The scene has {len(references)} reference photos and the most are {scene.MOST_REFERENCES}; "
+            f"The scene has {len(chosen)} reference photos and the most are {scene.MOST_REFERENCES}; "
             "keep those that show best what is missing."
         )
-    return members | {name: f"ref/{at:02d}{inside[name].suffix.lower()}" for at, name in enumerate(references)}
+    for number, name in enumerate(chosen):
+        places[references[name]] = f"ref/{number:02d}{PurePosixPath(name).suffix.lower()}"
+    return Members(places, root.name, tuple(left_out_notices(list(references))))
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -79,25 +94,28 @@ def pack(folder: Path, archive: Path) -> None:
     try:
         with speak_refusals(archive):
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as packed:  # pictures are compressed already
-                for name, place in scene_members(list(paths)).items():
+                for name, place in find_members(list(paths)).places.items():
                     packed.write(paths[name], f"{archive.stem}/{place}")
             draft.replace(archive)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def unpacked_size(archive: Path) -> int:
-    """Bytes of the scene in a zip file once it is unpacked, as the file says; where that is a lie, less is unpacked.
+def look_inside(archive: Path) -> tuple[int, tuple[str, ...]]:
+    """Bytes of the scene in a zip file once it is unpacked, and sentences about what is left out.
+
+    The bytes are as the file says; where that is a lie, less is unpacked.
 
     Raises:
         SceneError: as `unpack`, as far as the list of files tells.
     """
     with _open_archive(archive) as packed:
         entries = _entries(packed)
-        size = sum(entries[name].file_size for name in scene_members(list(entries)))
+        members = find_members(list(entries))
+        size = sum(entries[name].file_size for name in members.places)
     if size > MOST_BYTES:
         raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
-    return size
+    return size, members.notices
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -109,7 +127,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     with _open_archive(archive) as packed, files.new_folder(folder) as draft:
         entries, left = _entries(packed), MOST_BYTES
-        for name, place in scene_members(list(entries)).items():
+        for name, place in find_members(list(entries)).places.items():
             target = draft / place
             target.parent.mkdir(exist_ok=True)
             with packed.open(entries[name]) as source, speak_refusals(folder):
@@ -124,20 +142,20 @@ def gather(given: Sequence[tuple[str, Path]], folder: Path) -> None:
         DiskFull, RunError: the folder cannot be written.
     """
     paths = dict(given)
-    places = scene_members(list(paths))
+    places = find_members(list(paths)).places
     with files.new_folder(folder) as draft, speak_refusals(folder):
         for name, place in places.items():
             (draft / place).parent.mkdir(exist_ok=True)
             shutil.copyfile(paths[name], draft / place)
 
 
-def _is_scene_picture(path: PurePosixPath) -> bool:
+def _is_in_scene(path: PurePosixPath) -> bool:
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and path.parent.name.lower() in ("ref", "target")
+    return not hidden and path.parent.name.lower() in ("ref", "target")
 
 
-def _is_part(path: PurePosixPath, parent: str, stem: str) -> bool:
-    return path.parent.name.lower() == parent and path.stem.casefold() == stem
+def _names_in(parts: Mapping[str, PurePosixPath], folder: PurePosixPath) -> list[str]:
+    return [path.name for path in parts.values() if path.parent == folder]
 
 
 def _entries(packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -4,7 +4,6 @@ A scene folder has the layout of all public RealFill scenes: `ref/*` (1-5 photos
 `target/mask.*` (white = fill) and, for benchmarks, `target/gt.*`. Outside this module a mask is a `hole`.
 """
 
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +19,16 @@ from realfill.errors import OptionError, SceneError
 from realfill.files import speak_refusals
 from realfill.imaging import colour_spaces, decode
 from realfill.imaging.crop import CropTransform, crop_around
-from realfill.imaging.decode import ACCEPTED_NAMES, SIDECARS, Original, rotate_upright
+from realfill.imaging.decode import ACCEPTED_NAMES, Original, rotate_upright
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
+from realfill.scene.scene_files import MaskInput, SceneFiles, find_inputs
 
 MOST_REFERENCES = 5
 ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told
 _HALF = 128  # a grey level from here on is fill
 _FLAT = 24  # a brush's colour varies less than this
 _PURE = 0.9  # share of black and white pixels that makes a picture a mask
-
-MaskInput = Path | Original | npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +44,6 @@ class Scene:
     truth: Photo | None = None  # (H, W, 3), the complete picture, where the scene has one
 
 
-@dataclass(frozen=True)
-class SceneFiles:
-    """A scene's parts before they are read; `mask` None: it is in the target's transparency, or variants."""
-
-    references: tuple[Path, ...]
-    target: Path
-    mask: MaskInput | None
-    truth: Path | None = None
-
-
 def load(source: Path | SceneFiles, *, variants: bool = False) -> Scene:
     """Reads and checks a scene folder, or single files; with `variants` the hole is everything and no mask is needed
     (§5.2).
@@ -63,39 +51,38 @@ def load(source: Path | SceneFiles, *, variants: bool = False) -> Scene:
     Raises:
         SceneError: what is wrong with which file and what to do, in one sentence.
     """
-    if isinstance(source, SceneFiles):
-        return _read_scene(source, source.target.stem, variants=variants)
-    return _read_scene(_find_inputs(source), source.resolve().name, variants=variants)
+    name = source.resolve().name if isinstance(source, Path) else source.target.stem
+    return _read_scene(_find_parts(source), name, variants=variants)
 
 
-def check(folder: Path, *, variants: bool = False) -> None:
-    """As `load`, without keeping any photo in memory.
+def check(source: Path | SceneFiles, *, variants: bool = False) -> tuple[str, ...]:
+    """As `load`, without keeping any photo in memory; what `Scene.notices` would say.
 
     Raises:
         SceneError: as `load`.
     """
-    inputs = _find_inputs(folder)
-    _check_target(inputs, variants=variants)
-    for path in (*inputs.references, *([inputs.truth] if inputs.truth else [])):
-        decode.read_original(path)
+    return _check_inputs(_find_parts(source), variants=variants).notices
 
 
-def store(folder: Path, source: Path | SceneFiles, *, variants: bool = False) -> None:
+def store(folder: Path, source: Path | SceneFiles, *, variants: bool = False) -> tuple[str, ...]:
     """Copies the inputs of scene folder `source` to `folder`, checked and normalised; `load` reads them again.
 
     Photos keep their bytes and are named ref/00.jpg, …; the mask becomes target/mask.png, upright, 0 or 255,
     at the target's size. A folder that exists is replaced; at no moment is there half a scene.
 
+    Returns:
+        What there was to say about the inputs, as `Scene.notices`: of the normalised copy `load` says less.
+
     Raises:
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    _store_scene(folder, _find_inputs(source) if isinstance(source, Path) else source, variants=variants)
+    return _store_scene(folder, _find_parts(source), variants=variants)
 
 
 def assemble(
     folder: Path, references: Sequence[Path], target: Path, mask: MaskInput | None, *, variants: bool = False
-) -> None:
+) -> tuple[str, ...]:
     """As `store`, from single files. `mask` is a file or an array (H, W[, C]), bool or 0-255, white = fill.
 
     With no mask the target's transparent part is the hole. References keep the order given.
@@ -104,7 +91,7 @@ def assemble(
         SceneError: as `load`.
         DiskFull, RunError: the folder cannot be written.
     """
-    store(folder, SceneFiles(tuple(references), target, mask), variants=variants)
+    return store(folder, SceneFiles(tuple(references), target, mask), variants=variants)
 
 
 def check_outputs(folder: Path, outputs: Sequence[Path]) -> None:
@@ -115,7 +102,7 @@ def check_outputs(folder: Path, outputs: Sequence[Path]) -> None:
             whatever name, or two of them are one.
         SceneError: there is no scene in the folder.
     """
-    inputs = _find_inputs(folder)
+    inputs = find_inputs(folder)
     mask = [inputs.mask] if isinstance(inputs.mask, Path) else []
     own = [*inputs.references, inputs.target, *mask, *([inputs.truth] if inputs.truth else [])]
     for number, path in enumerate(outputs):
@@ -150,12 +137,6 @@ def enlargement_notice(crop: CropTransform) -> str | None:
     )
 
 
-def pictures(folder: Path) -> list[Path]:
-    """The files of a folder that should be pictures, in natural order (2 before 10); no dotfiles or sidecars."""
-    paths = [path for path in folder.iterdir() if path.is_file() and not _is_sidecar(path)]
-    return sorted(paths, key=lambda path: natural_order(path.name))
-
-
 def read_hole(mask: MaskInput, target: Original, name: str = "The mask") -> tuple[Hole, list[str]]:
     """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
 
@@ -168,16 +149,6 @@ def read_hole(mask: MaskInput, target: Original, name: str = "The mask") -> tupl
     return _resize_hole(_read_mask(mask, target), (target.height, target.width), name)
 
 
-def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
-    """The key that sorts file names as people count: 2 before 10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
-
-
-def _is_sidecar(path: Path) -> bool:
-    return path.name.startswith(".") or path.suffix.lower() in SIDECARS
-
-
 def _would_be_part(folder: Path, path: Path) -> bool:
     """Whether a picture at that path would be read as one of the scene's."""
     place = path.resolve().parent
@@ -185,58 +156,49 @@ def _would_be_part(folder: Path, path: Path) -> bool:
     return is_target or files.is_same_file(place, folder / "ref")
 
 
-def _find_inputs(folder: Path) -> SceneFiles:
-    if not (folder / "target").is_dir():
-        raise SceneError(f"{folder} is not a scene; a scene is a folder with ref/ and target/ in it.")
-    references = pictures(folder / "ref") if (folder / "ref").is_dir() else []
-    target = _find_picture(folder, "target")
-    if target is None:
-        raise SceneError(f"{folder.name}/target has no target picture; name it target.png, .jpg or another format.")
-    return SceneFiles(tuple(references), target, _find_picture(folder, "mask"), _find_picture(folder, "gt"))
-
-
-def _find_picture(folder: Path, stem: str) -> Path | None:
-    candidates = [path for path in pictures(folder / "target") if path.stem.casefold() == stem]
-    if len(candidates) > 1:
-        names = " and ".join(path.name for path in candidates)
-        raise SceneError(f"{folder.name}/target has {names}; keep one of them.")
-    return candidates[0] if candidates else None
+def _find_parts(source: Path | SceneFiles) -> SceneFiles:
+    return find_inputs(source) if isinstance(source, Path) else source
 
 
 def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
     _check_count(inputs.references)
-    original = decode.read_original(inputs.target)
-    hole, notices = _find_hole(inputs, original, variants=variants)
-    if not original.bit_exact:
-        notices.append(
-            f"{inputs.target.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
-            "known pixels as they were decoded, in a newly encoded file."
-        )
-    notices += _colour_notices(inputs.target.name, original)
-    references = tuple(_read_reference(path, notices) for path in inputs.references)
+    notices = list(inputs.notices)
+    original = _read_target(inputs.target, notices)
+    hole = _find_hole(inputs, original, notices, variants=variants)
+    references = tuple(to_photo(_read_photo(path, notices)) for path in inputs.references)
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
     if truth is not None and truth.shape != photo.shape:
-        notices.append(f"gt has another size than {inputs.target.name} and is left out; save both at one size.")
+        notices.append(_truth_notice(inputs.target))
         truth = None
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
     return Scene(references, target, hole, original, name, tuple(notices), truth)
 
 
-def _read_reference(path: Path, notices: list[str]) -> Photo:
+def _read_target(path: Path, notices: list[str]) -> Original:
+    original = _read_photo(path, notices)
+    if not original.bit_exact:
+        notices.append(
+            f"{path.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
+            "known pixels as they were decoded, in a newly encoded file."
+        )
+    return original
+
+
+def _read_photo(path: Path, notices: list[str]) -> Original:
     original = decode.read_original(path)
-    notices += _colour_notices(path.name, original)
-    return to_photo(original)
+    if original.cicp is not None:
+        notices.append(
+            f"{path.name} has {colour_spaces.describe(original.cicp)}, which no profile tells: it is worked on as if "
+            "its values were sRGB, and only a PNG result says what they are; convert it to sRGB or Display P3 first "
+            "for true colours."
+        )
+    return original
 
 
-def _colour_notices(name: str, original: Original) -> list[str]:
-    if original.cicp is None:
-        return []
-    return [
-        f"{name} has {colour_spaces.describe(original.cicp)}, which no profile tells: it is worked on as if its values "
-        "were sRGB, and only a PNG result says what they are; convert it to sRGB or Display P3 first for true colours."
-    ]
+def _truth_notice(target: Path) -> str:
+    return f"gt has another size than {target.name} and is left out; save both at one size."
 
 
 def _check_count(references: Sequence[Path]) -> None:
@@ -249,50 +211,63 @@ def _check_count(references: Sequence[Path]) -> None:
         )
 
 
-def _store_scene(folder: Path, inputs: SceneFiles, *, variants: bool) -> None:
-    hole, target_format = _check_target(inputs, variants=variants)
-    suffixes = [_check_photo(path) for path in inputs.references]
+@dataclass(frozen=True)
+class _Checked:
+    """Inputs that make a scene, without their pixels."""
+
+    hole: Hole
+    target: str  # Pillow's names of the formats
+    references: tuple[str, ...]
+    has_truth: bool
+    notices: tuple[str, ...]
+
+
+def _check_inputs(inputs: SceneFiles, *, variants: bool) -> _Checked:
+    """Reads one picture after another; none stays in memory while the next is read."""
+    _check_count(inputs.references)
+    notices = list(inputs.notices)
+    original = _read_target(inputs.target, notices)
+    hole, target = _find_hole(inputs, original, notices, variants=variants), original.format
+    del original
+    references = tuple(_read_photo(path, notices).format for path in inputs.references)
+    has_truth = inputs.truth is not None and read_photo(inputs.truth).shape[:2] == hole.shape
+    if inputs.truth is not None and not has_truth:
+        notices.append(_truth_notice(inputs.target))
+    return _Checked(hole, target, references, has_truth, tuple(notices))
+
+
+def _store_scene(folder: Path, inputs: SceneFiles, *, variants: bool) -> tuple[str, ...]:
+    checked = _check_inputs(inputs, variants=variants)
     with files.new_folder(folder) as draft, speak_refusals(folder):
         for part in ("ref", "target"):
             (draft / part).mkdir()
-        for index, (path, suffix) in enumerate(zip(inputs.references, suffixes, strict=True)):
-            shutil.copyfile(path, draft / "ref" / f"{index:02d}{suffix}")
-        shutil.copyfile(inputs.target, draft / "target" / f"target{decode.stored_suffix(target_format)}")
-        if inputs.truth is not None and read_photo(inputs.truth).shape[:2] == hole.shape:
+        for index, (path, kind) in enumerate(zip(inputs.references, checked.references, strict=True)):
+            shutil.copyfile(path, draft / "ref" / f"{index:02d}{decode.stored_suffix(kind)}")
+        shutil.copyfile(inputs.target, draft / "target" / f"target{decode.stored_suffix(checked.target)}")
+        if inputs.truth is not None and checked.has_truth:
             shutil.copyfile(inputs.truth, draft / "target" / f"gt{inputs.truth.suffix.lower()}")
-        save_photo(hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
+        save_photo(checked.hole.astype(np.uint8) * 255, draft / "target" / "mask.png")
+    return checked.notices
 
 
-def _check_target(inputs: SceneFiles, *, variants: bool) -> tuple[Hole, str]:
-    """The hole and the target's format; its pixels do not stay in memory while the references are read."""
-    _check_count(inputs.references)
-    original = decode.read_original(inputs.target)
-    return _find_hole(inputs, original, variants=variants)[0], original.format
-
-
-def _check_photo(path: Path) -> str:
-    """The ending of a photo that can be used, by what it holds."""
-    return decode.stored_suffix(decode.read_original(path).format)
-
-
-def _find_hole(inputs: SceneFiles, original: Original, *, variants: bool) -> tuple[Hole, list[str]]:
+def _find_hole(inputs: SceneFiles, original: Original, notices: list[str], *, variants: bool) -> Hole:
     size = (original.height, original.width)
     if variants:
-        return np.ones(size, np.bool_), []
+        return np.ones(size, np.bool_)
     mask, target = inputs.mask, inputs.target.name
     if mask is None:
         name, hole = f"{target}'s transparent part", _find_transparent_hole(original, target)
-        notices: list[str] = []
     else:
         name = mask.name if isinstance(mask, Path) else "The mask"
-        hole, notices = read_hole(mask, original)
+        hole, about_mask = read_hole(mask, original)
+        notices += about_mask
     if not hole.any():
         raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
     if hole.all():
         raise SceneError(
             f"{name} marks all of {target}; leave some of it known, or ask for scene variants (--variants)."
         )
-    return hole, notices
+    return hole
 
 
 def _find_transparent_hole(original: Original, target: str) -> Hole:

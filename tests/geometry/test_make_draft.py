@@ -256,6 +256,14 @@ def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["result"] == names[0] and all(Path(name).is_file() for name in names)
+    assert said["notices"] == [] and done.stderr == ""
+    mask = toy_scene / "target" / "mask.png"
+    with Image.open(mask) as drawn:
+        drawn.resize((90, 120)).save(mask)
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    sentence = "mask.png is 90×120 and was scaled to the target's 120×90, although its shape differs; check the hole."
+    assert json.loads(done.stdout.splitlines()[-1])["notices"] == [sentence]
+    assert done.stderr == f"{sentence}\n"
     refused = subprocess.run([*command[:6], "out.bmp"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
 

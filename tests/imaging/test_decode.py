@@ -18,7 +18,6 @@ from realfill.imaging import encode
 from realfill.imaging.decode import (
     ACCEPTED,
     MOST_SCANS,
-    SIDECARS,
     SUFFIXES,
     count_scans,
     read_original,
@@ -352,5 +351,4 @@ def test_an_ending_belongs_to_one_format_and_to_no_sidecar() -> None:
     endings = [suffix for known in ACCEPTED.values() for suffix in known.suffixes]
     assert len(endings) == len(set(endings)) and set(endings) == SUFFIXES
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in endings)
-    assert not SUFFIXES & SIDECARS
     assert {suffix for known in FORMATS.values() for suffix in known.suffixes} <= SUFFIXES, "an export is read again"

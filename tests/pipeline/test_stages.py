@@ -22,8 +22,10 @@ from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageS
 from realfill.imaging import composite, decode, holes, photo
 from realfill.jobs.device_lock import hold_device
 from realfill.matching import registry as matching
+from realfill.matching import weights
 from realfill.matching.registry import load_matcher
 from realfill.models import registry
+from realfill.network import NameServer
 from realfill.pipeline.stages import Outcome, complete
 from realfill.runs.export import choose_seed
 from realfill.runs.layout import checkpoint_steps
@@ -277,7 +279,7 @@ def test_sift_stands_in_aloud_until_the_weights_are_there(
 ) -> None:
     wanted = config.change(settings, {"select.matcher": "loftr"})
     sift = load_matcher(config.SelectConfig(matcher="sift"))
-    monkeypatch.setattr(matching, "load_matcher_or_sift", lambda *_: (sift, "LoFTR could not be had."))
+    monkeypatch.setattr(matching, "load_matcher_or_sift", lambda *_, **__: (sift, "LoFTR could not be had."))
     monkeypatch.setattr(matching, "available_matcher", lambda _: ("sift", "not here"))
     outcome = complete(done, config=wanted, device="cpu")
     assert outcome.matcher == "sift" and "LoFTR could not be had." in outcome.notices
@@ -388,6 +390,50 @@ def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Pat
     stamps = _stamps(folder)
     complete(folder)
     assert not _changed_files(folder, stamps)
+
+
+def test_the_draft_alone_waits_for_no_device_and_asks_no_network(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(weights, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setattr(NameServer, "check_host", lambda *_: pytest.fail("asked for an address"))
+    wanted = config.make("mini", {"guide.only": True})
+    assert wanted.select.matcher == "loftr"
+    with hold_device("cpu", check=lambda: None):
+        outcome = complete(tmp_path / "run", scene=source, config=wanted, device="cpu")
+    assert (outcome.seed, outcome.matcher) == (DRAFT, "sift")
+    assert not any("device" in notice or "LoFTR" in notice for notice in outcome.notices)
+
+
+def test_notices_about_the_scene_are_said_once_and_kept(source: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(source, tmp_path / "odd"))
+    with Image.open(folder / "target" / "mask.png") as mask:
+        mask.resize((mask.height, mask.width)).save(folder / "target" / "mask.png")
+    with Image.open(folder / "target" / "target.png") as target:
+        target.convert("RGB").save(folder / "target" / "target.jpg")
+    (folder / "target" / "target.png").unlink()
+    Image.new("RGB", (20, 20)).save(folder / "target" / "gt.png")
+    (folder / "ref" / "clip.gif").write_bytes(b"GIF89a")
+    told = (
+        "ref/clip.gif is no picture by its ending",
+        "although its shape differs; check the hole",
+        "target.jpg (JPEG) cannot be written back",
+        "gt has another size",
+    )
+    given = scene.load(folder).notices
+    assert len(given) == len(told)
+    wanted = config.make("mini", {"guide.only": True, "select.matcher": "sift"})
+    for call in range(2):
+        said: list[Event] = []
+        outcome = complete(tmp_path / "run", scene=None if call else folder, config=wanted, report=said.append)
+        sentences = [event.sentence for event in said if isinstance(event, Notice)]
+        assert sentences == list(outcome.notices) and set(given) <= set(sentences)
+        for words in told:
+            assert sum(words in sentence for sentence in sentences) == 1
+    assert Run.open(tmp_path / "run").scene_notices == list(given)
 
 
 def test_a_run_of_the_draft_alone_stays_one(source: Path, tmp_path: Path) -> None:

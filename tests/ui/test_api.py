@@ -11,6 +11,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from realfill.events import Notice
 from realfill.imaging import composite, photo
 from realfill.jobs import queue
 from realfill.runs.run import Run
@@ -121,6 +122,11 @@ def test_status_and_seeds_of_what_has_not_begun(mine: Api, run: Run) -> None:
     project = run.folder.name
     found = mine.status(project)
     assert (found["state"], found["done"], found["seeds"], found["place"]) == ("stopped", 0, 0, 0)
+    assert found["notices"] == []
+    run.record(notices=["mask.png was scaled.", 5])
+    run.append(Notice("mask.png was scaled."))
+    run.append(Notice("It goes on."))
+    assert mine.status(run.folder.name)["notices"] == ["mask.png was scaled.", "It goes on."]
     assert mine.list_seeds(project) == []
     with pytest.raises(gr.Error):
         mine.export(project)

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from realfill.scene import archive
-from realfill.scene.archive import unpacked_size
+from realfill.scene.archive import look_inside
 from tests.ui.conftest import Server, serving
 from ui import server as wrapper
 from ui.access import bodies, quotas, sign_in, uploads
@@ -500,7 +500,7 @@ def test_what_the_workbench_keeps_and_unpacks_counts_as_uploads_do(
 
     assert ask("keep_scene", {"scene": {}})["draft"]
     assert ask("open_zip", {"path": str(folder / "toy.zip")})["target"]
-    size = unpacked_size(folder / "toy.zip")
+    size, _ = look_inside(folder / "toy.zip")
     assert booked == [("testclient", uploads.BLOCK), ("testclient", size)]
 
 

@@ -152,6 +152,29 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
     assert answer["name"] == "toy"
 
 
+@pytest.mark.parametrize("door", ["open_files", "open_zip"])
+def test_files_beside_photos_are_passed_over_and_others_are_named(
+    ask: dict[str, Question], toy_scene: Path, tmp_path: Path, door: str
+) -> None:
+    names = ["0.png.out.pp3", "0.png.dop", "0.MOV", "0.CR3", "Icon\r", "Thumbs.db", "clip.gif"]
+    if door == "open_zip":
+        for name in names:
+            (toy_scene / "ref" / name).write_bytes(b"")
+        with zipfile.ZipFile(tmp_path / "toy.zip", "w") as archive:
+            for path in toy_scene.rglob("*"):
+                archive.write(path, f"toy/{path.relative_to(toy_scene)}")
+        answer = ask[door]({"path": brought(tmp_path / "toy.zip")})
+    else:
+        sent = [
+            {"name": f"/toy/{path.relative_to(toy_scene)}", "path": brought(path)}
+            for path in sorted(toy_scene.rglob("*")) if path.is_file()
+        ]  # fmt: skip
+        others: list[object] = [*(f"/toy/ref/{name}" for name in names), 7, None]
+        answer = ask[door]({"files": sent, "others": others})
+    assert len(answer["references"]) == 2 and answer["name"] == "toy"
+    assert [notice[:47] for notice in answer["notices"]] == ["ref/clip.gif is no picture by its ending and wa"]
+
+
 def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_scene: Path, tmp_path: Path) -> None:
     given = value(toy_scene)
     assert read_payload(given).name == ""  # own photos: whoever starts takes the name of the target's file

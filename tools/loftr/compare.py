@@ -30,7 +30,7 @@ from realfill.matching.loftr import Loftr
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import load_matcher
 from realfill.matching.selection import score_candidates
-from realfill.scene import scene
+from realfill.scene import scene, scene_files
 from realfill.scene.scene import Scene
 from tools.loftr import architecture
 
@@ -96,7 +96,7 @@ def main() -> None:
     args = _arguments()
     store, select = Store(args.store), config.Config().select
     known: dict[str, Counts] = json.loads(args.out.read_text()) if args.out.exists() else {}
-    others = [photo.read_photo(path) for path in scene.pictures(args.photos)[: args.others]]
+    others = [photo.read_photo(path) for path in scene_files.pictures(args.photos)[: args.others]]
     for name in args.matchers.split(","):
         kind, _, file = name.partition("=")
         if kind == OURS:

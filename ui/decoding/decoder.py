@@ -121,9 +121,11 @@ def create_run(folder: Path, references: Sequence[Path], target: Path, mask: Pat
     return Run.open(folder)
 
 
-def measure_archive(archive: Path) -> int:
-    """Bytes of the scene in a zip file once it is unpacked; see `realfill.scene.archive.unpacked_size`."""
-    return int(call("measure_archive", archive.name, path=str(archive)))
+def look_inside(archive: Path) -> tuple[int, list[str]]:
+    """Bytes of the scene in a zip file once it is unpacked, and what is left out; see
+    `realfill.scene.archive.look_inside`."""
+    found = call("look_inside", archive.name, path=str(archive))
+    return int(found["size"]), list(found["notices"])
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -23,7 +23,7 @@ from realfill.runs.run import Run
 from realfill.scene import archive as scene_archive
 from realfill.scene import outpaint, scene
 from realfill.scene.outpaint import Extension
-from realfill.scene.scene import SceneFiles
+from realfill.scene.scene_files import SceneFiles
 
 from ..access import uploads
 from ..runs import pictures
@@ -86,9 +86,10 @@ def create_run(folder: str, references: Sequence[str], target: str, mask: str | 
     Run.create(Path(folder), Config.model_validate(config), inputs)
 
 
-def measure_archive(path: str) -> int:
-    """See `decoder.measure_archive`."""
-    return scene_archive.unpacked_size(Path(path))
+def look_inside(path: str) -> Json:
+    """See `decoder.look_inside`."""
+    size, notices = scene_archive.look_inside(Path(path))
+    return {"size": size, "notices": notices}
 
 
 def unpack(path: str, folder: str) -> None:
@@ -142,7 +143,7 @@ def _in_private_folder(operation: Callable[..., Any]) -> Callable[..., Any]:
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     operation.__name__: _in_private_folder(operation)
     for operation in (
-        read_facts, thumbnail, read_mask, prepare, assemble, create_run, measure_archive, unpack, find_keypoints,
+        read_facts, thumbnail, read_mask, prepare, assemble, create_run, look_inside, unpack, find_keypoints,
         view_seed, show_seam, pack_export,
     )
 }  # fmt: skip

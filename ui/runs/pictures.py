@@ -39,6 +39,7 @@ from realfill.runs.export import (
 )
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
+from realfill.scene import scene_files
 from realfill.scene.scene import Scene
 
 from ..access import uploads
@@ -118,7 +119,7 @@ def open_picture(run: Run, seed: int, export: Export) -> dict[str, Any]:
 
 def reference_paths(run: Run) -> list[Path]:
     """The files of the references, in the scene's order."""
-    return scenes.pictures(run.scene_folder / "ref")
+    return scene_files.pictures(run.scene_folder / "ref")
 
 
 def outline(run: Run) -> list[list[list[float]]]:

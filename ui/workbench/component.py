@@ -5,10 +5,15 @@ the script owns what is inside. The value is the scene as `payload.read_payload`
 strings, which gradio neither copies nor fetches.
 """
 
+import json
 import re
 from pathlib import Path
 
 import gradio as gr
+
+from realfill.imaging import raw
+from realfill.imaging.decode import SUFFIXES
+from realfill.scene.scene_files import FILMS, SIDECARS
 
 from ..html_component import read_asset
 from . import endpoints
@@ -47,11 +52,17 @@ def workbench() -> gr.HTML:
     return gr.HTML(
         html_template=_with_icons(read_asset(_HERE, "workbench.html")),
         css_template=read_asset(_HERE, "workbench.css"),
-        js_on_load="\n".join(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS),
+        js_on_load="\n".join([_endings(), *(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS)]),
         apply_default_css=False,
         server_functions=endpoints.questions(),
         elem_id="workbench",
     )
+
+
+def _endings() -> str:
+    """By their endings the script knows files as the server does."""
+    kinds = {"pictures": SUFFIXES, "raws": raw.SUFFIXES, "sidecars": SIDECARS | FILMS}
+    return f"const ENDINGS = {json.dumps({kind: sorted(endings) for kind, endings in kinds.items()})};"
 
 
 def _with_icons(markup: str) -> str:

@@ -12,16 +12,16 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import archive as scene_archive
-from realfill.scene import examples, scene
-from realfill.scene.archive import scene_members
+from realfill.scene import examples, scene, scene_files
+from realfill.scene.archive import find_members
 
 from ..access import quotas, uploads
 from ..access.bodies import Refused
@@ -36,6 +36,7 @@ from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, re
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
 MOST_FILES = 12  # of a scene folder
+MOST_OTHERS = 500  # names of files beside them
 HALF_DAY = uploads.KEEP_SECONDS / 2
 _COPYING = threading.Lock()  # two answers may want one copy at once
 _log = logging.getLogger("realfill.page")
@@ -130,7 +131,7 @@ def list_examples(asked: Any) -> Answer:
     """The scenes that come with the program; none where they are not installed."""
     entries = []
     for example in examples.examples():
-        target = next(path for path in scene.pictures(example.folder / "target") if path.stem.lower() == "target")
+        target = next(path for path in scene_files.pictures(example.folder / "target") if path.stem.lower() == "target")
         entry = {"name": example.name, "title": example.title, "tests": example.tests}
         entries.append({**entry, "thumb": decoder.thumbnail(target)})
     return {"examples": entries}
@@ -148,23 +149,29 @@ def open_zip(asked: Any) -> Answer:
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
         raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
-    quotas.admit(decoder.measure_archive(archive))
+    size, notices = decoder.look_inside(archive)
+    quotas.admit(size)
     with _place_to_open(_plain_name(archive.stem)) as folder:
         decoder.unpack(archive, folder)
-        return _read_folder(folder, archive.stem)
+        return _read_folder(folder, archive.stem, notices)
 
 
 def open_files(asked: Any) -> Answer:
-    """The scene in the uploaded files of a folder, each with the name that it had there."""
+    """The scene in the uploaded files of a folder, each with the name that it had there.
+
+    `others` are the names of the files there that were not sent; what is to be said about them is in the answer.
+    """
     listed = _field(asked, "files")
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     listed_files = [(str(_field(item, "name"))[:1000], _file(item, "path")) for item in listed]
-    places = scene_members([name for name, _ in listed_files])
-    quotas.admit(sum(path.stat().st_size for name, path in listed_files if name in places))
+    others = _field(asked, "others")
+    names = [name[:1000] for name in others[:MOST_OTHERS] if isinstance(name, str)] if isinstance(others, list) else []
+    found = find_members([*(name for name, _ in listed_files), *names])
+    quotas.admit(sum(path.stat().st_size for name, path in listed_files if name in found.places))
     with _place_to_open("scene") as folder:
         scene_archive.gather(listed_files, folder)
-        return _read_folder(folder, PurePosixPath(next(iter(places))).parent.parent.name)
+        return _read_folder(folder, found.root, found.notices)
 
 
 def keep_scene(asked: Any) -> Answer:
@@ -219,22 +226,22 @@ def _place_to_open(name: str) -> Iterator[Path]:
         raise
 
 
-def _read_folder(folder: Path, name: str) -> Answer:
-    """A scene folder inside the private folder, and what it is called."""
+def _read_folder(folder: Path, name: str, notices: Sequence[str] = ()) -> Answer:
+    """A scene folder inside the private folder, what it is called, and what is to be said about it already."""
     if not (folder / "ref").is_dir():
         most = scene.MOST_REFERENCES
         raise SceneError(f"The scene in there has no reference photos; put one to {most} of the same place into ref/.")
-    references, target = scene.pictures(folder / "ref"), scene.pictures(folder / "target")
+    references, target = scene_files.pictures(folder / "ref"), scene_files.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
     facts, mask = decoder.read_facts(by_stem["target"], SHOWN, FOREIGN), by_stem.get("mask")
     if mask is None:
-        return {**payload_answer(payload, facts), "strokes": facts.strokes, "notices": []}
+        return {**payload_answer(payload, facts), "strokes": facts.strokes, "notices": [*notices]}
     drawn = decoder.read_mask(mask, by_stem["target"], NOT_EXTENDED)
     if drawn.is_all:
-        return {**payload_answer(replace(payload, variants=True), facts), "notices": drawn.notices}
+        return {**payload_answer(replace(payload, variants=True), facts), "notices": [*notices, *drawn.notices]}
     marked = replace(payload, mask=mask)
-    return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": drawn.notices}
+    return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": [*notices, *drawn.notices]}
 
 
 def _reference(path: Path) -> Answer:

@@ -16,7 +16,7 @@ from realfill.evaluation.report.thumbnails import cut_hole, draw_hole
 from realfill.evaluation.results import Results, format_number
 from realfill.evaluation.store import Store
 from realfill.evaluation.tables import varies_references
-from realfill.scene import scene as scenes
+from realfill.scene import scene_files
 from realfill.scene.scene import Scene
 
 MOST_SEEDS = 4  # pictures of one method and scene that are shown: the best by matches, from draft and from noise
@@ -85,7 +85,7 @@ class _SceneFiles:
 
     def file(self, stem: str) -> Path:
         """One of the target's pictures."""
-        paths = scenes.pictures(self._case.folder / "target")
+        paths = scene_files.pictures(self._case.folder / "target")
         return next(path for path in paths if path.stem.casefold() == stem)
 
 

@@ -2,7 +2,17 @@
 
 const LARGEST = 256 * 2 ** 20; // bytes; ui.server.MAX_FILE
 const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
-const isPhoto = (file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|tiff?|hei[cf]|bmp)$/i.test(file.name);
+// ENDINGS comes from component.py: the same lists as for folders and zips.
+const endingOf = (name) => (/\.[^./]+$/.exec(name)?.[0] ?? "").toLowerCase();
+const stemOf = (name) => name.slice(0, name.length - endingOf(name).length).toLowerCase();
+const isPhoto = (file) => ENDINGS.pictures.includes(endingOf(file.name)) || ENDINGS.raws.includes(endingOf(file.name)) || file.type.startsWith("image/");
+const isSidecar = (file) => /^(\.|Icon\r?$)/.test(file.name) || ENDINGS.sidecars.includes(endingOf(file.name));
+
+// Names, with their folders before them, of those files that are pictures: a camera raw only where no picture has its name.
+function pictureNames(names) {
+  const stems = new Set(names.filter((name) => ENDINGS.pictures.includes(endingOf(name))).map(stemOf));
+  return new Set(names.filter((name) => ENDINGS.pictures.includes(endingOf(name)) || (ENDINGS.raws.includes(endingOf(name)) && !stems.has(stemOf(name)))));
+}
 
 // Uploads a file and asks the server about it; every failure is an answer with a sentence.
 async function bring(file, question) {
@@ -16,7 +26,9 @@ async function bring(file, question) {
 }
 
 function photosOf(files) {
-  const photos = files.filter(isPhoto), others = files.filter((file) => !isPhoto(file));
+  const named = pictureNames(files.map((file) => file.name));
+  const photos = files.filter((file) => isPhoto(file) && (named.has(file.name) || !ENDINGS.raws.includes(endingOf(file.name))));
+  const others = files.filter((file) => !isPhoto(file) && !(photos.length && isSidecar(file)));
   if (others.length) say(others[0].name + " is not a photo that can be used; JPEG, PNG, WebP, TIFF, HEIC and BMP are.", "bad");
   return photos;
 }
@@ -53,7 +65,9 @@ async function openZip(file) {
 
 // Of a folder only what a scene is made of is sent.
 async function openFolder(listed) {
-  const wanted = listed.filter(({ name, file }) => /(^|\/)(ref|target)\/[^/.][^/]*$/i.test(name) && isPhoto(file));
+  const parts = listed.filter(({ name }) => /(^|\/)(ref|target)\/[^/.][^/]*$/i.test(name));
+  const named = pictureNames(parts.map(({ name }) => name));
+  const wanted = parts.filter(({ name }) => named.has(name)), others = parts.map(({ name }) => name).filter((name) => !named.has(name));
   if (!wanted.length) return say("There is no scene in there; a scene is a folder with ref and target in it.", "bad");
   if (wanted.length > 12) return say("There is more than one scene in there; open one of its folders.", "bad");
   say("Opening the scene…");
@@ -63,7 +77,7 @@ async function openFolder(listed) {
     if (answer.error) return say(answer.error, "bad");
     sent.push(answer);
   }
-  openScene(await trying(ask("open_files", { files: sent })), "open");
+  openScene(await trying(ask("open_files", { files: sent, others })), "open");
 }
 
 async function openExample(name) {
