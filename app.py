@@ -146,8 +146,6 @@ def main() -> int:
 def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> None:
     """Builds the page over `runs_dir` and serves it on an open socket."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import uvicorn
-
     from ui import server
     from ui.decoding import decoder
     from ui.page import Page
@@ -170,7 +168,7 @@ def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> No
     try:
         if signal.getsignal(signal.SIGINT) is _end_at_start:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        uvicorn.Server(server.configure(app)).run(sockets=[listener])
+        server.WebServer(app).run(sockets=[listener])
     except KeyboardInterrupt:
         sys.stderr.write(ENDED)
     finally:

@@ -8,6 +8,7 @@ never uses, among them ones that fetch addresses, and lets any script run; `Guar
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import theme
 from .access import quotas, uploads, visitors
@@ -139,9 +140,49 @@ def build(
     return Guard(guarded, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
 
 
-def configure(app: ASGIApp) -> uvicorn.Config:
-    """How the application is served. Whom a request comes from, `Guard` says: uvicorn believes any local program."""
-    return uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+class WebServer(uvicorn.Server):
+    """Serves the application until it is told to end, and then tells open streams that their readers are gone.
+
+    A tab's heartbeat would otherwise hold the end up for fifteen seconds. Whom a request comes from, `Guard` says:
+    uvicorn believes any local program.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app, self._ending = app, asyncio.Event()
+        super().__init__(
+            uvicorn.Config(
+                self._answer,
+                interface="asgi3",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends open streams, and waits for the other answers."""
+        self._ending.set()
+        await super().shutdown(sockets)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_read = False  # what is being sent to us is still taken whole
+
+        async def receive_until_the_end() -> Message:
+            nonlocal is_read
+            if scope["type"] != "http" or not is_read:
+                message = await receive()
+                is_read = not message.get("more_body", False)
+                return message
+            reading, ending = asyncio.ensure_future(receive()), asyncio.ensure_future(self._ending.wait())
+            try:
+                await asyncio.wait((reading, ending), return_when=asyncio.FIRST_COMPLETED)
+                return reading.result() if reading.done() else {"type": "http.disconnect"}
+            finally:
+                reading.cancel()
+                ending.cancel()
+
+        await self._app(scope, receive_until_the_end, send)
 
 
 def _expire_answers(page: gr.Blocks) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:

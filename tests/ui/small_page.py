@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import uvicorn
 from gradio.components import Component
 
 from ui import api, logs, server
@@ -89,7 +88,7 @@ def main() -> None:
     users = hosts.read_users(sys.argv[4]) if len(sys.argv) > 4 else None
     app = server.build(page.blocks, "127.0.0.1", port, users)
     listener = socket.create_server(("127.0.0.1", port))
-    uvicorn.Server(server.configure(app)).run(sockets=[listener])
+    server.WebServer(app).run(sockets=[listener])
 
 
 if __name__ == "__main__":

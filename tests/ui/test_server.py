@@ -34,6 +34,7 @@ from ui.workbench.component import workbench
 
 OWN = "http://127.0.0.1:7860"
 JOIN = "/gradio_api/queue/join"
+PATIENCE = 60  # seconds that a busy machine may need
 
 
 @pytest.fixture(scope="module")
@@ -574,3 +575,26 @@ def test_the_server_listens_on_this_machine_only(small: Server) -> None:
     ]
     mine = [address for address in listening if int(address.partition(":")[2], 16) == small.port]
     assert mine == [f"0100007F:{small.port:04X}"]
+
+
+def test_an_ending_server_tells_open_streams_that_their_readers_are_gone() -> None:
+    told: list[str] = []
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"beat", "more_body": True})
+        told.append((await receive())["type"])
+
+    server, listener = wrapper.WebServer(stream), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    reader = http.client.HTTPConnection(*listener.getsockname())
+    reader.request("GET", "/")
+    assert reader.getresponse().read(4) == b"beat"
+    server.should_exit = True
+    thread.join(PATIENCE)
+    assert told == ["http.disconnect"] and not thread.is_alive()
+    reader.close()

@@ -22,7 +22,6 @@ def serve(port: int, folder: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str((folder / "page").resolve())
     assert uploads.folder().is_dir()
     import gradio as gr
-    import uvicorn
 
     from ui import server
     from ui.errors import speak_errors
@@ -54,7 +53,7 @@ def serve(port: int, folder: Path) -> None:
         send.click(store, {tab.workbench}, sent, api_visibility="private")
     listener = socket.create_server(("127.0.0.1", port))
     app = server.build(page, "127.0.0.1", port)
-    uvicorn.Server(server.configure(app)).run(sockets=[listener])
+    server.WebServer(app).run(sockets=[listener])
 
 
 if __name__ == "__main__":
