@@ -24,6 +24,15 @@ settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 BROWSER_TESTS = "tests/ui/browser/"
+# What takes longest begins first, so that no process is left with a long file while the others have nothing to do.
+LONGEST = (
+    BROWSER_TESTS,
+    "tests/benchmarks/test_soak",
+    "tests/ui/test_",
+    "tests/cli/",
+    "tests/jobs/",
+    "tests/training/",
+)
 MOST_WORKERS = 4  # the browser's tests are one piece of work; more processes would wait for it
 
 
@@ -31,16 +40,23 @@ MOST_WORKERS = 4  # the browser's tests are one piece of work; more processes wo
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process a core for folders; single files and tests run in this process, which begins at once."""
+    """For folders one process more than cores, since many tests wait for others that they started.
+
+    Single files and tests run in this process, which begins at once.
+    """
     if all(".py" in argument for argument in config.args):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    return min(cores + 1, MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's tests begin first: they are the longest piece of work."""
-    items.sort(key=lambda item: not item.nodeid.startswith(BROWSER_TESTS))
+    """The longest pieces of work begin first."""
+
+    def place(item: pytest.Item) -> int:
+        return next((place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

@@ -210,12 +210,13 @@ print(json.dumps(ended))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="forks")
-def test_killed_in_every_stage_it_ends_as_if_never_killed(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:
-    arguments = ["complete", toy_scene, *quick, "--set", "train.checkpoint_every=2", "--json", "--run"]
+def test_killed_in_every_stage_it_ends_as_if_never_killed(
+    toy_scene: Path, quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["complete", str(toy_scene), *quick, "--set", "train.checkpoint_every=2", "--json", "--run"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    with _start([*arguments, whole]) as process:
-        out, err = process.communicate()
-    assert process.returncode == 0, err
+    assert main([*arguments, str(whole)]) == 0
+    out, err = capsys.readouterr()
     result = _last(out)
     assert set(result) >= {"run", "result", "seed", "matches", "seconds"}
     assert "training" in err
@@ -227,10 +228,8 @@ def test_killed_in_every_stage_it_ends_as_if_never_killed(toy_scene: Path, quick
         out, err = process.communicate()
     assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1]) == [[3, "stopped"], *[[-signal.SIGKILL, "running"]] * 4], err
-    with _start([*arguments, killed]) as process:
-        out, err = process.communicate()
-    assert process.returncode == 0, err
-    again = _last(out)
+    assert main([*arguments, str(killed)]) == 0
+    again = _last(capsys.readouterr().out)
     assert (again["seed"], again["matches"]) == (result["seed"], result["matches"])
     assert list(again["seconds"]) == ["export"]  # all the rest was there
     assert _weights(killed) == _weights(whole)

@@ -24,6 +24,7 @@ from realfill.models.lora import (
     merge_adapters,
     parameter_groups,
 )
+from realfill.models.registry import load_backbone_folder
 from tests.tiny import WAYS, Way, backbone_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,24 +260,21 @@ def test_the_file_tells_nothing_about_this_machine(tiny: Backbone, tiny_base: Pa
     assert "lora_alpha" in text
 
 
-SAVE = """
-import sys
-from pathlib import Path
-from realfill.config import TrainConfig
-from realfill.models.lora import attach_adapters, save_lora
-from realfill.models.registry import load_backbone_folder
-backbone = load_backbone_folder(Path(sys.argv[1]))
-attach_adapters(backbone, TrainConfig(layers="all", rank=4, alpha=8.0), seed=1)
-for number in range(4):
-    save_lora(backbone, Path(sys.argv[2]) / str(number))
-"""
+def save_adapters(base: Path, folder: Path) -> None:
+    backbone = load_backbone_folder(base)
+    attach_adapters(backbone, ALL, seed=1)
+    for number in range(4):
+        lora.save_lora(backbone, folder / str(number))
 
 
 def test_equal_adapters_give_equal_files_in_any_process(tiny_base: Path, tmp_path: Path) -> None:
     """Sets of names follow the process' hash seed, and safetensors' metadata the call."""
-    for hash_seed in ("1", "2"):
-        command = [sys.executable, "-c", SAVE, str(tiny_base), str(tmp_path / hash_seed)]
-        subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True)
+    call = "import sys; from pathlib import Path; from tests.models.test_lora import save_adapters as save; "
+    call += "save(*map(Path, sys.argv[1:]))"
+    other_seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    command = [sys.executable, "-c", call, str(tiny_base), str(tmp_path / "other")]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": other_seed}, check=True)
+    save_adapters(tiny_base, tmp_path / "own")
     saved = [file.read_bytes() for file in tmp_path.rglob("*.safetensors")]
     assert len(saved) == 8 and len(set(saved)) == 1
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -287,8 +288,10 @@ def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: 
 
 # ── several processes ──
 
+# Two processes that meet as torchrun's do, forked where everything is imported. `accelerate launch` itself is tried by
+# tests/cli/test_commands.py: test_two_processes_train_one_run.
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 import torch
 from realfill.models.registry import load_backbone_folder
@@ -296,30 +299,36 @@ from realfill.scene import scene
 from realfill.training.train import train
 from tests.training.test_train import CONFIG, fit_of, weights
 
-torch.set_num_threads(1)
-base, scene_folder, folder = (Path(argument) for argument in sys.argv[1:])
-backbone, toy = load_backbone_folder(base, dtype=torch.float32), scene.load(scene_folder)
-steps = list(train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=folder))
-import torch.distributed as distributed
-assert distributed.get_world_size() == 2
-(folder.parent / f"losses-{distributed.get_rank()}.json").write_text(json.dumps([s.loss for s in steps]))
-torch.save(weights(backbone), folder.parent / f"weights-{distributed.get_rank()}.pt")
+base, scene_folder, folder, port = sys.argv[1:]
+
+def train_as(rank):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+    torch.set_num_threads(1)
+    place = Path(folder)
+    backbone, toy = load_backbone_folder(Path(base), dtype=torch.float32), scene.load(Path(scene_folder))
+    steps = list(train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=place))
+    import torch.distributed as distributed
+    assert distributed.get_world_size() == 2
+    (place.parent / f"losses-{rank}.json").write_text(json.dumps([step.loss for step in steps]))
+    torch.save(weights(backbone), place.parent / f"weights-{rank}.pt")
+
+other = os.fork()
+train_as(1 if other else 0)
+if other:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
 """
 
 
+@pytest.mark.skipif(os.name != "posix", reason="forks")
 def test_two_processes_equal_one(
     tiny_base: Path, _toy_scene: Path, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
 ) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    # accelerate 1.15 starts one process for `--cpu --num_processes 2` (it wants MPI there). Its torchrun launcher is
-    # the one that several GPUs use; the variable makes it meet on the CPU.
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    plain = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    places = [str(tmp_path / "script.py"), str(tiny_base), str(_toy_scene), str(tmp_path / "run")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, *plain, *places], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", SCRIPT, *map(str, (tiny_base, _toy_scene, tmp_path / "run", port))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in (0, 1):
         seen = json.loads((tmp_path / f"losses-{rank}.json").read_text())
