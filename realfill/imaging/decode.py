@@ -25,7 +25,7 @@ from realfill.humanize import alternatives
 from realfill.imaging import colour_spaces, exif, raw
 from realfill.imaging.exif import Exif, Resolution
 from realfill.imaging.icc import is_reversible, profile_space, to_srgb
-from realfill.imaging.metadata import JPEG_LENGTHLESS, JPEG_MARKER, Cicp, Metadata, open_exif, split
+from realfill.imaging.metadata import JPEG_LENGTHLESS, JPEG_MARKER, Cicp, Metadata, read_exif, split
 from realfill.imaging.tiff import Directory, choose_page, read_pages
 
 Mode = Literal["L", "RGB", "RGBA"]
@@ -118,6 +118,7 @@ def read_original(path: Path) -> Original:
     _refuse_samples(pages, name)
     try:
         data, metadata = split(data, pages)
+        del pages  # they hold the file as it was
         image = _open(data, name)
         _refuse_scans(image, data, name)
         _refuse_frames(image, name)
@@ -283,23 +284,19 @@ def _read_heif_metadata(image: Image.Image) -> Metadata:
     """libheif gives no file without its notes; it tells colours as a profile or as code points ("nclx")."""
     points = image.info.get("nclx_profile")
     cicp = Cicp(points["color_primaries"], points["transfer_characteristics"]) if points else None
-    directory = open_exif(image.info.get("exif"))
-    resolution = exif.read_resolution(directory) if directory else None
-    return Metadata(directory, image.info.get("icc_profile"), resolution, cicp)
+    orientation = exif.sound_orientation(image.info.get("original_orientation"))
+    told = read_exif(image.info.get("exif"))
+    return replace(told, icc_profile=image.info.get("icc_profile"), cicp=cicp, orientation=orientation)
 
 
 def _turn_upright(original: Original, image: Image.Image, metadata: Metadata) -> Original:
     """With the fields that concern the whole picture: upright, and what EXIF said."""
-    directory = metadata.exif
-    if image.format == "HEIF":  # libheif has turned it already, and pillow-heif the tag with it
-        turned, orientation = 1, exif.sound_orientation(image.info.get("original_orientation"))
-    else:
-        turned = orientation = exif.read_orientation(directory) if directory else 1
-    resolution = metadata.resolution
+    orientation, resolution = metadata.orientation, metadata.resolution
+    turned = 1 if image.format == "HEIF" else orientation  # libheif has turned it already
     return replace(
         original,
         pixels=cast(Pixels, rotate_upright(original.pixels, turned)),
-        exif=exif.clean(directory) if directory else None,
+        exif=metadata.exif,
         orientation=orientation,
         resolution=resolution[::-1] if resolution and orientation >= 5 else resolution,
     )
@@ -373,7 +370,7 @@ def _find_colours(metadata: Metadata, mode: Mode) -> tuple[bytes | None, Cicp | 
         return metadata.icc_profile, None
     if metadata.is_srgb:
         return None, None
-    if metadata.exif is not None and exif.is_adobe_rgb(metadata.exif):
+    if metadata.is_adobe_rgb:
         return colour_spaces.adobe_rgb_profile(is_grey=is_grey), None
     return colour_spaces.png_profile(metadata, is_grey=is_grey), None
 

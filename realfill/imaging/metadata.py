@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from realfill.imaging import exif
-from realfill.imaging.exif import Resolution
+from realfill.imaging.exif import Exif, Resolution
 from realfill.imaging.tiff import Directory, choose_page
 
-_PROFILE_BYTES = 1 << 24  # of an ICC profile; those of printers have a few MB
+_PROFILE_BYTES = 1 << 22  # of an ICC profile; those of printers have some MB
 _EXIF_BYTES = 1 << 20
 # What a TIFF's pixels are decoded by: size, bits, compression, colours, strips, tiles, tables and channels.
 _TIFF_PIXEL_TAGS = frozenset(
@@ -30,7 +30,7 @@ _PNG_NOTES = frozenset({b"cICP", b"cHRM", b"eXIf", b"gAMA", b"iCCP", b"pHYs", b"
 # Between JPEG's segments: any marker but stuffed bytes, fill bytes and the restarts inside a scan.
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SCAN, _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
-_JPEG_NOTES = frozenset({*range(_APP1, _APP14), 0xEF, _COMMENT})  # JFIF's and Adobe's segments tell how to decode
+_JPEG_NOTES = frozenset({*range(_APP0, 0xF0), _COMMENT})
 JPEG_LENGTHLESS = (0x01, 0xD8, 0xD9)
 _WEBP_NOTES = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # with their flags in VP8X
 
@@ -47,7 +47,9 @@ class Cicp(NamedTuple):
 class Metadata:
     """What counts of it; None where the file says nothing, or nothing sensible."""
 
-    exif: Directory | None = None
+    exif: Exif | None = None  # what a result keeps of it
+    orientation: int = 1  # EXIF's, 1-8
+    is_adobe_rgb: bool = False  # by EXIF
     icc_profile: bytes | None = None
     resolution: Resolution | None = None  # dots per inch across and down, as the pixels lie in the file
     cicp: Cicp | None = None
@@ -73,14 +75,24 @@ def split(data: bytes, pages: Sequence[Directory]) -> tuple[bytes, Metadata]:
     return data, Metadata()
 
 
-def open_exif(block: bytes | None) -> Directory | None:
-    """The directory of an EXIF block as a file holds it, None where there is none or it is too large."""
-    return exif.open_block(block) if block and len(block) <= _EXIF_BYTES else None
+def read_exif(block: bytes | None) -> Metadata:
+    """What an EXIF block says; nothing where it is none or too large."""
+    directory = exif.open_block(block) if block and len(block) <= _EXIF_BYTES else None
+    return Metadata() if directory is None else _read_directory(directory)
+
+
+def _read_directory(directory: Directory) -> Metadata:
+    return Metadata(
+        exif=exif.clean(directory),
+        orientation=exif.read_orientation(directory),
+        is_adobe_rgb=exif.is_adobe_rgb(directory),
+        resolution=exif.read_resolution(directory),
+    )
 
 
 def _split_tiff(page: Directory) -> tuple[bytes, Metadata]:
-    profile = page.raw(_TIFF_PROFILE)
-    return page.file.keep(page, _TIFF_PIXEL_TAGS), Metadata(page, profile, exif.read_resolution(page))
+    metadata = replace(_read_directory(page), icc_profile=page.raw(_TIFF_PROFILE))
+    return page.file.keep(page, _TIFF_PIXEL_TAGS), metadata
 
 
 def _split_png(data: bytes) -> tuple[bytes, Metadata]:
@@ -112,13 +124,13 @@ def _read_png_notes(notes: Mapping[bytes, bytes]) -> Metadata:
     gamma = _unpack(">I", notes.get(b"gAMA"))
     chromaticities = _unpack(">8I", notes.get(b"cHRM"))
     code_points = _unpack(">4B", notes.get(b"cICP"))
-    directory = open_exif(notes.get(b"eXIf"))
+    told = read_exif(notes.get(b"eXIf"))
     across, down, unit = _unpack(">IIB", notes.get(b"pHYs")) or (0, 0, 0)
     resolution = exif.sound_resolution(across, down) if unit == 1 else None  # 0: only the shape of a pixel
-    return Metadata(
-        exif=directory,
+    return replace(
+        told,
         icc_profile=_inflate_profile(notes.get(b"iCCP", b"")),
-        resolution=resolution or (exif.read_resolution(directory) if directory else None),
+        resolution=resolution or told.resolution,
         # The third is YCbCr's matrix, which RGB does not have: PNG 3, 11.3.2.6.
         cicp=Cicp(code_points[0], code_points[1], bool(code_points[3])) if code_points and not code_points[2] else None,
         is_srgb=b"sRGB" in notes,
@@ -151,24 +163,30 @@ def _split_jpeg(data: bytes) -> tuple[bytes, Metadata]:
             return b"".join(kept), _read_jpeg_notes(notes)
         if code not in JPEG_LENGTHLESS:
             position += max(2, int.from_bytes(data[position : position + 2], "big"))
-        if code in (_APP0, _APP1, _APP2):
-            notes.append((code, data[marker.end() + 2 : position]))
-        if code not in _JPEG_NOTES:
+        body = data[marker.end() + 2 : position]
+        if code in _JPEG_NOTES:
+            notes.append((code, body))
+        if code not in _JPEG_NOTES or _tells_how_to_decode(code, body):
             kept.append(data[begin:position])
     return data, Metadata()  # it has no pixels
 
 
+def _tells_how_to_decode(code: int, body: bytes) -> bool:
+    """JFIF's segment means YCbCr, and Adobe's says whether it is that, or which way CMYK goes."""
+    return len(body) >= 12 and (code, body[:5]) in ((_APP0, b"JFIF\0"), (_APP14, b"Adobe"))
+
+
 def _read_jpeg_notes(notes: Sequence[tuple[int, bytes]]) -> Metadata:
     blocks = [body[6:] for code, body in notes if code == _APP1 and body.startswith(b"Exif\0\0")]
-    directory = open_exif(b"".join(blocks))  # a long one is cut into segments
+    told = read_exif(b"".join(blocks))  # a long one is cut into segments
     jfif = next((body for code, body in notes if code == _APP0 and body.startswith(b"JFIF\0")), b"")
     unit, across, down = _unpack(">BHH", jfif[7:12]) or (0, 0, 0)
     per_metre = {1: 1 / 0.0254, 2: 100.0}.get(unit, 0.0)  # dots per inch, per centimetre; 0: the shape of a pixel
     resolution = exif.sound_resolution(across * per_metre, down * per_metre)
-    return Metadata(
-        exif=directory,
+    return replace(
+        told,
         icc_profile=_join_profile([body for code, body in notes if code == _APP2]),
-        resolution=resolution or (exif.read_resolution(directory) if directory else None),
+        resolution=resolution or told.resolution,
     )
 
 
@@ -202,8 +220,7 @@ def _split_webp(data: bytes) -> tuple[bytes, Metadata]:
         chunk[8] &= ~sum(_WEBP_NOTES.values()) & 0xFF
         kept[flags] = bytes(chunk)
     body = b"WEBP" + b"".join(kept)
-    directory = open_exif(notes.get(b"EXIF"))
-    metadata = Metadata(directory, notes.get(b"ICCP"), exif.read_resolution(directory) if directory else None)
+    metadata = replace(read_exif(notes.get(b"EXIF")), icc_profile=notes.get(b"ICCP"))
     return b"RIFF" + struct.pack("<I", len(body)) + body, metadata
 
 

@@ -38,6 +38,7 @@ class Directory:
     """An image file directory: its sound tags, and the place of the next one (0: none)."""
 
     file: "TiffReader"
+    place: int
     entries: Mapping[int, _Entry]
     next: int
 
@@ -147,16 +148,19 @@ class TiffReader:
             following = self._unpack("Q" if self._big else "I", begin + number * form.size)
         except struct.error:
             following = 0  # the file ends here
-        return Directory(self, entries, following)
+        return Directory(self, place, entries, following)
 
     def keep(self, directory: Directory, tags: frozenset[int]) -> bytes:
-        """The file with one page alone, which has no other tags than `tags`; places in it stay as they are."""
+        """The file with one page alone, which has no other tags than `tags`.
+
+        Its directory stands where it stood, so that every place in the file stays and what is cut off stays missing.
+        """
         rows = [directory.entries[tag].row for tag in sorted(tags & directory.entries.keys())]
-        offset = len(self._data) + len(self._data) % 2  # directories begin at even places
-        number, place = ("Q", 8) if self._big else ("H", 4)
-        start = self._data[:place] + struct.pack(self._order + ("Q" if self._big else "I"), offset)
-        page = struct.pack(self._order + number, len(rows)) + b"".join(rows) + bytes(8 if self._big else 4)
-        return b"".join((start, memoryview(self._data)[len(start) :], bytes(offset - len(self._data)), page))
+        number, width = ("Q", 8) if self._big else ("H", 4)
+        first = struct.pack(self._order + ("Q" if self._big else "I"), directory.place)
+        page = struct.pack(self._order + number, len(rows)) + b"".join(rows) + bytes(width)
+        data, end = memoryview(self._data), directory.place + len(page)
+        return b"".join((data[:width], first, data[2 * width : directory.place], page, data[end:]))
 
     def raw(self, entry: _Entry) -> bytes:
         """The values of a tag as the file has them."""

@@ -2,7 +2,10 @@
 
 import io
 import itertools
+import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from realfill.imaging.encode import FORMATS
 from realfill.imaging.photo import to_photo
 from realfill.seeds import rng
 from tests import files16
-from tests.imaging.samples import Array, H, W, noise, phone_exif, read_back, save, smooth
+from tests.imaging.samples import Array, H, W, noise, read_back, save, smooth, tiff
 
 
 @pytest.mark.parametrize(("suffix", "mode", "depth"), [
@@ -297,28 +300,19 @@ def test_sixteen_bits_are_rounded_to_eight_in_bands(tmp_path: Path) -> None:
     assert np.array_equal(to_eight_bits(colours), np.rint(colours / 257))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_damaged_bytes_never_escape_as_another_error(tmp_path: Path) -> None:
-    """Cuts and flips at random places: a picture or a SceneError, nothing else."""
-    sources = [
-        encoded("PNG"), encoded("JPEG", exif=phone_exif()), encoded("WEBP"), encoded("TIFF", compression="tiff_lzw"),
-        encoded("BMP"), files16.png(noise("RGBA", 16), files16.orientation_chunk(6)), files16.tiff(noise("RGB", 16)),
-    ]  # fmt: skip
-    heif = io.BytesIO()
-    pillow_heif.from_pillow(Image.fromarray(smooth())).save(heif)
-    refused = 0
-    for number, source in enumerate([*sources, heif.getvalue()]):
-        random = rng(number)
-        for _ in range(40):
-            data = bytearray(source)
-            for _ in range(int(random.integers(1, 4))):
-                data[int(random.integers(0, min(len(data), 600)))] = int(random.integers(0, 256))
-            cut = len(data) if random.random() < 0.5 else int(random.integers(1, len(data)))
-            try:
-                assert read_back(bytes(data[:cut]), tmp_path).pixels.size
-            except SceneError:
-                refused += 1
-    assert refused > 50
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process by what Linux counts")
+@pytest.mark.parametrize(("first", "count"), [
+    (0, 12), pytest.param(100, 600, marks=pytest.mark.long),
+])  # fmt: skip
+def test_damaged_bytes_are_a_picture_or_a_sentence_in_bounded_memory_and_time(
+    tmp_path: Path, first: int, count: int
+) -> None:
+    """In a process of its own, which may not die, nor take more than 1 GB or 20 seconds for a file."""
+    command = [sys.executable, "-m", "tests.imaging.fuzz", str(tmp_path), str(first), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{[path.name for path in tmp_path.iterdir()]}: {done.stderr[-2000:]}"
+    counts = json.loads(done.stdout)
+    assert counts["pictures"] > 3 * count and counts["refused"] > 3 * count
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -352,3 +346,17 @@ def test_an_ending_belongs_to_one_format_and_to_no_sidecar() -> None:
     assert len(endings) == len(set(endings)) and set(endings) == SUFFIXES
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in endings)
     assert {suffix for known in FORMATS.values() for suffix in known.suffixes} <= SUFFIXES, "an export is read again"
+
+
+@pytest.mark.parametrize(("pixels", "words"), [
+    (np.zeros((9, 9, 3), np.float16), "16-bit floating-point"),
+    (np.zeros((9, 9, 3), np.float32), "32-bit floating-point"),
+    (np.zeros((9, 9), np.float64), "64-bit floating-point"), (np.zeros((9, 9, 3), np.uint32), "32-bit integer"),
+    (np.zeros((9, 9), np.uint32), "32-bit integer"), (np.zeros((9, 9), np.int32), "32-bit signed integer"),
+    (np.zeros((9, 9), np.int16), "16-bit signed integer"),
+])  # fmt: skip
+def test_numbers_of_a_tiff_that_are_no_code_values_are_named(tmp_path: Path, pixels: Array, words: str) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(pixels))
+    with pytest.raises(SceneError) as caught:
+        read_original(tmp_path / "a.tif")
+    assert str(caught.value) == f"a.tif has {words} colours; export it with 8 or 16 bits."
