@@ -25,17 +25,13 @@ from realfill.humanize import alternatives
 from realfill.imaging import colour_spaces, exif, raw
 from realfill.imaging.exif import Exif, Resolution
 from realfill.imaging.icc import is_reversible, profile_space, to_srgb
-from realfill.imaging.metadata import JPEG_LENGTHLESS, JPEG_MARKER, Cicp, Metadata, read_exif, split
-from realfill.imaging.tiff import Directory, choose_page, read_pages
+from realfill.imaging.limits import MEGABYTES, MEGAPIXELS, check_header, check_pages, check_size, describe_size
+from realfill.imaging.metadata import Cicp, Metadata, read_exif, split
+from realfill.imaging.tiff import STARTS as TIFF_STARTS
+from realfill.imaging.tiff import Directory, read_pages
 
 Mode = Literal["L", "RGB", "RGBA"]
 Value = TypeVar("Value", bound=np.generic)
-
-MEGAPIXELS = 50  # largest picture accepted
-MEGABYTES = 512  # largest file accepted; 50 megapixels of 16-bit RGBA fit uncompressed
-MOST_SCANS = (
-    100  # of a progressive JPEG: each costs a pass over all pixels; encoders make about ten, scripts some sixty
-)
 
 
 @dataclass(frozen=True)
@@ -64,12 +60,8 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError,
     OverflowError, RuntimeError, struct.error, zlib.error, cv2.error,
 )  # fmt: skip
-# Of a TIFF's SampleFormat, those that are no plain numbers.
-_SAMPLES = {2: "signed integer", 3: "floating-point", 5: "complex integer", 6: "complex"}
 _NO_MEMORY = -4  # of cv2.error, which OpenCV raises in place of a MemoryError
-_PIXEL_BYTES = 8  # of four 16-bit channels, the most that we read
 _BAND = 256  # rows that are converted at once, so that a conversion takes little more than its result
-_SCAN, _END = 0xDA, 0xD9
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +106,12 @@ def read_original(path: Path) -> Original:
     pages = read_pages(data)
     if raw.is_camera_raw(data, pages, name):
         return _develop(data, pages, name)
-    _refuse_pages(pages, name)
-    _refuse_samples(pages, name)
+    check_pages(pages, name)
     try:
         data, metadata = split(data, pages)
         del pages  # they hold the file as it was
         image = _open(data, name)
-        _refuse_scans(image, data, name)
-        _refuse_frames(image, name)
-        _refuse_tiles(image, name)
+        check_header(image, data, name)
         metadata = _read_heif_metadata(image) if image.format == "HEIF" else metadata
         image.load()
         deep = _deep_pixels(image, data)
@@ -197,87 +186,23 @@ def _open(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(ACCEPTED))
     except _LIMIT_ERRORS as error:
-        raise SceneError(_size_refusal(name, f"over {MEGAPIXELS}")) from error
+        raise SceneError(describe_size(name, f"over {MEGAPIXELS}")) from error
     except (UnidentifiedImageError, *_DAMAGE) as error:
         if Path(name).suffix.lower() in raw.SUFFIXES:
             raise SceneError(raw.refusal(name)) from error
+        if data.startswith(TIFF_STARTS):
+            raise SceneError(
+                f"{name} is a TIFF of a kind that is not read here, or is damaged; save it as RGB with 8 or 16 bits."
+            ) from error
         raise SceneError(f"{name} is not a picture that can be read, or is damaged; use {ACCEPTED_NAMES}.") from error
-    pixels = image.width * image.height
-    if pixels > MEGAPIXELS * 1_000_000:
-        raise SceneError(_size_refusal(name, f"{pixels / 1e6:.1f}"))
-    if pixels == 0:
-        raise SceneError(f"{name} has no pixels; save it again from the program it came from.")
+    check_size(image.width, image.height, name)
     return image
-
-
-def _size_refusal(name: str, amount: str) -> str:
-    return f"{name} has {amount} megapixels and the most accepted is {MEGAPIXELS}; save it smaller first."
 
 
 @functools.cache
 def _register_heif() -> None:
     # On first use, so that importing this module changes nothing in Pillow.
     pillow_heif.register_heif_opener(thumbnails=False)
-
-
-def count_scans(data: bytes) -> int:
-    """The scans of a JPEG file up to its first end marker, read from its markers (ISO 10918-1, B.1); one over the
-    most accepted ends the counting."""
-    position, scans = 2, 0
-    while scans <= MOST_SCANS and (marker := JPEG_MARKER.search(data, position)) is not None:
-        code, position = data[marker.end() - 1], marker.end()
-        if code == _END:
-            break
-        scans += code == _SCAN
-        if code not in JPEG_LENGTHLESS:
-            position += int.from_bytes(data[position : position + 2], "big")
-    return scans
-
-
-def _refuse_scans(image: Image.Image, data: bytes, name: str) -> None:
-    if image.format in ("JPEG", "MPO") and count_scans(data) > MOST_SCANS:
-        raise SceneError(
-            f"{name} is a JPEG of over {MOST_SCANS} scans, which takes too long; save it again as a plain JPEG."
-        )
-
-
-def _refuse_tiles(image: Image.Image, name: str) -> None:
-    """A TIFF says itself in which pieces and channels it is decoded: no more memory for them than for any picture."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return
-    tags = image.tag_v2
-    tile = int(tags.get(322, image.width)) * int(tags.get(323, image.height))
-    pixel = int(tags.get(277, 1)) * -(-max(tags.get(258, (1,))) // 8)
-    if pixel * max(tile, image.width * image.height) > _PIXEL_BYTES * MEGAPIXELS * 1_000_000:
-        raise SceneError(f"{name} takes too much memory in its tiles or channels; save it again as RGB without tiles.")
-
-
-def _refuse_frames(image: Image.Image, name: str) -> None:
-    """One still picture only; HEIC bursts count as their main picture."""
-    frames = int(getattr(image, "n_frames", 1))
-    if image.format in ("PNG", "WEBP") and frames > 1:
-        raise SceneError(_frames_refusal(name, frames))
-
-
-def _refuse_pages(pages: Sequence[Directory], name: str) -> None:
-    """As `_refuse_frames`, for a TIFF: smaller copies and masks of a page do not count."""
-    if sum(not page.is_accessory for page in pages) > 1:
-        raise SceneError(_frames_refusal(name, len(pages)))
-
-
-def _frames_refusal(name: str, frames: int) -> str:
-    return f"{name} holds {frames} frames or pages; save the one you mean as a single still picture."
-
-
-def _refuse_samples(pages: Sequence[Directory], name: str) -> None:
-    """Numbers of a TIFF that are no code values of 8 or 16 bits (TIFF 6.0, section 19)."""
-    if not pages:
-        return
-    page = choose_page(pages)
-    bits, kind = max(page.integers(258, (1,))), _SAMPLES.get(page.integer(339, 1), "integer")
-    if kind == "integer" and bits <= 16:
-        return
-    raise SceneError(f"{name} has {bits}-bit {kind} colours; export it with 8 or 16 bits.")
 
 
 def _read_heif_metadata(image: Image.Image) -> Metadata:
@@ -305,15 +230,27 @@ def _turn_upright(original: Original, image: Image.Image, metadata: Metadata) ->
 def _deep_pixels(image: Image.Image, data: bytes) -> npt.NDArray[np.uint16] | None:
     """16-bit pixels (H, W), (H, W, 3) or (H, W, 4) as they lie in the file; None for 8 bits or fewer."""
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint16)
-        white_is_zero = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0
-        return 65535 - grey if white_is_zero else grey
+        return _deep_grey(image)
     if image.mode not in ("LA", "RGB", "RGBA"):
         return None
     is_deep_png = image.format == "PNG" and data[24] == 16
     if is_deep_png or (isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_tiff(image)):
         return _decode_deep(data)
     return None
+
+
+def _deep_grey(image: Image.Image) -> npt.NDArray[np.uint16]:
+    """(H, W), or (H, W, 4) where a PNG says that one of its greys is transparent."""
+    grey = np.asarray(image).astype(np.uint16)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if tuple(image.tag_v2.get(258, ())) == (12,):  # 0-4095
+            grey = ((grey.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+        return 65535 - grey if image.tag_v2.get(262) == 0 else grey
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return grey
+    alpha = np.where(grey == transparent, 0, 65535).astype(np.uint16)
+    return np.dstack([grey, grey, grey, alpha])
 
 
 def _is_deep_tiff(image: TiffImagePlugin.TiffImageFile) -> bool:
@@ -336,22 +273,21 @@ def _build_deep(pixels: npt.NDArray[np.uint16], image: Image.Image, metadata: Me
     icc, cicp = _find_colours(metadata, mode)
     if icc and not _can_write_back(icc, mode):
         return _convert_to_srgb(Image.fromarray(to_eight_bits(pixels)), icc, str(image.format))
-    return Original(pixels, mode, icc, str(image.format), None, bit_exact=True, cicp=cicp)
+    exact = not (isinstance(image, TiffImagePlugin.TiffImageFile) and max(image.tag_v2.get(258, (16,))) < 16)
+    return Original(pixels, mode, icc, str(image.format), None, bit_exact=exact, cicp=cicp)
 
 
 def _build_original(image: Image.Image, data: bytes, metadata: Metadata, name: str) -> Original:
     """8 bits: L, RGB and RGBA keep their values; other modes become one of these."""
-    if image.mode in ("F", "I", "LAB", "HSV"):
-        raise SceneError(f"{name} stores its colours as {image.mode}; save it as RGB or grey with 8 or 16 bits.")
     file_format, profile = str(image.format), metadata.icc_profile
     if image.mode == "CMYK" or (image.mode == "LA" and profile_space(profile) == "GRAY"):
         return _convert_to_srgb(image, profile, file_format)
     mode: Mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     icc, cicp = _find_colours(metadata, mode)
-    plain = image if image.mode == mode else image.convert(mode)
+    plain = image if image.mode == mode else _scale_palette(image).convert(mode)
     if icc and not _can_write_back(icc, mode):
         return _convert_to_srgb(plain, icc, file_format)
-    exact = _is_lossless(image, data) and image.mode not in ("RGBa", "YCbCr") and not _has_more_bits(image, name)
+    exact = _is_lossless(image, data) and not _has_other_values(image, name)
     return Original(np.array(plain), mode, icc, file_format, None, bit_exact=exact, cicp=cicp)
 
 
@@ -375,15 +311,32 @@ def _find_colours(metadata: Metadata, mode: Mode) -> tuple[bytes | None, Cicp | 
     return colour_spaces.png_profile(metadata, is_grey=is_grey), None
 
 
-def _has_more_bits(image: Image.Image, name: str) -> bool:
-    """Whether a TIFF has more than the 8 bits that Pillow reads of it.
+def _scale_palette(image: Image.Image) -> Image.Image:
+    """A TIFF's palette has 16 bits (6.0, section 5); some programs write 8, of which Pillow makes black."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.mode != "P":
+        return image
+    colours = image.tag_v2.get(320, ())
+    if not colours or max(colours) > 255:
+        return image
+    scaled = image.copy()
+    scaled.putpalette(np.array(colours, np.uint8).reshape(3, -1).T.tobytes())
+    return scaled
+
+
+def _has_other_values(image: Image.Image, name: str) -> bool:
+    """Whether what Pillow reads is not what the file holds: YCbCr, premultiplied, or more than 8 bits.
 
     Raises:
-        SceneError: it stores them channel by channel, of which Pillow and OpenCV make other colours.
+        SceneError: a TIFF stores 16 bits channel by channel, of which Pillow and OpenCV make other colours.
     """
-    if not isinstance(image, TiffImagePlugin.TiffImageFile) or max(image.tag_v2.get(258, (1,))) <= 8:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
-    if image.tag_v2.get(284, 1) == 2:
+    tags = image.tag_v2
+    if tags.get(262) == 6 or 1 in tuple(tags.get(338, ())):
+        return True
+    if max(tags.get(258, (1,))) <= 8:
+        return False
+    if tags.get(284, 1) == 2:
         raise SceneError(f"{name} stores its 16-bit channels one after the other; save it with interleaved channels.")
     return True
 

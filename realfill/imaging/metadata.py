@@ -24,7 +24,8 @@ _TIFF_PIXEL_TAGS = frozenset(
     | {334, 336, 338, 339, 347, *range(512, 522), *range(529, 533), 50674}
 )
 _TIFF_PROFILE = 34675
-_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # also where its own is cut: it holds nothing
 _PNG_FRAMES = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _PNG_NOTES = frozenset({b"cICP", b"cHRM", b"eXIf", b"gAMA", b"iCCP", b"pHYs", b"sRGB"})
 # Between JPEG's segments: any marker but stuffed bytes, fill bytes and the restarts inside a scan.
@@ -100,14 +101,15 @@ def _split_png(data: bytes) -> tuple[bytes, Metadata]:
     for kind, begin, end in _png_chunks(data):
         body = memoryview(data)[begin + 8 : end - 4]
         is_whole = zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(data[end - 4 : end], "big") and end <= len(data)
+        if kind == b"IEND":
+            kept.append(_PNG_END)
+            break
         if kind in _PNG_PIXELS and not is_whole:
             raise ValueError(f"the checksum of {kind!r} is wrong")
         if kind in _PNG_PIXELS or not kind[:1].islower() or (kind in _PNG_FRAMES and is_whole):
             kept.append(data[begin:end])
         elif kind in _PNG_NOTES and is_whole and kind not in notes:
             notes[kind] = bytes(body)
-        if kind == b"IEND":
-            break
     return b"".join(kept), _read_png_notes(notes)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.errors import SceneError
-from realfill.imaging.tiff import Directory
+from realfill.imaging.tiff import STARTS, Directory
 
 Values = npt.NDArray[np.uint16]
 
@@ -27,7 +27,6 @@ SUFFIXES = frozenset(
 # What files begin with: Olympus, Panasonic, Fujifilm, Sigma, Minolta and the older Canon.
 _STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _CR3 = b"ftypcrx "  # at 4
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _TIFF_MARK = re.compile(rb"CR\x02\0|IIII.waR|MMMMRaw", re.DOTALL)  # at 8 of a TIFF file: Canon's CR2, Phase One
 _DNG_VERSION, _SUB_DIRECTORIES = 50706, 330
 _PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw (TIFF/EP, DNG 1.7)
@@ -44,7 +43,7 @@ def is_camera_raw(data: bytes, pages: Sequence[Directory], name: str) -> bool:
     """
     if data.startswith(_STARTS) or data[4:12] == _CR3:
         return True
-    if not data.startswith(_TIFF_STARTS):
+    if not data.startswith(STARTS):
         return False
     by_ending = PurePath(name).suffix.lower() in SUFFIXES
     return by_ending or _TIFF_MARK.match(data, 8) is not None or any(map(_is_raw_page, pages))
@@ -95,7 +94,8 @@ def develop(data: bytes, name: str, *, most_pixels: int) -> tuple[Values, int]:
 
 
 def _is_raw_page(page: Directory) -> bool:
-    if _DNG_VERSION in page or _holds_sensor_values(page):
+    # What was developed from a DNG may still have its version among its tags (darktable's TIFF).
+    if _holds_sensor_values(page) or (page.is_accessory and _DNG_VERSION in page):
         return True
     width, height = page.size
     places = page.integers(_SUB_DIRECTORIES)[:_MOST_SUB_DIRECTORIES]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL.TiffImagePlugin import IFDRational
 
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _SMALLER, _MASK = 1, 4  # bits of NewSubfileType: a smaller copy or the transparency of another page
 _MOST_DIRECTORIES = 100
 _MOST_TAGS = 4096

@@ -18,7 +18,7 @@ from typing import IO
 from realfill import files
 from realfill.errors import SceneError
 from realfill.files import speak_refusals, temporary_path
-from realfill.imaging.decode import MEGABYTES
+from realfill.imaging.limits import MEGABYTES
 from realfill.scene import scene
 from realfill.scene.scene_files import PARTS, choose_pictures, find_part, left_out_notices
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from realfill.arrays import Hole, Pixels
 from realfill.errors import SceneError
-from realfill.imaging.decode import MEGAPIXELS, Original
+from realfill.imaging.decode import Original
+from realfill.imaging.limits import MEGAPIXELS
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def check(height: int, width: int, extension: Extension) -> None:
     """Refuses what would not be read again.
 
     Raises:
-        SceneError: the grown picture has more than `decode.MEGAPIXELS` million pixels.
+        SceneError: the grown picture has more than `limits.MEGAPIXELS` million pixels.
     """
     grown_height, grown_width = extension.size(height, width)
     if grown_height * grown_width > MEGAPIXELS * 1_000_000:

@@ -20,14 +20,13 @@ from realfill.errors import SceneError
 from realfill.imaging import encode
 from realfill.imaging.decode import (
     ACCEPTED,
-    MOST_SCANS,
     SUFFIXES,
-    count_scans,
     read_original,
     rotate_upright,
     to_eight_bits,
 )
 from realfill.imaging.encode import FORMATS
+from realfill.imaging.limits import MOST_SCANS, count_scans
 from realfill.imaging.photo import to_photo
 from realfill.seeds import rng
 from tests import files16
