@@ -359,3 +359,51 @@ def test_numbers_of_a_tiff_that_are_no_code_values_are_named(tmp_path: Path, pix
     with pytest.raises(SceneError) as caught:
         read_original(tmp_path / "a.tif")
     assert str(caught.value) == f"a.tif has {words} colours; export it with 8 or 16 bits."
+
+
+@pytest.mark.parametrize(("tag", "value", "words"), [
+    (262, 8, "stores its colours as CIELAB; save it as RGB"), (262, 9, "stores its colours as ICCLAB; save it"),
+    (262, 32845, "stores its colours as LogLuv; save it"), (262, 4, "stores its colours as a transparency mask; save"),
+    (258, 12, "has 12-bit colours; export it with 8 or 16 bits"), (258, 10, "has 10-bit colours; export it with"),
+    (259, 34927, "is a TIFF of a kind that is not read here, or is damaged; save it as RGB"),
+])  # fmt: skip
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_tiff_that_is_not_read_says_why(tmp_path: Path, tag: int, value: int, words: str, depth: int) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(noise("RGB", depth), {tag: (3, struct.pack("<H", value))}))
+    with pytest.raises(SceneError, match=rf"^a\.tif {words}"):
+        read_original(tmp_path / "a.tif")
+
+
+def test_twelve_bits_of_grey_are_as_light_as_they_are_meant(tmp_path: Path) -> None:
+    values = np.array([[0, 1, 2048, 4095]], np.uint16).repeat(2, 0)
+    packed = b"".join(struct.pack(">I", (one << 12 | two) << 8)[:3] for one, two in values.reshape(-1, 2).tolist())
+    data = tiff(values.astype(np.uint8), {258: (3, struct.pack("<H", 12)), 279: (4, struct.pack("<I", len(packed)))})
+    read = read_back(data[: -values.size] + packed, tmp_path)
+    assert read.pixels.dtype == np.uint16 and not read.bit_exact
+    assert read.pixels.tolist() == [[0, 16, 32776, 65535]] * 2
+
+
+def test_a_palette_of_eight_bits_is_not_black(tmp_path: Path) -> None:
+    """TIFF's palettes have 16 bits; some programs forget it."""
+    grey, steps = noise("L"), np.arange(256, dtype=np.uint16)
+    for scale in (1, 257):
+        colours = np.concatenate([steps, steps[::-1], steps]) * np.uint16(scale)
+        palette = {262: (3, struct.pack("<H", 3)), 320: (3, colours.astype("<u2").tobytes())}
+        read = read_back(tiff(grey, palette), tmp_path)
+        assert np.array_equal(read.pixels, np.dstack([grey, 255 - grey, grey]))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_grey_of_a_png_becomes_alpha(tmp_path: Path, depth: int) -> None:
+    pixels = noise("L", depth)
+    read = read_back(files16.png(pixels, files16.chunk(b"tRNS", struct.pack(">H", pixels[2, 3]))), tmp_path)
+    assert read.mode == "RGBA" and read.pixels.dtype == pixels.dtype and read.bit_exact
+    assert np.array_equal(read.pixels[:, :, 1], pixels)
+    assert np.array_equal(read.pixels[:, :, 3] == 0, pixels == pixels[2, 3])
+
+
+def test_premultiplied_values_are_not_called_exact(tmp_path: Path) -> None:
+    pixels = np.dstack([noise() // 2, np.full((H, W), 128, np.uint8)])
+    read = read_back(tiff(pixels, {338: (3, struct.pack("<H", 1))}), tmp_path)
+    assert read.mode == "RGBA" and not read.bit_exact
+    assert np.abs(read.pixels[:, :, :3].astype(int) - pixels[:, :, :3] * (255 / 128)).max() <= 2

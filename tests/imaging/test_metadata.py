@@ -70,6 +70,8 @@ ODD_PNGS: dict[str, Callable[[], bytes]] = {
     ),
     "an animation with a wrong checksum": lambda: png(bad_sum(b"acTL", struct.pack(">II", 7, 0))),
     "something behind its end": lambda: png() + b"<html>" * 99,
+    "its end cut": lambda: png()[:-4],
+    "no end": lambda: png()[:-12],
 }
 
 

@@ -98,6 +98,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "with a smaller page before it": lambda: pages((THUMBNAIL, 1), (smooth(), 0)),
     "with a mask": lambda: pages((smooth(), 0), (smooth()[:, :, 0] > 60, 4)),
     "a pyramid of tiles": pyramid,
+    "developed from a DNG, with its tags": lambda: tiff(smooth(), {50706: (1, b"\1\4\0\0")}),
     "a pyramid of pages": lambda: pages((smooth(), 0), (smooth()[::2, ::2], 1), (smooth()[::4, ::4], 1)),
 }
 

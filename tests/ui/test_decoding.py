@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from realfill.runs.run import Run
 from realfill.scene import archive as scene_archive
 from realfill.scene import examples
 from tests.files16 import png
+from tests.imaging.raws import dng
 from tests.ui.test_workbench_endpoints import brought, value
+from ui.access import uploads
 from ui.decoding import decoder
 from ui.runs import rendering
 from ui.runs.jobs import Jobs, SceneInputs
@@ -187,3 +190,29 @@ def test_a_photo_is_decoded_once_for_all_that_is_shown_of_it(
         "read_facts target.png", "read_mask mask.png", "thumbnail 00.png", "thumbnail 01.png",
     ]  # fmt: skip
     assert answer["target"]["width"] == 120
+
+
+def test_a_camera_raw_is_developed_in_a_child(tmp_path: Path, no_decoders: Callable[[], None]) -> None:
+    pytest.importorskip("rawpy")
+    (tmp_path / "a.dng").write_bytes(dng())
+    no_decoders()
+    facts = decoder.read_facts(tmp_path / "a.dng", 64, endpoints.FOREIGN)
+    assert (facts.format, facts.width, facts.height) == ("RAW", 128, 96)
+    with Image.open(uploads.thumbnail_path(tmp_path / "a.dng", 64)) as small:
+        assert small.size == (64, 48)
+
+
+def test_where_no_raws_are_developed_an_upload_gets_the_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "rawpy.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    (tmp_path / "a.dng").write_bytes(dng())
+    pool = CallPool((sys.executable, "-m", "realfill.cli.decode_process", "ui.decoding.operations"), decoder.ROOT)
+    try:
+        arguments = {"private_folder": str(tmp_path), "path": str(tmp_path / "a.dng"), "sizes": [], "formats": None}
+        with pytest.raises(SceneError, match=r"^a\.dng is a camera raw file; save it as TIFF or JPEG first\.$"):
+            pool.call("read_facts", arguments, subject="a.dng", seconds=20.0)
+    finally:
+        pool.close()
