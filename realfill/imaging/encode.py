@@ -9,7 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -185,13 +185,15 @@ def _write_jpeg(original: Original, xmp: bytes, quality: int) -> bytes:
 
 
 def _write_webp(original: Original, xmp: bytes, quality: int) -> bytes:
-    image, extra = _eight_bit_image(original), _metadata(original)
+    image = _eight_bit_image(original)
     if image.mode == "L":  # WebP has no grey, and a grey profile would not fit
-        image = icc.to_srgb(image, extra.pop("icc_profile", None))
+        image, original = icc.to_srgb(image, original.icc_profile), replace(original, icc_profile=None)
     file = io.BytesIO()
     # exact: values under full transparency stay; quality of a lossless file only sets how hard it tries.
     lossless = quality == 100
-    image.save(file, "WEBP", lossless=lossless, quality=50 if lossless else quality, exact=True, xmp=xmp, **extra)
+    image.save(
+        file, "WEBP", lossless=lossless, quality=50 if lossless else quality, exact=True, xmp=xmp, **_metadata(original)
+    )
     return file.getvalue()
 
 
