@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.routes import App
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +29,7 @@ from .access.hosts import Door, host_name, is_address, make_door
 from .access.proxies import read_proxy_headers
 from .access.quotas import Ledger, Limits
 from .access.routes import SIGN_IN, is_open, is_served
+from .access.sessions import SessionStates
 from .access.sign_in import TOO_MANY, Attempts, password_check, signed_in_check
 from .access.unread import UnreadAnswers, keep_expiring
 from .access.upload_owners import UploadOwners
@@ -134,7 +136,9 @@ def build(
     )
     page.has_launched = True  # mounting leaves it False, and gradio then takes any path as an upload
     limits = Limits(inner, Ledger(uploads.folder(), sweep=uploads.sweep), _quota_owner, _quota_address)
-    mounted = next(route.app for route in inner.routes if isinstance(route, Mount))
+    mounted = next(route.app for route in inner.routes if isinstance(route, Mount) and isinstance(route.app, App))
+    mounted.state_holder = SessionStates()
+    mounted.state_holder.set_blocks(page)
     has_signed_in = signed_in_check(mounted) if users else None
     guarded = UploadOwners(limits, _space_visitor)
     return Guard(guarded, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))
