@@ -2,7 +2,7 @@
 
 Starts `python app.py` and, in turns, an empty gradio page; drives Chromium over a project with 64 seeds and a
 12-megapixel target; prints each figure beside its bound. Exit code 1 where one is over it. For a quiet machine;
-takes about two minutes on two cores.
+takes about seven minutes on two cores, five of them for --loads.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import psutil
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.options import base_parser
 from realfill import config
@@ -34,6 +34,7 @@ from realfill.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS, TICKS = 64, 40
+FIRST_LOADS = 20  # what these bring into memory stays: imports, threads, caches
 EMPTY = (
     "import sys, gradio as gr\n"
     "with gr.Blocks(analytics_enabled=False) as page: gr.Markdown('empty')\n"
@@ -61,6 +62,9 @@ def main() -> int:
     """Measures everything and says it."""
     parser = base_parser(__doc__ or "")
     parser.add_argument("--starts", type=int, default=3, help="cold starts of each page (3)")
+    parser.add_argument(
+        "--loads", type=int, default=200, help="times that a browser opens the page, for its memory (200)"
+    )
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -73,6 +77,10 @@ def main() -> int:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 figures += measure(page, f"{url}?project={run.folder.name}" if measure is measure_grid else url)
                 page.close()
+            browser.close()
+        with serve(app_command(Path(folder)), Path(folder)) as (_, url, server), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+            figures.append(measure_memory(browser, url, server, args.loads))
             browser.close()
     print_figures(figures, as_json=args.json)
     return 0 if all(figure.holds for figure in figures) else 1
@@ -133,6 +141,24 @@ def measure_cold_start(folder: Path, times: int) -> Figure:
             with serve(command, folder) as (took, _, _):
                 seconds.append(took)
     return Figure("cold start", statistics.median(ours) / statistics.median(theirs), 1.25, "× an empty page")
+
+
+def measure_memory(browser: Browser, url: str, server: psutil.Process, loads: int) -> Figure:
+    """The page process' memory after so many loads of the page by a browser, by that after the first ones."""
+    context, sizes = browser.new_context(), []
+    for _ in range(max(loads, FIRST_LOADS)):
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Scene").wait_for()
+        page.wait_for_timeout(300)  # its first handlers answer
+        page.close()
+        sizes.append(server.memory_info().rss)
+    return Figure(
+        f"memory after {len(sizes)} loads by that after {FIRST_LOADS}",
+        sizes[-1] / sizes[FIRST_LOADS - 1],
+        1.15,
+        "times",
+    )
 
 
 def measure_tick(url: str, run_id: str, server: psutil.Process) -> Figure:
