@@ -13,7 +13,7 @@ from realfill.bases import BASES, EMBEDDED, PREFERRED
 from realfill.errors import OptionError
 
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
-MatcherName = Literal["loftr", "aliked", "sift"]
+MatcherName = Literal["loftr", "xfeat", "aliked", "sift"]
 PresetName = Literal["paper", "quick", "mini"]
 MOST_SHOWN = 200  # characters of a wrong value in a sentence
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -147,10 +147,10 @@ class SampleConfig(_Settings):
 class SelectConfig(_Settings):
     """Ranking by matches between the references and the filled region (§3.4)."""
 
-    matcher: MatcherName = Field("loftr", description="Feature matcher; sift needs no weights.")
+    matcher: MatcherName = Field("loftr", description="Feature matcher; sift needs no weights, xfeat no network.")
     weights: str = Field("", description="A file with the matcher's weights; empty looks in the usual places.")
     size: int = Field(512, ge=64, le=2048, description="Longest side of the pictures that are matched, in pixels.")
-    confidence: Rate = Field(0.5, description="Least confidence of a match that counts (loftr, aliked).")
+    confidence: Rate = Field(0.5, description="Least confidence of a match that counts (loftr, xfeat, aliked).")
 
 
 class ExportConfig(_Settings):

@@ -34,7 +34,7 @@ class Options:
     ] = None
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto"
     seeds: Annotated[str | None, typer.Option(help="Seeds to make, like 0-15 or 1,5,9.")] = None
-    matcher: Annotated[str | None, typer.Option(help="Ranks the pictures: loftr, aliked or sift.")] = None
+    matcher: Annotated[str | None, typer.Option(help="Ranks the pictures: loftr, xfeat, aliked or sift.")] = None
     matcher_weights: Annotated[Path | None, typer.Option(help="A file with the matcher's weights.")] = None
     variants: Annotated[bool, typer.Option("--variants", help="A blank canvas: generate the whole picture.")] = False
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False

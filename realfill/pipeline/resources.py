@@ -94,13 +94,13 @@ class Resources:
         Raises:
             WeightsError: the file that the run names cannot be used.
         """
-        from realfill.matching.registry import load_matcher_or_sift
+        from realfill.matching.registry import load_matcher_or_fallback
 
         session, config = self._session, self._session.run.config
         if config.guide.only:
-            return load_matcher_or_sift(config.select, fetch=False)[0], None
+            return load_matcher_or_fallback(config.select, fetch=False)[0], None
         session.take_device()
-        return load_matcher_or_sift(config.select, session.processes.device(session.device))
+        return load_matcher_or_fallback(config.select, session.processes.device(session.device))
 
     def load_adapter(self) -> "Backbone":
         """Puts the run's adapter on the backbone, or the one of the checkpoint that its settings name; returns it.

