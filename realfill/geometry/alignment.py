@@ -15,7 +15,7 @@ import numpy as np
 from realfill.arrays import Flags, Hole, Homography, Indices, Points, Vector, WarpMap
 from realfill.geometry import homography
 from realfill.geometry.correspondences import Pairs, match_keypoints
-from realfill.geometry.homography import Plane, find_planes, invert, is_sane, transform_points
+from realfill.geometry.homography import Plane, find_planes, find_similarity, invert, is_sane, transform_points
 from realfill.geometry.mesh_warp import fit_mesh
 from realfill.geometry.plane_sweep import Cameras
 from realfill.geometry.reconstruction import TransferredPoints, epipolar_inliers, transfer_points
@@ -36,7 +36,7 @@ class Warp:
     """A candidate: one map of the frame into a reference."""
 
     reference: int
-    kind: str  # "plane", "mesh", "transferred" or "depth"
+    kind: str  # a key of `warp_selection.PLAIN`
     map: WarpMap
     support: Points  # (K, 2) of the frame: known points that the map explains
     placed: Points  # (L, 2) of the frame: points in the hole that the map explains, placed there by two references
@@ -68,38 +68,59 @@ class Alignment:
 
 
 def align_references(
-    target: Keypoints, references: Sequence[Keypoints], more: Sequence[Pairs], hole: Hole
+    target: Keypoints, references: Sequence[Keypoints], exact: Sequence[Pairs], learned: Sequence[Pairs], hole: Hole
 ) -> Alignment:
     """Pairs, warps and cameras of all references.
 
     Args:
         target: keypoints in known pixels.
-        more: a reference each: pairs that another matcher found, the target's point first; those in the hole (h, w)
-            are left out.
+        exact: a reference each: its pairs by keypoints, the target's point first (`match_keypoints`).
+        learned: pairs that a learned matcher found; those in the hole (h, w) are left out. They are coarser, so
+            they make warps of their own, beside those of exact pairs, and stand in where exact ones make none.
     """
-    pairs = [
-        match_keypoints(target, reference).join(extra[~is_inside(extra.first, hole)])
-        for reference, extra in zip(references, more, strict=True)
-    ]
     between = {
         (one, other): match_keypoints(references[one], references[other])
         for one, other in itertools.combinations(range(len(references)), 2)
     }
-    evidence = [_collect_evidence(own, hole) for own in pairs]
+    joined = [one.join(more[~is_inside(more.first, hole)]) for one, more in zip(exact, learned, strict=True)]
+    by_exact = [_collect_evidence(own, hole) for own in exact]
+    by_all = [
+        _collect_evidence(both, hole) if len(both) > len(own) else None for own, both in zip(exact, joined, strict=True)
+    ]
+    evidence = [own if own.planes or both is None else both for own, both in zip(by_exact, by_all, strict=True)]
+    pairs = [joined[index] if own is by_all[index] else exact[index] for index, own in enumerate(evidence)]
     transferred = {}
     for (one, other), shared in between.items():
         points = transfer_points(shared, (pairs[one], pairs[other]), (target, references[one], references[other]))
         if points is not None:
             transferred[one, other] = points
     placed = _place_points(transferred, hole, len(references))
-    warps = [
-        warp
-        for index, own in enumerate(evidence)
-        for warp in _candidate_warps(index, own, _disputed_points(between, evidence, index, placed[index], hole), hole)
-    ]
+    warps = []
+    for index, own in enumerate(evidence):
+        disputed = _disputed_points(between, evidence, index, placed[index], hole)
+        warps += _candidate_warps(index, own, disputed, hole)
+        more = by_all[index]
+        if more is not None:
+            warps += _learned_warps(index, more, hole)
     useful = {index: evidence[index].pairs for index in sorted({warp.reference for warp in warps})}
-    joined = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in placed]
-    return Alignment(warps, pairs, joined, _find_cameras(transferred, between, useful))
+    in_hole = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in placed]
+    return Alignment(warps, pairs, in_hole, _find_cameras(transferred, between, useful))
+
+
+def _learned_warps(index: int, evidence: _Evidence, hole: Hole) -> list[Warp]:
+    """The warps of a reference by pairs of which many are a learned matcher's: similarity, planes and mesh."""
+    height, width = hole.shape
+    own, warps = evidence.pairs, []
+    similarity = find_similarity(own)
+    if similarity is not None:
+        warps.append(make_warp(index, "similarity", homography_map(similarity, height, width), own, hole))
+    for plane in evidence.planes[:OWN_PLANES]:
+        warps.append(make_warp(index, "learned plane", homography_map(plane.matrix, height, width), own, hole))
+    base = evidence.planes[0].matrix if evidence.planes else similarity
+    if base is not None:
+        bent = fit_mesh(base, own.first, own.second, np.ones(len(own)), shape=(height, width))
+        warps.append(make_warp(index, "learned mesh", bent, own, hole))
+    return warps
 
 
 def _find_cameras(

@@ -9,6 +9,7 @@ from realfill.arrays import Flags, Homography, Points
 from realfill.geometry.correspondences import Pairs
 
 TOLERANCE = 3.0  # pixels between a point and where a model puts it
+LOOSE = 8.0  # the same for a similarity, which is right only nearly
 LEAST = 12  # inliers of a model; unrelated photos reach 8
 PLANES = 4
 
@@ -36,6 +37,22 @@ def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
         if is_sane(np.asarray(matrix), pairs.first[inliers]):
             planes.append(Plane(np.asarray(matrix, np.float64), inliers))
     return planes
+
+
+def find_similarity(pairs: Pairs) -> Homography | None:
+    """The similarity (turn, scale, shift) that explains most pairs, as a homography; None: too few agree.
+
+    What moved between two photos, an animal or a toy, has no plane, but often lies right by a similarity.
+    """
+    if len(pairs) < LEAST:
+        return None
+    matrix, chosen = cv2.estimateAffinePartial2D(
+        pairs.first, pairs.second, method=cv2.RANSAC, ransacReprojThreshold=LOOSE, maxIters=5000, confidence=0.9999
+    )
+    if matrix is None or int(chosen.sum()) < LEAST:
+        return None
+    similarity = np.vstack([matrix, [0, 0, 1]]).astype(np.float64)
+    return similarity if is_sane(similarity, pairs.first[chosen.ravel() > 0]) else None
 
 
 def is_sane(matrix: Homography, xy: Points) -> bool:

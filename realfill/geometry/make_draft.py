@@ -21,23 +21,25 @@ from realfill.errors import OptionError
 from realfill.geometry.alignment import Alignment, align_references
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
-from realfill.geometry.correspondences import Pairs, draft_keypoints
+from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
 from realfill.geometry.draft import Draft, Fine, WarpedReference, covered_share, full_size_draft, to_grey
 from realfill.geometry.flow_refinement import refine_warp
+from realfill.geometry.reconstruction import epipolar_inliers
 from realfill.geometry.warp_selection import AlignedReference, best_warps, depth_warps, warp_reference
 from realfill.geometry.warping import warp_photo
 from realfill.imaging import composite, encode
-from realfill.imaging.crop import CropTransform, crop_longest
+from realfill.imaging.crop import crop_longest
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
 from realfill.matching.matcher import Matcher
-from realfill.matching.registry import load_matcher
+from realfill.matching.registry import load_draft_matcher, load_matcher
 from realfill.matching.rootsift import Keypoints
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
+PLENTY = 200  # SIFT pairs of one epipolar geometry, from which no learned ones are needed
 ROOM = 1.0  # references are looked at so much larger than the target: they may show the hole from farther away
 SEED = 0.45  # a reference must have this trust somewhere in the hole
 LEAST = 0.12  # where it has, it is preferred to plain inpainting down to this
@@ -61,7 +63,8 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
 
     own, keypoints = _detect_keypoints(target, hole, photos)
-    alignment = align_references(own, keypoints, _matcher_pairs(scene, matcher, frame, fits), hole)
+    exact = [match_keypoints(own, one) for one in keypoints]
+    alignment = align_references(own, keypoints, exact, _learned_pairs(matcher, target, photos, exact), hole)
     scorer = make_scorer(target, hole)
     chosen = _choose_warps(scorer, alignment, photos, hole)
     aligned = _align_at_frame_size(scorer, chosen, photos, target, hole)
@@ -83,16 +86,24 @@ def _detect_keypoints(target: Photo, hole: Hole, photos: Sequence[Photo]) -> tup
         return own.result(), list(pool.map(draft_keypoints, photos))
 
 
-def _matcher_pairs(scene: Scene, matcher: Matcher, frame: CropTransform, fits: Sequence[CropTransform]) -> list[Pairs]:
-    """What the matcher finds besides the draft's keypoints, in working pixels; of SIFT there are enough."""
-    if matcher.name == "sift":
-        return [Pairs.from_points([], []) for _ in fits]
-    known = nearest_known(scene.target, scene.hole)
-    matches = matcher.match(scene.references, [known])[0]
-    return [
-        Pairs.from_points(frame.to_working(one.target_xy), fit.to_working(one.reference_xy))
-        for one, fit in zip(matches, fits, strict=True)
-    ]
+def _learned_pairs(matcher: Matcher, target: Photo, photos: Sequence[Photo], exact: Sequence[Pairs]) -> list[Pairs]:
+    """What learned matchers find besides SIFT, in working pixels: the draft's own, and the run's where it is another.
+
+    The draft's own is asked where SIFT has fewer than PLENTY pairs that agree: where it has more, its pairs say all
+    that there is to say, and more exactly.
+    """
+    asked = [index for index, own in enumerate(exact) if epipolar_inliers(own).sum() < PLENTY]
+    found = [Pairs.from_points([], []) for _ in photos]
+    own = load_draft_matcher()
+    matchers: list[tuple[Matcher, Sequence[int]]] = []
+    if matcher.name not in ("sift", own and own.name):
+        matchers.append((matcher, range(len(photos))))
+    if own is not None and asked:
+        matchers.append((own, asked))
+    for one, indices in matchers:
+        for index, matches in zip(indices, one.match([photos[index] for index in indices], [target])[0], strict=True):
+            found[index] = found[index].join(Pairs.from_points(matches.target_xy, matches.reference_xy))
+    return found
 
 
 def _choose_warps(scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole) -> list[AlignedReference]:

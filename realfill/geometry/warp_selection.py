@@ -33,7 +33,15 @@ COLOURFUL = 5.0  # grey levels between channels by which a target has colours
 STYLE = 0.5  # correlation of these differences with a reference's
 CARRIED = 0.4  # what known pixels around say counts so much against what another reference says
 # Of two warps that look equally good at scoring size the simpler one is the more exact.
-PLAIN = {"plane": 1.0, "transferred": 0.95, "depth": 0.97, "mesh": 0.9}
+PLAIN = {
+    "plane": 1.0,
+    "transferred": 0.95,
+    "depth": 0.97,
+    "mesh": 0.9,
+    "learned plane": 0.93,
+    "similarity": 0.88,
+    "learned mesh": 0.88,
+}
 
 
 @dataclass(frozen=True, eq=False)
