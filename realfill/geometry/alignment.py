@@ -26,6 +26,7 @@ from realfill.matching.rootsift import Keypoints
 AGREE = 0.008  # of the longer side, between two references' opinions on one point; with parallax it is 0.02-0.1
 NEAR = 0.06  # of the longer side: matches so near to the hole speak for what is in it
 CERTAIN = 0.85  # median weight of the points that two references put into the target, for their cameras to be used
+LEARNED_LEAST = 30  # inliers where many pairs are a learned matcher's, which finds some in any two photos
 OWN_PLANES = 3  # of one reference that are tried
 
 ByPair = Mapping[tuple[int, int], Pairs]  # of two references, the lower index first
@@ -85,7 +86,8 @@ def align_references(
     joined = [one.join(more[~is_inside(more.first, hole)]) for one, more in zip(exact, learned, strict=True)]
     by_exact = [_collect_evidence(own, hole) for own in exact]
     by_all = [
-        _collect_evidence(both, hole) if len(both) > len(own) else None for own, both in zip(exact, joined, strict=True)
+        _collect_evidence(both, hole, least=LEARNED_LEAST) if len(both) > len(own) else None
+        for own, both in zip(exact, joined, strict=True)
     ]
     evidence = [own if own.planes or both is None else both for own, both in zip(by_exact, by_all, strict=True)]
     pairs = [joined[index] if own is by_all[index] else exact[index] for index, own in enumerate(evidence)]
@@ -111,7 +113,7 @@ def _learned_warps(index: int, evidence: _Evidence, hole: Hole) -> list[Warp]:
     """The warps of a reference by pairs of which many are a learned matcher's: similarity, planes and mesh."""
     height, width = hole.shape
     own, warps = evidence.pairs, []
-    similarity = find_similarity(own)
+    similarity = find_similarity(own, least=LEARNED_LEAST)
     if similarity is not None:
         warps.append(make_warp(index, "similarity", homography_map(similarity, height, width), own, hole))
     for plane in evidence.planes[:OWN_PLANES]:
@@ -150,8 +152,8 @@ def _shared_pairs(between: ByPair, one: int, other: int) -> Pairs:
     return between[one, other] if one < other else between[other, one].swap()
 
 
-def _collect_evidence(pairs: Pairs, hole: Hole) -> _Evidence:
-    planes = find_planes(pairs)
+def _collect_evidence(pairs: Pairs, hole: Hole, *, least: int = homography.LEAST) -> _Evidence:
+    planes = find_planes(pairs, least=least)
     agree = epipolar_inliers(pairs)
     for plane in planes:
         agree |= plane.inliers

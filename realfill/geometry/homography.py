@@ -22,14 +22,14 @@ class Plane:
     inliers: Flags
 
 
-def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
+def find_planes(pairs: Pairs, *, most: int = PLANES, least: int = LEAST) -> list[Plane]:
     """Up to `most` homographies that explain the pairs, the one with most inliers first (sequential MAGSAC)."""
     planes: list[Plane] = []
     left = np.ones(len(pairs), np.bool_)
-    while len(planes) < most and left.sum() >= LEAST:
+    while len(planes) < most and left.sum() >= least:
         rest = pairs[left]
         matrix, chosen = cv2.findHomography(rest.first, rest.second, cv2.USAC_MAGSAC, TOLERANCE, None, 5000, 0.9999)
-        if matrix is None or int(chosen.sum()) < LEAST:
+        if matrix is None or int(chosen.sum()) < least:
             break
         inliers = np.zeros(len(pairs), np.bool_)
         inliers[left] = chosen.ravel() > 0
@@ -39,17 +39,17 @@ def find_planes(pairs: Pairs, *, most: int = PLANES) -> list[Plane]:
     return planes
 
 
-def find_similarity(pairs: Pairs) -> Homography | None:
+def find_similarity(pairs: Pairs, *, least: int = LEAST) -> Homography | None:
     """The similarity (turn, scale, shift) that explains most pairs, as a homography; None: too few agree.
 
     What moved between two photos, an animal or a toy, has no plane, but often lies right by a similarity.
     """
-    if len(pairs) < LEAST:
+    if len(pairs) < least:
         return None
     matrix, chosen = cv2.estimateAffinePartial2D(
         pairs.first, pairs.second, method=cv2.RANSAC, ransacReprojThreshold=LOOSE, maxIters=5000, confidence=0.9999
     )
-    if matrix is None or int(chosen.sum()) < LEAST:
+    if matrix is None or int(chosen.sum()) < least:
         return None
     similarity = np.vstack([matrix, [0, 0, 1]]).astype(np.float64)
     return similarity if is_sane(similarity, pairs.first[chosen.ravel() > 0]) else None

@@ -29,17 +29,18 @@ from realfill.geometry.reconstruction import epipolar_inliers
 from realfill.geometry.warp_selection import AlignedReference, best_warps, depth_warps, warp_reference
 from realfill.geometry.warping import warp_photo
 from realfill.imaging import composite, encode
-from realfill.imaging.crop import crop_longest
+from realfill.imaging.crop import crop_longest, crop_window
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import save_photo
-from realfill.matching.matcher import Matcher
+from realfill.matching.matcher import Matcher, Matches
 from realfill.matching.registry import load_draft_matcher, load_matcher
 from realfill.matching.rootsift import Keypoints
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
 PLENTY = 200  # SIFT pairs of one epipolar geometry, from which no learned ones are needed
+CONTEXT = 4.0  # times the hole's longer side: how much of a large target is looked at
 ROOM = 1.0  # references are looked at so much larger than the target: they may show the hole from farther away
 SEED = 0.45  # a reference must have this trust somewhere in the hole
 LEAST = 0.12  # where it has, it is preferred to plain inpainting down to this
@@ -51,12 +52,13 @@ NO_GEOMETRY = (
 
 
 def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
-    """The draft of a scene, with the target's longest side at `size` pixels at most.
+    """The draft of a scene, in a frame whose longest side has `size` pixels at most.
 
-    Reads known pixels of the target and the references only. Never raises for want of geometry.
+    The frame is the whole target, or of a target much larger than its hole a window around that. Reads known pixels
+    of the target and the references only. Never raises for want of geometry.
     """
     began = time.monotonic()
-    frame = crop_longest(*scene.hole.shape, longest=size)
+    frame = crop_window(scene.hole, longest=size, context=CONTEXT)
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
@@ -67,7 +69,11 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     alignment = align_references(own, keypoints, exact, _learned_pairs(matcher, target, photos, exact), hole)
     scorer = make_scorer(target, hole)
     chosen = _choose_warps(scorer, alignment, photos, hole)
-    aligned = _align_at_frame_size(scorer, chosen, photos, target, hole)
+    aligned = [
+        one
+        for one in _align_at_frame_size(scorer, chosen, photos, target, hole)
+        if (one.confidence[hole] >= LEAST).any()  # learned pairs may agree by chance
+    ]
     photo, confidence, label = _blend_references(aligned, target, hole)
 
     fine = None
@@ -92,18 +98,20 @@ def _learned_pairs(matcher: Matcher, target: Photo, photos: Sequence[Photo], exa
     The draft's own is asked where SIFT has fewer than PLENTY pairs that agree: where it has more, its pairs say all
     that there is to say, and more exactly.
     """
-    asked = [index for index, own in enumerate(exact) if epipolar_inliers(own).sum() < PLENTY]
     found = [Pairs.from_points([], []) for _ in photos]
     own = load_draft_matcher()
-    matchers: list[tuple[Matcher, Sequence[int]]] = []
     if matcher.name not in ("sift", own and own.name):
-        matchers.append((matcher, range(len(photos))))
-    if own is not None and asked:
-        matchers.append((own, asked))
-    for one, indices in matchers:
-        for index, matches in zip(indices, one.match([photos[index] for index in indices], [target])[0], strict=True):
-            found[index] = found[index].join(Pairs.from_points(matches.target_xy, matches.reference_xy))
+        found = [_to_pairs(matches) for matches in matcher.match(photos, [target])[0]]
+    asked = [index for index, pairs in enumerate(exact) if epipolar_inliers(pairs).sum() < PLENTY]
+    if own is not None and asked:  # at the photos' working size: what is small already is not enlarged
+        references = [own.extract(photos[index]) for index in asked]
+        for index, matches in zip(asked, own.pair(references, own.extract(target)), strict=True):
+            found[index] = found[index].join(_to_pairs(matches))
     return found
+
+
+def _to_pairs(matches: Matches) -> Pairs:
+    return Pairs.from_points(matches.target_xy, matches.reference_xy)
 
 
 def _choose_warps(scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole) -> list[AlignedReference]:

@@ -26,6 +26,7 @@ LEAST_MARGIN = 0.075  # of the hole's sides on every side, so that the crop is a
 MOST_ENLARGED = 2.0  # a small hole's crop is not enlarged more than this while the photo has room around it
 MOST_BEYOND = 16  # times the photo's longest side; a crop's own aspect needs less
 MOST_PIXELS = 2**26  # of a photo; decoding takes fewer
+WORTHWHILE = 1.5  # times a window's side: a photo that is not larger is looked at as a whole
 ASPECT = 3.0  # longest working side over the shortest
 
 
@@ -167,6 +168,27 @@ def crop_longest(photo_height: int, photo_width: int, *, longest: int) -> CropTr
     scale = min(1.0, longest / max(photo_height, photo_width))
     width, height = max(1, round(photo_width * scale)), max(1, round(photo_height * scale))
     return CropTransform((0.0, 0.0, float(photo_width), float(photo_height)), width, height, photo_width, photo_height)
+
+
+def crop_window(hole: Hole, *, longest: int, context: float) -> CropTransform:
+    """The hole and what surrounds it, its longest side at most `longest`, to whole pixels; never enlarged.
+
+    The window is `context` times the longer side of the hole's bounding box, and `longest` photo pixels at least,
+    moved into the photo; the whole photo where that is not much larger. So the hole of a long panorama is seen at a
+    size at which there is something to see.
+
+    Raises:
+        ValueError: the hole (H, W) is empty.
+    """
+    height, width = hole.shape
+    left, top, right, bottom = bounding_box(hole)
+    side = math.ceil(max(longest, context * max(right - left, bottom - top)))
+    if max(height, width) <= WORTHWHILE * side:
+        return crop_longest(height, width, longest=longest)
+    wide, high = min(side, width), min(side, height)
+    x, y = round(_place(left, right - left, wide, width)), round(_place(top, bottom - top, high, height))
+    fit = crop_longest(high, wide, longest=longest)
+    return CropTransform((float(x), float(y), float(wide), float(high)), fit.width, fit.height, width, height)
 
 
 def crop_around(hole: Hole, *, size: int, multiple: int, context: float) -> CropTransform:

@@ -18,7 +18,7 @@ from typing import Any
 from realfill.config import MatcherName, SelectConfig
 from realfill.errors import WeightsError
 from realfill.matching import weights
-from realfill.matching.matcher import Matcher
+from realfill.matching.matcher import FeatureMatcher, Matcher
 from realfill.matching.weights import PackagedFile, Published
 
 
@@ -137,13 +137,17 @@ def _obtain_weights(entry: MatcherEntry, config: SelectConfig, *, fetch: bool) -
 
 
 @functools.cache
-def load_draft_matcher() -> Matcher | None:
+def load_draft_matcher() -> FeatureMatcher[Any] | None:
     """The learned matcher that looks beside SIFT in every draft, on the CPU, once a process; None: not installed."""
     if _missing_weights("xfeat", ""):
         return None
-    entry, select = MATCHERS["xfeat"], SelectConfig(matcher="xfeat", size=1024)
+    entry, select = MATCHERS["xfeat"], SelectConfig(matcher="xfeat")
     paths = _obtain_weights(entry, select, fetch=False)
-    return entry.load(*paths, size=select.size, confidence=select.confidence, device="cpu", keypoints=DRAFT_KEYPOINTS)
+    matcher = entry.load(
+        *paths, size=select.size, confidence=select.confidence, device="cpu", keypoints=DRAFT_KEYPOINTS
+    )
+    assert isinstance(matcher, FeatureMatcher)
+    return matcher
 
 
 def available_matcher(config: SelectConfig) -> tuple[MatcherName, str | None]:

@@ -191,6 +191,18 @@ def test_a_large_target_has_the_references_detail_in_the_hole(
     assert make_draft(replace(plane, references=few), sift, size=200).fine is None  # and none of small references
 
 
+def test_a_long_panorama_is_looked_at_through_a_window_around_its_hole(sift: Matcher) -> None:
+    world = painted(7, 300, 2400)
+    hole = box(110, 170, 1500, 1580, height=300, width=2400)
+    made = make_draft(scene(world, hole, world[:, 1350:1750].copy()), sift, size=320)
+    left, top, width, height = made.frame.box
+    assert (top, width, height) == (0, 320, 300) and left <= 1500 and left + width >= 1580
+    assert made.frame.scale == 1  # of the whole target at 320 pixels the hole would have 11
+    whole = full_size_draft(made)
+    assert error(whole, world, hole) < 4
+    assert (made.confidence[made.frame.crop_hole(hole)] > 0.5).mean() > 0.95
+
+
 def test_the_light_of_a_reference_counts_for_its_place(sift: Matcher) -> None:
     """Two references agree with each other, both in a shadow that the target does not have; the third comes first."""
     world = painted(1)

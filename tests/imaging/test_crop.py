@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realfill.imaging import holes
-from realfill.imaging.crop import CropTransform, crop_around, crop_whole
+from realfill.imaging.crop import CropTransform, crop_around, crop_whole, crop_window
 from realfill.scene import scene
 from realfill.scene.scene import crop_to_fill
 from realfill.seeds import rng
@@ -173,6 +173,26 @@ def test_around_never_drops_a_hole_pixel_and_keeps_its_promises(data: st.DataObj
     # Enlarged more than twice only when the photo ends on some side.
     if crop.scale > 2.2:
         assert width >= w - 1e-6 or height >= h - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "box"),
+    [
+        (slice(40, 50), slice(1900, 1920), (1800, 0, 200, 100)),  # moved into the photo
+        (slice(40, 50), slice(0, 20), (0, 0, 200, 100)),
+        (slice(40, 50), slice(1000, 1100), (850, 0, 400, 100)),  # four times the hole
+        (slice(40, 50), slice(300, 800), (0, 0, 2000, 100)),  # hardly less than the whole photo
+    ],
+)
+def test_a_window_is_the_hole_and_what_surrounds_it(
+    rows: slice, columns: slice, box: tuple[int, int, int, int]
+) -> None:
+    hole = np.zeros((100, 2000), np.bool_)
+    hole[rows, columns] = True
+    window = crop_window(hole, longest=200, context=4.0)
+    assert window.box == tuple(map(float, box))
+    assert (window.width, window.height) == (200, round(box[3] * 200 / box[2]))
+    assert (window.covered_hole() | ~hole).all()
 
 
 def test_a_small_hole_in_a_large_photo_is_seen_at_twice_its_size_at_most() -> None:
