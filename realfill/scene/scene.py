@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from realfill import files
 from realfill.arrays import Hole, Photo
@@ -19,16 +17,14 @@ from realfill.errors import OptionError, SceneError
 from realfill.files import speak_refusals
 from realfill.imaging import colour_spaces, decode
 from realfill.imaging.crop import CropTransform, crop_around
-from realfill.imaging.decode import ACCEPTED_NAMES, Original, rotate_upright
+from realfill.imaging.decode import ACCEPTED_NAMES, Original
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
+from realfill.scene.masks import read_hole
 from realfill.scene.scene_files import MaskInput, SceneFiles, find_inputs
 
 MOST_REFERENCES = 5
 ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told
-_HALF = 128  # a grey level from here on is fill
-_FLAT = 24  # a brush's colour varies less than this
-_PURE = 0.9  # share of black and white pixels that makes a picture a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,18 +131,6 @@ def enlargement_notice(crop: CropTransform) -> str | None:
         "so it will look softer than its surroundings; a base with a larger size, a smaller fit.context or a "
         "smaller mask keeps more detail."
     )
-
-
-def read_hole(mask: MaskInput, target: Original, name: str = "The mask") -> tuple[Hole, list[str]]:
-    """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
-
-    `name` is what those call a mask that is no file.
-
-    Raises:
-        SceneError: the mask's file is not a picture that can be used.
-    """
-    name = mask.name if isinstance(mask, Path) else name
-    return _resize_hole(_read_mask(mask, target), (target.height, target.width), name)
 
 
 def _would_be_part(folder: Path, path: Path) -> bool:
@@ -274,49 +258,3 @@ def _find_transparent_hole(original: Original, target: str) -> Hole:
     if original.mode != "RGBA":
         raise SceneError(f"There is no mask for {target}; add target/mask.png with the missing part in white.")
     return np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)  # a half-erased edge has lost its colour
-
-
-def _read_mask(mask: MaskInput, target: Original) -> Hole:
-    """The mask at its own size, upright as the target is."""
-    if isinstance(mask, np.ndarray):
-        return np.asarray(mask, np.bool_) if mask.dtype == np.bool_ else _find_fill(np.asarray(mask, np.uint8))
-    original = decode.read_original(mask) if isinstance(mask, Path) else mask
-    hole = _find_fill(decode.to_eight_bits(original.pixels))
-    turned = (target.width, target.height)  # what the target's size is in its file, when it lies on its side
-    if target.orientation >= 5 and hole.shape == turned and hole.shape != turned[::-1]:
-        return rotate_upright(hole, target.orientation)
-    return hole
-
-
-def _find_fill(values: npt.NDArray[np.uint8]) -> Hole:
-    """Which pixels (H, W[, 3 or 4]) uint8 of a mask mean "fill".
-
-    Bright, as a rule. Where the alpha channel varies it may carry the mask: strokes of one colour on a
-    transparent layer are fill whatever their colour, and in a picture that is no mask the erased part is.
-    """
-    if values.ndim == 2:
-        return np.asarray(values >= _HALF)
-    white = np.asarray(values[:, :, :3].max(axis=2) >= _HALF, np.bool_)
-    if values.shape[2] == 3 or int(values[:, :, 3].min()) == int(values[:, :, 3].max()):
-        return white
-    opaque = np.asarray(values[:, :, 3] >= _HALF, np.bool_)
-    seen = values[values[:, :, 3] == values[:, :, 3].max()][:, :3]  # without soft edges
-    if (np.percentile(seen, 95, axis=0) - np.percentile(seen, 5, axis=0)).max() < _FLAT:
-        return opaque
-    pure = (seen.max(axis=1) < _FLAT) | (seen.min(axis=1) > 255 - _FLAT)
-    return white & opaque if pure.mean() >= _PURE else ~opaque
-
-
-def _resize_hole(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, list[str]]:
-    """A mask's hole at the target's (H, W): any touch when it shrinks, half when it grows."""
-    if hole.shape == size:
-        return hole, []
-    (height, width), (mask_height, mask_width) = size, hole.shape
-    notice = f"{name} is {mask_width}×{mask_height} and was scaled to the target's {width}×{height}."
-    if abs(np.log((mask_width / mask_height) / (width / height))) > np.log(1.02):
-        notice = f"{notice[:-1]}, although its shape differs; check the hole."
-    shrinks = mask_height > height or mask_width > width
-    share = cv2.resize(
-        hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return np.asarray(share > 1e-4 if shrinks else share >= 0.5, np.bool_), [notice]

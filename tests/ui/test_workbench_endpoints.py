@@ -152,6 +152,33 @@ def test_a_folder_is_opened_by_its_files(ask: dict[str, Question], toy_scene: Pa
     assert answer["name"] == "toy"
 
 
+def test_a_photo_as_a_mask_is_understood_or_refused_on_every_door(
+    ask: dict[str, Question], toy_scene: Path, tmp_path: Path
+) -> None:
+    hole, mask = scene.load(toy_scene).hole, toy_scene / "target" / "mask.png"
+    given = value(toy_scene)
+    with Image.open(toy_scene / "target" / "gt.png") as truth:
+        photo = np.array(truth)
+    Image.fromarray(photo).save(toy_scene / "target" / "target.png")
+    for name, pixels in (("red", np.where(hole[..., None], np.array([255, 0, 0], np.uint8), photo)), ("plain", photo)):
+        Image.fromarray(pixels).save(mask)
+        archive = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in (*toy_scene.glob("ref/*"), *toy_scene.glob("target/*")):
+                packed.write(path, path.relative_to(toy_scene))
+        given["target"] = brought(toy_scene / "target" / "target.png")
+        uploaded = shutil.copyfile(mask, tmp_path / f"{name}.png")
+        answers = [
+            ask["take_mask"]({"path": brought(uploaded), "scene": given}), ask["open_zip"]({"path": brought(archive)})
+        ]  # fmt: skip
+        for answer in answers:
+            if name == "red":
+                assert np.array_equal(hole_in(answer), hole)
+                assert "is the photo with a part painted red" in answer["notices"][0]
+            else:
+                assert "is the photo itself, with nothing painted in it" in answer["error"]
+
+
 @pytest.mark.parametrize("door", ["open_files", "open_zip"])
 def test_files_beside_photos_are_passed_over_and_others_are_named(
     ask: dict[str, Question], toy_scene: Path, tmp_path: Path, door: str

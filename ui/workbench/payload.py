@@ -15,8 +15,8 @@ from realfill.files import temporary_path
 from realfill.imaging import decode
 from realfill.imaging.decode import Original
 from realfill.scene import outpaint
+from realfill.scene.masks import read_hole
 from realfill.scene.outpaint import Extension
-from realfill.scene.scene import read_hole
 
 from ..access import quotas, uploads
 from ..access.uploads import check_path
