@@ -1,8 +1,18 @@
-"""`python -m realfill`: runs a command and turns its errors into one sentence and an exit code."""
+"""`realfill` and `python -m realfill`: runs a command; Ctrl-C is heeded from the first import on."""
 
 import sys
 
-from realfill.cli.main import main
+from realfill.errors import EXIT_INTERRUPTED, INTERRUPTED
+from realfill.terminal import EndAtOnce
+
+
+def main() -> int:
+    """Runs the command line of this process and returns its exit code."""
+    EndAtOnce(INTERRUPTED, EXIT_INTERRUPTED, as_json="--json" in sys.argv).install()
+    from realfill.cli.main import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -34,7 +34,7 @@ class Base:
 
     label: str  # as the page lists it
     family: str  # a loader of `models.registry`
-    source: str  # a folder of the project or a hub id
+    source: str  # a hub id, or a folder of `assets.FOLDER`
     size: int  # pixels of a side
     gigabytes: float  # to download
     licence: str
@@ -45,14 +45,14 @@ class Base:
     @property
     def is_embedded(self) -> bool:
         """Whether it comes with the project."""
-        return self.source.startswith("assets/")
+        return "/" not in self.source
 
 
 BASES: Mapping[str, Base] = {
     "mini": Base(
         label="mini",
         family="stable_diffusion",
-        source="assets/mini",
+        source="mini",
         size=256,
         gigabytes=0.03,
         licence="Apache-2.0",

@@ -63,6 +63,7 @@ class DiskFull(StageError):
     """No space is left on the disk of the run folder."""
 
 
+INTERRUPTED = "Interrupted; the same command goes on from here."
 EXIT_DONE, EXIT_DEFECT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
 
 

@@ -150,7 +150,12 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Writes `data` as readable JSON, atomically."""
-    write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, _encode(json.dumps(data, indent=1, ensure_ascii=False) + "\n"))
+
+
+def _encode(text: str) -> bytes:
+    """JSON as UTF-8. Names of files may hold bytes that are no text: they become escapes, which JSON reads again."""
+    return text.encode(errors="backslashreplace")
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -204,12 +209,12 @@ def _read_bounded(path: Path) -> bytes:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds one line by one write. What a killed writer left of a last line becomes a line of its own.
+    """Adds one line of JSON by one write. What a killed writer left of a last line becomes a line of its own.
 
     Raises:
         DiskFull, RunError: as `speak_refusals`.
     """
-    data = line.encode() + b"\n"
+    data = _encode(line) + b"\n"
     with speak_refusals(path):
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:

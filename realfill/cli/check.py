@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from realfill import assets
 from realfill import config as settings
 from realfill.bases import BASES, EMBEDDED
 from realfill.config import MatcherName, SelectConfig
@@ -47,8 +48,7 @@ def check_machine(runs_dir: Path) -> Iterator[Finding]:
         try:
             yield from check()
         except (ImportError, OSError, RealFillError) as error:
-            mend = f"install again with: {sys.executable} -m pip install -r requirements.txt"
-            yield Finding(name, False, f"{error}; {mend}")
+            yield Finding(name, False, f"{error}; install again with: {_install_command()}")
     yield _check_disk(runs_dir)
     names = [example.name for example in examples.examples()]
     yield Finding(
@@ -67,8 +67,14 @@ def _check_python() -> Finding:
     missing = [name for name in run.PACKAGES if name not in run.versions()]
     sentence = f"{platform.python_version()} on {platform.system()} {platform.machine()}; {packages}."
     if missing:
-        sentence += f" Missing: {', '.join(missing)}; {sys.executable} -m pip install -r requirements.txt"
+        sentence += f" Missing: {', '.join(missing)}; {_install_command()}"
     return Finding("python", not missing, sentence)
+
+
+def _install_command() -> str:
+    """What installs the packages again, in a checkout and where a wheel was installed."""
+    what = "--force-reinstall realfill-studio" if assets.IS_INSTALLED else f"-r {assets.CHECKOUT / 'requirements.txt'}"
+    return f"{sys.executable} -m pip install {what}"
 
 
 def _check_build() -> Iterator[Finding]:

@@ -15,12 +15,12 @@ from urllib.parse import urlparse
 
 import torch
 
+from realfill import assets
 from realfill.bases import BASES, EMBEDDED
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 from realfill.network import NAME_SERVER
 
-_ROOT = Path(__file__).resolve().parents[2]
 FAMILIES: Mapping[str, str] = {"stable_diffusion": "realfill.models.stable_diffusion"}  # imported when it is needed
 _OWN_FILES = "stable_diffusion"  # the family of folders and files that have no row in `realfill.bases`
 # What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.
@@ -40,11 +40,10 @@ def find_base(base: str) -> Path | None:
     if base not in BASES and path.exists():  # a folder that happens to be called mini is not meant
         return path
     source = BASES[base].source if base in BASES else base
-    if (_ROOT / source / "model_index.json").exists():
-        return _ROOT / source
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.startswith("assets/"):
-        if base in BASES:
-            return None
+    if base in BASES and BASES[base].is_embedded:
+        place = assets.FOLDER / source
+        return place if (place / "model_index.json").exists() else None
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise OptionError(
             f"There is no base '{base}'; give {', '.join(BASES)}, a diffusers folder, a .safetensors file "
             "or a hub id like owner/name."
@@ -107,8 +106,9 @@ def choose_dtype(device: str) -> torch.dtype:
 
 def _download(base: str) -> Path:
     source = BASES[base].source if base in BASES else base
-    if source.startswith("assets/"):
-        raise WeightsError(f"The embedded base '{base}' is missing from {_ROOT / source}; install the project again.")
+    if base in BASES and BASES[base].is_embedded:
+        missing = assets.FOLDER / source
+        raise WeightsError(f"The embedded base '{base}' is missing from {missing}; install the project again.")
     from huggingface_hub import constants, snapshot_download
 
     try:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from realfill import assets
 from realfill.errors import OptionError
 
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "scenes"
+FOLDER = assets.FOLDER / "scenes"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def find(name: str) -> Example:
     """
     known = {example.name: example for example in examples()}
     if name not in known:
-        there = ", ".join(known) or f"none; put scene folders into {FOLDER}"
+        there = ", ".join(known) or f"none, since {FOLDER} is missing; install the project again"
         raise OptionError(f"There is no example '{name}'; the examples are: {there}.")
     return known[name]
 

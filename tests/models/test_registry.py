@@ -10,6 +10,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from realfill import assets
 from realfill.bases import BASES
 from realfill.errors import OptionError, WeightsError
 from realfill.models import backbone, registry
@@ -36,7 +37,7 @@ def test_mini_is_the_embedded_one_even_beside_a_folder_of_that_name(
     monkeypatch.chdir(tmp_path)
     found = find_base("mini")
     assert found is not None
-    assert found.parts[-2:] == ("assets", "mini")
+    assert found == assets.FOLDER / "mini"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realfill import bases, files
+from realfill import assets, bases, files
 from realfill.config import Config
 from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
@@ -35,7 +35,7 @@ MOST = 3  # runs of one visitor of a Space that wait or are in work
 UNFINISHED: tuple[State, ...] = (*LIVE, "interrupted")
 IDLE = "300"  # seconds without work after which the worker ends
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "assets" / "projects"
+EXAMPLES = assets.FOLDER / "projects"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
 
 

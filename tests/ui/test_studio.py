@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-import app
 from realfill.errors import EXIT_INPUT, OptionError
 from tests.ui.conftest import ROOT, end, free_port, wait_for
+from ui import ENDED, studio
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +23,15 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def parse(arguments: list[str]) -> app.ServerOptions:
-    options = app.parse_options(arguments)
+def parse(arguments: list[str]) -> studio.ServerOptions:
+    options = studio.parse_options(arguments)
     assert options is not None
     return options
 
 
 def test_help_names_every_option_and_waits_for_neither_torch_nor_gradio() -> None:
     code = (
-        "import sys, app\nsys.argv = ['app.py', '--help']\nassert app.main() == 0\n"
+        "import sys\nfrom ui.__main__ import main\nsys.argv = ['app.py', '--help']\nassert main() == 0\n"
         "print(sorted({'torch', 'gradio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -107,16 +107,16 @@ def test_ctrl_c_ends_it_at_any_moment_in_one_line(moment: str, tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         rest = [line for line in process.stderr if not line.startswith("import time:")]
     assert process.returncode == 0
-    assert rest[-1:] == [app.ENDED] and not any("Traceback" in line for line in rest)
+    assert rest[-1:] == [f"{ENDED}\n"] and not any("Traceback" in line for line in rest)
 
 
 def test_runs_lie_on_the_disk_of_a_space_that_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(app, "SPACE_DISK", tmp_path)
+    monkeypatch.setattr(studio, "SPACE_DISK", tmp_path)
     assert parse([]).runs_dir == Path("runs")
     monkeypatch.setenv("SPACE_ID", "me/realfill")
     assert parse([]).runs_dir == tmp_path / "runs"
     assert parse(["--runs-dir", "here"]).runs_dir == Path("here")
-    monkeypatch.setattr(app, "SPACE_DISK", tmp_path / "none")
+    monkeypatch.setattr(studio, "SPACE_DISK", tmp_path / "none")
     assert parse([]).runs_dir == Path("runs")
 
 
@@ -164,7 +164,7 @@ def test_it_is_swept_again_and_again_until_the_server_ends() -> None:
         if len(done) == 6:
             ended.set()
 
-    app.keep_tidy((broken, last), ended, every=0.0)
+    studio.keep_tidy((broken, last), ended, every=0.0)
     assert done == ["broken", "last"] * 3
 
 
@@ -178,7 +178,7 @@ def test_the_sweeping_ends_with_the_server(folder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # `serve` sets it; so it goes again
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        app.serve(listener, parse(["--base", "mini"]), tmp_path)
+        studio.serve(listener, parse(["--base", "mini"]), tmp_path)
     assert [thread.daemon for thread in seen] == [True]
     seen[0].join(20)
     assert not seen[0].is_alive()
