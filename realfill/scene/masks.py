@@ -203,8 +203,8 @@ def _is_grey(few: Values) -> bool:
 def _is_gradient(values: Values) -> bool:
     """Whether a grey picture goes from dark to light without the texture of a photo, where neighbours differ."""
     level = _brightest(values)
-    rough = np.abs(cv2.Laplacian(level, cv2.CV_16S)) > _ROUGH
-    return int(level.min()) < _HALF <= int(level.max()) and float(rough.mean()) <= _SMOOTH
+    rough = np.abs(cv2.Laplacian(level, cv2.CV_16S)[1:-1, 1:-1]) > _ROUGH
+    return int(level.min()) < _HALF <= int(level.max()) and float(rough.mean() if rough.size else 0.0) <= _SMOOTH
 
 
 def _say_if_inverted(hole: Hole, name: str) -> tuple[Hole, list[str]]:
