@@ -95,7 +95,7 @@ def test_the_known_part_matches_a_reference(example: Example) -> None:
 def test_no_folder_no_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "FOLDER", tmp_path / "scenes")
     assert examples.examples() == []
-    with pytest.raises(OptionError, match="none, since .* is missing; install the project again"):
+    with pytest.raises(OptionError, match=r"none, since .* is missing; install the project again"):
         examples.find("bowl")
 
 
