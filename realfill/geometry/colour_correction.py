@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from realfill.arrays import Matrix, Photo, Vector, Weight
+from realfill.geometry.colour_regions import RegionField, find_regions, spread_by_region
 
-GAIN = (0.4, 2.5)  # a channel is never changed more
+GAIN = (0.2, 5.0)  # a channel is never changed more: four stops are a factor of 3.5 in sRGB's values
+SAME_LIGHT = (0.6, 1.7)  # gains between which a fit near 1 finds the right one by itself
 NOISE = 100.0  # variance in grey levels squared: a flat patch has no say in the gain
 BALANCE = 400.0  # the same for a gain of each channel's own instead of the common one
 MIXING = 3000.0  # the same for the mixing of channels: only clear evidence, such as a grey target, brings it about
@@ -30,6 +32,31 @@ class ColourTransform:
 IDENTITY = ColourTransform(np.eye(3), np.zeros(3))
 
 
+RESIDUAL = 90.0  # grey levels that a region may differ from the transform of all
+AROUND = 0.06  # of the longer side: how far the colours of one region are evened out
+LEAST = 50  # pixels' worth of evidence
+
+
+def fit_regions(warped: Photo, target: Photo, weight: Weight, valid: Weight) -> RegionField | None:
+    """What each colour region of a warped reference (h, w, 3) still lacks to the target, (h, w, 3) grey levels each.
+
+    So sky is corrected by sky and stone by stone, and a grey reference gets the colours of what surrounds the hole.
+
+    Args:
+        warped: in the colours of `fit_colour`.
+        weight: (h, w), how surely a known pixel shows the same thing in both.
+        valid: (h, w), 1 where the reference has a pixel.
+
+    Returns:
+        None where too little is known.
+    """
+    if weight.sum() < LEAST:
+        return None
+    regions = find_regions(warped, valid > 0)
+    residual = np.clip(target.astype(np.float32) - warped, -RESIDUAL, RESIDUAL)
+    return spread_by_region(regions, warped, residual, weight, reach=AROUND * max(weight.shape))
+
+
 def fit_colour(warped: Photo, target: Photo, weight: Weight) -> ColourTransform:
     """The colours of a warped reference (h, w, 3) brought to the target's where `weight` (h, w) is over 0.
 
@@ -41,6 +68,8 @@ def fit_colour(warped: Photo, target: Photo, weight: Weight) -> ColourTransform:
         return IDENTITY
     chosen = np.unravel_index(where[:: len(where) // SAMPLES + 1], weight.shape)
     x, y, say = warped[chosen].astype(np.float64), target[chosen].astype(np.float64), weight[chosen].astype(np.float64)
+    exposure = _exposure(x, y, say)
+    x *= exposure
     matrix, offset, robust = np.eye(3), np.zeros(3), say
     for _ in range(ROUNDS):
         mean_x, mean_y = np.average(x, axis=0, weights=robust), np.average(y, axis=0, weights=robust)
@@ -48,7 +77,17 @@ def fit_colour(warped: Photo, target: Photo, weight: Weight) -> ColourTransform:
         offset = mean_y - matrix @ mean_x
         error = np.abs(y - x @ matrix.T - offset).mean(1)
         robust = say / (1 + (error / max(2.0, _weighted_median(error, say))) ** 2)
-    return ColourTransform(matrix, offset)
+    return ColourTransform(matrix * exposure, offset)
+
+
+def _exposure(x: Matrix, y: Matrix, weight: Vector) -> float:
+    """The gain by which colours x (N, 3) vary as y do where it is far from 1, since fits stay near 1; else 1."""
+    spread = [
+        np.average((one - np.average(one, axis=0, weights=weight)) ** 2, axis=0, weights=weight).sum() for one in (x, y)
+    ]
+    gain = float(np.sqrt(max(spread[1], 1.0) / max(spread[0], 1.0)))
+    low, high = SAME_LIGHT
+    return 1.0 if low < gain < high else float(np.clip(gain, *GAIN))
 
 
 def _fit_matrix(x: Matrix, y: Matrix, weight: Vector) -> Matrix:

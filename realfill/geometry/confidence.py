@@ -4,6 +4,7 @@ A reference is right where it predicts known pixels: its error there is small ag
 inpainting, which is measured on pseudo-holes in the known area. What known pixels say is carried into the hole.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,14 @@ SIDE = 256  # longest side at which errors are measured: a shift of 2 of 1024 px
 BLOCK = 20  # side of a pseudo-hole there
 FLOOR = 5.0  # grey levels of error that noise, sharpness and light make
 SHARE = 0.45  # an error of so much of inpainting's, on top of the floor, halves the trust or so
+STRUCTURE = (11, 11)  # scoring pixels of the window in which structure is compared
+ALIKE = (0.3, 0.8)  # correlation from which structure counts, and at which it counts whole
+NOISE = 3.0  # grey levels of structure that say nothing
 SUPPORT = 20.0  # matches on which two thirds of the trust rest
 AROUND = (41, 41)  # scoring pixels in which contrast and light are measured
 LIGHT = 40.0  # grey levels that other light may make; merging evens out as much
 SMOOTH = 6.0  # scoring pixels over which two references' likeness is averaged
+OUTVOTED = 0.9  # of its trust is what a reference loses where two others agree on something else
 REACH = 0.03  # of the longer side: what is known so near is followed closely
 
 
@@ -75,16 +80,46 @@ def known_agreement(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
     return np.asarray(np.exp(-((mean / limit) ** 2)) * (share > 0.02) * both, np.float32)
 
 
+def known_structure(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
+    """(h, w) 0..1 at scoring size: how far a warped reference has the known pixels' structure, whatever its light.
+
+    Normalised cross-correlation of grey levels in a window, which no gain and no offset changes; 0 where nothing is
+    known, and where one of the two is flat.
+    """
+    both = scorer.known * valid
+    one, other = (_grey(photo) for photo in (scorer.target, warped))
+    share = cv2.blur(both, STRUCTURE, borderType=cv2.BORDER_CONSTANT)
+    mean_one, mean_other, square_one, square_other, product = (
+        cv2.blur(values * both, STRUCTURE, borderType=cv2.BORDER_CONSTANT) / np.maximum(share, 1e-6)
+        for values in (one, other, one * one, other * other, one * other)
+    )
+    spread = (
+        np.maximum(square - mean**2, 0) + NOISE**2
+        for square, mean in ((square_one, mean_one), (square_other, mean_other))
+    )
+    correlation = (product - mean_one * mean_other) / np.sqrt(np.prod(np.stack(list(spread)), axis=0))
+    low, high = ALIKE
+    return np.asarray(np.clip((correlation - low) / (high - low), 0, 1) * (share > 0.1) * both, np.float32)
+
+
+def carried_weight(scorer: Scorer, valid: Weight) -> Weight:
+    """(h, w): how much known pixels say about the hole; those that inpainting fails on say most."""
+    return np.asarray(scorer.known * valid * (scorer.plain + 0.5 * FLOOR), np.float32)
+
+
 def spread_into_hole(scorer: Scorer, agreement: Weight, valid: Weight, support: Points) -> Confidence:
     """(h, w) 0..1 at scoring size: trust in a warped reference in every pixel that it shows.
 
     What known pixels say (`agreement`, of `known_agreement`) is carried into the hole, where pixels that inpainting
     fails on say most. Few known points `support` (K, 2) of the frame that the alignment explains are little trusted.
     """
-    both = scorer.known * valid
-    weight = both * (scorer.plain + 0.5 * FLOOR)
-    carried = spread_smoothly(agreement, weight, reach=REACH * max(scorer.known.shape))
-    return np.asarray(carried * valid * (1 - np.exp(-len(support) / SUPPORT)), np.float32)
+    carried = spread_smoothly(agreement, carried_weight(scorer, valid), reach=REACH * max(scorer.known.shape))
+    return np.asarray(carried * valid * support_trust(support), np.float32)
+
+
+def support_trust(support: Points) -> float:
+    """0..1: how far an alignment is trusted that explains so many known points (K, 2)."""
+    return float(1 - np.exp(-len(support) / SUPPORT))
 
 
 def hole_confidence(scorer: Scorer, trust: Confidence, valid: Weight, placed: Points) -> Confidence:
@@ -136,16 +171,34 @@ def _grey(photo: Photo | Field) -> Field:
 
 
 def joint_confidence(photos: Sequence[Photo], valid: Sequence[Weight], trust: Sequence[Confidence]) -> list[Confidence]:
-    """Trusts of references that see each other: raised where another one shows the same, lowered where not."""
-    varies, result = [contrast(photo) for photo in photos], []
+    """Trusts of references that see each other: raised where another one shows the same, lowered where not.
+
+    What only one shows, a passer-by or a twig, loses against two that agree without it.
+    """
+    same = _photo_likeness(photos)
+    result = []
     for one, own in enumerate(trust):
-        support, against = np.zeros_like(own), np.zeros_like(own)
-        for other, its in enumerate(trust):
-            if other == one:
-                continue
-            same = cv2.GaussianBlur(similarity(photos[one], photos[other], varies[one]), (0, 0), SMOOTH)
-            support = np.maximum(support, its * same * valid[other])
-            against = np.maximum(against, its * (1 - same) * valid[other])
+        support, against, outvoted = (np.zeros_like(own) for _ in range(3))
+        others = [number for number in range(len(trust)) if number != one]
+        for other in others:
+            alike = same[one, other]
+            support = np.maximum(support, trust[other] * alike * valid[other])
+            against = np.maximum(against, trust[other] * (1 - alike) * valid[other])
+        for first, second in itertools.combinations(others, 2):
+            together = np.minimum(trust[first] * valid[first], trust[second] * valid[second]) * same[first, second]
+            outvoted = np.maximum(outvoted, together * (1 - same[one, first]) * (1 - same[one, second]))
         raised = 1 - (1 - own) * (1 - 0.6 * support)
-        result.append(np.asarray(raised * (1 - 0.6 * against * (1 - support)) * valid[one], np.float32))
+        lowered = (1 - 0.6 * against * (1 - support)) * (1 - OUTVOTED * outvoted)
+        result.append(np.asarray(raised * lowered * valid[one], np.float32))
     return result
+
+
+def _photo_likeness(photos: Sequence[Photo]) -> dict[tuple[int, int], Weight]:
+    """By pair of references (one, other): how far they show the same, by what `one` varies."""
+    varies = [contrast(photo) for photo in photos]
+    return {
+        (one, other): np.asarray(
+            cv2.GaussianBlur(similarity(photos[one], photos[other], varies[one]), (0, 0), SMOOTH), np.float32
+        )
+        for one, other in itertools.permutations(range(len(photos)), 2)
+    }

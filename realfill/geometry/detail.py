@@ -69,7 +69,7 @@ def render_detail(
         own = fits[one.reference].to_photo(working.reshape(-1, 2)).reshape(*x.shape, 2)
         full, valid = warp_photo(photos[one.reference], own.astype(np.float32))
         weight = _interpolate(share, at, cv2.INTER_LINEAR) * valid
-        difference = one.colour.apply(full).astype(np.float32) - _interpolate(one.photo, at, cv2.INTER_CUBIC)
+        difference = one.colour.apply(full).astype(np.float32) - _interpolate(one.plain, at, cv2.INTER_CUBIC)
         picture += weight[..., None] * difference
     return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 

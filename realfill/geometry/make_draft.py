@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from realfill import files
-from realfill.arrays import Colours, Confidence, Hole, Labels, Photo
+from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
 from realfill.geometry.alignment import Alignment, align_references
@@ -26,7 +26,14 @@ from realfill.geometry.detail import is_worthwhile, render_detail
 from realfill.geometry.draft import Draft, Fine, WarpedReference, covered_share, full_size_draft, to_grey
 from realfill.geometry.flow_refinement import refine_warp
 from realfill.geometry.reconstruction import epipolar_inliers
-from realfill.geometry.warp_selection import AlignedReference, best_warps, depth_warps, warp_reference
+from realfill.geometry.warp_selection import (
+    AlignedReference,
+    add_regions,
+    best_warps,
+    correct_regions,
+    depth_warps,
+    warp_reference,
+)
 from realfill.geometry.warping import warp_photo
 from realfill.imaging import composite, encode
 from realfill.imaging.crop import crop_longest, crop_window
@@ -40,6 +47,7 @@ from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
 PLENTY = 200  # SIFT pairs of one epipolar geometry, from which no learned ones are needed
+SHARPER = 2.0  # times the trust at scoring size: so much may a region's own differ at its edge
 CONTEXT = 4.0  # times the hole's longer side: how much of a large target is looked at
 ROOM = 1.0  # references are looked at so much larger than the target: they may show the hole from farther away
 SEED = 0.45  # a reference must have this trust somewhere in the hole
@@ -125,6 +133,7 @@ def _align_at_frame_size(
     scorer: Scorer, chosen: Sequence[AlignedReference], photos: Sequence[Photo], target: Photo, hole: Hole
 ) -> list[AlignedReference]:
     """The references at the frame's size, best first, each refined by known pixels and by those before it."""
+    chosen = [correct_regions(scorer, one) for one in chosen]
     alone = [hole_confidence(scorer, one.confidence, one.valid, one.warp.placed) for one in chosen]
     trusts = joint_confidence([one.photo for one in chosen], [one.valid for one in chosen], alone)
     shown, rest, aligned = target.copy(), hole.copy(), []
@@ -132,15 +141,20 @@ def _align_at_frame_size(
         reference = photos[one.reference]
         warp = refine_warp(one.warp, one.colour.apply, reference, shown, rest)
         raw, valid = warp_photo(reference, warp.map)
-        photo = one.colour.apply(raw)
-        agreement, confidence = (
-            np.asarray(cv2.resize(field, hole.shape[::-1], interpolation=cv2.INTER_LINEAR) * valid, np.float32)
-            for field in (one.agreement, trust)
-        )
-        aligned.append(AlignedReference(one.reference, photo, confidence, warp, one.colour, valid, agreement))
+        plain = one.colour.apply(raw)
+        photo = add_regions(plain, one.regions)
+        agreement, confidence = (_enlarge(field, hole.shape) * valid for field in (one.agreement, trust))
+        if one.trust is not None:  # along the edges of regions at the frame's size
+            sharper = one.trust.look_up(plain) / np.maximum(_enlarge(one.trust.look_up(one.plain), hole.shape), 0.05)
+            confidence = np.asarray(np.clip(confidence * np.minimum(sharper, SHARPER), 0, 1), np.float32)
+        aligned.append(AlignedReference(one.reference, photo, confidence, warp, one.colour, valid, agreement, plain))
         new = rest & (confidence >= LEAST)
         shown[new], rest[new] = photo[new], False
     return aligned
+
+
+def _enlarge(field: Weight, shape: tuple[int, ...]) -> Weight:
+    return np.asarray(cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _blend_references(

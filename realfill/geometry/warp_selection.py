@@ -14,15 +14,20 @@ import numpy as np
 from realfill.arrays import Field, Hole, Photo, WarpMap, Weight
 from realfill.geometry import plane_sweep
 from realfill.geometry.alignment import Alignment, Warp, make_warp
-from realfill.geometry.colour_correction import ColourTransform, fit_colour
+from realfill.geometry.colour_correction import ColourTransform, fit_colour, fit_regions
+from realfill.geometry.colour_regions import RegionField, spread_by_region
 from realfill.geometry.confidence import (
+    REACH,
     Scorer,
+    carried_weight,
     contrast,
     difference,
     known_agreement,
+    known_structure,
     likeness,
     point_density,
     spread_into_hole,
+    support_trust,
 )
 from realfill.geometry.draft import WarpedReference
 from realfill.geometry.occlusion import DepthOrder, depth_order, occluded_pixels, resolve_occlusion
@@ -31,6 +36,7 @@ from realfill.geometry.warping import scale_map, warp_photo
 
 COLOURFUL = 5.0  # grey levels between channels by which a target has colours
 STYLE = 0.5  # correlation of these differences with a reference's
+STRUCTURE = 0.85  # of the trust that equal values give is given to equal structure in another light
 CARRIED = 0.4  # what known pixels around say counts so much against what another reference says
 # Of two warps that look equally good at scoring size the simpler one is the more exact.
 PLAIN = {
@@ -52,6 +58,9 @@ class AlignedReference(WarpedReference):
     colour: ColourTransform
     valid: Weight  # 1 where the reference has a pixel
     agreement: Weight  # with the known pixels around each
+    plain: Photo  # by `colour` alone
+    regions: RegionField | None = None  # what `photo` has more than `plain`, by region of colour
+    trust: RegionField | None = None  # what known pixels say of each region
 
 
 def warp_reference(scorer: Scorer, warp: Warp, photo: Photo) -> AlignedReference:
@@ -63,9 +72,39 @@ def warp_reference(scorer: Scorer, warp: Warp, photo: Photo) -> AlignedReference
     agreement = known_agreement(scorer, colour.apply(raw), valid)
     colour = fit_colour(raw, scorer.target, agreement * (agreement > 0.3))
     warped = colour.apply(raw)
-    agreement = known_agreement(scorer, warped, valid)
+    agreement = _agreement(scorer, warped, valid)
     trust = spread_into_hole(scorer, agreement, valid, warp.support)
-    return AlignedReference(warp.reference, warped, trust, warp, colour, valid, agreement)
+    return AlignedReference(warp.reference, warped, trust, warp, colour, valid, agreement, warped)
+
+
+def _agreement(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
+    """By values, or in another light by structure, which says less: something else may be built alike."""
+    structure = STRUCTURE * known_structure(scorer, warped, valid)
+    return np.asarray(np.maximum(known_agreement(scorer, warped, valid), structure), np.float32)
+
+
+def correct_regions(scorer: Scorer, one: AlignedReference) -> AlignedReference:
+    """A reference at scoring size with the colours, and the trust, of each of its colour regions by itself."""
+    known = scorer.known * one.valid
+    near = np.minimum(point_density(scorer, one.warp.support, 0.02), 3) / 3
+    regions = fit_regions(
+        one.plain, scorer.target, np.asarray(known * (one.agreement + 0.1 * near), np.float32), one.valid
+    )
+    if regions is None:
+        return one
+    photo = add_regions(one.plain, regions)
+    agreement = _agreement(scorer, photo, one.valid)
+    weight = carried_weight(scorer, one.valid)
+    trust = spread_by_region(regions.regions, one.plain, agreement, weight, reach=REACH * max(known.shape))
+    confidence = np.asarray(trust.look_up(one.plain) * one.valid * support_trust(one.warp.support), np.float32)
+    return replace(one, photo=photo, confidence=confidence, agreement=agreement, regions=regions, trust=trust)
+
+
+def add_regions(photo: Photo, regions: RegionField | None) -> Photo:
+    """A photo (h, w, 3) in the colours of its regions."""
+    if regions is None:
+        return photo
+    return np.asarray(np.rint(np.clip(photo + regions.look_up(photo), 0, 255)), np.uint8)
 
 
 def depth_warps(

@@ -195,7 +195,8 @@ def _reference(index: int, height: int, width: int) -> tuple[Photo, CropTransfor
     warp_map = homography_map(np.diag([fit.width / 60, fit.height / 40, 1.0]), *FRAME)
     none, ones = np.zeros((0, 2)), np.ones(FRAME, np.float32)
     warp = Warp(index, "plane", warp_map, none, none)
-    aligned = AlignedReference(index, np.zeros((*FRAME, 3), np.uint8), ones, warp, IDENTITY, ones, ones)
+    black = np.zeros((*FRAME, 3), np.uint8)
+    aligned = AlignedReference(index, black, ones, warp, IDENTITY, ones, ones, black)
     return np.zeros((height, width, 3), np.uint8), fit, aligned
 
 
