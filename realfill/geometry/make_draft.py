@@ -8,6 +8,7 @@ colours, cut along seams and blended. Known pixels around the hole say how well 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from realfill import files
 from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
-from realfill.geometry.alignment import Alignment, align_references
+from realfill.geometry.alignment import Alignment, Warp, align_references, is_inside
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
 from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
 from realfill.geometry.draft import Draft, Fine, WarpedReference, covered_share, full_size_draft, to_grey
 from realfill.geometry.flow_refinement import refine_warp
+from realfill.geometry.overlays import find_overlay, has_moved, has_shape, hide_overlay
 from realfill.geometry.reconstruction import epipolar_inliers
 from realfill.geometry.warp_selection import (
     AlignedReference,
@@ -72,11 +74,17 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
     photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
 
-    own, keypoints = _detect_keypoints(target, hole, photos)
+    overlay = find_overlay(target, hole, photos)
+    own, keypoints = _detect_keypoints(target, hole | overlay, photos)
     exact = [match_keypoints(own, one) for one in keypoints]
-    alignment = align_references(own, keypoints, exact, _learned_pairs(matcher, target, photos, exact), hole)
-    scorer = make_scorer(target, hole)
-    chosen = _choose_warps(scorer, alignment, photos, hole)
+    if overlay.any() and not any(has_moved(pairs, photo, hole) for pairs, photo in zip(exact, photos, strict=True)):
+        overlay[:] = False  # the camera stood still, and what is equal is the place
+        own, keypoints = _detect_keypoints(target, hole, photos)
+        exact = [match_keypoints(own, one) for one in keypoints]
+    learned = [pairs[~is_inside(pairs.first, overlay)] for pairs in _learned_pairs(matcher, target, photos, exact)]
+    alignment = align_references(own, keypoints, exact, learned, hole)
+    scorer = make_scorer(target, hole | overlay)
+    chosen = _choose_warps(scorer, alignment, photos, hole, overlay)
     aligned = [
         one
         for one in _align_at_frame_size(scorer, chosen, photos, target, hole)
@@ -122,11 +130,24 @@ def _to_pairs(matches: Matches) -> Pairs:
     return Pairs.from_points(matches.target_xy, matches.reference_xy)
 
 
-def _choose_warps(scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole) -> list[AlignedReference]:
-    """The best warp of each reference at scoring size, the best reference first."""
-    candidates = [warp_reference(scorer, warp, photos[warp.reference]) for warp in alignment.warps]
+def _choose_warps(
+    scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole, overlay: Hole
+) -> list[AlignedReference]:
+    """The best warp of each reference at scoring size, the best reference first; none leads under an overlay."""
+
+    def warp_references(warps: Sequence[Warp]) -> list[AlignedReference]:
+        return [warp_reference(scorer, _hide(one, overlay, photos), photos[one.reference]) for one in warps]
+
+    candidates = warp_references(alignment.warps)
     deep = depth_warps(scorer, alignment, candidates, dict(enumerate(photos)), hole)
-    return best_warps(scorer, candidates + [warp_reference(scorer, warp, photos[warp.reference]) for warp in deep])
+    return best_warps(scorer, candidates + warp_references(deep))
+
+
+def _hide(warp: Warp, overlay: Hole, photos: Sequence[Photo]) -> Warp:
+    photo = photos[warp.reference]
+    if not overlay.any() or not has_shape(photo, overlay):
+        return warp
+    return replace(warp, map=hide_overlay(warp.map, overlay, photo))
 
 
 def _align_at_frame_size(
