@@ -61,6 +61,7 @@ class AlignedReference(WarpedReference):
     plain: Photo  # by `colour` alone
     regions: RegionField | None = None  # what `photo` has more than `plain`, by region of colour
     trust: RegionField | None = None  # what known pixels say of each region
+    light: float = 1.0  # share of the agreement that values alone give: less in another light
 
 
 def warp_reference(scorer: Scorer, warp: Warp, photo: Photo) -> AlignedReference:
@@ -72,9 +73,11 @@ def warp_reference(scorer: Scorer, warp: Warp, photo: Photo) -> AlignedReference
     agreement = known_agreement(scorer, colour.apply(raw), valid)
     colour = fit_colour(raw, scorer.target, agreement * (agreement > 0.3))
     warped = colour.apply(raw)
+    by_value = known_agreement(scorer, warped, valid)
     agreement = _agreement(scorer, warped, valid)
+    light = float(by_value.sum() / max(agreement.sum(), 1e-6))
     trust = spread_into_hole(scorer, agreement, valid, warp.support)
-    return AlignedReference(warp.reference, warped, trust, warp, colour, valid, agreement, warped)
+    return AlignedReference(warp.reference, warped, trust, warp, colour, valid, agreement, warped, light=light)
 
 
 def _agreement(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
@@ -209,7 +212,7 @@ def best_warps(scorer: Scorer, candidates: Sequence[AlignedReference]) -> list[A
         score = CARRIED * one.confidence + (1 - CARRIED) * consistency
         scores.append(float(score[missing].mean()) * PLAIN[one.warp.kind])
         mean = float(consistency[missing].mean())
-        ranks.append(float(one.confidence[missing].mean()) * (CARRIED + (1 - CARRIED) * mean))
+        ranks.append(one.light * float(one.confidence[missing].mean()) * (CARRIED + (1 - CARRIED) * mean))
     chosen: dict[int, int] = {}
     for number in sorted(range(len(candidates)), key=lambda number: -scores[number]):
         chosen.setdefault(candidates[number].reference, number)
