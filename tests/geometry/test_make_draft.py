@@ -15,6 +15,8 @@ from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
 from realfill.geometry import confidence
+from realfill.geometry import make_draft as drafting
+from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
 from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
 from realfill.imaging.crop import CropTransform
@@ -163,6 +165,16 @@ def test_a_reference_of_something_else_does_not_spoil_a_good_one(plane: Scene, s
     made = make_draft(more, sift)
     assert error(made.photo, plane.truth, HOLE) < 4
     assert {one.reference for one in made.warped} <= {1, 2}
+
+
+def test_where_sift_finds_nothing_the_learned_matcher_aligns(
+    plane: Scene, sift: Matcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plane.truth is not None
+    monkeypatch.setattr(drafting, "match_keypoints", lambda *_: Pairs.from_points([], []))
+    assert error(make_draft(plane, sift).photo, plane.truth, HOLE) < 6
+    monkeypatch.setattr(drafting, "load_draft_matcher", lambda: None)
+    assert make_draft(plane, sift).reason == NO_GEOMETRY
 
 
 @pytest.fixture(scope="module")
