@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from realfill.errors import RunError
-from realfill.locks import BEAT, STALE, Lock
+from realfill.locks import BEAT, STALE, Lock, find_disk_trouble
 
 HOLD = """
 import sys, time
@@ -152,3 +152,86 @@ def _until(true: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("never became true")
+
+
+# ── a disk that is shared by machines which do not see one another's locks ──
+
+BLIND = """
+import sys
+from pathlib import Path
+from realfill import locks
+locks.HOST, locks.lock_descriptor, locks.BEAT = sys.argv[2], lambda handle, blocking: True, 3600.0
+lock = locks.Lock(Path(sys.argv[1]))
+print(lock.acquire(patience=0), flush=True)
+for line in sys.stdin:
+    print(lock.is_ours(), flush=True)
+"""
+
+
+class BlindProcess:
+    """A process on a machine of its own, by name, whose disk gives every lock to everybody."""
+
+    def __init__(self, path: Path, host: str) -> None:
+        pipe, command = subprocess.PIPE, [sys.executable, "-c", BLIND, str(path), host]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.acquired = self._answer()
+
+    def is_ours(self) -> bool:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def _answer(self) -> bool:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline() == "True\n"
+
+
+def test_a_heart_that_beats_elsewhere_holds_the_lock_where_the_disk_gives_it_to_all(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = BlindProcess(path, "one")
+    second = BlindProcess(path, "two")
+    try:
+        assert first.acquired and not second.acquired and first.is_ours()
+        first.kill()
+        old = time.time() - 2 * STALE
+        os.utime(path, (old, old))
+        third = BlindProcess(path, "three")
+        assert third.acquired
+        third.kill()
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_of_two_that_both_think_they_own_it_the_first_learns_that_it_does_not(tmp_path: Path) -> None:
+    """Both looked before either had written its name."""
+    path = tmp_path / "lock"
+    first = BlindProcess(path, "one")
+    os.utime(path, (0, 0))  # the second still sees the lock as it was
+    second = BlindProcess(path, "two")
+    try:
+        assert first.acquired and second.acquired
+        assert not first.is_ours() and second.is_ours()
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_a_disk_that_cannot_rename_or_lock_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_disk_trouble(tmp_path / "runs") == "" and list((tmp_path / "runs").iterdir()) == []
+    (tmp_path / "file").touch()
+    assert "file" in find_disk_trouble(tmp_path / "file" / "runs")
+    with monkeypatch.context() as patch:
+        patch.setattr("realfill.files.replace", lambda source, target: None)
+        assert find_disk_trouble(tmp_path / "loses") != ""
+
+    def refuse(handle: int, blocking: bool) -> bool:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("realfill.locks.lock_descriptor", refuse)
+    assert "Nothing can be locked" in find_disk_trouble(tmp_path / "unlockable")

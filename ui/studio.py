@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from realfill.bases import BASES
 from realfill.errors import EXIT_DONE, EXIT_INPUT, InputError, OptionError
+from realfill.locks import find_disk_trouble
 from realfill.terminal import EndAtOnce, escape_unknown_characters
 
 from . import ENDED, logs
@@ -24,7 +25,7 @@ from .access.hosts import host_name, is_loopback, read_users
 
 PORT = 7860
 HOUR = 3600.0  # seconds
-SPACE_DISK = Path("/data")  # what a Space keeps over restarts, where its owner has rented it
+SPACE_DISK = Path("/data")  # what a Space keeps over restarts, where its owner has mounted a storage bucket
 
 _log = logging.getLogger("realfill.server")
 
@@ -54,7 +55,7 @@ def choose_options(
         str | None, typer.Option(help="USER:PASSWORD, or a file with such lines; needed where others can reach it.")
     ] = None,
     runs_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the runs (runs; on a Space with a disk, its own).")
+        Path | None, typer.Option(help="Folder of the runs (runs; on a Space with a mounted disk, there).")
     ] = None,
     base: Annotated[
         str | None,
@@ -72,7 +73,9 @@ def choose_options(
     """
     on_space = bool(os.environ.get("SPACE_ID"))
     if runs_dir is None:
-        runs_dir = SPACE_DISK / "runs" if on_space and os.access(SPACE_DISK, os.W_OK) else Path("runs")
+        runs_dir = Path("runs")
+        if on_space and os.access(SPACE_DISK, os.W_OK):
+            runs_dir = _choose_space_folder(runs_dir)
     if host is None:
         host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else "127.0.0.1")
     users = read_users(auth) if auth else {}
@@ -89,6 +92,16 @@ def choose_options(
     if not 1 <= port <= 65535:
         raise OptionError(f"Port {port} does not exist; give one from 1 to 65535.")
     return ServerOptions(host, port, runs_dir, base, users, behind_proxy)
+
+
+def _choose_space_folder(own: Path) -> Path:
+    """The runs' folder on the Space's mounted disk, or `own`, lost at a restart, where that cannot keep runs."""
+    if why := find_disk_trouble(SPACE_DISK / "runs"):
+        _log.warning(
+            "%s cannot keep runs (%s); on the Space's own disk they are lost when it restarts", SPACE_DISK, why
+        )
+        return own
+    return SPACE_DISK / "runs"
 
 
 def _default_port() -> int:

@@ -54,7 +54,7 @@ class Session:
         sentence = str(error)
         if not isinstance(error, (RealFillError, KeyboardInterrupt)):
             sentence = f"A defect in RealFill: {type(error).__name__}: {error}"
-        if not self.processes.is_main:
+        if not self.processes.is_main or not self._owns_run():
             return
         # Each last word by itself: the disk may be full, or nobody may listen, and the error is what counts. A state
         # that stays "running" without a lock reads "interrupted".
@@ -66,6 +66,14 @@ class Session:
             self.report(Failed(sentence, resumable=isinstance(error, StageError)))
         with contextlib.suppress(RealFillError):
             self.run.enter("failed", sentence)
+
+    def _owns_run(self) -> bool:
+        """Whether the run's state is ours to write."""
+        try:
+            self.run.check_lock()
+        except RunBusy:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _catch_signals(self) -> Iterator[None]:
@@ -91,7 +99,9 @@ class Session:
 
         Raises:
             Interrupted: a signal came or a stop was asked for, in any of the processes.
+            RunBusy: a process on another machine has taken the run over.
         """
+        self.run.check_lock()
         stop = bool(self._signal) or (self.processes.is_main and self.run.stop_requested())
         if self.processes.any_true(stop):
             raise Interrupted("Stopped as asked; the same command goes on from here.")

@@ -48,6 +48,15 @@ class RunFolder:
         """Whether this very object holds the lock."""
         return self._lock.is_held
 
+    def check_lock(self) -> None:
+        """To be called between items, by who holds the lock.
+
+        Raises:
+            RunBusy: a process on another machine has taken it, on a disk whose locks do not reach that far.
+        """
+        if self._lock.is_held and not self._lock.is_ours():
+            raise RunBusy(f"A process on another machine has taken over {self.folder}; this one leaves it alone.")
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Makes this process the only one that works here; may be nested on the same object.

@@ -120,6 +120,16 @@ def test_runs_lie_on_the_disk_of_a_space_that_has_one(monkeypatch: pytest.Monkey
     assert parse([]).runs_dir == Path("runs")
 
 
+def test_a_disk_of_a_space_that_cannot_keep_runs_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "me/realfill")
+    monkeypatch.setattr(studio, "SPACE_DISK", tmp_path)
+    monkeypatch.setattr(studio, "find_disk_trouble", lambda folder: "nothing can be locked there")
+    assert parse([]).runs_dir == Path("runs")
+    assert "nothing can be locked there" in caplog.text and "lost when it restarts" in caplog.text
+
+
 @pytest.mark.parametrize("port", ["seventy", "-1", "0", "70000"])
 def test_an_impossible_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)
