@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from realfill.cli.engines import (
+    EngineOption,
+    EngineOptions,
+    RayAddressOption,
+    RayUploadOption,
+    RetriesOption,
+    SlurmOption,
+    TimeoutOption,
+    WorkersOption,
+    make_executor,
+)
 from realfill.cli.options import Options, add_options
 from realfill.cli.progress import print_json
 from realfill.errors import OptionError
@@ -31,7 +42,6 @@ MatchersOption = Annotated[
     ),
 ]
 FetchOption = Annotated[bool, typer.Option("--fetch", help="Download the metrics' and matchers' weights if missing.")]
-WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Scenes at once, each in a process.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
 
 
@@ -54,7 +64,13 @@ def bench(  # noqa: PLR0913, a parameter is an option
     matchers: MatchersOption = "",
     weights: WeightsOption = None,
     fetch: FetchOption = False,
+    engine: EngineOption = "local",
     workers: WorkersOption = 1,
+    timeout: TimeoutOption = 0,
+    retries: RetriesOption = 0,
+    slurm: SlurmOption = "",
+    ray_address: RayAddressOption = "",
+    ray_upload: RayUploadOption = False,
     options: Options,
 ) -> None:
     """Complete scenes with ground truth by several methods and measure: the paper's tables, plots, a report.
@@ -72,7 +88,6 @@ def bench(  # noqa: PLR0913, a parameter is an option
 
     from realfill.cli.progress import Progress
     from realfill.device.devices import choose_device
-    from realfill.distributed import executors
     from realfill.evaluation.methods.registry import expand_methods
     from realfill.evaluation.plan import BenchmarkPlan
     from realfill.evaluation.run import run_benchmark
@@ -102,8 +117,15 @@ def bench(  # noqa: PLR0913, a parameter is an option
     report = Progress()
     if without:
         report(Notice(f"Left out, since they have no ground truth: {', '.join(without)}."))
+    engine_options = EngineOptions(engine, workers, retries, slurm, ray_address, ray_upload)
     results = run_benchmark(
-        plan, root, cases, executor=executors.choose_executor(workers), report=report, make_report=Progress
+        plan,
+        root,
+        cases,
+        executor=make_executor(engine_options, plan.out / ".jobs", device=options.device, serial=True),
+        timeout=timeout * 60 or float("inf"),
+        report=report,
+        make_report=Progress,
     )
     _print_results(plan.out, results, options.json)
 
@@ -134,7 +156,6 @@ def bench_score(  # noqa: PLR0913
 
     from realfill.cli.progress import Progress
     from realfill.device.devices import choose_device
-    from realfill.distributed import executors
     from realfill.evaluation import run
     from realfill.evaluation.external import add_pictures
 
@@ -155,9 +176,8 @@ def bench_score(  # noqa: PLR0913
         "files": tuple({**files, **named_files}.items()),
     }
     scoring = _make_scoring(matching, scoring_device, weights, fetch=fetch)
-    results = run.rescore(
-        store, cases, scoring, executor=executors.choose_executor(workers), report=Progress(), make_report=Progress
-    )
+    executor = make_executor(EngineOptions(workers=workers), store.folder, device=device, serial=True)
+    results = run.rescore(store, cases, scoring, executor=executor, report=Progress(), make_report=Progress)
     _print_results(store.folder, results, as_json)
 
 

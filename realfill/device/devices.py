@@ -1,6 +1,7 @@
 """Which device computes, how much memory it has, and which base suits it. torch is imported when asked."""
 
 import functools
+import os
 import sys
 from dataclasses import dataclass
 
@@ -105,6 +106,15 @@ def used_memory(name: str) -> int:
 def default_base(name: str) -> str:
     """The base for new runs on a device: `sd2` on CUDA or MPS with room for it, else `mini`."""
     return bases.default_base(0 if name == "cpu" else describe_device(name).total)
+
+
+def find_gpus() -> list[str]:
+    """CUDA's names of the GPUs that this process may use, without taking hold of one."""
+    import torch
+
+    given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    count = torch.cuda.device_count()
+    return (given or [str(index) for index in range(count)])[:count]
 
 
 @functools.cache

@@ -41,7 +41,18 @@ def read_truth(case: Case, scene: Scene) -> Photo:
 
 
 def find_cases(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
-    """The scenes with ground truth in a folder, and the names of those without; both in natural order.
+    """The scenes with ground truth in a folder, and the names of those without; as `list_cases`.
+
+    Raises:
+        OptionError: as `list_cases`.
+    """
+    cases = list_cases(root, only)
+    complete = [case for case in cases if _has_truth(case.folder)]
+    return complete, [case.name for case in cases if case not in complete]
+
+
+def list_cases(root: Path, only: str = "") -> list[Case]:
+    """The scenes in a folder, in natural order.
 
     `root` is a folder of scenes, a folder that holds RealBench/, or a scene. `only` names scenes: "0-4,berry_bowl".
 
@@ -50,7 +61,7 @@ def find_cases(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
     """
     if not root.is_dir():
         raise OptionError(f"There is no folder {root}; give a folder of scenes, RealBench's for instance.")
-    cases = _list_cases(root)
+    cases = _find_scenes(root)
     if not cases:
         raise OptionError(f"{root} holds no scene; a scene is a folder with ref/ and target/ in it.")
     if only:
@@ -60,8 +71,7 @@ def find_cases(root: Path, only: str = "") -> tuple[list[Case], list[str]]:
             known = ", ".join(case.name for case in cases)
             raise OptionError(f"There is no scene '{unknown[0]}' in {root}; there are {known}.")
         cases = [case for case in cases if case.name in names]
-    complete = [case for case in cases if _has_truth(case.folder)]
-    return complete, [case.name for case in cases if case not in complete]
+    return cases
 
 
 def keep_references(case: Case, count: int, folder: Path) -> Case:
@@ -81,24 +91,31 @@ def keep_references(case: Case, count: int, folder: Path) -> Case:
     return Case(case.name, folder / case.name)
 
 
-def _list_cases(root: Path) -> list[Case]:
+def _find_scenes(root: Path) -> list[Case]:
     """All scenes of a folder, of RealBench/ in it or one folder further down; a scene's own folder is one."""
     if (root / "target").is_dir():
         return [Case(root.resolve().name, root)]
     inner = sorted(item for item in root.iterdir() if item.is_dir())
     for place in (root, root / "RealBench", *(item / "RealBench" for item in inner), *inner[:1]):
         if place.is_dir():
-            cases = [Case(item.name, item) for item in place.iterdir() if (item / "target").is_dir()]
+            cases = [Case(item.name, item) for item in place.iterdir() if _is_scene(item)]
             if cases:
-                return sorted(cases, key=lambda case: _natural_key(case.name))
+                return sorted(cases, key=lambda case: natural_key(case.name))
     return []
 
 
+def _is_scene(folder: Path) -> bool:
+    """Whether a folder is meant as a scene; one without target/ says so itself when it is read."""
+    return any((folder / part).is_dir() for part in ("target", "ref"))
+
+
 def _has_truth(folder: Path) -> bool:
-    return any(picture.stem.casefold() == "gt" for picture in scene_files.pictures(folder / "target"))
+    target = folder / "target"
+    return target.is_dir() and any(picture.stem.casefold() == "gt" for picture in scene_files.pictures(target))
 
 
-def _natural_key(name: str) -> tuple[float, str]:
+def natural_key(name: str) -> tuple[float, str]:
+    """Sorts scenes' names: numbers by value, then all others."""
     return (float(name) if name.isdecimal() else float("inf"), name)
 
 

@@ -1,5 +1,6 @@
 """A whole benchmark: scene by scene pictures and scores, and after each scene all tables anew."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 from realfill import files
 from realfill.distributed import executors
 from realfill.distributed.executors import Executor
-from realfill.errors import OptionError
+from realfill.distributed.results import ItemResult
+from realfill.distributed.worker_process import Task
+from realfill.errors import OptionError, RealFillError, StageError
 from realfill.evaluation import score
 from realfill.evaluation.dataset import Case
 from realfill.evaluation.generate import generate_missing
@@ -59,16 +62,19 @@ def run_benchmark(
     cases: Sequence[Case],
     *,
     executor: Executor | None = None,
+    timeout: float = float("inf"),
     report: Report = lambda event: None,
     make_report: Callable[[], Report] = silent_report,
 ) -> Results:
     """Makes and scores everything that is missing and writes the tables and the report.
 
     `make_report` makes what a scene tells its progress to, in the process that works on it: it must be picklable.
+    `timeout` are the seconds for one try of a scene.
 
     Raises:
         OptionError: there is no scene, or the folder holds a benchmark of other scenes or settings.
         Interrupted: stopped on purpose; the same call goes on.
+        StageError: scenes could not be done; the tables hold the others, and the same call tries them again.
     """
     store = Store(plan.out)
     check_folder(store)
@@ -81,7 +87,7 @@ def run_benchmark(
     facts["methods"] = list(dict.fromkeys([*before.get("methods", []), *facts["methods"]]))
     store.write_facts({**before, **facts})
     work = functools.partial(generate_and_score, plan, make_report)
-    return _run_cases(store, work, cases, plan.scoring, executor=executor, report=report)
+    return _run_cases(store, work, cases, plan.scoring, executor=executor, timeout=timeout, report=report)
 
 
 def rescore(
@@ -90,6 +96,7 @@ def rescore(
     scoring: Scoring,
     *,
     executor: Executor | None = None,
+    timeout: float = float("inf"),
     report: Report,
     make_report: Callable[[], Report] = silent_report,
 ) -> Results:
@@ -99,7 +106,7 @@ def rescore(
         SceneError: a scene or a picture cannot be used.
     """
     work = functools.partial(rescore_case, store.folder, scoring, make_report)
-    return _run_cases(store, work, cases, scoring, executor=executor, report=report)
+    return _run_cases(store, work, cases, scoring, executor=executor, timeout=timeout, report=report)
 
 
 def generate_and_score(plan: BenchmarkPlan, make_report: Callable[[], Report], folder: Path) -> CaseResult:
@@ -133,20 +140,43 @@ def _run_cases(
     scoring: Scoring,
     *,
     executor: Executor | None,
+    timeout: float,
     report: Report,
 ) -> Results:
     tools = load_tools(scoring)
     for name, why in {**tools.loaded.missing, **tools.missing}.items():
         report(Notice(f"Not measured: {name}, because {why}"))
     _write_scoring(store, tools, scoring)
-    by_folder = {case.folder.resolve(): case for case in cases}
-    finished = (executor or executors.Serial()).map(work, list(by_folder))
-    for count, case in enumerate(finished, 1):
-        sentence = f"{case.scene} done, {case.generated} new pictures, {case.scored} scored."
-        report(Notice(f"{count} of {len(cases)}: {sentence}"))
-        if case.generated or case.scored:
-            publish(store, cases)
-    return publish(store, cases)
+    folders = list(dict.fromkeys(case.folder.resolve() for case in cases))
+    troubles: list[ItemResult[CaseResult]] = []
+    with contextlib.closing((executor or executors.Serial()).map(Task(work, timeout=timeout), folders)) as finished:
+        for count, result in enumerate(finished, 1):
+            case = result.value
+            if case is None:
+                troubles.append(result)
+            sentence = (
+                f"{result.item.name} is left out ({result.sentence})"
+                if case is None
+                else f"{case.scene} done, {case.generated} new pictures, {case.scored} scored."
+            )
+            report(Notice(f"{count} of {len(cases)}: {sentence}"))
+            if case is not None and (case.generated or case.scored):
+                publish(store, cases)
+    if troubles and len(troubles) == len(folders):
+        raise _error(troubles[0])
+    results = publish(store, cases)
+    if troubles:
+        names = ", ".join(result.item.name for result in troubles)
+        raise StageError(
+            f"{len(troubles)} of {len(folders)} scenes could not be done ({names}), {troubles[0].item.name} because: "
+            f"{troubles[0].sentence} The tables hold the others; the same command tries these again."
+        )
+    return results
+
+
+def _error(result: ItemResult[CaseResult]) -> RealFillError:
+    """What stopped a scene, where nothing else was done either: as it was, or as one that another try may mend."""
+    return OptionError(result.sentence) if result.ending == "bad" else StageError(result.sentence)
 
 
 def _write_scoring(store: Store, tools: ScoringTools, scoring: Scoring) -> None:

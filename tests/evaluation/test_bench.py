@@ -202,3 +202,19 @@ def test_a_stop_in_training_loses_nothing(
         for seed in ("000000.png", "000001.png"):
             pair = [(folder / "pictures" / name / "2" / seed).read_bytes() for folder in (out, undisturbed)]
             assert pair[0] == pair[1]
+
+
+def test_a_scene_that_cannot_be_used_does_not_end_the_others(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes, out = tmp_path / "scenes", tmp_path / "out"
+    shutil.copytree(root, scenes)
+    save_photo(np.zeros((8, 8, 3), np.uint8), scenes / "2" / "target" / "gt.png")
+    command = ["bench", scenes, "-o", out, "--method", "telea", "--matchers", "sift", "--base", "mini"]
+    code, data, output = _run(command, capsys)
+    assert code == 3 and "1 of 2 scenes could not be done (2)" in data["error"] and "gt.png" in data["error"]
+    assert "1 of 2: 2 is left out" in output and "10 done, 1 new pictures" in output
+    assert json.loads((out / "results.json").read_text())["table_1"][0]["scenes"] == 1
+    shutil.copy(root / "2" / "target" / "gt.png", scenes / "2" / "target" / "gt.png")
+    code, data, _ = _run(command, capsys)
+    assert code == 0 and data["table_1"][0]["scenes"] == 2
