@@ -25,6 +25,7 @@ LAYERS = (
     "jobs sampling",
     "pipeline",
     "evaluation",
+    "batch",
     "cli",
     "__main__",
 )
@@ -35,7 +36,7 @@ PAGE_MAY_USE = (
     *("device.memory_plan", "matching.rootsift", "matching.epipolar", "matching.overlap", "matching.matcher"),
 )
 # Imported before torch is needed: the command line is quick to refuse.
-WAITS_WITH_TORCH = (*PAGE_MAY_USE, "device", "matching.registry", "pipeline", "cli", "__main__")
+WAITS_WITH_TORCH = (*PAGE_MAY_USE, "device", "matching.registry", "pipeline", "batch", "cli", "__main__")
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia")
 LAYER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 FILES = sorted((ROOT / "realfill").rglob("*.py"))

@@ -9,7 +9,7 @@ import typer
 
 from realfill import config as settings
 from realfill.bases import BASES
-from realfill.cli import bench
+from realfill.cli import batch, bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
 from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
@@ -212,17 +212,7 @@ def worker(
 
 
 bench.register(app)
-
-
-def _silence_libraries() -> None:
-    """Keeps libraries from filling the terminal with bars and hints; ours is the only progress there."""
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    diffusers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
+batch.register(app)
 
 
 def _run_stages(
@@ -232,10 +222,11 @@ def _run_stages(
     if isinstance(run, Path) and source is None and not (run / "run.json").exists() and not (run / "scene").is_dir():
         Run.open(run)  # refuses in a sentence, before torch is imported
     config = options.config(run if isinstance(run, Path) else run.folder)
+    from realfill.models.registry import silence_libraries
     from realfill.pipeline import stages
     from realfill.runs.export import export_file
 
-    _silence_libraries()
+    silence_libraries()
     with contextlib.closing(Progress()) as report:
         outcome = stages.complete(run, scene=source, config=config, report=report, device=options.device, until=until)
     result = outcome.result

@@ -9,7 +9,18 @@ from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, Stage, StageDone, StageStarted, TrainStep
+from realfill.batch.table import SceneRow
+from realfill.events import (
+    Event,
+    Failed,
+    Notice,
+    SeedReady,
+    SeedScored,
+    Stage,
+    StageDone,
+    StageStarted,
+    TrainStep,
+)
 from realfill.humanize import duration
 
 _QUIET = 5.0  # seconds between plain lines
@@ -35,7 +46,7 @@ class Progress:
         display = self._display
         match event:
             case StageStarted(stage, total, done):
-                display.start(stage, total, done)
+                display.start(_DOING[stage], total, done)
             case StageDone(stage, seconds):
                 display.close()
                 display.say(f"{_DOING[stage]}: done in {duration(seconds)}")
@@ -55,9 +66,28 @@ class Progress:
         self._display.close()
 
 
+class BatchProgress:
+    """Shows the scenes of a batch as they end, with the time left; call it with each."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        stream = stream or sys.stderr
+        self._display: _Display = _Bar(stream) if stream.isatty() else _Lines(stream, quiet=0.0)
+
+    def __call__(self, row: SceneRow | None, done: int, total: int) -> None:
+        """Shows the row of a scene that has ended, None at the beginning; `done` of `total` have."""
+        if row is None:
+            self._display.start("scenes", total, done)
+        else:
+            self._display.count(done, total, f"{row.scene}: {row.state}, {duration(row.seconds)}")
+
+    def close(self) -> None:
+        """Leaves nothing unfinished on the terminal."""
+        self._display.close()
+
+
 class _Display(Protocol):
-    def start(self, stage: Stage, total: int, done: int) -> None:
-        """A stage begins."""
+    def start(self, doing: str, total: int, done: int) -> None:
+        """Work on so many items begins."""
 
     def count(self, done: int, total: int, details: str) -> None:
         """One more of its items is done."""
@@ -80,10 +110,10 @@ class _Bar:
         self._stream = stream
         self._bar: Any = None
 
-    def start(self, stage: Stage, total: int, done: int) -> None:
+    def start(self, doing: str, total: int, done: int) -> None:
         self.close()
         options: dict[str, Any] = {"dynamic_ncols": True, "leave": False, "mininterval": 0, "miniters": 1}
-        self._bar = _QuietTqdm(desc=_DOING[stage], total=total, initial=done, file=self._stream, **options)
+        self._bar = _QuietTqdm(desc=doing, total=total, initial=done, file=self._stream, **options)
 
     def count(self, done: int, total: int, details: str) -> None:
         if self._bar is not None:
@@ -105,25 +135,25 @@ class _Bar:
 class _Lines:
     """Plain lines for a file or a pipe; of many items only one every few seconds."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._stage: Stage = "prepare"
+    def __init__(self, stream: TextIO, quiet: float = _QUIET) -> None:
+        self._stream, self._quiet = stream, quiet
+        self._doing = ""
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._last_line = self._last_item = 0.0  # when a line was last written, when the last item ended
 
-    def start(self, stage: Stage, total: int, done: int) -> None:
-        self._stage, self._last_item = stage, time.monotonic()
+    def start(self, doing: str, total: int, done: int) -> None:
+        self._doing, self._last_item = doing, time.monotonic()
         self._recent.clear()
         there = f", {done} of {total} there already" if done else ""
-        self.say(f"{_DOING[stage]}{there} …")
+        self.say(f"{doing}{there} …")
 
     def count(self, done: int, total: int, details: str) -> None:
         now = time.monotonic()
         self._recent.append(now - self._last_item)
         self._last_item = now
-        if now - self._last_line >= _QUIET:
+        if now - self._last_line >= self._quiet:
             left = sum(self._recent) / len(self._recent) * (total - done)
-            self.say(f"{_DOING[self._stage]} {done}/{total}  {details}  {duration(left)} left")
+            self.say(f"{self._doing} {done}/{total}  {details}  {duration(left)} left")
 
     def say(self, sentence: str) -> None:
         self._stream.write(f"{sentence}\n")

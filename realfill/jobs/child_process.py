@@ -21,7 +21,7 @@ from realfill.files import WINDOWS
 
 TAKEN = b"taken"  # the answer to a folder; without it, whoever wrote it knows that nobody has seen it
 ENDED = -1  # the code of a process that did not say one
-_LOG = "log.txt"  # in the run's folder
+LOG = "log.txt"  # in the run's folder
 GOOD_EXITS = (EXIT_DONE, EXIT_INTERRUPTED)  # codes after which the process is as good as new
 _STOP = "stop"  # in the run's folder; see runs/status.py
 _WORKER_ENDS = b"the worker ends"  # in a stop file that no person asked for; theirs are empty
@@ -106,7 +106,7 @@ class FreshProcess(_StoppableProcess):
     def work(self, folder: Path) -> int:
         """See `RunProcess.work`."""
         code = ENDED
-        with contextlib.suppress(OSError), self._note_folder(folder), (folder / _LOG).open("ab") as log:
+        with contextlib.suppress(OSError), self._note_folder(folder), (folder / LOG).open("ab") as log:
             # apart: Ctrl-C in the terminal reaches the worker, which asks the child to stop once
             command, nothing = [*self._command, str(folder)], subprocess.DEVNULL
             self._process = subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, **detached_options())
@@ -181,7 +181,7 @@ def serve(work: Callable[[Path], int]) -> None:
             folder = Path(json.loads(line))
             with contextlib.suppress(OSError):
                 answers.write(TAKEN + b"\n")
-            with _redirect_output(folder / _LOG):
+            with redirect_output(folder / LOG):
                 code = work(folder)
             with contextlib.suppress(OSError):  # the worker has gone; the run is done all the same
                 answers.write(f"{code}\n".encode())
@@ -194,7 +194,7 @@ def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 @contextlib.contextmanager
-def _redirect_output(path: Path) -> Iterator[None]:
+def redirect_output(path: Path) -> Iterator[None]:
     """Everything that this process prints, libraries in C included, goes to the end of a file."""
     terminal = os.dup(1), os.dup(2)
     with path.open("ab") as log:

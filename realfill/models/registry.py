@@ -148,3 +148,14 @@ def _hash_weights(place: Path, state: Hashable) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def silence_libraries() -> None:
+    """Keeps libraries from filling the terminal with bars and hints; ours is the only progress there."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
