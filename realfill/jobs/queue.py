@@ -49,6 +49,15 @@ def queue_position(run: Run) -> int:
     return queued.index(folder) + 1 if folder in queued else 0
 
 
+def folders_before(run: Run) -> list[Path]:
+    """The folders of the runs that a waiting one waits for, in order: those in work, then those that wait before it."""
+    folder = run.folder.resolve()
+    queued = _queued_folders(folder.parent)
+    statuses = ((read_status(one), one) for one in run_folders(folder.parent))
+    working = [one for status, one in statuses if status is not None and status.state == "running"]
+    return [*working, *queued[: queued.index(folder)]] if folder in queued else []
+
+
 def _queued_folders(runs_dir: Path) -> list[Path]:
     """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
     statuses = [(read_status(folder), folder) for folder in run_folders(runs_dir)]

@@ -58,6 +58,18 @@ def sentence(runs_dir: Path, config: Config) -> str:
     return f"{', '.join(parts)}. {describe_machine(config)}"
 
 
+def run_seconds(runs_dir: Path, config: Config) -> float | None:
+    """About how long a whole run takes here; None where that was not measured yet."""
+    if config.guide.only:
+        return 0.0
+    known = _read(runs_dir)
+    step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
+    if not step:
+        return None
+    seeds = len(config.sample.seeds) * float(seed.get("seconds", 0.0))
+    return config.train.steps * float(step["seconds"]) + seeds
+
+
 def _key(config: Config, kind: str) -> str:
     """What decides the time of an item; other settings matter little."""
     common = f"{config.base} at {config.fit.size or 'its own'} size"

@@ -19,13 +19,14 @@ from markupsafe import Markup
 from realfill.humanize import duration
 from realfill.humanize import size as byte_size
 from realfill.jobs import queue
-from realfill.jobs.queue import queue_position
+from realfill.runs.listing import open_or_none
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
 
 from ..errors import strip_folders
 from ..markup import EMPTY, join_markup, markup
 from ..plot import component
+from . import costs
 from .cells import SeedCell, grid_value, list_cells
 from .story import RECENT, Story, running_line
 from .thumbnails import BROKEN, Thumbnails
@@ -164,6 +165,7 @@ class RunSnapshot:
             self.strip,
             self.losses_key(),
             self.seeds_key(),
+            len(queue.folders_before(self.run)) if self.status.state == "queued" else 0,
         )
 
     def losses_key(self) -> tuple[Any, ...]:
@@ -194,8 +196,7 @@ class RunSnapshot:
         if self.status.state == "running":
             return running_line(self.story)
         if self.status.state == "queued":
-            place = queue_position(self.run)
-            return f"Waiting; {place - 1} before it." if place > 1 else "Starting as soon as the worker is there."
+            return _waiting_line(self.run)
         sentence = strip_folders(self.status.sentence)
         return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
 
@@ -244,3 +245,21 @@ class RunSnapshot:
     def grid(self) -> dict[str, Any]:
         """The grid's value."""
         return grid_value(self.run, self.cells, live=self.is_live)
+
+
+def _waiting_line(run: Run) -> str:
+    """How many are before a queued run, and when it will begin, where the times of all before it are known."""
+    before = queue.folders_before(run)
+    if not before:
+        return "Starting as soon as the worker is there."
+    seconds = [_seconds_left(one) for one in map(open_or_none, before) if one is not None]
+    known = [one for one in seconds if one is not None]
+    if len(known) < len(before):
+        return f"Waiting; {len(before)} before it."
+    return f"Waiting; {len(before)} before it, begins in about {duration(sum(known))}."
+
+
+def _seconds_left(run: Run) -> float | None:
+    """About how long a run that waits or is in work will still take."""
+    seconds, status = costs.run_seconds(run.folder.parent, run.config), run.status()
+    return seconds if seconds is None or status.state == "queued" else max(0.0, seconds - (time.time() - status.since))

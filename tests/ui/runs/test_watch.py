@@ -11,9 +11,11 @@ import pytest
 from realfill import config
 from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import photo
+from realfill.jobs import queue
 from realfill.runs.run import Run
 from realfill.runs.status import State
 from tests.waiting import wait_until
+from ui.runs import costs
 from ui.runs.story import Story, running_line
 from ui.runs.thumbnails import Thumbnails
 from ui.runs.watch import FileCache, RunSnapshot, RunWatch
@@ -261,3 +263,24 @@ def test_marks_and_seeds_are_seen_though_nothing_was_read_for_a_while(run: Run, 
     settle(run.folder / "labels.json")
     picture(run, 3)
     assert len(watch.look().cells) == 3
+
+
+def test_a_waiting_run_says_who_is_before_it_and_when_it_begins(toy_scene: Path, tmp_path: Path) -> None:
+    settings = config.make("mini", {"train.steps": 100, "sample.seeds": "0-9"})
+    runs = [Run.create(tmp_path / "runs" / name, settings, toy_scene) for name in ("working", "first", "second")]
+    for run in runs[1:]:
+        queue.submit(run)
+    watch = RunWatch(runs[2], Thumbnails())
+    before = watch.look()
+    key = before.key()
+    assert before.line() == "Waiting; 1 before it."
+    costs.remember(tmp_path / "runs", settings, "step", [1.0] * 6)
+    costs.remember(tmp_path / "runs", settings, "seed", [2.0])
+    assert watch.look().line() == "Waiting; 1 before it, begins in about 2 min 00 s."
+    runs[0].enter("running")
+    with runs[0].lock():
+        assert watch.look().line() == "Waiting; 2 before it, begins in about 4 min 00 s."
+        assert watch.look().key() != key
+    runs[0].enter("done")
+    runs[1].request_stop()
+    assert watch.look().line().startswith("Starting")
