@@ -1,17 +1,23 @@
-"""What geometry alone gives: `python -m benchmarks.quality.draft SCENES_DIR … [--json] [-o DIR]`.
+"""What geometry and patches give without a model: `python -m benchmarks.quality.draft SCENES_DIR … -o DIR [--json]`.
 
-For every scene with target/gt.*: PSNR and SSIM inside the hole at the target's own size of OpenCV's Telea and
-Navier-Stokes inpainting, of the plain trial (SIFT, ratio test, one homography from the best reference, median gain)
-and of the draft; the share of the hole that the draft vouches for, the gradient error along the border, seconds.
-With -o the pictures are written to DIR, also of scenes without ground truth.
+For every scene with target/gt.*: PSNR and SSIM in the hole, and sharpness (gradient energy there as a share of the
+truth's), of yardsticks and of the draft, at the target's own size or 2,000 px at most. Yardsticks: OpenCV's Telea and
+Navier-Stokes inpainting; the forty lines and the PatchMatch canvas (seeds 1-4, enlarged to the target) of
+../shared/baselines, left out where that folder is not there; the draft before there were proposals, frozen in
+draft_before.json. Pictures go to DIR, also of scenes without truth; those of the yardsticks are kept there and not
+made again.
 
-A scene takes 2 to 20 seconds on two CPU cores with SIFT, the eight of assets/scenes about two minutes.
+A scene takes 15 to 60 seconds on two CPU cores with SIFT, the nineteen scenes about ten minutes.
 """
 
+import dataclasses
+import importlib.util
+import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -20,139 +26,193 @@ from benchmarks.options import print_json
 from benchmarks.quality.harness import (
     Row,
     list_scenes,
+    markdown_table,
     replace_hole,
     scenes_parser,
     tile_pictures,
     write_picture,
 )
-from benchmarks.quality.measures import WORKING, border_errors, luma_ssim, psnr
-from realfill.arrays import Photo
+from benchmarks.quality.measures import gradient_share, luma_ssim, psnr
+from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.evaluation.methods.classic import inpaint
-from realfill.geometry.draft import Draft, covered_share, full_size_draft
+from realfill.geometry.draft import VOUCHED, covered_share, full_size_draft, to_grey
 from realfill.geometry.make_draft import make_draft
+from realfill.imaging.crop import crop_longest
+from realfill.imaging.photo import read_photo, save_photo
 from realfill.matching.matcher import Matcher
 from realfill.matching.registry import MATCHERS, load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
-
-def plain_trial(scene: Scene) -> Photo:
-    """SIFT at 1024 px, ratio 0.75, one MAGSAC homography from the reference with most inliers, median gains.
-
-    Where that reference shows nothing, and where no homography is found, it is Telea.
-    """
-    rest = inpaint(scene, "telea")
-    matches = load_matcher(SelectConfig(matcher="sift", size=WORKING)).match(scene.references, [scene.target])[0]
-    best: tuple[int, Any, Photo] | None = None
-    for pairs, reference in zip(matches, scene.references, strict=True):
-        xy = np.rint(pairs.target_xy).astype(int).clip(0, np.array(scene.hole.shape[::-1]) - 1)
-        known = ~scene.hole[xy[:, 1], xy[:, 0]]
-        if known.sum() < 4:
-            continue
-        scale = max(scene.hole.shape) / WORKING
-        matrix, inliers = cv2.findHomography(
-            pairs.reference_xy[known], pairs.target_xy[known], cv2.USAC_MAGSAC, 3 * scale, None, 5000, 0.999
-        )
-        if matrix is not None and (best is None or inliers.sum() > best[0]):
-            best = int(inliers.sum()), matrix, reference
-    if best is None:
-        return rest
-    _, matrix, reference = best
-    size = scene.hole.shape[::-1]
-    warped = cv2.warpPerspective(reference, matrix, size, flags=cv2.INTER_CUBIC).astype(np.float64)
-    inside = cv2.warpPerspective(np.ones(reference.shape[:2], np.float32), matrix, size) > 0.99
-    both = inside & ~scene.hole
-    gain = np.median(scene.target[both], axis=0) / np.maximum(np.median(warped[both], axis=0), 1) if both.any() else 1
-    filled = np.clip(warped * gain, 0, 255).astype(np.uint8)
-    return np.where((scene.hole & inside)[..., None], filled, rest)
+LONGEST = 2000  # pixels of the target's longest side that are measured; the yardsticks are made for no more
+BASELINES = Path(__file__).resolve().parents[2] / "../shared/baselines"
+BEFORE = Path(__file__).with_name("draft_before.json")
+CANVAS_SEEDS = (1, 2, 3, 4)
+COLUMNS = ("telea", "ns", "forty lines", "canvas", "before", "draft")
+TILE = 420  # pixels of a picture's longer side in a contact sheet
 
 
-def measure_scene(folder: Path, matcher: Matcher, out: Path | None, size: int) -> Row:
+def reduce_scene(scene: Scene) -> Scene:
+    """The scene with target, hole and truth at LONGEST pixels at most; references keep their size."""
+    if max(scene.hole.shape) <= LONGEST:
+        return scene
+    fit = crop_longest(*scene.hole.shape, longest=LONGEST)
+    truth = None if scene.truth is None else fit.crop_photo(scene.truth)
+    return dataclasses.replace(
+        scene, target=fit.crop_photo(scene.target), hole=fit.crop_hole(scene.hole), truth=truth
+    )
+
+
+def fill_by_forty_lines(baseline: ModuleType, scene: Scene) -> Photo:
+    """One reference, one plane, one colour change, one Poisson blend."""
+    target, *photos = (photo[..., ::-1].copy() for photo in (scene.target, *scene.references))
+    return np.asarray(baseline.fill(target, scene.hole, photos)[0][..., ::-1], np.uint8)
+
+
+def fill_by_canvas(baseline: ModuleType, scene: Scene, seed: int) -> Photo:
+    """PatchMatch from target and references side by side at 512 px, enlarged."""
+    height, width = scene.hole.shape
+    target, *photos = (baseline.smaller(photo) for photo in (scene.target, *scene.references))
+    hole = cv2.resize(scene.hole.astype(np.uint8) * 255, target.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
+    made = baseline.fill(target, hole, photos, seed)
+    return np.asarray(cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def load_baseline(name: str) -> ModuleType | None:
+    """A script of ../shared/baselines as a module; None where it is not there or lacks a package."""
+    spec = importlib.util.spec_from_file_location(name, BASELINES / f"{name}.py")
+    if spec is None or spec.loader is None or not (BASELINES / f"{name}.py").is_file():
+        return None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        sys.stderr.write(f"Without {name}: {error}.\n")
+        return None
+    if hasattr(module, "patch_match"):
+        module.patch_match.set_verbose(False)
+    return module
+
+
+def yardsticks(scene: Scene, folder: Path) -> dict[str, Photo]:
+    """The yardsticks' pictures of a scene by name; those that lie in `folder` are not made again."""
+    makers: dict[str, Callable[[], Photo]] = {
+        "telea": lambda: inpaint(scene, "telea"),
+        "ns": lambda: inpaint(scene, "ns"),
+    }
+    lines, canvas = load_baseline("forty_lines"), load_baseline("patchmatch_canvas")
+    if lines is not None:
+        makers["forty lines"] = lambda: fill_by_forty_lines(lines, scene)
+    if canvas is not None:
+        makers |= {f"canvas {seed}": lambda seed=seed: fill_by_canvas(canvas, scene, seed) for seed in CANVAS_SEEDS}
+    pictures = {}
+    for name, make in makers.items():
+        path = folder / f"{name.replace(' ', '-')}.png"
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            save_photo(replace_hole(scene, make()), path)
+        pictures[name] = read_photo(path)
+    return pictures
+
+
+def measure(picture: Photo, scene: Scene, guessed: Hole | None = None) -> dict[str, float]:
+    """PSNR, SSIM and sharpness of a picture (H, W, 3) in the hole, and sharpness where nothing vouches for it."""
+    assert scene.truth is not None
+    values = {
+        "psnr": psnr(picture, scene.truth, scene.hole),
+        "ssim": luma_ssim(picture, scene.truth, scene.hole),
+        "sharpness": gradient_share(picture, scene.truth, scene.hole),
+    }
+    if guessed is not None and guessed.sum() >= 0.02 * scene.hole.sum():
+        values["guessed_sharpness"] = gradient_share(picture, scene.truth, guessed)
+    return values
+
+
+def mean_values(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The means of values that all rows have."""
+    return {name: float(np.mean([one[name] for one in rows])) for name in rows[0]}
+
+
+def measure_scene(folder: Path, matcher: Matcher, out: Path, size: int) -> Row:
     """One scene's numbers; the pictures go to `out`."""
-    scene = scenes.load(folder)
-    began = time.process_time()
+    scene = reduce_scene(scenes.load(folder))
+    began, began_cpu = time.monotonic(), time.process_time()
     draft = make_draft(scene, matcher, size=size)
-    cpu = time.process_time() - began
-    hole = draft.frame.crop_hole(scene.hole)
-    pictures = {"draft": replace_hole(scene, draft.frame.uncrop_photo(draft.photo))}
-    if draft.fine is not None:  # sharper, and where it lies a pixel off it costs PSNR
-        pictures["fine"] = replace_hole(scene, full_size_draft(draft))
+    seconds, cpu = time.monotonic() - began, time.process_time() - began_cpu
+    pictures = {**yardsticks(scene, out / folder.name), "draft": replace_hole(scene, full_size_draft(draft))}
+    guessed = scene.hole & (draft.frame.uncrop_photo(to_grey(draft.confidence))[:, :, 0] < VOUCHED * 255)
     row: Row = {
         "scene": folder.name,
         "vouched": covered_share(draft, scene.hole),
-        "used": float((draft.confidence[hole] > 0).mean()),
         "references": [one.reference for one in draft.warped],
-        "seconds": draft.seconds,
+        "seconds": seconds,
         "cpu_seconds": cpu,
         "reason": draft.reason,
     }
     if scene.truth is not None:
-        pictures = {
-            "telea": inpaint(scene, "telea"),
-            "ns": inpaint(scene, "ns"),
-            "plain": plain_trial(scene),
-            **pictures,
-        }
-        for name, picture in pictures.items():
-            row[name] = {
-                "psnr": psnr(picture, scene.truth, scene.hole),
-                "ssim": luma_ssim(picture, scene.truth, scene.hole),
-                "seam": border_errors(picture, scene.truth, scene.hole)["seam"],
-            }
-    if out is not None:
-        _write_pictures(draft, scene, pictures, out / folder.name)
+        values = {name: measure(picture, scene, guessed) for name, picture in pictures.items()}
+        fills = [values.pop(f"canvas {seed}") for seed in CANVAS_SEEDS if f"canvas {seed}" in values]
+        if fills:
+            values["canvas"] = mean_values(fills)
+        frozen = json.loads(BEFORE.read_text()) if BEFORE.is_file() else {"scenes": {}}
+        if folder.name in frozen["scenes"]:
+            values["before"] = frozen["scenes"][folder.name]
+        row |= values
+    _write_pictures(scene, pictures, out / folder.name)
     return row
 
 
-def _write_pictures(draft: Draft, scene: Scene, pictures: dict[str, Photo], folder: Path) -> None:
+def _write_pictures(scene: Scene, pictures: Mapping[str, Photo], folder: Path) -> None:
+    white = np.where(scene.hole[..., None], np.uint8(255), scene.target)
+    tiles = {"hole": white, **pictures} | ({} if scene.truth is None else {"truth": scene.truth})
+    height, width = scene.hole.shape
+    scale = TILE / max(height, width)
+    small = []
+    for name, tile in tiles.items():
+        shown = cv2.resize(tile, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+        small.append(cv2.putText(shown, name, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 0, 255), 1, cv2.LINE_AA))
     folder.mkdir(parents=True, exist_ok=True)
-    hole = draft.frame.crop_hole(scene.hole)
-    trust = np.repeat(np.rint(draft.confidence * 255).astype(np.uint8)[..., None], 3, 2)
-    white = np.where(hole[..., None], np.uint8(255), draft.frame.crop_photo(scene.target))
-    tiles = [white, draft.photo, trust] + [one.photo for one in draft.warped]
-    if scene.truth is not None:
-        tiles[1:1] = [draft.frame.crop_photo(scene.truth), draft.frame.crop_photo(pictures["plain"])]
-    height, width = tiles[0].shape[:2]
-    size = round(400 * width / max(height, width)), round(400 * height / max(height, width))
-    tiles = [cv2.resize(tile, size, interpolation=cv2.INTER_AREA) for tile in tiles]
-    write_picture(folder / "sheet.png", tile_pictures(tiles, across=len(tiles)))
-    write_picture(folder / "draft.png", draft.photo)
+    write_picture(folder / "sheet.png", tile_pictures(small, across=4))
+    write_picture(folder / "draft.png", pictures["draft"])
 
 
 def table(rows: list[Row]) -> str:
-    """A markdown table; PSNR / SSIM a column."""
-    names = ("telea", "ns", "plain", "draft")
-    lines = [
-        "| scene | Telea | NS | plain trial | draft | gain on Telea | border: plain → draft | vouched | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for one in rows:
-        if "telea" not in one:
-            lines.append(f"| {one['scene']} | | | | | | | {one['vouched']:.0%} | {one['seconds']:.1f} |")
-            continue
-        numbers = " | ".join(f"{one[name]['psnr']:.2f} / {one[name]['ssim']:.3f}" for name in names)
-        gain = one["draft"]["psnr"] - one["telea"]["psnr"]
-        border = f"{one['plain']['seam']:.2f} → {one['draft']['seam']:.2f}"
-        lines.append(
-            f"| {one['scene']} | {numbers} | {gain:+.2f} | {border} | {one['vouched']:.0%} | {one['seconds']:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+    """A table in Markdown; PSNR / SSIM / sharpness a cell."""
+    names = [name for name in COLUMNS if any(name in row for row in rows)]
+    lines = []
+    for row in rows:
+        cells = [_cell(row[name]) if name in row else "" for name in names]
+        lines.append([row["scene"], *cells, f"{row['vouched']:.0%}", f"{row['seconds']:.1f}"])
+    measured = [row for row in rows if all(name in row for name in names)]
+    if names and len(measured) > 1:
+        means = {name: mean_values([_plain(row[name]) for row in measured]) for name in names}
+        lines.append(["mean", *(_cell(means[name]) for name in names), "", ""])
+    return markdown_table(["scene", *names, "vouched", "seconds"], lines)
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: values[name] for name in ("psnr", "ssim", "sharpness")}
+
+
+def _cell(values: Mapping[str, float]) -> str:
+    return f"{values['psnr']:.2f} / {values['ssim']:.3f} / {values['sharpness']:.2f}"
 
 
 def main() -> None:
     """Measures every scene that is named."""
     parser = scenes_parser(__doc__ or "")
-    parser.add_argument("-o", "--out", type=Path, help="folder of the pictures")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pictures")
     parser.add_argument("--matcher", default="sift", choices=list(MATCHERS))
     parser.add_argument("--matcher-weights", default="", help="a file, where the matcher's weights are not installed")
     parser.add_argument("--size", type=int, default=1024, help="longest side of the draft, pixels")
     args = parser.parse_args()
     matcher = load_matcher(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
-    rows = []
+    rows: list[Row] = []
     for folder in list_scenes(args.scenes, args.only):
         rows.append(measure_scene(folder, matcher, args.out, args.size))
         sys.stderr.write(table(rows[-1:]).splitlines()[-1] + "\n")
+    (args.out / "rows.json").write_text(json.dumps(rows, indent=1))
     sys.stdout.write(table(rows))
     if args.json:
         print_json(rows=rows)
