@@ -15,6 +15,7 @@ from realfill.errors import OptionError
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
 MatcherName = Literal["loftr", "xfeat", "aliked", "sift"]
 PresetName = Literal["paper", "quick", "mini"]
+MOST_PROPOSALS = 64
 MOST_SHOWN = 200  # characters of a wrong value in a sentence
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -100,6 +101,13 @@ class GuideConfig(_Settings):
         False,
         validate_default=True,
         description="Make the instant draft by geometry and put it among the candidates; all below needs it.",
+    )
+    proposals: int = Field(
+        0,
+        ge=0,
+        le=MOST_PROPOSALS,
+        description="Complete proposals made of geometry and the scene's patches; seeds that start from the draft "
+        "start from them in turn. 0: from the geometry alone.",
     )
     warm: Rate = Field(0.0, description="Share of the seeds that start from the draft instead of pure noise.")
     strength: Rate = Field(
@@ -192,11 +200,13 @@ class Config(_Settings):
         return () if self.guide.only else self.sample.seeds
 
 
+PROPOSALS = 8  # of a scene, where they are made
 PRESETS: Mapping[PresetName, Config] = {
-    "paper": Config(base=PREFERRED),
+    "paper": Config(base=PREFERRED, guide=GuideConfig(proposals=PROPOSALS)),
     "quick": Config(
         base=PREFERRED,
         train=TrainConfig(steps=500),
+        guide=GuideConfig(proposals=PROPOSALS),
         sample=SampleConfig(seeds=tuple(range(32)), sampler="dpm++", steps=25),
     ),
     "mini": Config(
@@ -212,7 +222,7 @@ PRESETS: Mapping[PresetName, Config] = {
             learning_rate_text=6e-5,
             decay=0.5,
         ),
-        guide=GuideConfig(draft=True, warm=0.25, strength=0.2, guess=0.5, known=True, bound=1.0),
+        guide=GuideConfig(draft=True, proposals=PROPOSALS, warm=0.25, strength=0.2, guess=0.5, known=True, bound=1.0),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
 }

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-DRAFT = -1  # stands among the seeds for the draft by geometry, which no random number makes
+DRAFT = -1  # stands among the seeds for the draft, its best proposal; -2, -3 … for the others, best first
 
 
 class Stream(IntEnum):
@@ -34,6 +34,29 @@ def rng(*parts: int) -> np.random.Generator:
     return np.random.default_rng(key(*parts))
 
 
+def is_proposal(seed: int) -> bool:
+    """Whether a number among the seeds stands for a proposal of the draft, which no model made."""
+    return seed < 0
+
+
+def proposal_seed(rank: int) -> int:
+    """What stands among the seeds for the proposal of a rank; the best has rank 0."""
+    return DRAFT - rank
+
+
+def proposal_rank(seed: int) -> int:
+    """The rank of a proposal among the seeds."""
+    return DRAFT - seed
+
+
 def starts_from_draft(seed: int, share: float) -> bool:
     """Whether a seed starts from the draft: an even `share` of all seeds, the same whoever asks."""
     return int((seed + 1) * share + 1e-9) > int(seed * share + 1e-9)
+
+
+def starting_rank(seed: int, share: float, count: int) -> int:
+    """The rank of the proposal, one of `count`, that a seed starts from which starts from the draft.
+
+    They take turns, the same whoever asks and however many seeds there are.
+    """
+    return int(seed * share + 1e-9) % count

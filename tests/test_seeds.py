@@ -36,3 +36,14 @@ def test_a_generator_is_a_pure_function_of_its_key() -> None:
     seeds.rng(1, 2, 3).random(100)
     np.testing.assert_array_equal(seeds.rng(5, seeds.Stream.BATCH, 8).random(4), first)
     assert not np.array_equal(seeds.rng(5, seeds.Stream.BATCH, 9).random(4), first)
+
+
+def test_proposals_stand_among_the_seeds_best_first() -> None:
+    assert [seeds.proposal_seed(rank) for rank in range(3)] == [seeds.DRAFT, -2, -3]
+    assert all(seeds.proposal_rank(seeds.proposal_seed(rank)) == rank for rank in range(9))
+    assert seeds.is_proposal(-2) and not seeds.is_proposal(0)
+
+
+def test_seeds_take_turns_with_proposals() -> None:
+    ranks = [seeds.starting_rank(seed, 0.25, 3) for seed in range(48) if seeds.starts_from_draft(seed, 0.25)]
+    assert ranks == [0, 1, 2] * 4

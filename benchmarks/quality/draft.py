@@ -59,9 +59,7 @@ def reduce_scene(scene: Scene) -> Scene:
         return scene
     fit = crop_longest(*scene.hole.shape, longest=LONGEST)
     truth = None if scene.truth is None else fit.crop_photo(scene.truth)
-    return dataclasses.replace(
-        scene, target=fit.crop_photo(scene.target), hole=fit.crop_hole(scene.hole), truth=truth
-    )
+    return dataclasses.replace(scene, target=fit.crop_photo(scene.target), hole=fit.crop_hole(scene.hole), truth=truth)
 
 
 def fill_by_forty_lines(baseline: ModuleType, scene: Scene) -> Photo:

@@ -1,6 +1,6 @@
 """The draft in a run folder, and what the export takes from it. How it is made: make_draft.py.
 
-draft/draft.json   frame, reason, which references
+draft/draft.json   frame, reason, which references, matches
 draft/fine.png     the hole at the target's own size, where references know more than photo.png
 draft/photo.png    draft/confidence.png    draft/0.png, draft/0-valid.png, …   warped references, best first
 """
@@ -8,6 +8,7 @@ draft/photo.png    draft/confidence.png    draft/0.png, draft/0-valid.png, …  
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from PIL import Image
 from realfill import files
 from realfill.arrays import Confidence, Hole, Photo
 from realfill.files import speak_refusals
+from realfill.geometry.correspondences import Pairs
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import read_photo, save_photo
@@ -52,6 +54,7 @@ class Draft:
     reason: str  # "" or why the references were left out; then confidence is 0 in the whole hole
     seconds: float
     fine: Fine | None = None
+    matches: tuple[Pairs, ...] = ()  # a reference each: known points of the frame, and where it has them itself
 
 
 def crop_in_frame(frame: CropTransform, fit: CropTransform) -> CropTransform:
@@ -77,8 +80,8 @@ def render_warped(draft: Draft, one: WarpedReference, fit: CropTransform) -> tup
     return inner.crop_photo(one.photo), _crop_confidence(inner, one.confidence) * ~fit.outside_photo()
 
 
-def save_draft(folder: Path, draft: Draft) -> None:
-    """Stores a draft as a whole folder; confidences are kept to 1/255."""
+def save_draft(folder: Path, draft: Draft, **more: Any) -> None:
+    """Stores a draft as a whole folder, with more JSON data beside it; confidences are kept to 1/255."""
     with files.new_folder(folder) as new, speak_refusals(folder):
         save_photo(draft.photo, new / "photo.png")
         save_photo(to_grey(draft.confidence), new / "confidence.png")
@@ -91,6 +94,8 @@ def save_draft(folder: Path, draft: Draft) -> None:
             "reason": draft.reason,
             "seconds": draft.seconds,
             "references": references,
+            "matches": [np.c_[one.first, one.second].round(2).tolist() for one in draft.matches],
+            **more,
         }
         if draft.fine is not None:
             save_photo(draft.fine.photo, new / "fine.png")
@@ -111,7 +116,10 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
     photo, confidence = read_photo(folder / "photo.png"), _read_confidence(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
     fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
-    return Draft(frame, photo, confidence, tuple(references), str(data["reason"]), float(data["seconds"]), fine)
+    points = (np.asarray(one, np.float64).reshape(-1, 4) for one in data.get("matches", ()))
+    matches = tuple(Pairs.from_points(one[:, :2], one[:, 2:]) for one in points)
+    reason, seconds = str(data["reason"]), float(data["seconds"])
+    return Draft(frame, photo, confidence, tuple(references), reason, seconds, fine, matches)
 
 
 def full_size_draft(draft: Draft) -> Photo:

@@ -97,8 +97,12 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
         box = bounding_box(scene.hole)
         fine = Fine(box[0], box[1], render_detail(photo, frame, scene.references, fits, aligned, label, box))
     warped = tuple(WarpedReference(one.reference, one.photo, one.confidence) for one in aligned)
+    matches = tuple(
+        Pairs.from_points(pairs.first, fit.to_photo(pairs.second))
+        for pairs, fit in zip(alignment.pairs, fits, strict=True)
+    )
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY
-    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine)
+    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine, matches)
 
 
 def _detect_keypoints(target: Photo, hole: Hole, photos: Sequence[Photo]) -> tuple[Keypoints, list[Keypoints]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from realfill.errors import RunError
 from realfill.geometry.draft import Draft, load_draft
+from realfill.geometry.propose import load_proposals
 from realfill.imaging.crop import CropTransform
 from realfill.pipeline.session import Session
 from realfill.runs.export import crop_of_run
@@ -84,6 +85,19 @@ class Resources:
         """The run's draft by geometry; None where it is not asked for."""
         run = self._session.run
         return load_draft(run.draft_folder) if run.config.guide.draft else None
+
+    @functools.cached_property
+    def proposals(self) -> list[Draft]:
+        """What seeds may begin from, best first: the run's proposals, or its draft where none were asked for.
+
+        None where nothing but a model fills the hole.
+        """
+        run = self._session.run
+        if self.draft is None:
+            return []
+        if run.config.guide.proposals:
+            return load_proposals(run.proposals_folder)
+        return [] if self.draft.reason and not run.config.guide.only else [self.draft]
 
     @functools.cached_property
     def matcher(self) -> "tuple[Matcher, str | None]":

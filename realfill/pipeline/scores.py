@@ -6,13 +6,18 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 import contextlib
 import itertools
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from realfill import files
 from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
 from realfill.files import speak_refusals
+from realfill.geometry.proposal_scores import ProposalScore, gather_evidence, score_photo
+from realfill.geometry.proposals import gather_sources
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
@@ -43,7 +48,7 @@ def read_scores(run: Run) -> "tuple[list[Score], list[int]]":
         if entry["seed"] in seeds
     ]
     if len(scores) < len(entries):
-        write_scores(run, old["matcher"], scores)
+        write_scores(run, old["matcher"], scores, _read_judged(run))
     return scores, [seed for seed in seeds if seed not in {score.seed for score in scores}]
 
 
@@ -57,6 +62,7 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
         session.say(notice)
     if scores and matcher.name != run.read("scores")["matcher"]:  # counts of two matchers cannot be compared
         missing, scores = [*(score.seed for score in scores), *missing], []
+    judge, judged = _make_judge(resources, run), _read_judged(run)
     size, hole = (resources.crop.width, resources.crop.height), resources.crop.fillable_hole(scene.hole)
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with session.stage("select", total, len(scores)):
@@ -65,24 +71,53 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
             for score in new_scores:
                 scores = [*scores, score]
                 _keep_points(run, score, scene.references, size)
-                write_scores(run, matcher.name, scores)
+                if judge is not None:
+                    judged[score.seed] = judge(run.read_seed(score.seed), score.matches)
+                write_scores(run, matcher.name, scores, judged)
                 session.report(SeedScored(score.seed, score.matches, len(scores), total))
                 session.check()
     if sentence := ranking_doubt(scores):
         session.say(sentence)
 
 
-def write_scores(run: Run, matcher: str, scores: "list[Score]") -> None:
-    """Writes scores.json, best first, with the settings that it holds for."""
+def write_scores(run: Run, matcher: str, scores: "list[Score]", judged: Mapping[int, ProposalScore]) -> None:
+    """Writes scores.json, best first, with the settings that it holds for.
+
+    Matches alone decide (§3.4); in a run with proposals the total of what speaks for each picture (`judged`).
+    """
     from realfill.matching import selection
     from realfill.matching.selection import rank_scores
+
+    ranked = rank_scores(scores)
+    if all(score.seed in judged for score in scores):
+        ranked.sort(key=lambda score: -judged[score.seed].total)
 
     data: dict[str, Any] = {
         "matcher": matcher,
         "ranked": selection.is_ranked(scores),
         "settings": _select_settings(run),
     }
-    run.write("scores", {**data, "seeds": [_entry(score) for score in rank_scores(scores)]})
+    run.write("scores", {**data, "seeds": [_entry(score, judged.get(score.seed)) for score in ranked]})
+
+
+def _read_judged(run: Run) -> dict[int, ProposalScore]:
+    """What scores.json says of each picture beside its matches."""
+    entries = run.read("scores").get("seeds", [])
+    return {one["seed"]: ProposalScore.from_json(one["score"]) for one in entries if "score" in one}
+
+
+def _make_judge(resources: Resources, run: Run) -> "Callable[[Photo, int], ProposalScore] | None":
+    """What scores pictures at working size with so many matches; None in a run without proposals."""
+    scene, draft, crop = resources.scene, resources.draft, resources.crop
+    if draft is None or not run.config.guide.proposals:
+        return None
+    evidence = gather_evidence(gather_sources(scene, draft))
+
+    def judge(photo: Photo, matches: int) -> ProposalScore:
+        whole = np.where(scene.hole[..., None], crop.uncrop_photo(photo), scene.target)
+        return score_photo(evidence, draft.frame.crop_photo(whole), matches)
+
+    return judge
 
 
 def set_aside_others(run: Run) -> None:
@@ -100,7 +135,8 @@ def set_aside_others(run: Run) -> None:
     recorded, defaults = run.read("seeds/made"), SampleConfig().model_dump(mode="json")
     defaults["guide"] = _guide_settings(GuideConfig())
     missing = {name: defaults.get(name, made[name]) for name in made.keys() - recorded.keys()}
-    if recorded and {**missing, **recorded} == made:
+    guide = {**defaults["guide"], **recorded.get("guide", {})}
+    if recorded and {**missing, **recorded, "guide": guide} == made:
         return
     if run.seeds_done():
         _set_aside(run)
@@ -125,8 +161,9 @@ def _set_aside(run: Run) -> None:
         files.sync_folder(run.folder)
 
 
-def _entry(score: "Score") -> dict[str, Any]:
-    return {"seed": score.seed, "matches": score.matches, "per_reference": list(score.per_reference)}
+def _entry(score: "Score", judged: ProposalScore | None) -> dict[str, Any]:
+    more = {} if judged is None else {"score": judged.to_json()}
+    return {"seed": score.seed, "matches": score.matches, "per_reference": list(score.per_reference), **more}
 
 
 def _keep_points(run: Run, score: "Score", references: "tuple[Photo, ...]", size: tuple[int, int]) -> None:

@@ -25,6 +25,7 @@ from realfill.device.devices import choose_device, used_memory
 from realfill.device.process_group import ProcessGroup
 from realfill.events import STAGES, Report, SeedReady, Stage, TrainStep
 from realfill.geometry.draft import confidence_overlay, covered_share, render_draft, save_draft
+from realfill.geometry.propose import FROM_TEXTURE, count_saved, load_ranking, propose, save_proposal, save_ranking
 from realfill.humanize import duration
 from realfill.pipeline import scores
 from realfill.pipeline.previews import PreviewMaker
@@ -35,7 +36,7 @@ from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
-from realfill.seeds import DRAFT
+from realfill.seeds import proposal_seed
 
 _TIMED = 5  # steps after which the time of all is estimated
 
@@ -117,8 +118,11 @@ def prepare(session: Session, resources: Resources) -> None:
         if warning := scenes.enlargement_notice(crop):
             session.say(warning)
     if run.config.guide.draft:
-        if session.processes.is_main and not (run.draft_folder / "draft.json").exists():
-            _make_draft(session, resources)
+        if session.processes.is_main:
+            if not (run.draft_folder / "draft.json").exists():
+                _make_draft(session, resources)
+            if len(load_ranking(run.proposals_folder)) < run.config.guide.proposals:
+                _make_proposals(session, resources)
         session.processes.barrier()
 
 
@@ -134,10 +138,32 @@ def _make_draft(session: Session, resources: Resources) -> None:
         draft = make_draft(resources.scene, matcher)
         files.write_bytes(run.folder / "confidence.png", confidence_overlay(draft, hole, longest=1024))
         save_draft(run.draft_folder, draft)  # last: what is there is not made again
-    if draft.reason:
+    if draft.reason and run.config.guide.proposals:
+        session.say(FROM_TEXTURE)
+    elif draft.reason:
         session.say(draft.reason if run.config.guide.only else f"{draft.reason} The fill goes on without geometry.")
     else:
         session.say(f"The references show {covered_share(draft, hole):.0%} of the hole by geometry alone.")
+
+
+def _make_proposals(session: Session, resources: Resources) -> None:
+    """Completes the draft with patches of the scene, in several ways; the best becomes the draft that is shown."""
+    from realfill.geometry.patch_fill import WITHOUT_PATCHES, is_available
+
+    run, draft = session.run, resources.draft
+    folder, count = run.proposals_folder, run.config.guide.proposals
+    if draft is None:
+        return
+    if not is_available():
+        session.say(WITHOUT_PATCHES)
+    there = count_saved(folder)
+    with session.stage("prepare", count, there):
+        proposals = propose(resources.scene, draft, count, first=there)
+        with contextlib.closing(proposals):
+            for number, proposal in enumerate(proposals, there + 1):
+                save_proposal(folder, number, proposal)
+                session.check()
+        save_ranking(folder)
 
 
 def train(session: Session, resources: Resources) -> None:
@@ -191,17 +217,17 @@ def sample(session: Session, resources: Resources) -> None:
     scores.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
     seeds = list(dict.fromkeys(config.seeds))
     there = set(run.seeds_done())
-    if config.guide.only and DRAFT not in there and resources.draft is not None:
-        run.write_seed(DRAFT, render_draft(resources.draft, resources.crop)[0])
+    if config.guide.draft:
+        for rank, draft in enumerate(resources.proposals):
+            if proposal_seed(rank) not in there:
+                run.write_seed(proposal_seed(rank), render_draft(draft, resources.crop)[0])
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return
     from realfill.sampling import sample as sampling
     from realfill.sampling.draft_prior import make_draft_prior
 
-    prior = make_draft_prior(resources.draft, resources.scene, resources.crop, config.guide)
-    if prior is not None and DRAFT not in there:
-        run.write_seed(DRAFT, prior.photo)
+    priors = [make_draft_prior(draft, resources.scene, resources.crop, config.guide) for draft in resources.proposals]
     done = len(seeds) - len(missing)
     with session.stage("sample", len(seeds), done):
         candidates = sampling.sample(
@@ -211,7 +237,7 @@ def sample(session: Session, resources: Resources) -> None:
             config.sample,
             prompt=config.train.prompt,
             seeds=missing,
-            prior=prior,
+            priors=priors,
             budget=resources.budget,
         )
         with contextlib.closing(candidates):

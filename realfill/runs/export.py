@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 from realfill import files, seeds
 from realfill.arrays import Hole, Photo
 from realfill.errors import OptionError, RunError
-from realfill.geometry.draft import add_detail, load_draft
+from realfill.geometry.draft import Draft, add_detail, load_draft
+from realfill.geometry.propose import load_proposal
 from realfill.imaging import composite, decode, encode
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.encode import FORMATS, Format
@@ -100,10 +101,20 @@ def enlarge(run: Run, scene: Scene, seed: int, crop: CropTransform) -> Photo:
     What geometry vouches for gets the references' own detail, which the working size had no room for.
     """
     generated = crop.uncrop_photo(run.read_seed(seed))
-    draft = load_draft(run.draft_folder, warped=False) if run.config.guide.detail and run.kind(seed) else None
+    draft = _draft_of(run, seed) if run.config.guide.detail else None
     if draft is None or draft.reason:
         return generated
-    return add_detail(generated, draft, crop, scene.hole, everywhere=seed == seeds.DRAFT)
+    return add_detail(generated, draft, crop, scene.hole, everywhere=seeds.is_proposal(seed))
+
+
+def _draft_of(run: Run, seed: int) -> Draft | None:
+    """The proposal that a seed is or began from, or the draft of a run without proposals."""
+    begun = seed if seeds.is_proposal(seed) else run.started_from(seed)
+    if begun is None:
+        return None
+    if run.config.guide.proposals:
+        return load_proposal(run.proposals_folder, seeds.proposal_rank(begun))
+    return load_draft(run.draft_folder, warped=False)
 
 
 def encode_settings(run: Run) -> bytes:

@@ -37,7 +37,7 @@ from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
 from realfill.runs.status import RunFolder
 from realfill.scene import scene
 from realfill.scene.scene_files import SceneFiles
-from realfill.seeds import starts_from_draft
+from realfill.seeds import starting_rank, starts_from_draft
 
 SCHEMA = 1
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
@@ -257,7 +257,7 @@ class Run(RunFolder):
 
     def seed_path(self, seed: int) -> Path:
         """Where a seed's picture at working size lies or will lie."""
-        return self.folder / "seeds" / ("draft.png" if seed == seeds.DRAFT else f"{seed:06d}.png")
+        return self.folder / "seeds" / f"{seed_stem(seed)}.png"
 
     def seeds_done(self) -> list[int]:
         """Seeds that have a whole picture, ascending; an empty or cut file counts as missing."""
@@ -267,12 +267,16 @@ class Run(RunFolder):
 
     def seeds_wanted(self) -> list[int]:
         """Seeds that the run asks for, and the draft where there is one."""
-        draft = [seeds.DRAFT] if self.config.guide.draft and self.seed_path(seeds.DRAFT).exists() else []
-        return list(dict.fromkeys([*draft, *self.config.seeds]))
+        return list(dict.fromkeys([*self.proposal_seeds(), *self.config.seeds]))
+
+    def proposal_seeds(self) -> list[int]:
+        """What stands among the seeds for the proposals that have a whole picture, best first; none without a draft."""
+        made = [seed for seed in self.seeds_done() if seeds.is_proposal(seed)]
+        return sorted(made, reverse=True) if self.config.guide.draft else []
 
     def kind(self, seed: int) -> str:
-        """What a seed starts from: "draft" is geometry alone, "guided" began from it, "" from pure noise."""
-        if seed == seeds.DRAFT:
+        """What a seed starts from: "draft" is a proposal as it is, "guided" began from one, "" from pure noise."""
+        if seeds.is_proposal(seed):
             return "draft"
         from_draft = self.config.guide.draft and starts_from_draft(seed, self.config.guide.warm)
         return "guided" if from_draft and self.seed_path(seeds.DRAFT).exists() else ""
@@ -281,6 +285,18 @@ class Run(RunFolder):
     def draft_folder(self) -> Path:
         """The draft by geometry, for `geometry.draft.load_draft`; appears as a whole."""
         return self.folder / "draft"
+
+    def started_from(self, seed: int) -> int | None:
+        """What stands among the seeds for the proposal that a seed began from; None where it began from pure noise."""
+        if self.kind(seed) != "guided":
+            return None
+        count = len(self.proposal_seeds())
+        return seeds.proposal_seed(starting_rank(seed, self.config.guide.warm, count)) if count else None
+
+    @property
+    def proposals_folder(self) -> Path:
+        """The proposals of the draft, for `geometry.proposals`."""
+        return self.folder / "proposals"
 
     def write_seed(self, seed: int, photo: Photo) -> None:
         """Stores a seed's picture (H, W, 3), atomically."""
@@ -353,9 +369,19 @@ def _are_same_scene(folder: Path, source: Path | SceneFiles, *, variants: bool) 
     return len(own.references) == len(other.references) and all(np.array_equal(a, b) for a, b in pairs)
 
 
+def seed_stem(seed: int) -> str:
+    """What a seed's files are called: `000017`; proposals `draft`, `draft-2`, …, best first."""
+    rank = seeds.proposal_rank(seed)
+    return f"{seed:06d}" if rank < 0 else "draft" if rank == 0 else f"draft-{rank + 1}"
+
+
 def _is_seed(stem: str) -> bool:
-    return stem.isdecimal() or stem == "draft"
+    number = stem.removeprefix("draft-")
+    return stem == "draft" or (number.isdecimal() and (number == stem or int(number) > 1))
 
 
 def _seed_of_file(path: Path) -> int:
-    return seeds.DRAFT if path.stem == "draft" else int(path.stem)
+    number = path.stem.removeprefix("draft-")
+    if number == path.stem:
+        return seeds.DRAFT if path.stem == "draft" else int(path.stem)
+    return seeds.proposal_seed(int(number) - 1)

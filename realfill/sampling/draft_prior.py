@@ -22,7 +22,7 @@ from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone
 from realfill.models.pixels import to_tensors
 from realfill.scene.scene import Scene
-from realfill.seeds import starts_from_draft
+from realfill.seeds import starting_rank, starts_from_draft
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,8 @@ class DraftStart:
         return torch.where(self.strength < share, noisy_draft, latents)
 
 
-def make_draft_prior(draft: Draft | None, scene: Scene, crop: CropTransform, config: GuideConfig) -> DraftPrior | None:
-    """The draft as sampling uses it; None where geometry says nothing."""
-    if draft is None or draft.reason:
-        return None
+def make_draft_prior(draft: Draft, scene: Scene, crop: CropTransform, config: GuideConfig) -> DraftPrior:
+    """A draft, or one of its proposals, as sampling uses it."""
     photo, confidence = render_draft(draft, crop)
     return DraftPrior(photo, confidence, crop.crop_hole(scene.hole), config)
 
@@ -92,7 +90,13 @@ def hold_to_draft(photo: Photo, prior: DraftPrior) -> Photo:
     return blended
 
 
-def split_seeds(seeds: Sequence[int], prior: DraftPrior | None) -> tuple[list[int], list[int]]:
-    """Seeds that start from pure noise, and those that start from the draft."""
-    from_draft = [seed for seed in seeds if prior is not None and starts_from_draft(seed, prior.config.warm)]
-    return [seed for seed in seeds if seed not in from_draft], from_draft
+def split_seeds(seeds: Sequence[int], priors: Sequence[DraftPrior]) -> tuple[list[int], list[list[int]]]:
+    """Seeds that start from pure noise, and for each prior those that start from it."""
+    from_noise: list[int] = []
+    from_prior: list[list[int]] = [[] for _ in priors]
+    for seed in seeds:
+        if priors and starts_from_draft(seed, priors[0].config.warm):
+            from_prior[starting_rank(seed, priors[0].config.warm, len(priors))].append(seed)
+        else:
+            from_noise.append(seed)
+    return from_noise, from_prior

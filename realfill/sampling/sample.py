@@ -48,7 +48,7 @@ def sample(
     *,
     prompt: str,
     seeds: Sequence[int],
-    prior: DraftPrior | None = None,
+    priors: Sequence[DraftPrior] = (),
     budget: MemoryBudget | None = None,
 ) -> Generator[Candidate, None, None]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
@@ -57,7 +57,8 @@ def sample(
 
     Args:
         crop: the working area of the target.
-        prior: the draft at working size; a share `prior.config.warm` of the seeds start from it, after the others.
+        priors: the draft's proposals at working size; a share `config.warm` of the seeds start from them in turn, after
+            the others.
         budget: the memory plan; None chooses one from the memory that is free.
 
     Raises:
@@ -66,14 +67,20 @@ def sample(
     budget = budget or plan_memory(backbone, crop, Config(base=backbone.spec.name, sample=config))
     backbone.use_plan(budget.plan)
     sampler = Sampler(backbone, config, budget)
-    from_noise, from_draft = split_seeds(seeds, prior)
+    from_noise, from_prior = split_seeds(seeds, priors)
     if from_noise:
         yield from sampler.generate(sampler.encode(sampling_input(scene, crop), prompt), from_noise)
-    if from_draft and prior is not None:
+    for prior, begun in zip(priors, from_prior, strict=True):
+        if not begun:
+            continue
         conditions = sampler.encode(prior_condition(prior), prompt)
-        start = budget.run(backbone, "coding", lambda _: make_start(prior, backbone))
-        for candidate in sampler.generate(dataclasses.replace(conditions, start=start), from_draft):
+        start = _make_start(backbone, prior, budget)
+        for candidate in sampler.generate(dataclasses.replace(conditions, start=start), begun):
             yield dataclasses.replace(candidate, photo=hold_to_draft(candidate.photo, prior))
+
+
+def _make_start(backbone: Backbone, prior: DraftPrior, budget: MemoryBudget) -> DraftStart:
+    return budget.run(backbone, "coding", lambda _: make_start(prior, backbone))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from realfill import config, seeds
+from realfill import config, files, seeds
 from realfill.arrays import Confidence, Photo
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
+from realfill.geometry import propose
 from realfill.geometry.draft import VOUCHED, Draft, WarpedReference
+from realfill.imaging.composite import feather_alpha
 from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.models.backbone import Backbone
@@ -62,9 +64,7 @@ def draft_of(toy: Scene, confidence: float = 1.0) -> Draft:
 
 
 def given_of(toy: Scene, guide: GuideConfig | None = None) -> DraftPrior:
-    given = make_draft_prior(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
-    assert given is not None
-    return given
+    return make_draft_prior(draft_of(toy), toy, fit_of(toy), guide or GuideConfig())
 
 
 # ── which seeds ──
@@ -79,9 +79,18 @@ def test_warm_seeds_are_an_even_share(share: float) -> None:
 
 def test_without_geometry_every_seed_starts_from_noise(toy: Scene) -> None:
     reasoned = dataclasses.replace(draft_of(toy), reason="No reference lies over the target.")
-    assert make_draft_prior(reasoned, toy, fit_of(toy), GuideConfig(warm=1.0)) is None
     assert draft_views(reasoned, toy, fit_of(toy)) == []
-    assert split_seeds([0, 1, 2], None) == ([0, 1, 2], [])
+    assert split_seeds([0, 1, 2], []) == ([0, 1, 2], [])
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_seeds_begin_from_the_proposals_in_turn_whoever_asks(toy: Scene, share: float) -> None:
+    priors = [given_of(toy, GuideConfig(warm=share)) for _ in range(3)]
+    cold, begun = split_seeds(range(12), priors)
+    assert len(cold) == 12 * (1 - share) and [len(part) for part in begun] == [4 * share] * 3
+    assert sorted([*cold, *(seed for part in begun for seed in part)]) == list(range(12))
+    for rank, part in enumerate(begun):  # as a seed alone would
+        assert all(seed in split_seeds([seed], priors)[1][rank] for seed in part)
 
 
 # ── training ──
@@ -157,7 +166,7 @@ def test_cells_wait_for_their_time() -> None:
 def made(backbone: Backbone, toy: Scene, guide: GuideConfig, numbers: list[int]) -> dict[int, Photo]:
     settings = SampleConfig(sampler="ddim", steps=4, batch=2)
     given = given_of(toy, guide)
-    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, prior=given)
+    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=numbers, priors=[given])
     return {candidate.seed: candidate.photo for candidate in found}
 
 
@@ -167,6 +176,16 @@ def test_cold_seeds_are_the_papers_pictures(toy: Scene, backbone: Backbone) -> N
     same = {seed for seed in mixed if np.abs(mixed[seed].astype(int) - plain[seed]).max() <= 1}
     assert set(mixed) == {0, 1, 2, 3}
     assert same == {seed for seed in range(4) if not starts_from_draft(seed, 0.5)}
+
+
+def test_each_seed_begins_from_its_own_proposal(toy: Scene, backbone: Backbone) -> None:
+    guide = GuideConfig(warm=1.0, bound=1.0)
+    one = given_of(toy, guide)
+    other = dataclasses.replace(one, photo=255 - one.photo, confidence=np.ones_like(one.confidence))
+    settings = SampleConfig(sampler="ddim", steps=2)
+    found = sample.sample(backbone, toy, fit_of(toy), settings, prompt="sks", seeds=range(4), priors=[one, other])
+    made = {candidate.seed: candidate.photo for candidate in found}
+    assert [np.array_equal(made[seed], other.photo) for seed in range(4)] == [False, True, False, True]
 
 
 def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbone: Backbone) -> None:
@@ -212,7 +231,7 @@ def test_a_run_puts_the_draft_among_its_candidates(
     changes = {
         "base": str(tiny_base), "train.steps": 2, "train.batch": 1, "train.rank": 2, "train.guided": 0.5,
         "sample.seeds": (0, 1), "sample.steps": 2, "select.matcher": "sift",
-        "guide.draft": True, "guide.warm": 0.5, "guide.bound": 1.0,
+        "guide.draft": True, "guide.proposals": 0, "guide.warm": 0.5, "guide.bound": 1.0,
     }  # fmt: skip
     said: list[Event] = []
     outcome = complete(tmp_path / "run", scene=source, config=config.make("mini", changes), report=said.append)
@@ -237,10 +256,49 @@ def test_unrelated_references_leave_the_paper(tmp_path: Path, tiny_base: Path, m
         save_photo(np.ascontiguousarray(world(240, 320)[::-1, ::-1].transpose(1, 0, 2)[..., ::-1]), path)
     changes = {
         "base": str(tiny_base), "train.steps": 0, "sample.seeds": (0,), "sample.steps": 2,
-        "select.matcher": "sift", "guide.draft": True, "guide.warm": 1.0,
+        "select.matcher": "sift", "guide.draft": True, "guide.proposals": 0, "guide.warm": 1.0,
     }  # fmt: skip
     outcome = complete(tmp_path / "run", scene=source, config=config.make("mini", changes))
     run = Run.open(outcome.run)
     assert run.seeds_done() == [0]
     assert run.kind(0) == ""
     assert any("without geometry" in sentence for sentence in outcome.notices)
+
+
+def test_proposals_are_made_once_begun_from_and_ranked_among_the_seeds(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALFILL_LOCKS", str(tmp_path / "locks"))
+    changes = {
+        "base": str(tiny_base), "train.steps": 0, "sample.seeds": "0-3", "sample.steps": 2,
+        "select.matcher": "sift", "guide.draft": True, "guide.proposals": 3, "guide.warm": 1.0,
+    }  # fmt: skip
+    source = make_wide_scene(tmp_path / "wide")
+    wanted = config.make("mini", changes)
+    complete(tmp_path / "run", scene=source, config=wanted, until="prepare")
+    ranking = propose.load_ranking(tmp_path / "run" / "proposals")
+    assert sorted(ranking) == [1, 2, 3]
+    (tmp_path / "run" / "proposals" / "ranking.json").unlink()  # as if it was ended before all were there
+    files.remove_folder(tmp_path / "run" / "proposals" / "3")
+    first = (tmp_path / "run" / "proposals" / "1" / "photo.png").stat().st_mtime_ns
+    outcome = complete(tmp_path / "run")
+    run = Run.open(outcome.run)
+    assert propose.load_ranking(run.proposals_folder) == ranking
+    assert (run.proposals_folder / "1" / "photo.png").stat().st_mtime_ns == first
+    assert run.seeds_done() == [-3, -2, -1, 0, 1, 2, 3] and run.proposal_seeds() == [-1, -2, -3]
+    assert [run.started_from(seed) for seed in (-2, 0, 1, 2, 3)] == [None, -1, -2, -3, -1]
+    entries = run.read("scores")["seeds"]
+    totals = [entry["score"]["total"] for entry in entries]
+    assert {entry["seed"] for entry in entries} == set(run.seeds_done()) and totals == sorted(totals, reverse=True)
+    wide = scene.load(source)
+    for seed in (-2, -3):
+        choose_seed(run, seed)
+        export.export_file(run, tmp_path / "out.png")
+        made = read_photo(tmp_path / "out.png")
+        far = feather_alpha(wide.hole, wanted.export.feather) == 0
+        assert np.array_equal(made[far], read_photo(source / "target" / "target.png")[far])
+        proposed = propose.load_proposal(run.proposals_folder, -1 - seed)
+        assert proposed is not None
+        error = made[wide.hole].astype(float) - proposed.frame.uncrop_photo(proposed.photo)[wide.hole]
+        assert np.abs(error).mean() < 3
+    assert complete(run.folder).seconds.keys() <= {"export"}  # nothing else is made again

@@ -1,0 +1,292 @@
+"""A hole filled with patches of the scene: the target's known pixels and pictures of the references.
+
+PatchMatch (Barnes et al. 2009) by the package `pypatchmatch`, whose EM over scales is Wexler et al.'s space-time
+completion (2007). It works at a small size, where it is quick and sees large structures; then each block of the fill
+is looked up in the pictures it came from, and what they show more finely is added, so that the fill is as sharp as its
+surroundings. PatchMatch moves patches and neither turns nor scales them: sources should lie as the target does.
+
+Where the package has no library for this machine (`is_available`), a hole is left to inpainting.
+"""
+
+import functools
+import importlib
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from realfill.arrays import Colours, Field, Hole, Indices, Photo, Points
+from realfill.geometry.make_draft import inpaint
+from realfill.imaging.holes import bounding_box
+
+SIDE = 512  # longest side of the window at which patches are matched
+RADIUS = 3  # of a patch; 2 leaves it without structure (4 dB worse), 4 takes twice the time
+CONTEXT = 0.5  # of the hole's longer side: known pixels around it that patches come from
+MOST_TILES = 5  # as large as the window, of sources beside it
+LEAST_SIDE = 24  # pixels: there is no pyramid in less
+BLOCK = 8  # pixels of half that size: a block of the fill is looked up as a whole
+STEP = 2  # pixels between the places that are looked at there
+DIMENSIONS = 16  # principal components of a block that are compared
+SEARCH = 3  # pixels by which a place found at half the size is moved at the size itself
+CHUNK = 256  # blocks that are compared at once
+WITHOUT_PATCHES = (
+    "The package pypatchmatch has no library for this machine, so what no reference shows is smooth instead of made of "
+    "the scene's texture; `pip install pypatchmatch==2.2.0` brings it where there is a wheel."
+)
+_SEEDING = threading.Lock()  # the library's random numbers are the process' own
+_log = logging.getLogger(__name__)
+
+Blocks = npt.NDArray[np.float32]  # (N, values)
+Corners = npt.NDArray[np.intp]  # (N, 2): row, column
+
+
+@dataclass(frozen=True, eq=False)
+class PatchSource:
+    """A picture that patches come from, at the frame's scale."""
+
+    photo: Photo  # (h, w, 3)
+    valid: Hole  # (h, w), True where it shows something
+    left: float = 0.0  # where its corner lies in the frame, or would lie
+    top: float = 0.0
+
+
+@functools.cache
+def is_available() -> bool:
+    """Whether PatchMatch's library is there and loads; if not, the log says so once."""
+    try:
+        return bool(_library().patchmatch_available)
+    except ImportError as error:
+        _log.warning("%s (%s)", WITHOUT_PATCHES, error)
+        return False
+
+
+def _library() -> Any:
+    return importlib.import_module("patchmatch.patch_match")
+
+
+def fill_from_patches(
+    target: Photo, hole: Hole, sources: Sequence[PatchSource], *, seed: int, nearness: float = 0.0
+) -> Photo:
+    """The target (H, W, 3) with its hole (H, W) filled by patches of itself and of sources; known pixels are kept.
+
+    Equal arguments give equal pictures on one machine: fills of several threads take turns.
+
+    Args:
+        sources: beside the target; what does not fit beside it (`MOST_TILES`) is left out, the last ones first.
+        seed: of the random search; another one gives another fill.
+        nearness: how much a patch counts that lies in the same place of the frame; 0: places do not count.
+    """
+    if not hole.any():
+        return target
+    if not is_available() or min(hole.shape) < LEAST_SIDE or (hole.all() and not sources):
+        return inpaint(target, hole)
+    left, top, right, bottom = _window(hole)
+    part = np.s_[top:bottom, left:right]
+    own = PatchSource(target[part], ~hole[part], left, top)
+    scale = min(1.0, SIDE / max(own.valid.shape))
+    pictures = _choose_tiles([own, *(_cut_to_shown(source) for source in sources)])
+    canvas, known = _lay_side_by_side([_resize_source(one, scale) for one in pictures])
+    small = _shrink_hole(hole[part], scale)
+    missing = np.zeros(canvas.shape[:2], np.bool_)
+    missing[: small.shape[0], : small.shape[1]] = small
+    places = _places(pictures, canvas.shape, scale) if nearness else None
+    made = _inpaint(canvas, missing, ~known & ~missing, seed, places, nearness)
+    filled = made[: small.shape[0], : small.shape[1]]
+    if scale < 1:
+        filled = _add_detail(filled, small, canvas, known, pictures, scale)
+    result = target.copy()
+    result[part] = np.where(hole[part][..., None], filled, target[part])
+    return result
+
+
+def _window(hole: Hole) -> tuple[int, int, int, int]:
+    """The hole's box with CONTEXT around it."""
+    left, top, right, bottom = bounding_box(hole)
+    margin = max(LEAST_SIDE, round(CONTEXT * max(right - left, bottom - top)))
+    height, width = hole.shape
+    return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)
+
+
+def _cut_to_shown(source: PatchSource) -> PatchSource:
+    """The part of a source that shows something."""
+    if not source.valid.any():
+        return PatchSource(source.photo[:0, :0], source.valid[:0, :0])
+    left, top, right, bottom = bounding_box(source.valid)
+    part = np.s_[top:bottom, left:right]
+    return PatchSource(source.photo[part], source.valid[part], source.left + left, source.top + top)
+
+
+def _choose_tiles(pictures: Sequence[PatchSource]) -> list[PatchSource]:
+    """The window and the sources that there is room for beside it."""
+    room = pictures[0].valid.size * MOST_TILES
+    chosen = [pictures[0]]
+    for one in pictures[1:]:
+        if min(one.valid.shape) >= LEAST_SIDE and one.valid.size <= room:
+            chosen.append(one)
+            room -= one.valid.size
+    return chosen
+
+
+def _resize_source(source: PatchSource, scale: float) -> PatchSource:
+    if scale >= 1:
+        return source
+    size = _scaled(source.valid.shape, scale)[::-1]
+    photo = np.asarray(cv2.resize(source.photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return PatchSource(photo, ~_shrink_hole(~source.valid, scale))
+
+
+def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _shrink_hole(hole: Hole, scale: float) -> Hole:
+    """Missing where any pixel of the footprint is."""
+    size = _scaled(hole.shape, scale)[::-1]
+    return np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0)
+
+
+def _lay_side_by_side(pictures: Sequence[PatchSource]) -> tuple[Photo, Hole]:
+    """One canvas (h, w, 3) of all pictures from left to right, and where (h, w) it shows something."""
+    height, width = max(one.valid.shape[0] for one in pictures), sum(one.valid.shape[1] for one in pictures)
+    canvas, known = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.bool_)
+    left = 0
+    for one in pictures:
+        place = np.s_[: one.valid.shape[0], left : left + one.valid.shape[1]]
+        canvas[place], known[place] = one.photo, one.valid
+        left += one.valid.shape[1]
+    return canvas, known
+
+
+def _places(pictures: Sequence[PatchSource], shape: tuple[int, ...], scale: float) -> Field:
+    """Where in the frame each pixel of the canvas (h, w) lies, (h, w, 3) in 0..0.5; the last plane is not used."""
+    places = np.zeros((*shape[:2], 3), np.float32)
+    start = 0
+    for one in pictures:
+        height, width = _scaled(one.valid.shape, scale)
+        tile = places[:height, start : start + width]
+        tile[:, :, 0] = (one.top + np.arange(height) / scale)[:, None]
+        tile[:, :, 1] = one.left + np.arange(width) / scale
+        start += width
+    low, high = places[:, :, :2].min(), places[:, :, :2].max()
+    return np.asarray((places - low) / (2 * (high - low)), np.float32)
+
+
+def _inpaint(canvas: Photo, missing: Hole, outside: Hole, seed: int, places: Field | None, nearness: float) -> Photo:
+    library, hole, out = _library(), missing.astype(np.uint8), outside.astype(np.uint8)
+    with _SEEDING:
+        library.set_verbose(False)
+        library.set_random_seed(seed)
+        if places is None:
+            made = library.inpaint(canvas, hole, global_mask=out, patch_size=RADIUS)
+        else:
+            made = library.inpaint_regularity(
+                canvas, hole, places, global_mask=out, patch_size=RADIUS, guide_weight=nearness
+            )
+    return np.asarray(made, np.uint8)
+
+
+def _add_detail(
+    filled: Photo, hole: Hole, canvas: Photo, known: Hole, pictures: Sequence[PatchSource], scale: float
+) -> Photo:
+    """A small fill (h, w, 3) at its window's own size (H, W, 3), with what its sources show more finely.
+
+    Args:
+        hole: (h, w), whose blocks are looked up.
+        canvas, known: what `filled` was made from, at its size.
+        pictures: the same at their own size, `1 / scale` times as large.
+    """
+    height, width = pictures[0].valid.shape
+    whole, _ = _lay_side_by_side(pictures)
+    large = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    coarse = np.asarray(cv2.resize(canvas, whole.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+    corners, found = _look_up_blocks(filled, hole, canvas, known)
+    # Tiles have whole sides at both sizes, so a place is counted from its own tile's corner.
+    starts = np.cumsum([0, *(round(one.valid.shape[1] * scale) for one in pictures)])
+    full_starts = np.cumsum([0, *(one.valid.shape[1] for one in pictures)])
+    tile = np.searchsorted(starts, found[:, 1], side="right") - 1
+    there = found / scale
+    there[:, 1] += full_starts[tile] - starts[tile] / scale
+    return _lay_blocks(large, coarse, whole - coarse, np.c_[corners / scale, there], round(2 * BLOCK / scale))
+
+
+def _look_up_blocks(filled: Photo, hole: Hole, canvas: Photo, known: Hole) -> tuple[Corners, Corners]:
+    """Corners (N, 2) of blocks of 2 BLOCK pixels over the hole of a fill, and of those on the canvas like them."""
+    half, half_canvas = (_halve(picture) for picture in (filled, canvas))
+    height, width = half.shape[:2]
+    touched = cv2.resize(hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
+    rows, columns = (np.unique(np.r_[np.arange(0, side - BLOCK, BLOCK // 2), side - BLOCK]) for side in (height, width))
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+    inside = sliding_window_view(touched, (BLOCK, BLOCK))[grid[:, 0], grid[:, 1]].any((1, 2))
+    corners = grid[inside]
+    shown = cv2.resize(known.astype(np.float32), half_canvas.shape[1::-1], interpolation=cv2.INTER_AREA) >= 1
+    whole = cv2.erode(shown.astype(np.uint8), np.ones((BLOCK, BLOCK)), anchor=(0, 0), borderValue=0) > 0
+    sources = np.argwhere(whole[::STEP, ::STEP]) * STEP
+    if not len(sources) or not len(corners):
+        return np.zeros((0, 2), np.intp), np.zeros((0, 2), np.intp)
+    found = sources[_nearest_blocks(_blocks_at(half, corners), _blocks_at(half_canvas, sources))]
+    return 2 * corners, _move_to_likeness(filled, canvas, 2 * corners, 2 * found, 2 * BLOCK, SEARCH)
+
+
+def _halve(photo: Photo) -> Photo:
+    return np.asarray(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _blocks_at(photo: Photo, corners: Corners) -> Blocks:
+    """The blocks (N, BLOCK · BLOCK · 3) of a photo with these corners (N, 2)."""
+    windows = sliding_window_view(photo, (BLOCK, BLOCK, 3))[:, :, 0]
+    return windows[corners[:, 0], corners[:, 1]].reshape(len(corners), -1).astype(np.float32)
+
+
+def _nearest_blocks(blocks: Blocks, sources: Blocks) -> Indices:
+    """For each block (N, D) the number of the source (M, D) nearest to it in the blocks' principal components."""
+    mean = blocks.mean(0)
+    _, axes = np.linalg.eigh((blocks - mean).T @ (blocks - mean))
+    axes = axes[:, -DIMENSIONS:]
+    points, places = (blocks - mean) @ axes, (sources - mean) @ axes
+    lengths = (places**2).sum(1)
+    nearest = [
+        (lengths - 2 * points[start : start + CHUNK] @ places.T).argmin(1) for start in range(0, len(points), CHUNK)
+    ]
+    return np.concatenate(nearest).astype(np.intp)
+
+
+def _move_to_likeness(
+    picture: Photo | Colours, canvas: Photo | Colours, corners: Corners, found: Corners, side: int, reach: int
+) -> Corners:
+    """The places found (N, 2), each moved by `reach` pixels at most to where its block looks most alike."""
+    most = np.array(canvas.shape[:2]) - side
+    moved = found.clip(0, most)
+    for number, (corner, place) in enumerate(zip(corners, moved, strict=True)):
+        low, high = np.maximum(place - reach, 0), np.minimum(place + reach, most)
+        block = picture[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+        around = canvas[low[0] : high[0] + block.shape[0], low[1] : high[1] + block.shape[1]]
+        _, _, (x, y), _ = cv2.minMaxLoc(cv2.matchTemplate(around, block, cv2.TM_SQDIFF))
+        moved[number] = low + np.array([y, x])
+    return moved
+
+
+def _lay_blocks(large: Colours, coarse: Colours, detail: Colours, places: Points, side: int) -> Photo:
+    """A fill (H, W, 3) with blocks of detail added, each faded towards its edge.
+
+    Args:
+        coarse, detail: the canvas (H', W', 3) at the fill's fineness, and what it shows beyond that.
+        places: (N, 4) row and column of a block in the fill and on the canvas.
+        side: of a block.
+    """
+    whole = np.rint(places).astype(np.intp)
+    side = min(side, *large.shape[:2], *coarse.shape[:2])
+    corners = whole[:, :2].clip(0, np.array(large.shape[:2]) - side)
+    found = _move_to_likeness(large, coarse, corners, whole[:, 2:], side, max(1, round(side / (2 * BLOCK))))
+    fade = np.sin((np.arange(side) + 0.5) * np.pi / side).astype(np.float32) ** 4
+    weight = np.outer(fade, fade)[..., None]
+    total, share = np.zeros_like(large), np.full(large.shape[:2], 1e-6, np.float32)
+    for (y, x), (v, u) in zip(corners, found, strict=True):
+        total[y : y + side, x : x + side] += weight * detail[v : v + side, u : u + side]
+        share[y : y + side, x : x + side] += weight[..., 0]
+    return np.asarray(np.rint(np.clip(large + total / share[..., None], 0, 255)), np.uint8)

@@ -1,0 +1,137 @@
+"""Which of several complete proposals for a hole is to be believed: matches, agreement, seam, sharpness in one score.
+
+The paper ranks by matches alone (§3.4), since its candidates all come from one model. Proposals differ in kind: a
+collage of patches finds many matches with the references wherever they lie. So the score also asks whether a proposal
+shows what each laid reference shows in that place, whether the border of the hole is seen, and whether what was
+filled in is as sharp as what surrounds it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from realfill.arrays import Confidence, Field, Hole, Photo
+from realfill.geometry.proposals import Sources, scoring_size, structure_similarity
+from realfill.imaging.holes import distance_from_hole
+from realfill.matching.matcher import Matcher
+from realfill.matching.selection import score_candidates
+
+MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT = 0.2, 0.1, 0.25, 0.1  # beside an agreement of 1
+AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
+
+
+@dataclass(frozen=True)
+class ProposalScore:
+    """What speaks for a proposal; `total` is what proposals are ordered by, the largest first."""
+
+    matches: int  # with the references, landing in the hole (§3.4)
+    agreement: float  # -1..1 with laid references where they are trusted; 0 where none is
+    seam: float  # log of the step at the hole's border against steps next to it; 0: it is not seen
+    sharpness: float  # log of the gradient energy in the hole against that around it
+
+    @property
+    def total(self) -> float:
+        """The weighted sum; the weights were fitted to scenes with truth (docs/geometry.md)."""
+        blurred, noisy = min(self.sharpness, 0.0), max(self.sharpness, 0.0)
+        return (
+            self.agreement
+            + MATCHES_WEIGHT * math.log1p(self.matches)
+            - SEAM_WEIGHT * max(self.seam, 0.0)
+            + BLUR_WEIGHT * blurred
+            - NOISE_WEIGHT * noisy
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(int(data["matches"]), *(float(data[name]) for name in ("agreement", "seam", "sharpness")))
+
+    def to_json(self) -> dict[str, float]:
+        """The values, rounded, and their total."""
+        parts = {name: round(getattr(self, name), 4) for name in ("agreement", "seam", "sharpness")}
+        return {"matches": self.matches, **parts, "total": round(self.total, 4)}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a scene's proposals are compared with, at SIDE."""
+
+    hole: Hole  # (h, w)
+    near: Hole  # (h, w), known pixels around the hole
+    views: tuple[tuple[Photo, Confidence], ...]  # references over the target and the trust in each of their pixels
+
+
+def gather_evidence(sources: Sources) -> Evidence:
+    """The laid references of a scene and how far each is trusted."""
+    hole = _shrink_hole(sources.hole)
+    near = ~hole & (distance_from_hole(hole) <= AROUND)
+    views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
+    for one in sources.laid:
+        valid = _shrink_field(one.valid[one.inner].astype(np.float32))
+        views.append((shrink(one.photo[one.inner]), np.where(valid == 1, one.trust, 0).astype(np.float32)))
+    return Evidence(hole, near, tuple(views))
+
+
+def count_matches(matcher: Matcher, references: Sequence[Photo], photos: Sequence[Photo], hole: Hole) -> list[int]:
+    """Matches of each proposal (H, W, 3) with the references that land in the hole (H, W), as the ranking counts."""
+    return [score.matches for score in score_candidates(matcher, references, enumerate(photos), hole)]
+
+
+def score_photo(evidence: Evidence, photo: Photo, matches: int) -> ProposalScore:
+    """The score of a proposal (H, W, 3) in the draft's frame, given how many matches it has in the hole."""
+    small, hole = shrink(photo), evidence.hole
+    return ProposalScore(
+        matches, _agreement(evidence, small), _seam(small, hole), _sharpness(small, hole, evidence.near)
+    )
+
+
+def _agreement(evidence: Evidence, photo: Photo) -> float:
+    """Mean over the hole of trust times likeness in structure, in each pixel with the view most trusted there."""
+    best, agreed = np.zeros(evidence.hole.shape, np.float32), np.zeros(evidence.hole.shape, np.float32)
+    for view, trust in evidence.views:
+        same = structure_similarity(view, photo)
+        better = trust > best
+        best, agreed = np.where(better, trust, best), np.where(better, trust * same, agreed)
+    return float(agreed[evidence.hole].mean())
+
+
+def _seam(photo: Photo, hole: Hole) -> float:
+    """How much more neighbours differ across the hole's border than near it."""
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((9, 9))) > 0
+    across, beside = [], []
+    values = photo.astype(np.float32)
+    for shift in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
+        step = np.abs(values[shift[0]] - values[shift[1]]).mean(2)
+        one, other = hole[shift[0]], hole[shift[1]]
+        across.append(step[one != other])
+        beside.append(step[~one & ~other & near[shift[0]]])
+    parts = [np.concatenate(part) for part in (across, beside)]
+    if not all(part.size for part in parts):
+        return 0.0
+    return float(np.log((parts[0].mean() + 1) / (parts[1].mean() + 1)))
+
+
+def _sharpness(photo: Photo, hole: Hole, near: Hole) -> float:
+    inside = cv2.erode(hole.astype(np.uint8), np.ones((3, 3))) > 0
+    if not inside.any() or not near.any():
+        return 0.0
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    energy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
+    return float(np.log((energy[inside].mean() + 1) / (energy[near].mean() + 1)))
+
+
+def shrink(photo: Photo) -> Photo:
+    """A picture (H, W, 3) at SIDE."""
+    return np.asarray(cv2.resize(photo, scoring_size(photo.shape), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shrink_hole(hole: Hole) -> Hole:
+    return np.asarray(cv2.resize(hole.astype(np.float32), scoring_size(hole.shape), interpolation=cv2.INTER_AREA) > 0)
+
+
+def _shrink_field(field: Field) -> Field:
+    return np.asarray(cv2.resize(field, scoring_size(field.shape), interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,309 @@
+"""Complete, sharp proposals for a hole: what geometry shows, and the rest from patches of the scene.
+
+No single way wins on all scenes: a plane through the reference with most matches, the whole draft, or patches alone.
+So there are several proposals, each by a recipe of its own (`list_recipes`), and a score that picks among them
+(`proposal_scores`).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo, Points
+from realfill.geometry.correspondences import Pairs
+from realfill.geometry.draft import Draft
+from realfill.geometry.homography import find_planes, invert, is_sane
+from realfill.geometry.patch_fill import PatchSource, fill_from_patches
+from realfill.imaging.composite import match_colour
+from realfill.imaging.crop import crop_longest
+from realfill.imaging.fill import nearest_known
+from realfill.imaging.holes import distance_from_hole
+from realfill.scene.scene import Scene
+
+TOLERANCE = 8.0  # pixels of the frame between a point and where a similarity puts it: things are not flat
+HANDICAP = 1.3  # a homography must explain so many times more than a similarity to be preferred
+LEAST_INLIERS = 12  # unrelated photos reach 8
+BEYOND = 0.5  # of the frame's sides: so far beyond it a laid reference gives patches
+NEAR = 0.075  # of the frame's longer side: known pixels so near to the hole tell a reference's colours
+RIDGE = 30.0  # variance in CIELAB from which known pixels decide a channel's gain
+NEARNESS = (0.02, 0.005, 0.05)  # of `fill_from_patches`, where references are laid; seeds take turns
+SCALES = ((1.0,), (1.0, 0.7), (1.0, 1.4))  # of plain references; seeds take turns
+LEAST_SHOWN = 300  # pixels that a laid reference must show of the hole, and of what is known
+SIDE = 256  # longest side at which pictures are compared: a shift of a pixel or two of 1024 is forgiven
+WINDOW = 11  # pixels there over which structure is compared
+STRUCTURE = (0.03 * 255) ** 2  # SSIM's second constant: where nothing varies, pictures agree
+SUPPORT = 20.0  # inliers on which two thirds of a laid reference's trust rest
+BORDER = 4  # pixels beside the hole at which a laid reference's colours are to meet the target's
+WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
+PATCHED = ("placed", "patches")
+
+
+@dataclass(frozen=True, eq=False)
+class LaidReference:
+    """A reference laid over the frame by one rigid model, in the target's colours."""
+
+    reference: int
+    kind: str  # "similarity" or "plane"
+    inliers: int
+    trust: float  # 0..1: how far its structure agrees with known pixels around the hole, and its inliers
+    photo: Photo  # (h + 2 m, w + 2 m, 3): the frame with BEYOND of its sides around
+    valid: Hole  # (h + 2 m, w + 2 m), True where it shows something
+    margin: tuple[int, int]  # down, across
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The frame's part of it."""
+        down, across = self.margin
+        return slice(down, self.valid.shape[0] - down), slice(across, self.valid.shape[1] - across)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one proposal is made."""
+
+    kind: str  # "draft": all that geometry shows; "single": one reference; "placed", "patches": patches alone
+    seed: int  # of the patches
+    source: int = -1  # of "single": which of the laid references
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """The hole filled by one recipe, in the draft's frame."""
+
+    recipe: Recipe
+    photo: Photo  # (h, w, 3); known pixels as in the target
+    confidence: Confidence  # (h, w), as of a draft: what references show; 0 where patches are
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What all proposals of a scene are made of, in the draft's frame."""
+
+    target: Photo  # (h, w, 3), the nearest known colours in the hole
+    hole: Hole  # (h, w)
+    draft: Draft
+    laid: tuple[LaidReference, ...]  # most inliers first
+    plain: tuple[PatchSource, ...]  # every reference as it is, at a scale like the target's
+
+
+def gather_sources(scene: Scene, draft: Draft) -> Sources:
+    """References laid over the draft's frame by its matches, and as they are."""
+    frame = draft.frame
+    hole = frame.crop_hole(scene.hole)
+    target = nearest_known(frame.crop_photo(scene.target), hole)
+    fits = [crop_longest(*photo.shape[:2], longest=max(frame.width, frame.height)) for photo in scene.references]
+    photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
+    laid = [
+        one
+        for index, (photo, fit, pairs) in enumerate(zip(photos, fits, draft.matches, strict=False))
+        for one in _lay_rigidly(index, photo, pairs.first, fit.to_working(pairs.second), target, hole)
+    ]
+    plain = [_centre(photo, hole.shape) for photo in photos]
+    laid.sort(key=lambda one: -one.inliers / (HANDICAP if one.kind == "plane" else 1))
+    return Sources(target, hole, draft, tuple(laid), tuple(plain))
+
+
+def _resize_plainly(source: PatchSource, scale: float, shape: tuple[int, ...]) -> PatchSource:
+    """A reference at another scale, its middle on the frame's (h, w)."""
+    if scale == 1:
+        return source
+    photo = cv2.resize(
+        source.photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    )
+    return _centre(np.asarray(photo, np.uint8), shape)
+
+
+def _centre(photo: Photo, shape: tuple[int, ...]) -> PatchSource:
+    height, width = photo.shape[:2]
+    left, top = (shape[1] - width) / 2, (shape[0] - height) / 2
+    return PatchSource(photo, np.ones((height, width), np.bool_), left, top)
+
+
+def _lay_rigidly(
+    index: int, photo: Photo, first: Points, second: Points, target: Photo, hole: Hole
+) -> list[LaidReference]:
+    """The reference (H, W, 3) by its best similarity and its best plane, those that are believable.
+
+    Args:
+        first, second: points (K, 2) of the frame and what they are in the reference.
+    """
+    if len(first) < LEAST_INLIERS:
+        return []
+    first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
+    models: list[tuple[str, int, Homography]] = []
+    cv2.setRNGSeed(0)
+    similarity, inside = cv2.estimateAffinePartial2D(
+        first, second, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=20000
+    )
+    if similarity is not None:
+        models.append(("similarity", int(inside.sum()), np.vstack([similarity, [0.0, 0.0, 1.0]])))
+    models += [
+        ("plane", int(plane.inliers.sum()), plane.matrix)
+        for plane in find_planes(Pairs.from_points(first, second), most=1)
+    ]
+    return [
+        laid
+        for kind, inliers, matrix in models
+        if inliers >= LEAST_INLIERS and is_sane(matrix, first)
+        for laid in _lay(index, kind, inliers, photo, matrix, target, hole)
+    ]
+
+
+def _lay(
+    index: int, kind: str, inliers: int, photo: Photo, matrix: Homography, target: Photo, hole: Hole
+) -> Iterator[LaidReference]:
+    """The reference by a homography from the frame, with its surroundings; nothing where it is not over the hole."""
+    height, width = hole.shape
+    down, across = round(BEYOND * height), round(BEYOND * width)
+    shift = np.array([[1.0, 0, across], [0, 1, down], [0, 0, 1]])
+    size = width + 2 * across, height + 2 * down
+    forward = shift @ invert(matrix)
+    laid = np.asarray(cv2.warpPerspective(photo, forward, size, flags=cv2.INTER_AREA), np.uint8)
+    valid = cv2.warpPerspective(np.ones(photo.shape[:2], np.uint8), forward, size, flags=cv2.INTER_NEAREST) > 0
+    inner = np.s_[down : down + height, across : across + width]
+    both = valid[inner] & ~hole
+    near = both & (distance_from_hole(hole) < NEAR * max(hole.shape))
+    if (valid[inner] & hole).sum() < LEAST_SHOWN or both.sum() < LEAST_SHOWN:
+        return
+    both = near if near.sum() >= LEAST_SHOWN else both
+    agrees = float(structure_similarity(laid[inner], target)[both].mean())
+    trust = max(0.0, agrees) * (1 - math.exp(-inliers / SUPPORT))
+    photo = _match_colours(laid, laid[inner], target, both)
+    yield LaidReference(index, kind, inliers, trust, photo, np.asarray(valid), (down, across))
+
+
+def structure_similarity(one: Photo, other: Photo) -> Field:
+    """(h, w) -1..1: SSIM without its first factor (Wang et al. 2004), so that other light is forgiven."""
+    height, width = one.shape[:2]
+    size = scoring_size(one.shape)
+    first, second = (
+        cv2.cvtColor(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        for photo in (one, other)
+    )
+    window = (WINDOW, WINDOW)
+    mean_first, mean_second = cv2.blur(first, window), cv2.blur(second, window)
+    variance = cv2.blur(first**2, window) - mean_first**2 + cv2.blur(second**2, window) - mean_second**2
+    covariance = cv2.blur(first * second, window) - mean_first * mean_second
+    similarity = (2 * covariance + STRUCTURE) / (np.maximum(variance, 0) + STRUCTURE)
+    return np.asarray(cv2.resize(similarity, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def scoring_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Width and height of a picture (H, W) with its longest side at SIDE."""
+    scale = min(1.0, SIDE / max(shape[:2]))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
+def _match_colours(photo: Photo, inner: Photo, target: Photo, both: Hole) -> Photo:
+    """A laid reference (H, W, 3) in the target's colours: an affine change of CIELAB where both show something."""
+    x, y = _to_lab(inner)[both].astype(np.float64), _to_lab(target)[both].astype(np.float64)
+    middle, aim = x.mean(0), y.mean(0)
+    square, cross = (x - middle).T @ (x - middle), (x - middle).T @ (y - aim)
+    ridge = RIDGE * len(x) * np.eye(3)
+    matrix = np.linalg.solve(square + ridge, cross + ridge)
+    lab = _to_lab(photo)
+    changed = ((lab - middle) @ matrix + aim).astype(np.float32)
+    return np.asarray(np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2RGB) * 255, 0, 255), np.uint8)
+
+
+def _to_lab(photo: Photo) -> Colours:
+    return np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+
+
+def list_recipes(sources: Sources, count: int) -> list[Recipe]:
+    """`count` recipes, those first that are good most often: each way once, then again with other patches.
+
+    What geometry fills alone is not made twice.
+    """
+    best = _best_laid(sources)
+    others = [one for one in sources.laid if not any(one is its for its in best)]
+    hole = sources.hole
+    covered = {-1: float((sources.draft.confidence[hole] > 0).mean())}
+    covered |= {number: float(one.valid[one.inner][hole].mean()) for number, one in enumerate(sources.laid)}
+    singles = [Recipe("single", 0, number) for number, one in enumerate(sources.laid) if one in best]
+    ways = [Recipe("draft", 0)] if covered[-1] else []
+    ways += [*singles[:1], Recipe("placed", 0), Recipe("patches", 0), *singles[1:]]
+    recipes = list(ways)
+    turn = 0
+    while len(recipes) < count:
+        turn += 1
+        again = [replace(way, seed=turn) for way in ways if covered.get(way.source, 0) < WHOLE or way.kind in PATCHED]
+        recipes += again
+        if turn == 1:
+            recipes += [Recipe("single", 0, number) for number, one in enumerate(sources.laid) if one in others]
+    return recipes[:count]
+
+
+def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
+    """One proposal by its recipe."""
+    hole, draft = sources.hole, sources.draft
+    photo, confidence, rest = sources.target, np.where(hole, 0.0, 1.0).astype(np.float32), hole
+    if recipe.kind == "draft":
+        shown = hole & (draft.confidence > 0)
+        photo = np.where(shown[..., None], draft.photo, photo)
+        confidence, rest = draft.confidence, hole & ~shown
+    elif recipe.kind == "single":
+        one = sources.laid[recipe.source]
+        photo, rest = _clone(sources, one)
+        confidence = np.where(hole & ~rest, one.trust, confidence).astype(np.float32)
+    if recipe.kind == "patches":
+        filled = fill_from_patches(photo, rest, _plain_sources(sources, recipe.seed), seed=recipe.seed)
+    else:
+        nearness = NEARNESS[recipe.seed % len(NEARNESS)]
+        filled = fill_from_patches(
+            photo, rest, _laid_sources(sources, recipe.seed), seed=recipe.seed, nearness=nearness
+        )
+    return Proposal(recipe, filled, confidence)
+
+
+def _plain_sources(sources: Sources, seed: int) -> list[PatchSource]:
+    """The references as they are, at the scales and in the order of a seed."""
+    return [
+        _resize_plainly(one, scale, sources.hole.shape)
+        for scale in SCALES[seed % len(SCALES)]
+        for one in _rotate(sources.plain, seed)
+    ]
+
+
+def _laid_sources(sources: Sources, seed: int) -> list[PatchSource]:
+    """The references where they lie over the target, in the order of a seed; the others as they are."""
+    best = _best_laid(sources)
+    laid = [PatchSource(one.photo, one.valid, -one.margin[1], -one.margin[0]) for one in best]
+    known = {one.reference for one in best}
+    return [*_rotate(laid, seed), *(one for index, one in enumerate(sources.plain) if index not in known)]
+
+
+def _rotate(items: Sequence[PatchSource], steps: int) -> list[PatchSource]:
+    """The items, each in its turn the first one."""
+    start = steps % len(items) if items else 0
+    return [*items[start:], *items[:start]]
+
+
+def _best_laid(sources: Sources) -> list[LaidReference]:
+    """One laid picture of each reference, most inliers first."""
+    best: dict[int, LaidReference] = {}
+    for one in sources.laid:
+        best.setdefault(one.reference, one)
+    return list(best.values())
+
+
+def _clone(sources: Sources, one: LaidReference) -> tuple[Photo, Hole]:
+    """The target with a laid reference in its hole, shifted to meet the border, and what of the hole it leaves.
+
+    The shift is a membrane (Pérez et al. 2003) that is free at the frame's edge, where there is nothing to meet.
+    """
+    hole, valid = sources.hole, one.valid[one.inner]
+    inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3)), borderValue=1) > 0
+    shown = hole & inside
+    moved = match_colour(sources.target, hole, one.photo[one.inner], feather=BORDER, covered=inside)
+    return np.where(shown[..., None], moved, sources.target), hole & ~shown
+
+
+def make_proposals(sources: Sources, recipes: Sequence[Recipe]) -> Iterator[Proposal]:
+    """Proposals one by one, in the order of their recipes; what can be done beside a fill is."""
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(lambda recipe: make_proposal(sources, recipe), recipes)

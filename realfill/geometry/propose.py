@@ -1,0 +1,117 @@
+"""Complete proposals of a scene from its draft, each with its score; and where they lie in a run folder.
+
+proposals/1/, 2/, …        each as a draft (draft.py), in the order they were made; draft.json also has recipe and score
+proposals/ranking.json     their numbers, best first: they are all there
+"""
+
+import dataclasses
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realfill import files
+from realfill.arrays import Hole
+from realfill.geometry.draft import Draft, Fine, load_draft, save_draft
+from realfill.geometry.proposal_scores import ProposalScore, count_matches, gather_evidence, score_photo
+from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals
+from realfill.imaging.holes import bounding_box
+from realfill.matching import sift
+from realfill.scene.scene import Scene
+
+FROM_TEXTURE = (
+    "No reference lies over the target in one consistent way, so the draft is made of the scene's own texture."
+)
+MATCHED = 512  # longest side at which matches are counted
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredProposal:
+    """A proposal as a draft of its own, and what speaks for it."""
+
+    recipe: Recipe
+    draft: Draft
+    score: ProposalScore
+
+
+def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Generator[ScoredProposal]:
+    """`count` proposals one by one as they are made, without the `first` of them.
+
+    Their matches are counted by SIFT: it is there on every machine, and the order is the same.
+    """
+    sources = gather_sources(scene, draft)
+    evidence, matcher = gather_evidence(sources), sift.load(size=MATCHED)
+    for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
+        (matches,) = count_matches(matcher, scene.references, [proposal.photo], sources.hole)
+        yield ScoredProposal(
+            proposal.recipe, as_draft(proposal, draft, scene.hole), score_photo(evidence, proposal.photo, matches)
+        )
+
+
+def best_first(proposals: Sequence[ScoredProposal]) -> list[ScoredProposal]:
+    """Proposals in the order of their scores; of equals, those made earlier."""
+    return sorted(proposals, key=lambda one: -one.score.total)
+
+
+def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:
+    """A proposal as a draft in the same frame. Where the draft knows more finely what both show, that is kept."""
+    fine = None
+    if draft.fine is not None and proposal.recipe.kind == "draft":
+        left, top, right, bottom = bounding_box(hole)
+        part = np.s_[top:bottom, left:right]
+        enlarged = draft.frame.uncrop_photo(proposal.photo)[part]
+        grey = np.repeat(((draft.confidence > 0) * np.uint8(255))[..., None], 3, 2)
+        shown = draft.frame.uncrop_photo(grey)[part] / np.float32(255)
+        fine = Fine(left, top, np.rint(shown * draft.fine.photo + (1 - shown) * enlarged).astype(np.uint8))
+    return dataclasses.replace(
+        draft, photo=proposal.photo, confidence=proposal.confidence, warped=(), reason="", fine=fine, matches=()
+    )
+
+
+def proposal_path(folder: Path, number: int) -> Path:
+    """Where a proposal lies in the folder of all."""
+    return folder / str(number)
+
+
+def save_proposal(folder: Path, number: int, proposal: ScoredProposal) -> None:
+    """Stores one proposal; it appears as a whole."""
+    more = {"recipe": dataclasses.asdict(proposal.recipe), "score": proposal.score.to_json()}
+    save_draft(proposal_path(folder, number), proposal.draft, **more)
+
+
+def count_saved(folder: Path) -> int:
+    """How many proposals are there, in the order they are made."""
+    number = 0
+    while (proposal_path(folder, number + 1) / "draft.json").exists():
+        number += 1
+    return number
+
+
+def save_ranking(folder: Path) -> list[int]:
+    """Notes that all proposals are there, and their numbers, best first."""
+    totals = {}
+    for number in range(1, count_saved(folder) + 1):
+        data = files.read_json(proposal_path(folder, number) / "draft.json") or {}
+        totals[number] = ProposalScore.from_json(data["score"]).total
+    order = sorted(totals, key=lambda number: (-totals[number], number))
+    files.write_json(folder / "ranking.json", {"order": order})
+    return order
+
+
+def load_ranking(folder: Path) -> list[int]:
+    """The numbers of the proposals, best first; none where they are not all there."""
+    data = files.read_json(folder / "ranking.json") or {}
+    return [int(number) for number in data.get("order", [])]
+
+
+def load_proposals(folder: Path) -> list[Draft]:
+    """All proposals, best first; none where they are not all there."""
+    drafts = (load_proposal(folder, rank) for rank in range(len(load_ranking(folder))))
+    return [draft for draft in drafts if draft is not None]
+
+
+def load_proposal(folder: Path, rank: int) -> Draft | None:
+    """The proposal of a rank, the best has 0, as a draft; None where there is none."""
+    ranking = load_ranking(folder)
+    return load_draft(proposal_path(folder, ranking[rank]), warped=False) if rank < len(ranking) else None
