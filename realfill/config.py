@@ -15,6 +15,7 @@ from realfill.errors import OptionError
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
 MatcherName = Literal["loftr", "xfeat", "aliked", "sift"]
 PresetName = Literal["paper", "quick", "mini"]
+PROPOSALS = 8  # complete proposals of a scene, where they are made
 MOST_PROPOSALS = 64
 MOST_SHOWN = 200  # characters of a wrong value in a sentence
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -200,7 +201,6 @@ class Config(_Settings):
         return () if self.guide.only else self.sample.seeds
 
 
-PROPOSALS = 8  # of a scene, where they are made
 PRESETS: Mapping[PresetName, Config] = {
     "paper": Config(base=PREFERRED, guide=GuideConfig(proposals=PROPOSALS)),
     "quick": Config(

@@ -117,17 +117,25 @@ def draft(
     confidence: Annotated[
         Path | None, typer.Option(help="A .png for the confidence map: white = the references vouch for it.")
     ] = None,
+    proposals: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=settings.MOST_PROPOSALS,
+            help="How many complete proposals are made; 0: what geometry shows alone.",
+        ),
+    ] = settings.PROPOSALS,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the hole from the references by geometry alone, in seconds and without a model."""
-    from realfill.geometry.make_draft import write_draft
+    """Fill the hole from the references by geometry and patches of the scene, in seconds and without a model."""
+    from realfill.geometry.write_draft import write_draft
 
     source = scene_folder(scene, example)
     if source is None:
         raise OptionError("Give a scene folder or --example NAME.")
     weights = "" if matcher_weights is None else str(matcher_weights.expanduser().resolve())
     select = settings.make("paper", {"select.matcher": matcher, "select.weights": weights}).select
-    facts = write_draft(source, out, select, confidence=confidence)
+    facts = write_draft(source, out, select, confidence=confidence, proposals=proposals)
     for notice in facts["notices"]:
         typer.echo(notice, err=True)
     if as_json:

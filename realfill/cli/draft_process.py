@@ -1,7 +1,8 @@
 """`python -m realfill.cli.draft_process SCENE OUT`: one draft for the page, in a process of its own that may be killed.
 
-OUT is a file for the whole picture at the target's own size, which comes last. Beside it go the filled hole,
-transparent elsewhere, and its confidence, then words.json, which names both and says what there is to say.
+OUT is a file for the best proposal as a whole picture at the target's own size; the others lie beside it, and all come
+last. Before them come, for each proposal as soon as it is made, the filled hole, transparent elsewhere, and its
+confidence, then words.json, which names both, best first, and says what there is to say.
 """
 
 import os
@@ -17,7 +18,9 @@ from realfill import files
 from realfill.config import SelectConfig
 from realfill.errors import RealFillError, exit_code
 from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft
-from realfill.geometry.make_draft import encode_draft, make_draft
+from realfill.geometry.make_draft import make_draft
+from realfill.geometry.propose import FROM_TEXTURE, ScoredProposal, best_first, propose
+from realfill.geometry.write_draft import encode_draft
 from realfill.imaging import holes
 from realfill.imaging.crop import crop_longest
 from realfill.matching.registry import load_matcher
@@ -27,8 +30,8 @@ from realfill.scene.scene import Scene
 SHOWN = 2048  # longest side in pixels of what is seen on the canvas
 COARSE = 1024  # and of the confidence, which is smooth
 EDGE = 2  # shown pixels of the known photo round the hole: a browser mixes the edge with what lies under it
+PROPOSALS = 6  # that are made for the canvas: the first at once, the others beside it while one looks
 WORDS = "words.json"
-FILES = {"shown": "shown.webp", "confidence": "confidence.png"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,31 +41,58 @@ def main(arguments: Sequence[str]) -> int:
         os.nice(5)  # the page and what trains go first
     try:
         scene = scenes.load(folder)
-        draft = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
-        _write_preview(draft, scene, out.parent)
-        files.write_bytes(out, encode_draft(draft, scene, "png"))
+        geometry = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
+        made: list[ScoredProposal] = []
+        for proposal in propose(scene, geometry, PROPOSALS):
+            made.append(proposal)
+            _write_preview(proposal.draft, scene, out.parent, len(made))
+            _write_words(out, made, geometry, scene)
+        for rank, proposal in enumerate(best_first(made)):
+            files.write_bytes(whole_path(out, rank), encode_draft(proposal.draft, scene, "png"))
     except RealFillError as error:
         files.write_json(out.with_name(WORDS), {"error": str(error)})
         return exit_code(error)
     return 0
 
 
-def _write_preview(draft: Draft, scene: Scene, out: Path) -> None:
+def whole_path(out: Path, rank: int) -> Path:
+    """Where the whole picture of the proposal of a rank is written; the best has 0."""
+    return out if rank == 0 else out.with_name(f"{out.stem}-{rank + 1}{out.suffix}")
+
+
+def _write_preview(draft: Draft, scene: Scene, out: Path, number: int) -> None:
+    """Writes what the canvas shows of a proposal; `number` counts them as they are made."""
     crop = crop_longest(*scene.hole.shape, longest=SHOWN)
     hole = crop.crop_hole(scene.hole)
     photo = np.where(hole[:, :, None], render_draft(draft, crop)[0], crop.crop_photo(scene.target))
     alpha = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
     picture = np.concatenate([photo, alpha], 2).astype(np.uint8)
-    Image.fromarray(picture).save(out / FILES["shown"], "WEBP", quality=92, method=2)
-    files.write_bytes(out / FILES["confidence"], confidence_overlay(draft, scene.hole, longest=COARSE))
+    Image.fromarray(picture).save(out / f"shown-{number}.webp", "WEBP", quality=92, method=2)
+    overlay = confidence_overlay(draft, scene.hole, longest=COARSE)
+    files.write_bytes(out / f"confidence-{number}.png", overlay)
+
+
+def _write_words(out: Path, made: Sequence[ScoredProposal], geometry: Draft, scene: Scene) -> None:
+    proposals: list[dict[str, Any]] = []
+    for rank, proposal in enumerate(best_first(made)):
+        number = made.index(proposal) + 1
+        proposals.append(
+            {
+                "shown": f"shown-{number}.webp",
+                "confidence": f"confidence-{number}.png",
+                "whole": whole_path(out, rank).name,
+                "vouched": covered_share(proposal.draft, scene.hole),
+                "textured": proposal.draft.textured,
+            }
+        )
     words: dict[str, Any] = {
-        **FILES,
-        "vouched": covered_share(draft, scene.hole),
-        "references": [one.reference for one in draft.warped],
-        "reason": draft.reason,
-        "seconds": draft.seconds,
+        "proposals": proposals,
+        "count": PROPOSALS,
+        "references": [one.reference for one in geometry.warped],
+        "reason": geometry.reason and FROM_TEXTURE,
+        "seconds": geometry.seconds,
     }
-    files.write_json(out / WORDS, words)
+    files.write_json(out.with_name(WORDS), words)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.holes import bounding_box
 from realfill.imaging.photo import read_photo, save_photo
 
+LEAST_SHOWN = 0.02  # confidence below which no reference shows a pixel
 VOUCHED = 0.5  # confidence from which a pixel counts as shown by a reference
-SHOWN_COLOUR, GUESSED_COLOUR = (46, 160, 67), (219, 154, 4)
+SHOWN_COLOUR, TEXTURED_COLOUR, GUESSED_COLOUR = (46, 160, 67), (56, 139, 253), (219, 154, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Draft:
     reason: str  # "" or why the references were left out; then confidence is 0 in the whole hole
     seconds: float
     fine: Fine | None = None
+    textured: bool = False  # where nothing vouches for the fill it is made of the scene's patches, not inpainted
     matches: tuple[Pairs, ...] = ()  # a reference each: known points of the frame, and where it has them itself
 
 
@@ -94,6 +96,7 @@ def save_draft(folder: Path, draft: Draft, **more: Any) -> None:
             "reason": draft.reason,
             "seconds": draft.seconds,
             "references": references,
+            "textured": draft.textured,
             "matches": [np.c_[one.first, one.second].round(2).tolist() for one in draft.matches],
             **more,
         }
@@ -119,7 +122,8 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
     points = (np.asarray(one, np.float64).reshape(-1, 4) for one in data.get("matches", ()))
     matches = tuple(Pairs.from_points(one[:, :2], one[:, 2:]) for one in points)
     reason, seconds = str(data["reason"]), float(data["seconds"])
-    return Draft(frame, photo, confidence, tuple(references), reason, seconds, fine, matches)
+    textured = data.get("textured") is True
+    return Draft(frame, photo, confidence, tuple(references), reason, seconds, fine, textured, matches)
 
 
 def full_size_draft(draft: Draft) -> Photo:
@@ -162,13 +166,16 @@ def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *
 
 
 def confidence_overlay(draft: Draft, hole: Hole, *, longest: int) -> bytes:
-    """The confidence map as a PNG: green where references vouch for the fill, amber where it is invented.
+    """The confidence map as a PNG: green where references vouch for the fill, amber where it is a guess.
+
+    Blue where nothing vouches for it and it is made of the scene's texture.
 
     Covers the whole target, its longest side at `longest` pixels; transparent outside the hole.
     """
     fit = crop_longest(*hole.shape, longest=longest)
     trust = render_draft(draft, fit)[1][..., None]
-    colour = trust * np.array(SHOWN_COLOUR, np.float32) + (1 - trust) * np.array(GUESSED_COLOUR, np.float32)
+    doubted = np.where(draft.textured & (trust < LEAST_SHOWN), TEXTURED_COLOUR, GUESSED_COLOUR).astype(np.float32)
+    colour = trust * np.array(SHOWN_COLOUR, np.float32) + (1 - trust) * doubted
     alpha = np.where(fit.crop_hole(hole), 150, 0)[..., None]
     picture = io.BytesIO()
     Image.fromarray(np.concatenate([np.rint(colour), alpha], 2).astype(np.uint8)).save(picture, "PNG")

@@ -9,22 +9,17 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from realfill import files
 from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
-from realfill.config import SelectConfig
-from realfill.errors import OptionError
 from realfill.geometry.alignment import Alignment, Warp, align_references, is_inside
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
 from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
-from realfill.geometry.draft import Draft, Fine, WarpedReference, covered_share, full_size_draft, to_grey
+from realfill.geometry.draft import Draft, Fine, WarpedReference
 from realfill.geometry.flow_refinement import refine_warp
 from realfill.geometry.overlays import find_overlay, has_moved, has_shape, hide_overlay
 from realfill.geometry.reconstruction import epipolar_inliers
@@ -37,15 +32,12 @@ from realfill.geometry.warp_selection import (
     warp_reference,
 )
 from realfill.geometry.warping import warp_photo
-from realfill.imaging import composite, encode
 from realfill.imaging.crop import crop_longest, crop_window
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
-from realfill.imaging.photo import save_photo
 from realfill.matching.matcher import Matcher, Matches
-from realfill.matching.registry import load_draft_matcher, load_matcher
+from realfill.matching.registry import load_draft_matcher
 from realfill.matching.rootsift import Keypoints
-from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
 PLENTY = 200  # SIFT pairs of one epipolar geometry, from which no learned ones are needed
@@ -102,7 +94,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
         for pairs, fit in zip(alignment.pairs, fits, strict=True)
     )
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY
-    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine, matches)
+    return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine, matches=matches)
 
 
 def _detect_keypoints(target: Photo, hole: Hole, photos: Sequence[Photo]) -> tuple[Keypoints, list[Keypoints]]:
@@ -213,39 +205,3 @@ def inpaint(photo: Photo, missing: Hole) -> Photo:
     small = cv2.inpaint(small, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
     filled = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.where(missing[:, :, None], filled, photo), np.uint8)
-
-
-def encode_draft(draft: Draft, scene: Scene, file_format: encode.Format) -> bytes:
-    """The target at its own size and in its own values with the draft in the hole, encoded; known pixels are kept."""
-    picture = composite.composite(scene.original, scene.hole, full_size_draft(draft), feather=0)
-    return encode.encode(picture, file_format, quality=95, record={"draft": draft.reason or "geometry"})
-
-
-def write_draft(folder: Path, out: Path, select: SelectConfig, *, confidence: Path | None = None) -> dict[str, Any]:
-    """Drafts the scene in a folder into a picture file and, where asked for, its confidence map into a PNG.
-
-    Returns:
-        What there is to say, as JSON data: vouched (share of the hole with a confidence over one half), references
-        (indices, best first), reason, seconds, notices (about the scene's files).
-
-    Raises:
-        OptionError: a name ends in another format's ending, or is refused by `scene.check_outputs`.
-        SceneError, WeightsError: the scene or the matcher's weights cannot be used.
-        DiskFull, RunError: a file cannot be written.
-    """
-    file_format = encode.find_format(out)
-    if confidence is not None and confidence.suffix.lower() != ".png":
-        raise OptionError(f"'{confidence.name}' is to be the confidence map, which is a PNG; end its name in .png.")
-    scenes.check_outputs(folder, [out] if confidence is None else [out, confidence])
-    scene = scenes.load(folder)
-    draft = make_draft(scene, load_matcher(select))
-    files.write_bytes(out, encode_draft(draft, scene, file_format))
-    if confidence is not None:
-        save_photo(draft.frame.uncrop_photo(to_grey(draft.confidence)), confidence)
-    return {
-        "vouched": covered_share(draft, scene.hole),
-        "references": [one.reference for one in draft.warped],
-        "reason": draft.reason,
-        "seconds": draft.seconds,
-        "notices": list(scene.notices),
-    }

@@ -11,6 +11,7 @@ Where the package has no library for this machine (`is_available`), a hole is le
 import functools
 import importlib
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from realfill.arrays import Colours, Field, Hole, Indices, Photo, Points
+from realfill.arrays import Colours, Field, Hole, Indices, Labels, Photo, Points
 from realfill.geometry.make_draft import inpaint
 from realfill.imaging.holes import bounding_box
 
 SIDE = 512  # longest side of the window at which patches are matched
 RADIUS = 3  # of a patch; 2 leaves it without structure (4 dB worse), 4 takes twice the time
 CONTEXT = 0.5  # of the hole's longer side: known pixels around it that patches come from
+ALIGNMENT = 64  # pixels: as often as the search halves the size that large structures are found at
+ROW = 1.2  # of the side of a square as large as all tiles: so wide are their rows
 MOST_TILES = 5  # as large as the window, of sources beside it
 LEAST_SIDE = 24  # pixels: there is no pyramid in less
 BLOCK = 8  # pixels of half that size: a block of the fill is looked up as a whole
@@ -90,16 +93,17 @@ def fill_from_patches(
     part = np.s_[top:bottom, left:right]
     own = PatchSource(target[part], ~hole[part], left, top)
     scale = min(1.0, SIDE / max(own.valid.shape))
-    pictures = _choose_tiles([own, *(_cut_to_shown(source) for source in sources)])
-    canvas, known = _lay_side_by_side([_resize_source(one, scale) for one in pictures])
+    pictures = _choose_tiles([own, *(_cut_source(source, own, scale) for source in sources)])
+    shrunk = [_resize_source(one, scale) for one in pictures]
+    canvas = _lay_side_by_side(shrunk, _congruent_corners(pictures, shrunk, scale))
     small = _shrink_hole(hole[part], scale)
-    missing = np.zeros(canvas.shape[:2], np.bool_)
+    missing = np.zeros(canvas.tile.shape, np.bool_)
     missing[: small.shape[0], : small.shape[1]] = small
-    places = _places(pictures, canvas.shape, scale) if nearness else None
-    made = _inpaint(canvas, missing, ~known & ~missing, seed, places, nearness)
+    places = _places(pictures, canvas, scale) if nearness else None
+    made = _inpaint(canvas.photo, missing, ~canvas.known & ~missing, seed, places, nearness)
     filled = made[: small.shape[0], : small.shape[1]]
     if scale < 1:
-        filled = _add_detail(filled, small, canvas, known, pictures, scale)
+        filled = _add_detail(filled, small, canvas, pictures, scale)
     result = target.copy()
     result[part] = np.where(hole[part][..., None], filled, target[part])
     return result
@@ -113,13 +117,21 @@ def _window(hole: Hole) -> tuple[int, int, int, int]:
     return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)
 
 
-def _cut_to_shown(source: PatchSource) -> PatchSource:
-    """The part of a source that shows something."""
+def _cut_source(source: PatchSource, own: PatchSource, scale: float) -> PatchSource:
+    """The part of a source that shows something, from a corner that is whole pixels from `own`'s when shrunk."""
     if not source.valid.any():
         return PatchSource(source.photo[:0, :0], source.valid[:0, :0])
     left, top, right, bottom = bounding_box(source.valid)
+    left += _whole_step(source.left + left - own.left, scale)
+    top += _whole_step(source.top + top - own.top, scale)
     part = np.s_[top:bottom, left:right]
     return PatchSource(source.photo[part], source.valid[part], source.left + left, source.top + top)
+
+
+def _whole_step(offset: float, scale: float) -> int:
+    """The fewest pixels to leave out so that an offset shrinks to whole pixels, or nearly."""
+    steps = np.arange(math.ceil(1 / scale) + 1)
+    return int(np.abs((offset + steps) * scale - np.rint((offset + steps) * scale)).round(2).argmin())
 
 
 def _choose_tiles(pictures: Sequence[PatchSource]) -> list[PatchSource]:
@@ -151,30 +163,61 @@ def _shrink_hole(hole: Hole, scale: float) -> Hole:
     return np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0)
 
 
-def _lay_side_by_side(pictures: Sequence[PatchSource]) -> tuple[Photo, Hole]:
-    """One canvas (h, w, 3) of all pictures from left to right, and where (h, w) it shows something."""
-    height, width = max(one.valid.shape[0] for one in pictures), sum(one.valid.shape[1] for one in pictures)
-    canvas, known = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.bool_)
-    left = 0
-    for one in pictures:
-        place = np.s_[: one.valid.shape[0], left : left + one.valid.shape[1]]
-        canvas[place], known[place] = one.photo, one.valid
-        left += one.valid.shape[1]
-    return canvas, known
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """Pictures beside one another."""
+
+    photo: Photo  # (h, w, 3)
+    tile: Labels  # (h, w), the number of the picture, -1 where there is none or it shows nothing
+    corners: Corners  # (N, 2) of the pictures
+
+    @property
+    def known(self) -> Hole:
+        """(h, w), where it shows something."""
+        return self.tile >= 0
 
 
-def _places(pictures: Sequence[PatchSource], shape: tuple[int, ...], scale: float) -> Field:
+def _congruent_corners(pictures: Sequence[PatchSource], shrunk: Sequence[PatchSource], scale: float) -> Corners:
+    """Corners (N, 2) in rows, each as far from its picture's place in the frame as whole ALIGNMENTs.
+
+    So the same place of two pictures is the same pixel at every size of the search; with half pixels between them,
+    patches that belong there do not fit, and what lies over the target is passed over. In rows, since the search
+    reaches no farther than half the canvas' shorter side.
+    """
+    longest = ROW * math.sqrt(sum(one.valid.size for one in shrunk))
+    corners: list[tuple[int, int]] = []
+    row, end, below = 0, 0, 0
+    for one, small in zip(pictures, shrunk, strict=True):
+        height, width = small.valid.shape
+        if corners and end + width > longest:
+            row, end = below, 0
+        top = row + (round((one.top - pictures[0].top) * scale) - row) % ALIGNMENT
+        left = end + (round((one.left - pictures[0].left) * scale) - end) % ALIGNMENT
+        corners.append((top, left))
+        end, below = left + width, max(below, top + height)
+    return np.array(corners, np.intp)
+
+
+def _lay_side_by_side(pictures: Sequence[PatchSource], corners: Corners) -> _Canvas:
+    # Sides that halve evenly: the library carries places from size to size by the ratio of the sides.
+    height, width = -(-(corners + [one.valid.shape for one in pictures]).max(0) // ALIGNMENT) * ALIGNMENT
+    photo, tile = np.zeros((height, width, 3), np.uint8), np.full((height, width), -1, np.int8)
+    for number, (one, (top, left)) in enumerate(zip(pictures, corners, strict=True)):
+        place = np.s_[top : top + one.valid.shape[0], left : left + one.valid.shape[1]]
+        photo[place], tile[place] = one.photo, np.where(one.valid, number, -1)
+    return _Canvas(photo, tile, corners)
+
+
+def _places(pictures: Sequence[PatchSource], canvas: _Canvas, scale: float) -> Field:
     """Where in the frame each pixel of the canvas (h, w) lies, (h, w, 3) in 0..0.5; the last plane is not used."""
-    places = np.zeros((*shape[:2], 3), np.float32)
-    start = 0
-    for one in pictures:
+    places = np.full((*canvas.tile.shape, 3), np.nan, np.float32)
+    for one, (row, column) in zip(pictures, canvas.corners, strict=True):
         height, width = _scaled(one.valid.shape, scale)
-        tile = places[:height, start : start + width]
+        tile = places[row : row + height, column : column + width]
         tile[:, :, 0] = (one.top + np.arange(height) / scale)[:, None]
         tile[:, :, 1] = one.left + np.arange(width) / scale
-        start += width
-    low, high = places[:, :, :2].min(), places[:, :, :2].max()
-    return np.asarray((places - low) / (2 * (high - low)), np.float32)
+    low, high = np.nanmin(places), np.nanmax(places)
+    return np.asarray(np.nan_to_num((places - low) / (2 * (high - low))), np.float32)
 
 
 def _inpaint(canvas: Photo, missing: Hole, outside: Hole, seed: int, places: Field | None, nearness: float) -> Photo:
@@ -191,28 +234,28 @@ def _inpaint(canvas: Photo, missing: Hole, outside: Hole, seed: int, places: Fie
     return np.asarray(made, np.uint8)
 
 
-def _add_detail(
-    filled: Photo, hole: Hole, canvas: Photo, known: Hole, pictures: Sequence[PatchSource], scale: float
-) -> Photo:
+def _add_detail(filled: Photo, hole: Hole, canvas: _Canvas, pictures: Sequence[PatchSource], scale: float) -> Photo:
     """A small fill (h, w, 3) at its window's own size (H, W, 3), with what its sources show more finely.
 
     Args:
         hole: (h, w), whose blocks are looked up.
-        canvas, known: what `filled` was made from, at its size.
+        canvas: what `filled` was made from, at its size.
         pictures: the same at their own size, `1 / scale` times as large.
     """
     height, width = pictures[0].valid.shape
-    whole, _ = _lay_side_by_side(pictures)
     large = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
-    coarse = np.asarray(cv2.resize(canvas, whole.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
-    corners, found = _look_up_blocks(filled, hole, canvas, known)
-    # Tiles have whole sides at both sizes, so a place is counted from its own tile's corner.
-    starts = np.cumsum([0, *(round(one.valid.shape[1] * scale) for one in pictures)])
-    full_starts = np.cumsum([0, *(one.valid.shape[1] for one in pictures)])
-    tile = np.searchsorted(starts, found[:, 1], side="right") - 1
-    there = found / scale
-    there[:, 1] += full_starts[tile] - starts[tile] / scale
-    return _lay_blocks(large, coarse, whole - coarse, np.c_[corners / scale, there], round(2 * BLOCK / scale))
+    corners, found = _look_up_blocks(filled, hole, canvas.photo, canvas.known)
+    starts = np.cumsum([0, *(one.valid.shape[1] for one in pictures[:-1])])
+    whole = _lay_side_by_side(pictures, np.stack([np.zeros_like(starts), starts], 1))
+    coarse = np.zeros(whole.photo.shape, np.float32)
+    for one, start, (row, column) in zip(pictures, starts, canvas.corners, strict=True):
+        rows, columns = _scaled(one.valid.shape, scale)
+        small = canvas.photo[row : row + rows, column : column + columns]
+        place = np.s_[: one.valid.shape[0], start : start + one.valid.shape[1]]
+        coarse[place] = cv2.resize(small, one.valid.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    tile = canvas.tile[found[:, 0], found[:, 1]]
+    there = (found - canvas.corners[tile]) / scale + whole.corners[tile]
+    return _lay_blocks(large, coarse, whole.photo - coarse, np.c_[corners / scale, there], round(2 * BLOCK / scale))
 
 
 def _look_up_blocks(filled: Photo, hole: Hole, canvas: Photo, known: Hole) -> tuple[Corners, Corners]:

@@ -20,8 +20,9 @@ from realfill.imaging.holes import distance_from_hole
 from realfill.matching.matcher import Matcher
 from realfill.matching.selection import score_candidates
 
-MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT = 0.2, 0.1, 0.25, 0.1  # beside an agreement of 1
+MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.2, 0.1, 0.25, 0.1, 0.1  # agreement: 1
 AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
+_PARTS = ("agreement", "seam", "sharpness", "shown")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ProposalScore:
     agreement: float  # -1..1 with laid references where they are trusted; 0 where none is
     seam: float  # log of the step at the hole's border against steps next to it; 0: it is not seen
     sharpness: float  # log of the gradient energy in the hole against that around it
+    shown: float = 0.0  # mean confidence in the hole: of two that look alike, the one that references show
 
     @property
     def total(self) -> float:
@@ -43,16 +45,17 @@ class ProposalScore:
             - SEAM_WEIGHT * max(self.seam, 0.0)
             + BLUR_WEIGHT * blurred
             - NOISE_WEIGHT * noisy
+            + SHOWN_WEIGHT * self.shown
         )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
-        return cls(int(data["matches"]), *(float(data[name]) for name in ("agreement", "seam", "sharpness")))
+        return cls(int(data["matches"]), *(float(data[name]) for name in _PARTS))
 
     def to_json(self) -> dict[str, float]:
         """The values, rounded, and their total."""
-        parts = {name: round(getattr(self, name), 4) for name in ("agreement", "seam", "sharpness")}
+        parts = {name: round(getattr(self, name), 4) for name in _PARTS}
         return {"matches": self.matches, **parts, "total": round(self.total, 4)}
 
 
@@ -81,11 +84,11 @@ def count_matches(matcher: Matcher, references: Sequence[Photo], photos: Sequenc
     return [score.matches for score in score_candidates(matcher, references, enumerate(photos), hole)]
 
 
-def score_photo(evidence: Evidence, photo: Photo, matches: int) -> ProposalScore:
-    """The score of a proposal (H, W, 3) in the draft's frame, given how many matches it has in the hole."""
+def score_photo(evidence: Evidence, photo: Photo, matches: int, shown: float = 0.0) -> ProposalScore:
+    """The score of a picture (H, W, 3) in the draft's frame, given its matches and mean confidence in the hole."""
     small, hole = shrink(photo), evidence.hole
     return ProposalScore(
-        matches, _agreement(evidence, small), _seam(small, hole), _sharpness(small, hole, evidence.near)
+        matches, _agreement(evidence, small), _seam(small, hole), _sharpness(small, hole, evidence.near), shown
     )
 
 

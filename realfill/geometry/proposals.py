@@ -17,7 +17,7 @@ from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo,
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
-from realfill.geometry.patch_fill import PatchSource, fill_from_patches
+from realfill.geometry.patch_fill import PatchSource, fill_from_patches, is_available
 from realfill.imaging.composite import match_colour
 from realfill.imaging.crop import crop_longest
 from realfill.imaging.fill import nearest_known
@@ -30,7 +30,7 @@ LEAST_INLIERS = 12  # unrelated photos reach 8
 BEYOND = 0.5  # of the frame's sides: so far beyond it a laid reference gives patches
 NEAR = 0.075  # of the frame's longer side: known pixels so near to the hole tell a reference's colours
 RIDGE = 30.0  # variance in CIELAB from which known pixels decide a channel's gain
-NEARNESS = (0.02, 0.005, 0.05)  # of `fill_from_patches`, where references are laid; seeds take turns
+NEARNESS = (0.02, 0.005, 0.01)  # of `fill_from_patches`, where references are laid; seeds take turns
 SCALES = ((1.0,), (1.0, 0.7), (1.0, 1.4))  # of plain references; seeds take turns
 LEAST_SHOWN = 300  # pixels that a laid reference must show of the hole, and of what is known
 SIDE = 256  # longest side at which pictures are compared: a shift of a pixel or two of 1024 is forgiven
@@ -215,9 +215,9 @@ def _to_lab(photo: Photo) -> Colours:
 
 
 def list_recipes(sources: Sources, count: int) -> list[Recipe]:
-    """`count` recipes, those first that are good most often: each way once, then again with other patches.
+    """`count` recipes at most, those first that are good most often: each way once, then again with other patches.
 
-    What geometry fills alone is not made twice.
+    What geometry fills alone is not made twice. Fewer where there are no patches (`patch_fill.is_available`).
     """
     best = _best_laid(sources)
     others = [one for one in sources.laid if not any(one is its for its in best)]
@@ -225,10 +225,11 @@ def list_recipes(sources: Sources, count: int) -> list[Recipe]:
     covered = {-1: float((sources.draft.confidence[hole] > 0).mean())}
     covered |= {number: float(one.valid[one.inner][hole].mean()) for number, one in enumerate(sources.laid)}
     singles = [Recipe("single", 0, number) for number, one in enumerate(sources.laid) if one in best]
+    if not is_available():
+        return [Recipe("draft", 0), *singles][:count]
     ways = [Recipe("draft", 0)] if covered[-1] else []
     ways += [*singles[:1], Recipe("placed", 0), Recipe("patches", 0), *singles[1:]]
-    recipes = list(ways)
-    turn = 0
+    recipes, turn = list(ways), 0
     while len(recipes) < count:
         turn += 1
         again = [replace(way, seed=turn) for way in ways if covered.get(way.source, 0) < WHOLE or way.kind in PATCHED]

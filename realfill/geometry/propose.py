@@ -14,6 +14,7 @@ import numpy as np
 from realfill import files
 from realfill.arrays import Hole
 from realfill.geometry.draft import Draft, Fine, load_draft, save_draft
+from realfill.geometry.patch_fill import is_available
 from realfill.geometry.proposal_scores import ProposalScore, count_matches, gather_evidence, score_photo
 from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals
 from realfill.imaging.holes import bounding_box
@@ -36,7 +37,7 @@ class ScoredProposal:
 
 
 def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Generator[ScoredProposal]:
-    """`count` proposals one by one as they are made, without the `first` of them.
+    """`count` proposals at most, one by one as they are made, without the `first` of them.
 
     Their matches are counted by SIFT: it is there on every machine, and the order is the same.
     """
@@ -44,9 +45,8 @@ def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Genera
     evidence, matcher = gather_evidence(sources), sift.load(size=MATCHED)
     for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
         (matches,) = count_matches(matcher, scene.references, [proposal.photo], sources.hole)
-        yield ScoredProposal(
-            proposal.recipe, as_draft(proposal, draft, scene.hole), score_photo(evidence, proposal.photo, matches)
-        )
+        score = score_photo(evidence, proposal.photo, matches, float(proposal.confidence[sources.hole].mean()))
+        yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
 
 def best_first(proposals: Sequence[ScoredProposal]) -> list[ScoredProposal]:
@@ -65,7 +65,14 @@ def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:
         shown = draft.frame.uncrop_photo(grey)[part] / np.float32(255)
         fine = Fine(left, top, np.rint(shown * draft.fine.photo + (1 - shown) * enlarged).astype(np.uint8))
     return dataclasses.replace(
-        draft, photo=proposal.photo, confidence=proposal.confidence, warped=(), reason="", fine=fine, matches=()
+        draft,
+        photo=proposal.photo,
+        confidence=proposal.confidence,
+        warped=(),
+        reason="",
+        fine=fine,
+        textured=is_available(),
+        matches=(),
     )
 
 
@@ -88,21 +95,25 @@ def count_saved(folder: Path) -> int:
     return number
 
 
-def save_ranking(folder: Path) -> list[int]:
-    """Notes that all proposals are there, and their numbers, best first."""
+def save_ranking(folder: Path, count: int) -> None:
+    """Notes that all of `count` proposals are there, as far as there are so many, and their numbers, best first."""
     totals = {}
     for number in range(1, count_saved(folder) + 1):
         data = files.read_json(proposal_path(folder, number) / "draft.json") or {}
         totals[number] = ProposalScore.from_json(data["score"]).total
     order = sorted(totals, key=lambda number: (-totals[number], number))
-    files.write_json(folder / "ranking.json", {"order": order})
-    return order
+    files.write_json(folder / "ranking.json", {"order": order, "count": count})
 
 
 def load_ranking(folder: Path) -> list[int]:
     """The numbers of the proposals, best first; none where they are not all there."""
     data = files.read_json(folder / "ranking.json") or {}
     return [int(number) for number in data.get("order", [])]
+
+
+def are_saved(folder: Path, count: int) -> bool:
+    """Whether so many proposals were made and ranked."""
+    return int((files.read_json(folder / "ranking.json") or {}).get("count", 0)) >= count
 
 
 def load_proposals(folder: Path) -> list[Draft]:

@@ -24,8 +24,16 @@ from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
 from realfill.device.process_group import ProcessGroup
 from realfill.events import STAGES, Report, SeedReady, Stage, TrainStep
-from realfill.geometry.draft import confidence_overlay, covered_share, render_draft, save_draft
-from realfill.geometry.propose import FROM_TEXTURE, count_saved, load_ranking, propose, save_proposal, save_ranking
+from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft, save_draft
+from realfill.geometry.propose import (
+    FROM_TEXTURE,
+    are_saved,
+    count_saved,
+    load_proposal,
+    propose,
+    save_proposal,
+    save_ranking,
+)
 from realfill.humanize import duration
 from realfill.pipeline import scores
 from realfill.pipeline.previews import PreviewMaker
@@ -121,7 +129,7 @@ def prepare(session: Session, resources: Resources) -> None:
         if session.processes.is_main:
             if not (run.draft_folder / "draft.json").exists():
                 _make_draft(session, resources)
-            if len(load_ranking(run.proposals_folder)) < run.config.guide.proposals:
+            if not are_saved(run.proposals_folder, run.config.guide.proposals):
                 _make_proposals(session, resources)
         session.processes.barrier()
 
@@ -136,7 +144,7 @@ def _make_draft(session: Session, resources: Resources) -> None:
         if notice:
             session.say(notice)
         draft = make_draft(resources.scene, matcher)
-        files.write_bytes(run.folder / "confidence.png", confidence_overlay(draft, hole, longest=1024))
+        _write_confidence(session, resources, draft)
         save_draft(run.draft_folder, draft)  # last: what is there is not made again
     if draft.reason and run.config.guide.proposals:
         session.say(FROM_TEXTURE)
@@ -163,7 +171,14 @@ def _make_proposals(session: Session, resources: Resources) -> None:
             for number, proposal in enumerate(proposals, there + 1):
                 save_proposal(folder, number, proposal)
                 session.check()
-        save_ranking(folder)
+        save_ranking(folder, count)
+    if (best := load_proposal(folder, 0)) is not None:
+        _write_confidence(session, resources, best)
+
+
+def _write_confidence(session: Session, resources: Resources, draft: Draft) -> None:
+    overlay = confidence_overlay(draft, resources.scene.hole, longest=1024)
+    files.write_bytes(session.run.folder / "confidence.png", overlay)
 
 
 def train(session: Session, resources: Resources) -> None:

@@ -44,12 +44,24 @@ def test_every_script_names_its_command(
 def test_the_draft_is_measured_beside_inpainting(
     wide_scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["draft", str(wide_scenes), "--json", "-o", str(tmp_path), "--size", "256"])
+    monkeypatch.setattr(
+        "sys.argv", ["draft", str(wide_scenes), "--json", "-o", str(tmp_path), "--size", "256", "--proposals", "3"]
+    )
     draft.main()
     lines = capsys.readouterr().out.splitlines()
     (row,) = json.loads(lines[-1])["rows"]
-    assert row["draft"]["psnr"] > row["telea"]["psnr"] + 3 and row["draft"]["ssim"] > row["ns"]["ssim"]
+    assert row["geometry"]["psnr"] > row["telea"]["psnr"] + 3 and row["geometry"]["ssim"] > row["ns"]["ssim"]
+    psnrs = [one["psnr"] for one in row["proposals"]]
+    assert len(psnrs) == 3 and row["best"]["psnr"] == max(psnrs) and row["pick"]["psnr"] == psnrs[0]
+    assert "Rank correlation" in "".join(lines)
     assert lines[2].startswith("| wide | ") and (tmp_path / "wide" / "sheet.png").is_file()
+
+
+def test_rank_correlation_of_an_order_with_its_values() -> None:
+    assert draft.rank_correlation([3.0, 2.0, 1.0]) == pytest.approx(1)
+    assert draft.rank_correlation([1.0, 2.0, 3.0]) == pytest.approx(-1)
+    assert draft.rank_correlation([2.0, 2.0, 1.0]) == pytest.approx(0.866, abs=1e-3)
+    assert draft.rank_correlation([2.0, 2.0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from realfill.geometry import confidence
 from realfill.geometry import make_draft as drafting
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
-from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft, write_draft
+from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft
+from realfill.geometry.write_draft import write_draft
 from realfill.imaging.crop import CropTransform
 from realfill.matching.matcher import Matcher, Matches
 from realfill.matching.registry import load_matcher

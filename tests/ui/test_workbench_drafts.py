@@ -23,7 +23,8 @@ QUICK = [
     sys.executable,
     "-c",
     "import json, pathlib, sys; out = pathlib.Path(sys.argv[2]); out.touch(); out.with_name('words.json').write_text("
-    "json.dumps({'shown': 's', 'confidence': 'c', 'vouched': 1, 'references': [0], 'reason': ''}))",
+    "json.dumps({'proposals': [{'shown': 's', 'confidence': 'c', 'whole': out.name, 'vouched': 1, 'textured': True}], "
+    "'count': 1, 'references': [0], 'reason': ''}))",
 ]
 BROKEN = [sys.executable, "-c", "raise SystemExit('no such luck')"]
 
@@ -127,6 +128,18 @@ def test_a_draft_that_takes_too_long_ends(slow: DraftQueue, given: Payload, monk
     assert not process.is_running()
 
 
+def test_what_was_proposed_in_time_stays_when_the_rest_takes_too_long(
+    given: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = DraftQueue([*QUICK[:2], QUICK[2] + "; import time; time.sleep(600)"])
+    token = line.begin(given, "tab")["draft"]
+    until(partial(line.look, token), lambda answer: answer["state"] == "shown")
+    process = child(line, token)
+    monkeypatch.setattr(drafts, "LONGEST", 0.0)
+    assert line.look(token)["over"] and not process.is_running()
+    line.drop(token)
+
+
 def test_a_process_that_dies_is_a_sentence(given: Payload) -> None:
     line = DraftQueue(BROKEN)
     token = line.begin(given, "tab")["draft"]
@@ -170,10 +183,11 @@ def test_the_line_has_an_end(slow: DraftQueue, given: Payload, monkeypatch: pyte
     ("vouched", "references", "said"),
     [
         (1.0, [3, 1, 2], "References 3, 1 and 2 vouch for all of it."),
-        (0.934, [2], "Reference 2 vouches for 93 % of it; the rest is a guess."),
-        (0.5, [1, 2], "References 1 and 2 vouch for 50 % of it; the rest is a guess."),
+        (0.934, [2], "Reference 2 vouches for 93 % of it; the rest is made of the scene's texture."),
+        (0.0, [1, 2], "No reference vouches for it; it is made of the scene's texture."),
     ],
 )
 def test_the_sentence_counts_as_people_do(vouched: float, references: list[int], said: str) -> None:
-    assert drafts.sentence("", vouched, references) == said
-    assert drafts.sentence("It held back.", vouched, references) == "It held back."
+    assert drafts.sentence("", vouched, references, True) == said
+    assert drafts.sentence("", 0.5, [1, 2], False) == "References 1 and 2 vouch for 50 % of it; the rest is a guess."
+    assert drafts.sentence("It held back.", vouched, references, True) == "It held back."

@@ -93,7 +93,7 @@ function note() {
   if (!shown.lines) return 'The points of this count were not kept; count again to see them.';
   const drawn = Math.min(shown.lines.length, MOST);
   const count = shown.count + (shown.count === 1 ? ' match' : ' matches') + ' of reference ' + (reference + 1) + ' land in the filled part';
-  return count + (drawn < shown.count ? '; ' + drawn + ' are drawn.' : '.');
+  return count + (drawn < shown.count ? '; ' + drawn + ' are drawn.' : '.') + (seen.why ? ' ' + seen.why : '');
 }
 
 function show() {

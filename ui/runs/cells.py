@@ -20,7 +20,7 @@ class SeedCell:
     matches: int | None
     rank: int | None
     refs: tuple[int, ...] = ()  # matches by reference
-    kind: str = ""  # how it was made where that is not the usual way: "draft", "guided"
+    kind: str = ""  # how it was made where that is not the usual way: "draft", "guided", "from draft 3"
     star: bool = False
     hide: bool = False
     url: str = ""
@@ -32,7 +32,7 @@ def list_cells(run: Run, thumbnails: Thumbnails) -> tuple[SeedCell, ...]:
     existing, starred, hidden = set(made), set(run.labels.starred), set(run.labels.hidden)
 
     def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
-        picture, kind = thumbnails.url(run.seed_path(seed)), run.kind(seed)
+        picture, kind = thumbnails.url(run.seed_path(seed)), how_made(run, seed)
         return SeedCell(seed, seed_name(seed), matches, rank, refs, kind, seed in starred, seed in hidden, picture)
 
     counted = [entry for entry in run.read("scores").get("seeds", []) if entry["seed"] in existing]
@@ -71,7 +71,18 @@ def why_no_more(run: Run, *, live: bool) -> str:
 
 def seed_name(seed: int) -> str:
     """What a person calls it."""
-    return "Draft" if seed == seeds.DRAFT else f"Seed {seed}"
+    if not seeds.is_proposal(seed):
+        return f"Seed {seed}"
+    rank = seeds.proposal_rank(seed)
+    return "Draft" if rank == 0 else f"Draft {rank + 1}"
+
+
+def how_made(run: Run, seed: int) -> str:
+    """How a seed was made where that is not the usual way: "draft", "guided", "from draft 3"."""
+    begun = run.started_from(seed)
+    if begun is None or len(run.proposal_seeds()) == 1:
+        return run.kind(seed)
+    return f"from {seed_name(begun).lower()}"
 
 
 def current_seed(run: Run) -> int | None:

@@ -37,7 +37,7 @@ from realfill.runs.export import (
     pack_project,
     render_export,
 )
-from realfill.runs.run import Run
+from realfill.runs.run import Run, seed_stem
 from realfill.scene import scene as scenes
 from realfill.scene import scene_files
 from realfill.scene.scene import Scene
@@ -235,7 +235,7 @@ def _write_zip(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
 
 
 def _seed_stem(seed: int) -> str:
-    return "draft" if seed == seeds.DRAFT else f"seed{seed}"
+    return seed_stem(seed) if seeds.is_proposal(seed) else f"seed{seed}"
 
 
 def _name(run: Run) -> str:

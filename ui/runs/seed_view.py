@@ -1,6 +1,6 @@
 """One seed in full, as the viewer shows it: pictures, references with their counts, and the points of its matches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realfill import files
@@ -40,11 +40,27 @@ def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
         "star": seed in run.labels.starred,
         "hide": seed in run.labels.hidden,
         "note": "",
+        "why": why_this_rank(entry),
         "frames": open_picture(run, seed, export),
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
         "outline": pictures.outline(run),
         "refs": _references(run, seed, counts),
     }
+
+
+def why_this_rank(entry: Mapping[str, Any]) -> str:
+    """What a picture's place is made of besides its matches, as a sentence; empty where matches alone decide."""
+    score = entry.get("score")
+    if not score:
+        return ""
+    sharp = (
+        "as sharp as" if abs(score["sharpness"]) < 0.3 else "softer than" if score["sharpness"] < 0 else "busier than"
+    )
+    seam = "the border is not seen" if score["seam"] < 0.2 else "the border is seen"
+    return (
+        f"Score {score['total']:.2f}: {score['matches']} matches in all, {score['agreement']:.0%} agreement with what "
+        f"references show in this place, {seam}, {sharp} its surroundings."
+    )
 
 
 def _shape(fit: CropTransform) -> dict[str, int]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from realfill import config
 from realfill.bases import BASES, EMBEDDED, default_preset
-from realfill.config import PRESET_LABELS, PRESETS, Config, GuideConfig, PresetName
+from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 
 from .. import forms
@@ -26,8 +26,8 @@ PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 10
 PREVIEW = 25
 WAYS: Mapping[str, GuideConfig] = {
     "guided": PRESETS[default_preset(EMBEDDED)].guide,
-    "paper": GuideConfig(),
-    "draft": GuideConfig(only=True),
+    "paper": PRESETS["paper"].guide,
+    "draft": GuideConfig(only=True, proposals=PROPOSALS),
 }
 """Ways to fill the hole, each with the settings that it stands for."""
 WAY_WORDS = [
@@ -37,7 +37,10 @@ WAY_WORDS = [
         "guided",
     ),
     ("Paper\nTraining. Seeds from what was learnt of the photos alone, to the letter of the paper.", "paper"),
-    ("Draft only\nSeconds, no training, no model. One picture; what no reference shows is smeared.", "draft"),
+    (
+        "Draft only\nSeconds, no training, no model. Proposals; what no reference shows is the scene's texture.",
+        "draft",
+    ),
 ]
 _TRAINING = ("train.steps", "train.batch", "sample.seeds", "sample.steps")  # what the draft alone does not need
 

@@ -58,7 +58,11 @@ class _DraftRequest:
 
     def is_given_up(self, now: float) -> bool:
         """Whether nobody asks for it any more, or its process takes too long."""
-        return now - self.asked > FORGOTTEN or bool(self.began and now - self.began > LONGEST)
+        return now - self.asked > FORGOTTEN or self.is_late(now)
+
+    def is_late(self, now: float) -> bool:
+        """Whether its process takes too long."""
+        return bool(self.began) and now - self.began > LONGEST
 
 
 class DraftQueue:
@@ -148,6 +152,9 @@ class DraftQueue:
             for request in list(self._requests.values()):
                 if request.process is not None and not request.over and request.process.poll() is not None:
                     self._finish(request)
+                elif not request.over and request.is_late(now) and (request.place / "words.json").is_file():
+                    _kill(request)  # what was proposed in time is there
+                    self._finish(request)
                 elif not request.over and request.is_given_up(now):
                     _end(request)
                     del self._requests[request.token]
@@ -181,10 +188,14 @@ def _end(request: _DraftRequest) -> None:
     if request.over:
         return
     request.over = True
+    _kill(request)
+    _remove(request.place)
+
+
+def _kill(request: _DraftRequest) -> None:
     if request.process is not None and request.process.poll() is None:
         request.process.kill()
         request.process.wait()
-    _remove(request.place)
 
 
 def _remove(place: Path) -> None:
@@ -213,31 +224,40 @@ def _answer(request: _DraftRequest, report: dict[str, Any]) -> Answer:
     """
     if "error" in report:
         raise SceneError(str(report["error"]))
-    whole, place = request.place / request.file, request.place
-    shown = {"picture": str(place / report["shown"]), "overlay": str(place / report["confidence"])}
-    held_back = bool(report["reason"])
+    best, *others = [_proposal(request.place, one, report) for one in report["proposals"]]
+    coming = 0 if request.over else max(0, report["count"] - 1 - len(others))
+    return {"state": "shown", **best, "others": others, "coming": coming, "over": request.over}
+
+
+def _proposal(place: Path, one: dict[str, Any], report: dict[str, Any]) -> Answer:
+    """What the browser shows of one proposal of a draft."""
+    whole = place / one["whole"]
     return {
-        "state": "shown",
-        **shown,
-        "vouched": 0.0 if held_back else report["vouched"],
-        "held_back": held_back,
-        "sentence": sentence(report["reason"], report["vouched"], [one + 1 for one in report["references"]]),
+        "picture": str(place / one["shown"]),
+        "overlay": str(place / one["confidence"]),
+        "vouched": one["vouched"],
+        "held_back": bool(report["reason"]),
+        "sentence": sentence(report["reason"], one["vouched"], [n + 1 for n in report["references"]], one["textured"]),
         "whole": str(whole) if whole.is_file() else None,
-        "over": request.over,
     }
 
 
-def sentence(reason: str, vouched: float, references: Sequence[int]) -> str:
-    """What there is to say of a draft: how much of it references vouch for, or why it held back.
+def sentence(reason: str, vouched: float, references: Sequence[int], textured: bool) -> str:
+    """What there is to say of a proposal: how much of it references vouch for, or why none does.
 
-    `references` are numbers as a person counts them, best first.
+    Args:
+        references: numbers as a person counts them, best first.
+        textured: whether what none vouches for is made of the scene's texture.
     """
+    rest = "made of the scene's texture" if textured else "a guess"
     if reason:
         return reason
+    if not references or round(100 * vouched) == 0:
+        return f"No reference vouches for it; it is {rest}."
     said = [str(number) for number in references]
     listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
     source = f"reference {listed} vouches" if len(said) == 1 else f"references {listed} vouch"
     share = round(100 * vouched)
     if share >= 100:
         return f"{source} for all of it.".capitalize()
-    return f"{source} for {share} % of it; the rest is a guess.".capitalize()
+    return f"{source} for {share} % of it; the rest is {rest}.".capitalize()

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Photo
+from realfill.config import PROPOSALS
 from realfill.evaluation.methods.base import Method, Setup, resize_to_target
 from realfill.imaging.crop import crop_longest
 from realfill.sampling.sample import Candidate
@@ -38,7 +39,7 @@ class Inpaint:
 
 
 class GeometryDraft:
-    """The geometric draft; where it held back it is plain inpainting, and says so."""
+    """The draft: the best of its proposals. Where no reference lies over the target it says so."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -46,15 +47,18 @@ class GeometryDraft:
     def __call__(self, scene: Scene, seeds: Sequence[int]) -> Iterator[Candidate]:
         """See `Method.__call__`."""
         from realfill.geometry.make_draft import make_draft
+        from realfill.geometry.propose import best_first, propose
         from realfill.matching.registry import available_matcher, load_matcher
 
         select = self._setup.config.select
         present = available_matcher(select)[0]  # nothing is downloaded for a draft
         matcher = load_matcher(select.model_copy(update={"matcher": present}), self._setup.device)
-        draft = make_draft(scene, matcher)
-        if draft.reason:
-            self._setup.say(draft.reason)
-        self._setup.facts["held_back"] = draft.reason
+        geometry = make_draft(scene, matcher)
+        if geometry.reason:
+            self._setup.say(geometry.reason)
+        self._setup.facts["held_back"] = geometry.reason
+        proposals = best_first([*propose(scene, geometry, PROPOSALS)])
+        draft = proposals[0].draft if proposals else geometry
         photo = resize_to_target(scene, draft.frame, draft.photo)
         yield from (Candidate(seed, photo) for seed in seeds)
 
@@ -71,4 +75,4 @@ def navier_stokes(setup: Setup) -> Method:
 
 def draft_settings(setup: Setup) -> dict[str, Any]:
     """What decides the draft."""
-    return {"matcher": setup.config.select.matcher}
+    return {"matcher": setup.config.select.matcher, "proposals": PROPOSALS}

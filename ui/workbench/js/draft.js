@@ -1,11 +1,11 @@
-// The instant draft: the hole filled by geometry alone, shown in its place. While it is on, it follows every change.
+// The instant draft: the hole filled by geometry and patches, shown in its place, the best proposal first. While it is on, it follows every change.
 
 const QUIET = 600; // milliseconds without a change before a draft is asked for
 const BETWEEN = 350; // milliseconds between two looks at how far it is
 const tabName = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16)).join("");
 const draftSwitch = element.querySelector("[data-do=draft]"), trust = part("trust"), keepDraft = element.querySelector("[data-do=save-draft]");
 let draftOn = false;
-let drafted = null; // what is there to see: {of, picture, overlay, whole, sentence, kind}
+let drafted = null; // what is there to see: {of, proposals, at, picture, overlay, over}; `at` 0 is the best
 let draftTurn = 0, draftTimer = 0, draftAsked = null;
 
 // All that a draft is made of.
@@ -20,7 +20,7 @@ function draftHolds() {
 
 // Whether the draft is what the canvas shows; while something is drawn, the marks are.
 function draftShown() {
-  return draftOn && !job && !liveExtend && draftHolds();
+  return draftOn && !job && !liveExtend && draftHolds() && drafted.picture !== null;
 }
 
 function draftLacks() {
@@ -58,7 +58,7 @@ function giveUpDraft() {
 
 function wantDraft(quiet = QUIET) {
   if (!draftOn) return;
-  if (draftHolds() && (draftAsked || drafted.over)) return tellDraft(drafted.sentence, drafted.kind);
+  if (draftHolds() && (draftAsked || drafted.over)) return tellProposal();
   giveUpDraft();
   if (!draftHolds()) drafted = null;
   draw();
@@ -84,7 +84,7 @@ async function makeDraft() {
       if (answer.before) tellDraft("Waiting; " + (answer.before === 1 ? "another draft comes" : answer.before + " other drafts come") + " first.", "busy");
       if (answer.state === "shown") await takeDraft(answer, of, late);
       if (late()) return;
-      if (answer.whole || answer.over) { drafted.over = true; draftAsked = null; return; }
+      if (answer.over) { drafted.over = true; draftAsked = null; return; }
       await new Promise((done) => setTimeout(done, BETWEEN));
     }
   } catch {
@@ -95,15 +95,51 @@ async function makeDraft() {
 }
 
 async function takeDraft(answer, of, late) {
-  if (!drafted) {
-    const [picture, overlay] = await Promise.all([answer.picture, answer.overlay].map(decoded));
-    if (late()) return;
-    const kind = answer.held_back ? "held" : answer.vouched < 0.995 ? "partly" : "whole";
-    drafted = { of, picture, overlay, whole: null, over: false, sentence: answer.sentence, kind };
-    draw();
-  }
-  drafted.whole = answer.whole;
-  tellDraft(drafted.sentence, drafted.kind);
+  const { others, coming, ...best } = answer, proposals = [best, ...others];
+  // A better one takes the place of what is shown, unless a person has chosen that.
+  const at = Math.max(0, proposals.findIndex((one) => one.picture === drafted?.chosen));
+  const changed = !drafted || drafted.proposals[drafted.at].picture !== proposals[at].picture;
+  drafted = { picture: null, overlay: null, chosen: null, ...drafted, of, proposals, at, coming, over: false };
+  if (changed) await showProposal(at, late);
+  if (late()) return;
+  tellProposal();
+}
+
+async function showProposal(at, late = () => false) {
+  const held = drafted, one = held.proposals[at];
+  const [picture, overlay] = await Promise.all([one.picture, one.overlay].map(decoded));
+  if (late() || drafted === null || drafted.of !== held.of) return;
+  Object.assign(drafted, { at, picture, overlay });
+  draw();
+}
+
+async function chooseProposal(at) {
+  drafted.chosen = drafted.proposals[at].picture;
+  await showProposal(at);
+  if (draftHolds()) tellProposal();
+}
+
+function listProposals() {
+  const list = part("proposals"), { proposals, at } = drafted;
+  list.hidden = proposals.length < 2;
+  if (list.dataset.of === proposals.map((one) => one.picture).join() + at) return; // what is focused stays
+  list.dataset.of = proposals.map((one) => one.picture).join() + at;
+  list.replaceChildren(...proposals.map((one, place) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = place + 1;
+    button.title = (place ? "Proposal " + (place + 1) : "The best proposal") + ": " + one.sentence;
+    button.setAttribute("aria-pressed", String(place === at));
+    button.addEventListener("click", () => chooseProposal(place));
+    return button;
+  }));
+}
+
+function tellProposal() {
+  const one = drafted.proposals[drafted.at];
+  const kind = one.held_back ? "held" : one.vouched < 0.995 ? "partly" : "whole";
+  tellDraft(one.sentence + (drafted.coming ? " More proposals come…" : ""), kind);
+  listProposals();
 }
 
 async function decoded(path) {
@@ -122,7 +158,8 @@ function drawDraft() {
 function tellDraft(sentence, kind) {
   part("draft-says").textContent = sentence;
   part("draft").dataset.kind = kind;
-  keepDraft.disabled = !draftHolds() || !drafted.whole;
+  keepDraft.disabled = !draftHolds() || !drafted.proposals[drafted.at].whole;
+  if (!draftHolds()) part("proposals").hidden = true;
   trust.disabled = !draftHolds();
 }
 
@@ -138,5 +175,6 @@ function toggleTrust() {
 }
 
 function saveDraft() {
-  download({ file: drafted.whole, name: drafted.whole.split("/").pop() });
+  const { whole } = drafted.proposals[drafted.at];
+  download({ file: whole, name: whole.split("/").pop() });
 }

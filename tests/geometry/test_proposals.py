@@ -1,0 +1,130 @@
+"""Proposals: the portfolio of a scene, what each is made of, how they are scored, ordered and kept."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realfill.arrays import Hole, Photo
+from realfill.geometry import confidence, proposals, propose
+from realfill.geometry.draft import Draft, full_size_draft
+from realfill.geometry.make_draft import make_draft
+from realfill.geometry.proposal_scores import ProposalScore, gather_evidence, score_photo
+from realfill.geometry.proposals import Sources, gather_sources, list_recipes, make_proposal
+from realfill.matching import sift
+from realfill.scene.scene import Scene
+from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
+
+HOLE = box(90, 200, 140, 270)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scoring_size() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confidence, "SIDE", 128)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plane() -> Scene:
+    """A plane; a reference that shows half of the hole, and one of another place."""
+    world = painted(1)
+    half = seen(world, tilted(95, 50))
+    half[:, 220:] = 128
+    return scene(seen(world, shift(80, 60)), HOLE, half, painted(9, 300, 400))
+
+
+@pytest.fixture(scope="module")
+def draft(plane: Scene) -> Draft:
+    return make_draft(plane, sift.load(size=512))
+
+
+@pytest.fixture(scope="module")
+def sources(plane: Scene, draft: Draft) -> Sources:
+    return gather_sources(plane, draft)
+
+
+def error(photo: Photo, plane: Scene) -> float:
+    assert plane.truth is not None
+    return float(np.abs(photo.astype(int) - plane.truth)[HOLE].mean())
+
+
+def sharpness(photo: Photo, where: Hole) -> float:
+    return float(np.abs(cv2.Laplacian(photo.astype(np.float32), -1))[where].mean())
+
+
+def test_a_reference_is_laid_by_its_matches_and_another_place_is_not(sources: Sources) -> None:
+    assert {one.reference for one in sources.laid} == {0}
+    assert sources.laid[0].trust > 0.6
+    assert len(sources.plain) == 2
+
+
+def test_each_way_is_there_once_before_any_is_repeated(sources: Sources) -> None:
+    recipes = list_recipes(sources, 12)
+    assert [recipe.kind for recipe in recipes[:4]] == ["draft", "single", "placed", "patches"]
+    assert len(set(recipes)) == len(recipes) == 12
+    assert list_recipes(sources, 5) == recipes[:5]
+
+
+def test_what_geometry_shows_is_kept_and_the_rest_made_of_patches(plane: Scene, draft: Draft, sources: Sources) -> None:
+    made = make_proposal(sources, list_recipes(sources, 1)[0])
+    assert np.array_equal(made.photo[~HOLE], plane.target[~HOLE])
+    shown = HOLE & (draft.confidence > 0.5)
+    assert shown.any() and np.array_equal(made.photo[shown], draft.photo[shown])
+    rest = HOLE & (draft.confidence == 0)
+    assert rest.any() and sharpness(made.photo, rest) > 2 * sharpness(draft.photo, rest)
+    assert (made.confidence[rest] == 0).all()
+
+
+def test_the_score_prefers_what_references_show(plane: Scene, sources: Sources) -> None:
+    assert plane.truth is not None
+    evidence = gather_evidence(sources)
+    grey = np.where(HOLE[..., None], np.uint8(128), plane.truth)
+    turned = np.where(HOLE[..., None], plane.truth[::-1, ::-1], plane.truth)
+    true, blank, wrong = (score_photo(evidence, photo, 10) for photo in (plane.truth, grey, turned))
+    assert true.agreement > max(blank.agreement, wrong.agreement) + 0.1
+    assert blank.sharpness < true.sharpness - 1 and true.seam < wrong.seam
+    assert true.total > max(blank.total, wrong.total)
+    assert dataclasses.replace(true, matches=100).total > true.total
+    assert dataclasses.replace(true, shown=1.0).total > true.total
+
+
+def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: Draft, tmp_path: Path) -> None:
+    made = [*propose.propose(plane, draft, 4)]
+    ranked = propose.best_first(made)
+    assert [one.score.total for one in ranked] == sorted((one.score.total for one in made), reverse=True)
+    best = full_size_draft(ranked[0].draft)
+    assert error(best, plane) < error(full_size_draft(draft), plane) + 1
+    folder = tmp_path / "proposals"
+    for number, one in enumerate(made, 1):
+        propose.save_proposal(folder, number, one)
+    assert propose.count_saved(folder) == 4 and propose.load_proposals(folder) == []  # not ranked yet
+    propose.save_ranking(folder, 4)
+    assert propose.are_saved(folder, 4) and not propose.are_saved(folder, 5)
+    loaded = propose.load_proposals(folder)
+    assert all(np.array_equal(one.photo, other.draft.photo) for one, other in zip(loaded, ranked, strict=True))
+    assert loaded[0].textured and loaded[0].reason == ""
+    (later,) = propose.propose(plane, draft, 4, first=3)
+    assert later.recipe == made[3].recipe and np.array_equal(later.draft.photo, made[3].draft.photo)
+
+
+def test_a_score_is_stored_as_it_is() -> None:
+    score = ProposalScore(12, 0.5, -0.25, 0.125, 0.75)
+    assert ProposalScore.from_json(score.to_json()) == score
+
+
+def test_where_nothing_lies_over_the_target_there_are_patches(plane: Scene) -> None:
+    other = dataclasses.replace(plane, references=plane.references[1:])
+    draft = make_draft(other, sift.load(size=512))
+    assert draft.reason
+    (made,) = propose.propose(other, draft, 1)
+    assert made.recipe.kind == "placed" and made.draft.reason == "" and (made.draft.confidence[HOLE] == 0).all()
+    assert sharpness(made.draft.photo, HOLE) > 2 * sharpness(draft.photo, HOLE)
+
+
+def test_without_patches_geometry_alone_proposes(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "is_available", lambda: False)
+    assert {recipe.kind for recipe in list_recipes(sources, 8)} == {"draft", "single"}
