@@ -49,7 +49,7 @@ from realfill.seeds import DRAFT
 RINGS = tuple(f"{low}-{high}" for low, high in itertools.pairwise(EDGES))
 GROUPS = ("mean", "top_quarter", "pick")
 OFF = {"guide.draft": False, "train.guided": 0.0}
-ON = {**OFF, "guide.draft": True}
+ON = {**OFF, "guide.draft": True, "guide.proposals": 0}
 FREE = {"guide.guess": 1.0, "guide.known": False, "guide.bound": 0.0}
 STRIP = ("target", "telea", "draft", "paper", "all", "truth")  # of these is the picture in docs/geometry.md
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -58,7 +58,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "+ shown as known": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.3, "guide.known": True},
     "+ bound": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.2, "guide.known": True, "guide.bound": 1.0},
     "all": {},  # the preset as it is
-    "target views": {**OFF, "guide.draft": True, "guide.warm": 0.0, "train.guided": 0.4, "train.aware": 0.5},
+    "target views": {**ON, "guide.warm": 0.0, "train.guided": 0.4, "train.aware": 0.5},
 }  # fmt: skip
 
 
