@@ -222,7 +222,7 @@ PRESETS: Mapping[PresetName, Config] = {
             learning_rate_text=6e-5,
             decay=0.5,
         ),
-        guide=GuideConfig(draft=True, proposals=PROPOSALS, warm=0.25, strength=0.2, guess=0.5, known=True, bound=1.0),
+        guide=GuideConfig(draft=True, proposals=PROPOSALS, warm=1.0, strength=0.2, guess=0.2, known=True, bound=1.0),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
 }

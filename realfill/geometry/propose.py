@@ -111,6 +111,12 @@ def load_ranking(folder: Path) -> list[int]:
     return [int(number) for number in data.get("order", [])]
 
 
+def load_scores(folder: Path) -> list[ProposalScore]:
+    """The scores of all proposals, best first; none where they are not all there."""
+    places = (proposal_path(folder, number) / "draft.json" for number in load_ranking(folder))
+    return [ProposalScore.from_json((files.read_json(place) or {})["score"]) for place in places]
+
+
 def are_saved(folder: Path, count: int) -> bool:
     """Whether so many proposals were made and ranked."""
     return int((files.read_json(folder / "ranking.json") or {}).get("count", 0)) >= count

@@ -16,8 +16,10 @@ from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
 from realfill.files import speak_refusals
-from realfill.geometry.proposal_scores import ProposalScore, gather_evidence, score_photo
+from realfill.geometry.proposal_scores import ProposalScore, count_matches, gather_evidence, score_photo
 from realfill.geometry.proposals import gather_sources
+from realfill.geometry.propose import MATCHED, load_scores
+from realfill.matching import sift
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
@@ -72,7 +74,7 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
                 scores = [*scores, score]
                 _keep_points(run, score, scene.references, size)
                 if judge is not None:
-                    judged[score.seed] = judge(run.read_seed(score.seed), score.matches)
+                    judged[score.seed] = judge(score.seed)
                 write_scores(run, matcher.name, scores, judged)
                 session.report(SeedScored(score.seed, score.matches, len(scores), total))
                 session.check()
@@ -106,16 +108,25 @@ def _read_judged(run: Run) -> dict[int, ProposalScore]:
     return {one["seed"]: ProposalScore.from_json(one["score"]) for one in entries if "score" in one}
 
 
-def _make_judge(resources: Resources, run: Run) -> "Callable[[Photo, int], ProposalScore] | None":
-    """What scores pictures at working size with so many matches; None in a run without proposals."""
-    scene, draft, crop = resources.scene, resources.draft, resources.crop
+def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore] | None:
+    """What scores a picture of the run; None in a run without proposals.
+
+    Proposals have their score since they were made; the others are scored alike, with matches by SIFT.
+    """
+    draft = resources.draft
     if draft is None or not run.config.guide.proposals:
         return None
-    evidence = gather_evidence(gather_sources(scene, draft))
+    scene, crop, frame = resources.scene, resources.crop, draft.frame
+    known = dict(zip(run.proposal_seeds(), load_scores(run.proposals_folder), strict=False))
+    evidence, matcher = gather_evidence(gather_sources(scene, draft)), sift.load(size=MATCHED)
 
-    def judge(photo: Photo, matches: int) -> ProposalScore:
-        whole = np.where(scene.hole[..., None], crop.uncrop_photo(photo), scene.target)
-        return score_photo(evidence, draft.frame.crop_photo(whole), matches)
+    def judge(seed: int) -> ProposalScore:
+        if seed in known:
+            return known[seed]
+        whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
+        photo = frame.crop_photo(whole)
+        (matches,) = count_matches(matcher, scene.references, [photo], frame.crop_hole(scene.hole))
+        return score_photo(evidence, photo, matches)
 
     return judge
 

@@ -376,14 +376,14 @@ def test_scene_variants_fill_the_whole_picture(source: Path, settings: Config, t
 
 def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Path, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "no base here")
-    wanted = config.make("quick", {"base": nowhere, "guide.only": True, "select.matcher": "sift"})
+    wanted = config.make("quick", {"base": nowhere, "guide.only": True, "guide.proposals": 2, "select.matcher": "sift"})
     assert wanted.guide.draft
     folder = tmp_path / "run"
     outcome = complete(folder, scene=source, config=wanted, device="cpu")
     run = Run.open(folder)
-    assert (outcome.seed, run.seeds_done(), run.status().state) == (DRAFT, [DRAFT], "done")
+    assert (outcome.seed, run.seeds_done(), run.status().state) == (DRAFT, [-2, DRAFT], "done")
     assert not run.lora.exists() and run.fact("base") is None
-    assert [entry["seed"] for entry in run.read("scores")["seeds"]] == [DRAFT]
+    assert [entry["seed"] for entry in run.read("scores")["seeds"]] == [DRAFT, -2]
     made, given = decode.read_original(run.result).pixels, decode.read_original(source / "target" / "target.png").pixels
     far = composite.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
     assert np.array_equal(made[far], given[far]) and not np.array_equal(made, given)
@@ -400,7 +400,7 @@ def test_the_draft_alone_waits_for_no_device_and_asks_no_network(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(weights, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
     monkeypatch.setattr(NameServer, "check_host", lambda *_: pytest.fail("asked for an address"))
-    wanted = config.make("mini", {"guide.only": True})
+    wanted = config.make("mini", {"guide.only": True, "guide.proposals": 1})
     assert wanted.select.matcher == "loftr"
     with hold_device("cpu", check=lambda: None):
         outcome = complete(tmp_path / "run", scene=source, config=wanted, device="cpu")
@@ -449,6 +449,7 @@ def test_where_there_is_no_geometry_the_draft_alone_says_so(source: Path, tmp_pa
         other.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 120, 3), np.uint8)).save(other)
     shutil.copytree(source / "target", tmp_path / "scene" / "target")
-    wanted = config.make("mini", {"guide.only": True, "select.matcher": "sift"})
-    outcome = complete(tmp_path / "run", scene=tmp_path / "scene", config=wanted, device="cpu")
-    assert outcome.seed == DRAFT and any("only continues what is around" in notice for notice in outcome.notices)
+    for count, said in ((1, "made of the scene's own texture"), (0, "only continues what is around")):
+        wanted = config.make("mini", {"guide.only": True, "guide.proposals": count, "select.matcher": "sift"})
+        outcome = complete(tmp_path / f"run-{count}", scene=tmp_path / "scene", config=wanted, device="cpu")
+        assert outcome.seed == DRAFT and any(said in notice for notice in outcome.notices)

@@ -58,7 +58,7 @@ def why_this_rank(entry: Mapping[str, Any]) -> str:
     )
     seam = "the border is not seen" if score["seam"] < 0.2 else "the border is seen"
     return (
-        f"Score {score['total']:.2f}: {score['matches']} matches in all, {score['agreement']:.0%} agreement with what "
+        f"Score {score['total']:.2f}: {score['matches']} matches by SIFT, {score['agreement']:.0%} agreement with what "
         f"references show in this place, {seam}, {sharp} its surroundings."
     )
 

@@ -12,6 +12,6 @@ def test_a_place_is_explained_where_more_than_matches_decides() -> None:
     assert why_this_rank({"matches": 12}) == ""
     score = {"matches": 230, "agreement": 0.61, "seam": 0.05, "sharpness": -0.9, "total": 1.44}
     assert why_this_rank({"matches": 230, "score": score}) == (
-        "Score 1.44: 230 matches in all, 61% agreement with what references show in this place, "
+        "Score 1.44: 230 matches by SIFT, 61% agreement with what references show in this place, "
         "the border is not seen, softer than its surroundings."
     )
