@@ -97,7 +97,7 @@ def save_draft(folder: Path, draft: Draft, **more: Any) -> None:
             "seconds": draft.seconds,
             "references": references,
             "textured": draft.textured,
-            "matches": [np.c_[one.first, one.second].round(2).tolist() for one in draft.matches],
+            "matches": [np.c_[one.first, one.second, one.first_index].round(2).tolist() for one in draft.matches],
             **more,
         }
         if draft.fine is not None:
@@ -119,8 +119,10 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
     photo, confidence = read_photo(folder / "photo.png"), _read_confidence(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
     fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
-    points = (np.asarray(one, np.float64).reshape(-1, 4) for one in data.get("matches", ()))
-    matches = tuple(Pairs.from_points(one[:, :2], one[:, 2:]) for one in points)
+    rows = (np.asarray(one, np.float64).reshape(-1, 5) for one in data.get("matches", ()))
+    matches = tuple(
+        Pairs(one[:, :2], one[:, 2:4], one[:, 4].astype(np.intp), np.full(len(one), -1, np.intp)) for one in rows
+    )
     reason, seconds = str(data["reason"]), float(data["seconds"])
     textured = data.get("textured") is True
     return Draft(frame, photo, confidence, tuple(references), reason, seconds, fine, textured, matches)

@@ -90,7 +90,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
         fine = Fine(box[0], box[1], render_detail(photo, frame, scene.references, fits, aligned, label, box))
     warped = tuple(WarpedReference(one.reference, one.photo, one.confidence) for one in aligned)
     matches = tuple(
-        Pairs.from_points(pairs.first, fit.to_photo(pairs.second))
+        Pairs(pairs.first, fit.to_photo(pairs.second), pairs.first_index, pairs.second_index)
         for pairs, fit in zip(alignment.pairs, fits, strict=True)
     )
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY

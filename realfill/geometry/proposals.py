@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo, Points
+from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo
+from realfill.geometry.alignment import LEARNED_LEAST
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
@@ -26,7 +27,8 @@ from realfill.scene.scene import Scene
 
 TOLERANCE = 8.0  # pixels of the frame between a point and where a similarity puts it: things are not flat
 HANDICAP = 1.3  # a homography must explain so many times more than a similarity to be preferred
-LEAST_INLIERS = 12  # unrelated photos reach 8
+LEAST_INLIERS = 12  # unrelated photos reach 8; of a learned matcher's pairs LEARNED_LEAST are needed
+HALF = 0.5  # of the pairs: from there on they count as a learned matcher's
 BEYOND = 0.5  # of the frame's sides: so far beyond it a laid reference gives patches
 NEAR = 0.075  # of the frame's longer side: known pixels so near to the hole tell a reference's colours
 RIDGE = 30.0  # variance in CIELAB from which known pixels decide a channel's gain
@@ -100,7 +102,7 @@ def gather_sources(scene: Scene, draft: Draft) -> Sources:
     laid = [
         one
         for index, (photo, fit, pairs) in enumerate(zip(photos, fits, draft.matches, strict=False))
-        for one in _lay_rigidly(index, photo, pairs.first, fit.to_working(pairs.second), target, hole)
+        for one in _lay_rigidly(index, photo, replace(pairs, second=fit.to_working(pairs.second)), target, hole)
     ]
     plain = [_centre(photo, hole.shape) for photo in photos]
     laid.sort(key=lambda one: -one.inliers / (HANDICAP if one.kind == "plane" else 1))
@@ -123,17 +125,17 @@ def _centre(photo: Photo, shape: tuple[int, ...]) -> PatchSource:
     return PatchSource(photo, np.ones((height, width), np.bool_), left, top)
 
 
-def _lay_rigidly(
-    index: int, photo: Photo, first: Points, second: Points, target: Photo, hole: Hole
-) -> list[LaidReference]:
+def _lay_rigidly(index: int, photo: Photo, pairs: Pairs, target: Photo, hole: Hole) -> list[LaidReference]:
     """The reference (H, W, 3) by its best similarity and its best plane, those that are believable.
 
     Args:
-        first, second: points (K, 2) of the frame and what they are in the reference.
+        pairs: the frame's points first, and where the reference has them.
     """
-    if len(first) < LEAST_INLIERS:
+    learned = len(pairs) > 0 and float((pairs.first_index < 0).mean()) > HALF
+    least = LEARNED_LEAST if learned else LEAST_INLIERS
+    if len(pairs) < least:
         return []
-    first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
+    first, second = np.ascontiguousarray(pairs.first), np.ascontiguousarray(pairs.second)
     models: list[tuple[str, int, Homography]] = []
     cv2.setRNGSeed(0)
     similarity, inside = cv2.estimateAffinePartial2D(
@@ -141,14 +143,12 @@ def _lay_rigidly(
     )
     if similarity is not None:
         models.append(("similarity", int(inside.sum()), np.vstack([similarity, [0.0, 0.0, 1.0]])))
-    models += [
-        ("plane", int(plane.inliers.sum()), plane.matrix)
-        for plane in find_planes(Pairs.from_points(first, second), most=1)
-    ]
+    planes = find_planes(Pairs.from_points(first, second), most=1)
+    models += [("plane", int(plane.inliers.sum()), plane.matrix) for plane in planes]
     return [
         laid
         for kind, inliers, matrix in models
-        if inliers >= LEAST_INLIERS and is_sane(matrix, first)
+        if inliers >= least and is_sane(matrix, first)
         for laid in _lay(index, kind, inliers, photo, matrix, target, hole)
     ]
 
