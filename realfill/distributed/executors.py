@@ -6,7 +6,6 @@ calls to other machines: their workers hold a `WorkerProcess` each, as the threa
 
 import dataclasses
 import functools
-import os
 import platform
 import queue
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from realfill.distributed.results import ItemResult, Results, Value, call_function, retry_items
-from realfill.distributed.worker_process import Place, Task, WorkerProcess, own_locks
+from realfill.distributed.worker_process import Place, Task, WorkerProcess, own_locks, share_cores
 from realfill.errors import Interrupted
 
 
@@ -93,7 +92,6 @@ def local_places(count: int, gpus: Sequence[str] = ()) -> list[Place]:
     The first on each device holds its lock as any run does; who asks for more of them there wants them at once. The
     processor's cores are shared out as threads.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     places = []
     for index in range(count):
         environment: dict[str, str] = {}
@@ -101,8 +99,8 @@ def local_places(count: int, gpus: Sequence[str] = ()) -> list[Place]:
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpu = gpus[index % len(gpus)]
             name += f" gpu {gpu}"
-        elif "OMP_NUM_THREADS" not in os.environ:
-            environment["OMP_NUM_THREADS"] = str(max(1, cores // count))
+        else:
+            environment |= share_cores(count)
         if index >= max(1, len(gpus)):
             environment |= own_locks(str(index))
         places.append(Place(name, environment))

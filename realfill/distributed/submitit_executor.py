@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from realfill.distributed.results import ItemResult, Results, Value, retry_items
-from realfill.distributed.worker_process import GRACE, Place, Task, WorkerProcess, own_locks
+from realfill.distributed.worker_process import GRACE, Place, Task, WorkerProcess, own_locks, share_cores
 from realfill.errors import OptionError
 
 if TYPE_CHECKING:
@@ -61,24 +61,25 @@ class Submitit:
         except (NameError, TypeError, ValueError) as error:
             raise OptionError(f"SLURM would not understand --slurm: {error}") from error
         with executor.batch():
-            jobs = [executor.submit(ItemsJob(task), part) for part in parts]
+            environment = {} if is_slurm else share_cores(workers)  # SLURM gives each job cores of its own
+            jobs = [executor.submit(ItemsJob(task, environment), part) for part in parts]
         yield from _gather(dict(zip(jobs, parts, strict=True)))
 
 
 class ItemsJob(Generic[Value]):
     """What a job does: its items one after another, in one worker process."""
 
-    def __init__(self, task: Task[Value]) -> None:
-        self._task = task
+    def __init__(self, task: Task[Value], environment: Mapping[str, str]) -> None:
+        self._task, self._environment = task, environment
         self._worker: WorkerProcess[Value] | None = None
 
     def __call__(self, items: Sequence[Path]) -> list[ItemResult[Value]]:
         """One result for each item."""
         import submitit
 
-        environment = submitit.JobEnvironment()
-        place = Place(f"{environment.hostname} job {environment.job_id}", own_locks(f"job-{environment.job_id}"))
-        self._worker = WorkerProcess(self._task, place)
+        job = submitit.JobEnvironment()
+        variables = {**self._environment, **own_locks(f"job-{job.job_id}")}
+        self._worker = WorkerProcess(self._task, Place(f"{job.hostname} job {job.job_id}", variables))
         try:
             return [self._worker.call(item) for item in items]
         finally:
@@ -90,7 +91,7 @@ class ItemsJob(Generic[Value]):
 
         if self._worker is not None:
             self._worker.finish()
-        return DelayedSubmission(ItemsJob(self._task), items)
+        return DelayedSubmission(ItemsJob(self._task, self._environment), items)
 
 
 def check_submitit() -> None:

@@ -61,6 +61,14 @@ def own_locks(worker: str) -> dict[str, str]:
     return {"REALFILL_LOCKS": str(folder / f"realfill-locks-{user}" / worker)}
 
 
+def share_cores(workers: int) -> dict[str, str]:
+    """The variables of each of so many workers that share this machine's cores; a person's own choice stays."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+
+
 class WorkerProcess(Generic[Value]):
     """One process at a time, started when it is needed. Other threads and signal handlers may `stop` or `kill` it."""
 
@@ -118,6 +126,8 @@ class WorkerProcess(Generic[Value]):
         result: ItemResult[Value] | None = _receive(connection)
         if result is not None and result.ending in _LEAVES_GOOD:
             return result
+        if result is None:  # dead, or past its time
+            process.kill()
         code = self.close()
         if self._stop.is_set():
             return ItemResult(item, "stopped", sentence="Stopped as asked; the same command goes on from here.")

@@ -56,7 +56,7 @@ def test_a_job_whose_machine_is_taken_saves_its_work_and_is_put_back(tmp_path: P
     import threading
 
     items = [tmp_path / "saves.scene", tmp_path / "a.scene"]
-    job = ItemsJob(Task(work))
+    job = ItemsJob(Task(work), {})
     thread = threading.Thread(target=_run_as_job, args=(job, items, tmp_path))
     thread.start()
     wait_until((tmp_path / "saves.begun").exists, "the job has begun")
