@@ -6,7 +6,8 @@ Navier-Stokes inpainting; the forty lines and the PatchMatch canvas (seeds 1-4, 
 ../shared/baselines, left out where that folder is not there; the draft before there were proposals, frozen in
 draft_before.json. Beside them: what geometry shows alone, the best of the proposals by PSNR, and the one that their
 score picks; how far the score's order is that of PSNR and SSIM (Spearman), and what the pick costs (regret). Pictures
-go to DIR, also of scenes without truth; those of the yardsticks are kept there and not made again.
+go to DIR, also of scenes without truth; those of the yardsticks are kept there and not made again. With --recipes six
+further scenes, made of the same photos with their parts exchanged, which nothing was fitted to.
 
 A scene takes 30 to 90 seconds on two CPU cores with SIFT, the nineteen scenes about fifteen minutes.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +53,7 @@ from realfill.scene.scene import Scene
 LONGEST = 2000  # pixels of the target's longest side that are measured; the yardsticks are made for no more
 BASELINES = Path(__file__).resolve().parents[2] / "../shared/baselines"
 BEFORE = Path(__file__).with_name("draft_before.json")
+RECIPES = Path(__file__).with_name("draft_recipes.json")
 CANVAS_SEEDS = (1, 2, 3, 4)
 COLUMNS = ("telea", "ns", "forty lines", "canvas", "before", "geometry", "best", "pick")
 TILE = 420  # pixels of a picture's longer side in a contact sheet
@@ -115,6 +118,41 @@ def yardsticks(scene: Scene, folder: Path) -> dict[str, Photo]:
             save_photo(replace_hole(scene, make()), path)
         pictures[name] = read_photo(path)
     return pictures
+
+
+def build_scene(recipe: Mapping[str, Any], roots: Sequence[Path], out: Path) -> Path | None:
+    """A scene of its own made of another one's photos, as a folder in `out`; None where that scene is not there.
+
+    Args:
+        recipe: name; scene; target, the number of the reference that takes the target's part; references, their
+            numbers, or "truth" for the scene's own; crop and hole, left, top, right, bottom as shares of the photo.
+    """
+    source = next((root / recipe["scene"] for root in roots if (root / recipe["scene"]).is_dir()), None)
+    if source is None:
+        return None
+    given = scenes.load(source)
+    height, width = given.references[recipe["target"]].shape[:2]
+    left, top, right, bottom = (
+        round(share * side) for share, side in zip(recipe["crop"], (width, height) * 2, strict=True)
+    )
+    truth = given.references[recipe["target"]][top:bottom, left:right]
+    x0, y0, x1, y1 = (round(share * side) for share, side in zip(recipe["hole"], truth.shape[1::-1] * 2, strict=True))
+    hole = np.zeros(truth.shape[:2], np.uint8)
+    hole[y0:y1, x0:x1] = 255
+    folder = out / str(recipe["name"])
+    for place, number in enumerate(recipe["references"]):
+        photo = given.truth if number == "truth" else given.references[number]
+        assert photo is not None
+        (folder / "ref").mkdir(parents=True, exist_ok=True)
+        save_photo(photo, folder / "ref" / f"{place}.png")
+    (folder / "target").mkdir(exist_ok=True)
+    for name, picture in (
+        ("gt", truth),
+        ("target", np.where(hole[..., None] > 0, np.uint8(255), truth)),
+        ("mask", hole),
+    ):
+        save_photo(picture, folder / "target" / f"{name}.png")
+    return folder
 
 
 def measure(picture: Photo, scene: Scene, guessed: Hole | None = None) -> dict[str, float]:
@@ -246,11 +284,16 @@ def main() -> None:
     parser.add_argument("--matcher", default="sift", choices=list(MATCHERS))
     parser.add_argument("--matcher-weights", default="", help="a file, where the matcher's weights are not installed")
     parser.add_argument("--size", type=int, default=1024, help="longest side of the draft, pixels")
+    parser.add_argument("--recipes", action="store_true", help="the further scenes of draft_recipes.json instead")
     parser.add_argument("--proposals", type=int, default=PROPOSALS, help="how many are made, two at least")
     args = parser.parse_args()
     matcher = load_matcher(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows: list[Row] = []
-    for folder in list_scenes(args.scenes, args.only):
+    folders = list_scenes(args.scenes, args.only)
+    if args.recipes:
+        built = [build_scene(one, args.scenes, args.out / "scenes") for one in json.loads(RECIPES.read_text())]
+        folders = [folder for folder in built if folder is not None]
+    for folder in folders:
         rows.append(measure_scene(folder, matcher, args.out, args.size, args.proposals))
         sys.stderr.write(table(rows[-1:]).splitlines()[2] + "\n")
         (args.out / "rows.json").write_text(json.dumps(rows, indent=1))

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.quality import ablation, draft, geometry, scenes
 from benchmarks.quality.harness import list_scenes, markdown_table, tile_pictures
 from benchmarks.quality.measures import luma_ssim, psnr
+from realfill.scene import scene
 from tests.tiny import make_wide_scene
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -55,6 +56,19 @@ def test_the_draft_is_measured_beside_inpainting(
     assert len(psnrs) == 3 and row["best"]["psnr"] == max(psnrs) and row["pick"]["psnr"] == psnrs[0]
     assert "Rank correlation" in "".join(lines)
     assert lines[2].startswith("| wide | ") and (tmp_path / "wide" / "sheet.png").is_file()
+
+
+def test_a_further_scene_is_made_of_anothers_photos(wide_scenes: Path, tmp_path: Path) -> None:
+    recipe = {"name": "other", "scene": "wide", "target": 0, "references": ["truth", 1]}
+    shares = {"crop": [0.25, 0, 1, 0.5], "hole": [0.5, 0.25, 0.75, 0.5]}
+    folder = draft.build_scene({**recipe, **shares}, [wide_scenes], tmp_path)
+    assert folder is not None
+    made, given = scene.load(folder), scene.load(wide_scenes / "wide")
+    assert made.truth is not None and given.truth is not None
+    assert np.array_equal(made.truth, given.references[0][:120, 80:])
+    assert np.array_equal(made.references[0], given.truth) and np.array_equal(made.references[1], given.references[1])
+    assert made.hole[30:60, 120:180].all() and made.hole.sum() == 30 * 60
+    assert draft.build_scene({**recipe, **shares, "scene": "nowhere"}, [wide_scenes], tmp_path) is None
 
 
 def test_rank_correlation_of_an_order_with_its_values() -> None:

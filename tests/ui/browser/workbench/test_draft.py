@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from realfill.cli.draft_process import PROPOSALS
 from tests.ui.browser import canvas
 from tests.ui.browser.workbench.hands import Bench, drop, sent
 
@@ -78,6 +79,15 @@ def test_a_draft_is_shown_trusted_and_downloaded(same: Page, tmp_path: Path) -> 
     outside[BOX[1] - 3 : BOX[3] + 3, BOX[0] - 3 : BOX[2] + 3] = False
     assert np.array_equal(result[outside], target[outside])
     assert np.abs(result[375, 600].astype(int) - truth).max() < 40
+    others = same.get_by_role("group", name="Proposals, best first").get_by_role("button")
+    expect(others).to_have_count(PROPOSALS)
+    expect(others.first).to_have_attribute("aria-pressed", "true")
+    others.nth(2).click()
+    expect(others.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(others.first).to_have_attribute("aria-pressed", "false")
+    with same.expect_download() as download:
+        keep.click()
+    assert download.value.suggested_filename == "holed-draft-3.png"
     same.keyboard.press("d")
     expect(button).to_have_attribute("aria-pressed", "false")
     canvas.painted(same)
