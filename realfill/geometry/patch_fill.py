@@ -93,6 +93,8 @@ def fill_from_patches(
     part = np.s_[top:bottom, left:right]
     own = PatchSource(target[part], ~hole[part], left, top)
     scale = min(1.0, SIDE / max(own.valid.shape))
+    if min(_scaled(own.valid.shape, scale)) < LEAST_SIDE:  # a long strip
+        return inpaint(target, hole)
     pictures = _choose_tiles([own, *(_cut_source(source, own, scale) for source in sources)])
     shrunk = [_resize_source(one, scale) for one in pictures]
     canvas = _lay_side_by_side(shrunk, _congruent_corners(pictures, shrunk, scale))

@@ -98,13 +98,22 @@ def test_a_fill_that_was_made_small_is_as_sharp_as_its_surroundings(monkeypatch:
     assert float(np.abs(cv2.Laplacian(plain.astype(np.float32), -1))[inside].mean()) < 0.6 * sharpness[0]
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (160, 12)])
+@pytest.mark.parametrize("shape", [(20, 30), (160, 12), (30, 1400)])
 def test_what_is_too_small_for_patches_is_inpainted(shape: tuple[int, int]) -> None:
     hole = np.zeros(shape, np.bool_)
-    hole[5:9, 4:8] = True
+    hole[5:9, 4 : shape[1] - 4] = True
     photo = np.full((*shape, 3), 90, np.uint8)
     made = fill_from_patches(with_hole(photo, hole), hole, [], seed=1)
     assert np.abs(made.astype(int) - 90).max() < 3
+
+
+def test_a_hole_at_the_photos_corner_is_filled() -> None:
+    """Where the window is cut off by the photo's edge."""
+    hole = np.zeros((160, 240), np.bool_)
+    hole[-3:, -5:] = True
+    truth = view()
+    made = fill_from_patches(with_hole(truth, hole), hole, [], seed=1)
+    assert np.array_equal(made[~hole], truth[~hole]) and error(made, truth, hole) < 60
 
 
 def test_a_hole_over_everything_is_filled_from_the_sources() -> None:
