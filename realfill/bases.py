@@ -16,7 +16,7 @@ class MemoryFigures:
     """Counted for one item at the base's own size with adapters on attention, weights of `width` bytes."""
 
     width: int  # bytes of a weight that the other numbers are stated for
-    unet: float  # parameters
+    denoiser: float  # parameters of U-Net or transformer
     others: float  # parameters of autoencoder and text encoder
     autoencoder: float  # parameters
     fixed: float  # bytes beside everything else
@@ -60,7 +60,7 @@ BASES: Mapping[str, Base] = {
         least_memory=0,
         memory=MemoryFigures(
             width=4,
-            unet=10.7e6,
+            denoiser=10.7e6,
             others=1.8e6,
             autoencoder=1.4e6,
             fixed=5e6,
@@ -83,7 +83,7 @@ BASES: Mapping[str, Base] = {
         least_memory=8e9,
         memory=MemoryFigures(
             width=2,
-            unet=866e6,
+            denoiser=866e6,
             others=424e6,
             autoencoder=84e6,
             fixed=200e6,

@@ -42,9 +42,11 @@ class TrainConfig(_Settings):
     steps: int = Field(2000, ge=0, le=100_000, description="Optimisation steps.")
     batch: int = Field(16, ge=1, le=256, description="Items a step, drawn with replacement from references and target.")
     micro_batch: int = Field(0, ge=0, le=256, description="Items computed at once; 0 takes as many as memory allows.")
-    learning_rate_unet: float = Field(2e-4, gt=0, le=0.1, description="Learning rate of the U-Net's LoRA weights.")
+    learning_rate_unet: float = Field(
+        2e-4, gt=0, le=0.1, description="Learning rate of the LoRA weights of the denoiser, a U-Net or a transformer."
+    )
     learning_rate_text: float = Field(
-        4e-5, gt=0, le=0.1, description="Learning rate of the text encoder's LoRA weights."
+        4e-5, gt=0, le=0.1, description="Learning rate of the text encoders' LoRA weights, where they have any."
     )
     decay: Rate = Field(
         0.0,
@@ -61,6 +63,15 @@ class TrainConfig(_Settings):
     prompt_dropout: Rate = Field(0.1, description="Rate at which an item's prompt is emptied.")
     mask_dropout: Rate = Field(0.1, description="Rate at which everything is hidden from an item.")
     layer_dropout: Rate = Field(0.1, description="Rate at which a LoRA layer is switched off for a step.")
+    context_dropout: Rate = Field(
+        0.5, description="Rate at which each other photo is left out beside an item; for bases that see several."
+    )
+    low_noise: float = Field(
+        1.0,
+        ge=1.0,
+        le=4.0,
+        description="Power of the uniformly drawn noise level; above 1 much noise is trained less often. 1: the paper.",
+    )
     pool: int = Field(
         0,
         ge=0,
@@ -141,6 +152,9 @@ class SampleConfig(_Settings):
     steps: int = Field(200, ge=1, le=1000, description="Denoising steps of a seed.")
     guidance: float = Field(
         1.0, ge=0.0, le=30.0, description="Classifier-free guidance; 1 switches it off, as in the paper."
+    )
+    hold: bool = Field(
+        False, description="Put the target's known cells back after every step, for bases that drift; off in the paper."
     )
     batch: int = Field(0, ge=0, le=256, description="Seeds made at once; 0 takes as many as memory allows.")
     checkpoint: int = Field(

@@ -38,7 +38,7 @@ class TrainStep:
     total: int
     loss: float
     learning_rate_unet: float
-    learning_rate_text: float
+    learning_rate_text: float  # 0 where no text encoder is trained
     seconds: float
     memory: int = 0  # most bytes in use so far, on the device or, on the CPU, by the process; 0: not known
 

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     INIT = 4  # initial values of the adapter
     POOL = 5  # crops and holes of the pools encoded in advance
     HELD_OUT = 6  # crops, holes and noise that only measure
+    CONTEXT = 7  # which photos stand beside a training item, and in which order
 
 
 def key(*parts: int) -> int:

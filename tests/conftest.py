@@ -103,13 +103,14 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of tiny bases by prediction type."""
+    """Folders of the tiny bases of `tests.families`."""
 
     def make(folder: Path) -> None:
-        from tests.tiny import make_base
+        from tests.families import TINY
 
-        for kind in ("v_prediction", "sample"):
-            make_base(folder / kind, prediction_type=kind)
+        for name, family in TINY.items():
+            if name != "epsilon":
+                family.make(folder / name)
 
     folder = make_once(tmp_path_factory, "bases", make)
     return {"epsilon": tiny_base, **{kind.name: kind for kind in sorted(folder.iterdir())}}

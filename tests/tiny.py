@@ -11,7 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 if TYPE_CHECKING:
-    from realfill.models.backbone import Backbone
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from realfill.models.backbone import Backbone, Context, Pictures
+    from realfill.models.items import Items
 
 
 def make_base(folder: Path, *, prediction_type: str = "epsilon", size: int = 64) -> Path:
@@ -138,3 +143,33 @@ def backbone_in(base: Path, way: Way) -> "Backbone":
         return load_backbone(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)
     return StableDiffusionInpaint(pipeline, name="tiny", weights_hash="")
+
+
+def whole_pictures(pixels: "Tensor", hole: "Tensor") -> "Pictures":
+    """B pictures (B, 3, H, W) that are no crops of larger ones, with their holes (B, 1, H, W)."""
+    import torch
+
+    from realfill.models.backbone import Pictures
+
+    height, width = pixels.shape[-2:]
+    place = torch.tensor([[height, width, 0.0, 0.0, height, width]])
+    return Pictures(pixels, hole, place.expand(len(pixels), 6))
+
+
+def condition_of(
+    backbone: "Backbone", pixels: "Tensor", hole: "Tensor", prompts: "Sequence[str]", context: "Context" = ()
+) -> "Items":
+    """The condition of whole pictures with their holes and prompts."""
+    return backbone.condition(backbone.image_condition(whole_pictures(pixels, hole)), prompts, context)
+
+
+def tensors_of(items: "Items") -> "list[Tensor]":
+    """All tensors of items, in the order of their fields."""
+    found: list[Tensor] = []
+
+    def keep(tensor: "Tensor") -> "Tensor":
+        found.append(tensor)
+        return tensor
+
+    items.map_tensors(keep)
+    return found

@@ -37,9 +37,11 @@ QUARTER = 0.25  # that people look at
 def predict_latents(run: Run, resources: Resources, seed: int, after: Sequence[int]) -> Iterator[Tensor]:
     """The predicted clean latents (1, c, h, w) of a seed after these numbers of DDIM steps."""
     backbone, sample = resources.load_adapter(), run.config.sample
-    condition = backbone.condition(*sampling_input(resources.scene, resources.crop), [run.config.train.prompt])
+    image = backbone.image_condition(sampling_input(resources.scene, resources.crop))
+    condition = backbone.condition(image, [run.config.train.prompt])
     solver = backbone.process.solver("ddim", sample.steps)
-    shape, generator = condition.masked.shape[1:], torch.Generator().manual_seed(seed)
+    shape = backbone.spec.latent_shape(resources.crop.height, resources.crop.width)
+    generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(1, *shape, generator=generator).to(backbone.device)
     with merge_adapters(backbone):
         for count, t in enumerate(solver.timesteps, 1):

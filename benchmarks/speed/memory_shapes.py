@@ -26,10 +26,9 @@ from benchmarks.speed import random_sd2
 from realfill import config
 from realfill.config import TrainConfig
 from realfill.device.memory_plan import MemoryPlan, memory_needs
-from realfill.models.backbone import Condition
 from realfill.models.lora import attach_adapters, detach_adapters
 from realfill.models.registry import find_base
-from realfill.models.stable_diffusion import StableDiffusionInpaint
+from realfill.models.stable_diffusion import MaskedImage, StableDiffusionInpaint, UNetCondition
 
 WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
 ADAPTERS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
@@ -128,7 +127,9 @@ class ShapeCounter:
     def _predict(self, count: int) -> Tensor:
         latents, hole = self._latents(count), self._latents(count)[:, :1]
         prompt_embeds = self._empty_tensor(count, 77, self.text_width)
-        return self.backbone.predict(latents, self._empty_tensor(count), Condition(prompt_embeds, hole, latents))
+        return self.backbone.predict(
+            latents, self._empty_tensor(count), UNetCondition(prompt_embeds, MaskedImage(hole, latents))
+        )
 
     def _latents(self, count: int) -> Tensor:
         spec = self.backbone.spec

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from realfill import seeds
 from realfill.config import TrainConfig
+from realfill.models.backbone import Pictures
 from realfill.training.batches import Batch, TrainingViews, draw_batch
 
 NETWORKS = ("unet", "text_encoder")
@@ -128,7 +129,7 @@ def training_inputs(
 @torch.no_grad()
 def fill(
     pipeline: StableDiffusionInpaintPipeline,
-    seen: tuple[Tensor, Tensor],
+    seen: Pictures,
     prompt: str,
     *,
     seeds: Sequence[int],
@@ -137,10 +138,10 @@ def fill(
     """Pictures (B, 3, H, W) in [-1, 1] for the seeds, all at once, by DDIM without guidance.
 
     Args:
-        seen: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1.
+        seen: the one target.
     """
     device, count = pipeline.unet.device, len(seeds)
-    pixels, hole = (part.to(device) for part in seen)
+    pixels, hole = seen.pixels.to(device), seen.hole.to(device)
     masked = encode(pipeline, torch.where(hole > 0.5, 0.0, pixels)).expand(count, -1, -1, -1)
     latent_hole = F.interpolate(hole, masked.shape[-2:], mode="nearest").expand(count, -1, -1, -1)
     prompts = embed_prompts(pipeline, [prompt] * count)

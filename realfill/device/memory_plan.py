@@ -114,17 +114,17 @@ def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryP
 # ── what a base needs ──
 
 
-def memory_needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) -> MemoryNeeds:
+def memory_needs(config: Config, *, width: int, pixels: int = 0, denoiser: int = 0) -> MemoryNeeds:
     """What the base of a config needs. One that has no row in `bases` is taken as `sd2`, in proportion to its U-Net.
 
     Args:
         width: bytes of a weight: 2 in bf16, 4 in fp32.
         pixels: of the working size; 0: as the config has it.
-        unet: parameters of a U-Net that was loaded; 0: not known.
+        denoiser: parameters of one that was loaded; 0: not known.
     """
     base = BASES.get(config.base, BASES[PREFERRED])
     known = base.memory
-    share = unet / known.unet if unet and config.base not in BASES else 1.0
+    share = denoiser / known.denoiser if denoiser and config.base not in BASES else 1.0
     area = (pixels or (config.fit.size or base.size) ** 2) / base.size**2
     # Parameters grow with the square of a network's width, activations with the width itself.
     wider = max(1.0, width / known.width)
@@ -132,7 +132,7 @@ def memory_needs(config: Config, *, width: int, pixels: int = 0, unet: int = 0) 
     item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in counts)
     layers, layers_again = known.every_layer if config.train.layers == "all" else (1.0, 1.0)
     return MemoryNeeds(
-        weights=(known.unet + known.others) * share * width,
+        weights=(known.denoiser + known.others) * share * width,
         autoencoder=known.autoencoder * share * width,
         fixed=known.fixed * share * wider,
         item=item * layers * wider,

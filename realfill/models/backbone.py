@@ -4,14 +4,15 @@ A new family is one file with a class like this, chosen by `models.registry`; it
 Letters: B batch, H W pixels, h w latent cells, c latent channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from realfill.device.memory_plan import MemoryPlan
+from realfill.models.items import Items
 from realfill.models.scheduler import NoiseProcess
 
 
@@ -26,26 +27,39 @@ class Spec:
     cell: int  # pixels per latent cell
     latent_channels: int
     weights_hash: str  # sha256 over names and contents of the weight files
+    loss_cell: int  # pixels per cell that the loss counts or does not: no more than `cell`
+    has_context: bool = False  # whether other photos of the scene may stand beside an item in the network's attention
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """(c, h, w) of the latents of a picture of height × width pixels."""
+        return self.latent_channels, height // self.cell, width // self.cell
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What the network is told besides the noisy latents; opaque outside `models`."""
+@dataclass(frozen=True, eq=False)
+class Pictures(Items):
+    """B pictures with a hole each, as they are encoded."""
 
-    prompt_embeds: Tensor  # (B, tokens, width)
-    hole: Tensor  # (B, 1, h, w) of 0 and 1
-    masked: Tensor  # (B, c, h, w) latents of the picture with its hole blanked
-
-    def repeat(self, count: int) -> "Condition":
-        """The condition of one item, for `count` items."""
-        return Condition(
-            *(part.expand(count, *part.shape[1:]) for part in (self.prompt_embeds, self.hole, self.masked))
-        )
+    pixels: Tensor  # (B, 3, H, W) float32 in [-1, 1]; what stands in the hole has no influence on what the network sees
+    hole: Tensor  # (B, 1, H, W) of 0 and 1: what the network does not see
+    place: Tensor  # (B, 6) pixels at this scale: height and width of the whole photo, top and left of the crop, H, W
 
 
-def blank_hole(pixels: Tensor, hole: Tensor) -> Tensor:
-    """Pixels (B, 3, H, W) with 0 in the hole (B, 1, H, W), whatever they hold there."""
-    return torch.where(hole > 0.5, 0.0, pixels)
+@dataclass(frozen=True, eq=False)
+class EncodedItems(Items):
+    """B training items as a network takes them; nothing here depends on the step or the adapter."""
+
+    clean: Tensor  # (B, c, h, w) latents of the pictures
+    image: Items  # what the network is shown of them: `Backbone.image_condition`
+
+
+Context = Sequence[Sequence[Tensor]]
+"""Of B items: the latents (1, c, h, w), each of a size of its own, of the pictures that stand beside an item."""
+Layers = Literal["attention", "all"]
+
+
+def blank_hole(pixels: Tensor, hole: Tensor, colour: Tensor | float = 0.0) -> Tensor:
+    """Pixels (B, 3, H, W) with `colour` in the hole (B, 1, H, W), whatever they hold there."""
+    return torch.where(hole > 0.5, colour, pixels)
 
 
 def stored_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
@@ -76,27 +90,53 @@ class Backbone(Protocol):
         """Latents (B, c, h, w) → pixels (B, 3, H, W) clamped to [-1, 1]. No gradient."""
         ...
 
-    def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
-        """Pixels (B, 3, H, W) in [-1, 1], hole (B, 1, H, W) of 0 and 1 (1 = hidden), B prompts.
+    def encode_masked(self, pixels: Tensor, hole: Tensor) -> Tensor:
+        """Latents (B, c, h, w) of pictures (B, 3, H, W) without what lies in their holes (B, 1, H, W). No gradient.
 
-        What pixels hold under the hole has no influence.
+        The hole is as the family marks it, grey or green; what pixels hold there has no influence.
         """
         ...
 
-    def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
-        """The `prompt_embeds` of a condition for B prompts, with gradient; equal prompts are computed once."""
+    def image_condition(self, pictures: Pictures) -> Items:
+        """What the network is shown of the pictures. Opaque: it goes into `condition`. No gradient."""
         ...
 
-    def latent_hole(self, hole: Tensor) -> Tensor:
-        """The `hole` of a condition for holes (B, 1, H, W) of 0 and 1."""
+    def encode_items(self, pictures: Pictures) -> EncodedItems:
+        """Training items. What an item's latents are does not depend on the others. No gradient."""
         ...
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """The network's prediction (B, c, h, w) in the process' prediction type; t (B,) or scalar."""
+    def condition(self, image: Items, prompts: Sequence[str], context: Context = ()) -> Items:
+        """All that the network is told beside the noisy latents; opaque, and with gradient where prompts have one.
+
+        Args:
+            image: of B items, as `image_condition` makes it.
+            prompts: B; equal ones are computed once.
+            context: of B items, where `spec.has_context`; empty: nothing stands beside any of them.
+        """
+        ...
+
+    def latent_known(self, weight: Tensor) -> Tensor:
+        """(B, 1, H, W) of 0 and 1 → where the loss counts, (B, 1 or c, h, w) of 0 and 1.
+
+        A cell that any unknown pixel touches counts nothing.
+        """
+        ...
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Any) -> Tensor:
+        """The network's prediction (B, c, h, w) in the process' prediction type.
+
+        Args:
+            t: (B,) or scalar, in the process' own times.
+            condition: as `condition` makes it.
+        """
         ...
 
     def trainable(self) -> dict[str, nn.Module]:
-        """The networks that receive LoRA weights: always `unet`, and `text_encoder` where there is one."""
+        """The networks that receive LoRA weights by the names of stock pipelines: the denoiser first."""
+        ...
+
+    def lora_targets(self, layers: Layers) -> Mapping[str, Sequence[str]]:
+        """The modules that are adapted, by PEFT's `target_modules`, for each of `trainable`."""
         ...
 
     def use_plan(self, plan: MemoryPlan | None) -> None:

@@ -1,4 +1,4 @@
-"""LoRA on the U-Net and the text encoder: attach, drop whole layers, parameter groups, save and load (§3.4, §4.2).
+"""LoRA on the denoiser and its text encoders: attach, drop whole layers, parameter groups, save and load (§3.4, §4.2).
 
 Layer dropout is the paper's "LoRA layers": a 0/1 tensor multiplies the output of each layer's adapter. It
 is neither `lora_dropout`, which drops single features, nor disabling adapters, which would leave
@@ -29,24 +29,6 @@ from realfill.models.fast.lora import lora_product, sum_weights
 from realfill.models.fast.switch import use_fast
 
 ADAPTER = "default"
-_ATTENTION = {
-    "unet": ["to_q", "to_k", "to_v", "to_out.0"],
-    "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"],
-}
-# Where a small base must learn a scene, attention alone is too little: its first levels have none.
-_ALL = {
-    "unet": [
-        *_ATTENTION["unet"],
-        "proj_in",
-        "proj_out",
-        "ff.net.0.proj",
-        "ff.net.2",
-        "conv1",
-        "conv2",
-        "conv_shortcut",
-    ],
-    "text_encoder": [*_ATTENTION["text_encoder"], "fc1", "fc2"],
-}
 
 
 def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
@@ -55,9 +37,10 @@ def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> No
     The initial values depend on `seed` alone. Adapter weights are float32 whatever the base computes in.
     """
     detach_adapters(backbone)
-    targets = _ALL if config.layers == "all" else _ATTENTION
+    targets = backbone.lora_targets(config.layers)
     for index, (name, network) in enumerate(backbone.trainable().items()):
-        lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=targets[name], init_lora_weights=True)
+        modules = list(targets[name])
+        lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=modules, init_lora_weights=True)
         network.add_adapter(lora)  # type: ignore[operator]
         generator = torch.Generator().manual_seed(seeds.key(seed, seeds.Stream.INIT, index))
         for layer in lora_layers(network):
@@ -97,12 +80,13 @@ def adapter_parameters(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def parameter_groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, Any]]:
-    """Optimiser parameter groups: each network at its own learning rate."""
-    rates = {"unet": config.learning_rate_unet, "text_encoder": config.learning_rate_text}
-    return [
-        {"params": [p for n, p in adapter_parameters(backbone).items() if n.startswith(f"{name}.")], "lr": rates[name]}
-        for name in backbone.trainable()
-    ]
+    """Optimiser parameter groups: the denoiser at its own learning rate, text encoders at theirs."""
+    groups: list[dict[str, Any]] = []
+    for name in backbone.trainable():
+        rate = config.learning_rate_text if groups else config.learning_rate_unet
+        own = [p for n, p in adapter_parameters(backbone).items() if n.startswith(f"{name}.")]
+        groups.append({"params": own, "lr": rate})
+    return groups
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def plan_memory(
         config,
         width=stored_dtype(device, backbone.dtype).itemsize,
         pixels=crop.width * crop.height,
-        unet=sum(weight.numel() for weight in backbone.trainable()["unet"].parameters()),
+        denoiser=sum(weight.numel() for weight in next(iter(backbone.trainable().values())).parameters()),
     )
     batch = -(-config.train.batch // processes)
     most, keep = greatest_plan(config, gpu=device.startswith("cuda"), batch=batch)

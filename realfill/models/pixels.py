@@ -7,19 +7,26 @@ import torch
 from torch import Tensor
 
 from realfill.arrays import Hole, Photo
+from realfill.imaging.crop import CropTransform
 
 
-def to_tensors(photo: Photo, hole: Hole, *, blank: bool = True) -> tuple[Tensor, Tensor]:
-    """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], 0 in its hole if `blank`, and its hole (1, 1, H, W)."""
+def to_tensors(photo: Photo, hole: Hole) -> tuple[Tensor, Tensor]:
+    """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], and its hole (1, 1, H, W)."""
     pixels = photo.astype(np.float32) / 127.5 - 1
-    if blank:
-        pixels[hole] = 0
     return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), to_planes([hole])
 
 
 def to_planes(holes: Sequence[Hole]) -> Tensor:
     """B holes (H, W) as (B, 1, H, W) float32 of 0 and 1."""
     return torch.from_numpy(np.stack(holes)[:, None].astype(np.float32))
+
+
+def crop_place(crop: CropTransform) -> Tensor:
+    """Where a crop lies in its photo, as `backbone.Pictures.place`, (1, 6)."""
+    scale = crop.width / crop.box[2]
+    left, top = crop.box[0] * scale, crop.box[1] * scale
+    numbers = (crop.photo_height * scale, crop.photo_width * scale, top, left, crop.height, crop.width)
+    return torch.tensor([[float(round(number)) for number in numbers]])
 
 
 def to_photo(pixels: Tensor) -> Photo:

@@ -30,14 +30,34 @@ class NoiseProcess(Protocol):
     """What training and sampling need to know of a diffusion process."""
 
     prediction_type: str
-    train_steps: int
+    train_steps: int  # times run from 0, the clean picture, to this
+
+    def draw_time(self, generator: torch.Generator, low_noise: float = 1.0) -> Tensor:
+        """A time (1,) to train at; uniform, or with `low_noise` above 1 rarer where there is much noise."""
+        ...
+
+    def spread_times(self, count: int) -> Tensor:
+        """Times (count,) spread evenly, none at an end."""
+        ...
 
     def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Noisy latents at times t and what the network should predict there; all (B, c, h, w), t (B,)."""
         ...
 
-    def solver(self, name: SamplerName, steps: int) -> Any:
-        """A fresh diffusers scheduler, its timesteps set: `timesteps`, `scale_model_input`, `step`."""
+    def solver(self, name: SamplerName, steps: int, cells: int = 0) -> Any:
+        """A fresh diffusers scheduler, its timesteps set: `timesteps` and `step`.
+
+        Args:
+            cells: latent cells of a picture, where the schedule depends on its size.
+        """
+        ...
+
+    def initial_latents(self, solver: Any, noise: Tensor) -> Tensor:
+        """Where a solver begins, from standard normal noise (B, c, h, w)."""
+        ...
+
+    def model_input(self, solver: Any, latents: Tensor, t: Tensor) -> Tensor:
+        """Latents as the network takes them at time t."""
         ...
 
 
@@ -55,6 +75,16 @@ class DDPM:
         self._forward: DDPMScheduler = DDPMScheduler.from_config(self._config)
         self.train_steps = int(self._forward.config.num_train_timesteps)
 
+    def draw_time(self, generator: torch.Generator, low_noise: float = 1.0) -> Tensor:
+        """See `NoiseProcess.draw_time`; whole steps."""
+        if low_noise == 1:
+            return torch.randint(self.train_steps, (1,), generator=generator)
+        return (torch.rand(1, generator=generator) ** low_noise * self.train_steps).long()
+
+    def spread_times(self, count: int) -> Tensor:
+        """See `NoiseProcess.spread_times`."""
+        return torch.linspace(0, self.train_steps, 2 * count + 1)[1::2].long()
+
     def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x_t of §3.1 and the regression target of the base's prediction type: noise, velocity or sample."""
         noisy = self._forward.add_noise(clean, noise, t)
@@ -64,7 +94,7 @@ class DDPM:
             return noisy, clean
         return noisy, self._forward.get_velocity(clean, noise, t)
 
-    def solver(self, name: SamplerName, steps: int) -> Any:
+    def solver(self, name: SamplerName, steps: int, cells: int = 0) -> Any:
         """See `NoiseProcess.solver`."""
         scheduler: Any = SAMPLERS[name]
         solver = scheduler.from_config(self._config, **_SAMPLING)
@@ -75,3 +105,11 @@ class DDPM:
             if hasattr(solver, "sigmas"):
                 solver.sigmas = torch.cat([solver.sigmas[:steps], solver.sigmas[-1:]])
         return solver
+
+    def initial_latents(self, solver: Any, noise: Tensor) -> Tensor:
+        """See `NoiseProcess.initial_latents`."""
+        return torch.as_tensor(noise * solver.init_noise_sigma)
+
+    def model_input(self, solver: Any, latents: Tensor, t: Tensor) -> Tensor:
+        """See `NoiseProcess.model_input`."""
+        return torch.as_tensor(solver.scale_model_input(latents, t))

@@ -1,23 +1,55 @@
 """Stable Diffusion inpainting models (1.5, 2, and our mini): 9-channel U-Net, one CLIP text encoder."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import StableDiffusionInpaintPipeline
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
-from realfill.models.backbone import Condition, Spec, blank_hole, stored_dtype
+from realfill.models.backbone import Context, EncodedItems, Layers, Pictures, Spec, blank_hole, stored_dtype
 from realfill.models.fast.switch import use_fast
 from realfill.models.fast.unet import speed_up
+from realfill.models.items import Items
+from realfill.models.latent_grid import known_cells, nearest_cells
 from realfill.models.scheduler import DDPM
+
+# PEFT's `target_modules`. Where a small base must learn a scene, attention alone is too little: its first levels have
+# none.
+_UNET_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_UNET_ALL = (
+    *_UNET_ATTENTION,
+    *("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut"),
+)
+_CLIP_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+UNET_TARGETS: Mapping[Layers, Sequence[str]] = {"attention": _UNET_ATTENTION, "all": _UNET_ALL}
+CLIP_TARGETS: Mapping[Layers, Sequence[str]] = {
+    "attention": _CLIP_ATTENTION,
+    "all": (*_CLIP_ATTENTION, "fc1", "fc2"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedImage(Items):
+    """What stands in a U-Net's channels beside the noisy latents."""
+
+    hole: Tensor  # (B, 1, h, w) of 0 and 1
+    masked: Tensor  # (B, c, h, w) latents of the picture with its hole blanked
+
+
+@dataclass(frozen=True, eq=False)
+class UNetCondition(Items):
+    """All that the U-Net is told."""
+
+    prompt_embeds: Tensor  # (B, tokens, width)
+    image: MaskedImage
 
 
 class StableDiffusionInpaint:
@@ -63,6 +95,7 @@ class StableDiffusionInpaint:
             multiple=cell * 2 ** (len(self.unet.config.block_out_channels) - 1),
             cell=cell,
             latent_channels=latent_channels,
+            loss_cell=cell,
             weights_hash=weights_hash,
         )
 
@@ -90,12 +123,30 @@ class StableDiffusionInpaint:
         finally:
             self._offload()
 
-    def condition(self, pixels: Tensor, hole: Tensor, prompts: Sequence[str]) -> Condition:
+    def encode_masked(self, pixels: Tensor, hole: Tensor) -> Tensor:
+        """See `Backbone.encode_masked`: grey stands in the hole."""
+        return self.encode(blank_hole(pixels, hole))
+
+    def image_condition(self, pictures: Pictures) -> MaskedImage:
+        """See `Backbone.image_condition`. The hole is shrunk by nearest, as the stock pipeline does."""
+        return MaskedImage(self._latent_hole(pictures.hole), self.encode_masked(pictures.pixels, pictures.hole))
+
+    def encode_items(self, pictures: Pictures) -> EncodedItems:
+        """See `Backbone.encode_items`."""
+        both = self.encode(torch.cat([pictures.pixels, blank_hole(pictures.pixels, pictures.hole)]))
+        clean, masked = both.chunk(2)
+        return EncodedItems(clean, MaskedImage(self._latent_hole(pictures.hole), masked))
+
+    def condition(self, image: Any, prompts: Sequence[str], context: Context = ()) -> UNetCondition:
         """See `Backbone.condition`."""
-        return Condition(self.prompt_embeds(prompts), self.latent_hole(hole), self.encode(blank_hole(pixels, hole)))
+        return UNetCondition(self.prompt_embeds(prompts), image)
+
+    def latent_known(self, weight: Tensor) -> Tensor:
+        """See `Backbone.latent_known`."""
+        return known_cells(weight, self.spec.cell)
 
     def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
-        """See `Backbone.prompt_embeds`; each distinct prompt goes through the text encoder once."""
+        """(B, tokens, width) with gradient; each distinct prompt goes through the text encoder once."""
         distinct = sorted(set(prompts))
         with self._tokenizing:
             tokens = self.tokenizer(
@@ -109,14 +160,12 @@ class StableDiffusionInpaint:
             hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
 
-    def latent_hole(self, hole: Tensor) -> Tensor:
-        """See `Backbone.latent_hole`. The hole is shrunk by nearest, as the stock pipeline does."""
-        height, width = (side // self.spec.cell for side in hole.shape[-2:])
-        return F.interpolate(hole.to(self.device), (height, width), mode="nearest")
+    def _latent_hole(self, hole: Tensor) -> Tensor:
+        return nearest_cells(hole.to(self.device), self.spec.cell)
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def predict(self, noisy: Tensor, t: Tensor, condition: Any) -> Tensor:
         """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
-        inputs = torch.cat([noisy, condition.hole, condition.masked], 1)
+        inputs = torch.cat([noisy, condition.image.hole, condition.image.masked], 1)
         inputs = inputs.to(self.dtype, memory_format=self._layout)
         with self._precision():
             output: Tensor = self.unet(inputs, t.to(self.device), condition.prompt_embeds.to(self.dtype)).sample
@@ -129,6 +178,10 @@ class StableDiffusionInpaint:
     def trainable(self) -> dict[str, nn.Module]:
         """U-Net and text encoder (§3.4)."""
         return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def lora_targets(self, layers: Layers) -> Mapping[str, Sequence[str]]:
+        """See `Backbone.lora_targets`."""
+        return {"unet": UNET_TARGETS[layers], "text_encoder": CLIP_TARGETS[layers]}
 
     def pipeline_class(self) -> Any:
         """The stock pipeline."""

@@ -58,33 +58,40 @@ class HeldOutLoss:
         from realfill.models.lora import enable_all_layers
         from realfill.training.loss import realfill_loss
 
-        backbone, (items, t, noise) = self._resources.backbone, self._patches
+        backbone, (items, t, noise, context) = self._resources.backbone, self._patches
         with torch.no_grad(), enable_all_layers(backbone):
             pieces = [slice(start, start + plan.items) for start in range(0, PATCHES, plan.items)]
             losses = [
-                realfill_loss(backbone, items.part(piece.start, piece.stop), t=t[piece], noise=noise[piece])
+                realfill_loss(
+                    backbone,
+                    items.part(piece.start, piece.stop),
+                    t=t[piece],
+                    noise=noise[piece],
+                    context=context[piece],
+                )
                 for piece in pieces
             ]
         return float(torch.cat(losses).mean())
 
     @functools.cached_property
     def _patches(self):  # type: ignore[no-untyped-def]  # its types would import torch
-        """The items as the U-Net takes them, their times, spread evenly, and their noise."""
+        """The items as the network takes them, their times, spread evenly, their noise, and all photos beside them."""
         import torch
 
         from realfill import seeds
         from realfill.training.batches import ItemPick, draw_picks, keep_references, prepare_views
+        from realfill.training.context import SceneContext
         from realfill.training.loss import encode_batch
 
         resources, config = self._resources, self._session.run.config
         backbone = resources.backbone
         train = config.train.model_copy(update={"mask_dropout": 0.0, "guided": 0.0})
-        views = keep_references(prepare_views(resources.scene, resources.crop, train, cell=backbone.spec.cell))
+        views = keep_references(prepare_views(resources.scene, resources.crop, train, cell=backbone.spec.loss_cell))
         keys = [(config.seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
         picks = [ItemPick(train.prompt, None, seeds.rng(*key)) for key in keys]
         items = encode_batch(backbone, draw_picks(views, train, picks))
-        t = torch.linspace(0, backbone.process.train_steps, 2 * PATCHES + 1)[1::2].long()
-        noise = [
-            torch.randn(items.clean.shape[1:], generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys
-        ]
-        return items, t.to(backbone.device), torch.stack(noise).to(backbone.device)
+        t, scene = backbone.process.spread_times(PATCHES), SceneContext(backbone, views)
+        shape = items.items.clean.shape[1:]
+        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys]
+        context = [scene.all(numbers) for numbers in items.context]
+        return items, t.to(backbone.device), torch.stack(noise).to(backbone.device), context

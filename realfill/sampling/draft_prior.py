@@ -19,8 +19,8 @@ from realfill.arrays import Confidence, Hole, Photo
 from realfill.config import GuideConfig
 from realfill.geometry.draft import VOUCHED, Draft, render_draft
 from realfill.imaging.crop import CropTransform
-from realfill.models.backbone import Backbone
-from realfill.models.pixels import to_tensors
+from realfill.models.backbone import Backbone, Pictures
+from realfill.models.pixels import crop_place, to_tensors
 from realfill.scene.scene import Scene
 from realfill.seeds import starting_rank, starts_from_draft
 
@@ -59,19 +59,20 @@ def make_draft_prior(draft: Draft, scene: Scene, crop: CropTransform, config: Gu
     return DraftPrior(photo, confidence, crop.crop_hole(scene.hole), config)
 
 
-def prior_condition(prior: DraftPrior) -> tuple[Tensor, Tensor]:
-    """What the condition of a seed begun from the draft sees: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W).
+def prior_condition(prior: DraftPrior, crop: CropTransform) -> Pictures:
+    """What the condition of a seed begun from the draft sees of the target.
 
     With `guide.known`, vouched-for pixels of the draft count as known.
     """
     vouched = prior.confidence >= VOUCHED
-    return to_tensors(prior.photo, prior.hole & ~vouched if prior.config.known else prior.hole)
+    hole = prior.hole & ~vouched if prior.config.known else prior.hole
+    return Pictures(*to_tensors(prior.photo, hole), crop_place(crop))
 
 
 def make_start(prior: DraftPrior, backbone: Backbone) -> DraftStart:
     """Latents of the draft and each cell's strength, between `guide.strength` (vouched for) and `guide.guess`."""
     low, high = prior.config.strength, prior.config.guess
-    pixels, inside = to_tensors(prior.photo, prior.hole, blank=False)
+    pixels, inside = to_tensors(prior.photo, prior.hole)
     doubt = inside * torch.from_numpy(1 - prior.confidence)
     # A cell is vouched for as its worst pixel is.
     doubt, inside = (F.max_pool2d(plane, backbone.spec.cell).to(backbone.device) for plane in (doubt, inside))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,13 @@ from realfill.config import Config, SampleConfig
 from realfill.device.memory_plan import MemoryPlan
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import fill_from_known
-from realfill.models.backbone import Backbone, Condition
+from realfill.models.backbone import Backbone, Context, Pictures
+from realfill.models.context import encode_context
 from realfill.models.fast.lanes import map_parallel, split_lanes
+from realfill.models.items import Items
 from realfill.models.lora import merge_adapters
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
-from realfill.models.pixels import to_photo, to_tensors
+from realfill.models.pixels import crop_place, to_photo, to_tensors
 from realfill.sampling.draft_prior import (
     DraftPrior,
     DraftStart,
@@ -66,14 +69,14 @@ def sample(
     """
     budget = budget or plan_memory(backbone, crop, Config(base=backbone.spec.name, sample=config))
     backbone.use_plan(budget.plan)
-    sampler = Sampler(backbone, config, budget)
+    sampler = Sampler(backbone, config, budget, scene)
     from_noise, from_prior = split_seeds(seeds, priors)
     if from_noise:
         yield from sampler.generate(sampler.encode(sampling_input(scene, crop), prompt), from_noise)
     for prior, begun in zip(priors, from_prior, strict=True):
         if not begun:
             continue
-        conditions = sampler.encode(prior_condition(prior), prompt)
+        conditions = sampler.encode(prior_condition(prior, crop), prompt)
         start = _make_start(backbone, prior, budget)
         for candidate in sampler.generate(dataclasses.replace(conditions, start=start), begun):
             yield dataclasses.replace(candidate, photo=hold_to_draft(candidate.photo, prior))
@@ -84,11 +87,25 @@ def _make_start(backbone: Backbone, prior: DraftPrior, budget: MemoryBudget) -> 
 
 
 @dataclass(frozen=True, eq=False)
+class KnownLatents:
+    """What a seed must not change, where `sample.hold` asks for it."""
+
+    clean: Tensor  # (1, c, h, w) latents of the target
+    known: Tensor  # (1, 1 or c, h, w) of 0 and 1: cells of which every pixel is known
+
+    def hold(self, latents: Tensor, noisy: Tensor) -> Tensor:
+        """Latents (B, c, h, w) with the known cells of `noisy`, the target's at the same time."""
+        return torch.where(self.known > 0.5, noisy, latents)
+
+
+@dataclass(frozen=True, eq=False)
 class Conditions:
     """What all seeds of a kind share."""
 
-    prompted: Condition
-    unprompted: Condition | None  # for classifier-free guidance
+    prompted: Items
+    unprompted: Items | None  # for classifier-free guidance
+    shape: tuple[int, int, int]  # of the latents, (c, h, w)
+    target: KnownLatents | None = None  # None: the network alone keeps what is known
     start: DraftStart | None = None  # None: they start from pure noise
 
 
@@ -99,16 +116,32 @@ class Sampler:
     backbone: Backbone
     config: SampleConfig
     budget: MemoryBudget
+    scene: Scene
 
     @torch.no_grad()
-    def encode(self, inputs: tuple[Tensor, Tensor], prompt: str) -> Conditions:
-        """The target as the network sees it, pixels (1, 3, H, W) and hole (1, 1, H, W), encoded with its prompt."""
-        pixels, hole = (part.to(self.backbone.device) for part in inputs)
+    def encode(self, pictures: Pictures, prompt: str) -> Conditions:
+        """The target as the network sees it, one picture, encoded with its prompt and, where it can, all references."""
+        backbone, pictures = self.backbone, pictures.map_tensors(lambda plane: plane.to(self.backbone.device))
+        image = self.budget.run(backbone, "coding", lambda _: backbone.image_condition(pictures))
+        context = self.budget.run(backbone, "coding", lambda _: self._encode_references(pictures))
 
-        def condition(text: str) -> Condition:
-            return self.budget.run(self.backbone, "coding", lambda _: self.backbone.condition(pixels, hole, [text]))
+        def condition(text: str) -> Items:
+            return self.budget.run(backbone, "coding", lambda _: backbone.condition(image, [text], context))
 
-        return Conditions(condition(prompt), condition("") if self.config.guidance != 1.0 else None)
+        shape = backbone.spec.latent_shape(*pictures.pixels.shape[-2:])
+        prompted, unprompted = condition(prompt), condition("") if self.config.guidance != 1.0 else None
+        return Conditions(prompted, unprompted, shape, self._encode_target(pictures) if self.config.hold else None)
+
+    def _encode_references(self, pictures: Pictures) -> Context:
+        """All references, as they stand beside the one target; none where the family sees no other photos."""
+        if not self.backbone.spec.has_context:
+            return ()
+        height, width = pictures.pixels.shape[-2:]
+        return [encode_context(self.backbone, [(one, None) for one in self.scene.references], area=height * width)]
+
+    def _encode_target(self, pictures: Pictures) -> KnownLatents:
+        clean = self.budget.run(self.backbone, "coding", lambda _: self.backbone.encode(pictures.pixels))
+        return KnownLatents(clean, self.backbone.latent_known(1 - pictures.hole))
 
     def generate(self, conditions: Conditions, seeds: Sequence[int]) -> Iterator[Candidate]:
         """Candidates of one kind, in the order of their seeds, as many at once as the memory plan says."""
@@ -139,25 +172,27 @@ class Sampler:
 @torch.no_grad()
 def denoise(backbone: Backbone, config: SampleConfig, conditions: Conditions, seeds: Sequence[int]) -> Tensor:
     """Latents (B, c, h, w) of a group of seeds, by the solver's steps from pure noise or from the noised draft."""
-    solver, start = backbone.process.solver(config.sampler, config.steps), conditions.start
+    process, start, target = backbone.process, conditions.start, conditions.target
+    solver = process.solver(config.sampler, config.steps, math.prod(conditions.shape[1:]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    shape = (len(seeds), *conditions.prompted.masked.shape[1:])
-    noise: Tensor = randn_tensor(shape, generator=generators, device=backbone.device)
-    latents, times = noise * solver.init_noise_sigma, solver.timesteps
+    noise: Tensor = randn_tensor((len(seeds), *conditions.shape), generator=generators, device=backbone.device)
+    latents, times = process.initial_latents(solver, noise), solver.timesteps
     if start is not None:
-        times = start.times(times, backbone.process.train_steps)
-        latents = start.hold(latents, noise_draft(backbone, start, noise, times[0]), 1.0)
+        times = start.times(times, process.train_steps)
+        latents = start.hold(latents, noise_clean(backbone, start.clean, noise, times[0]), 1.0)
     extra = step_arguments(solver, generators)
-    for t in times:
+    for index, t in enumerate(times):
         if start is not None:
-            share = float(t) / backbone.process.train_steps
-            latents = start.hold(latents, noise_draft(backbone, start, noise, t), share)
-        prediction = predict_guided(
-            backbone, solver.scale_model_input(latents, t), t, conditions, guidance=config.guidance
-        )
+            share = float(t) / process.train_steps
+            latents = start.hold(latents, noise_clean(backbone, start.clean, noise, t), share)
+        noisy = process.model_input(solver, latents, t)
+        prediction = predict_guided(backbone, noisy, t, conditions, guidance=config.guidance)
         latents = solver.step(prediction, t, latents, **extra).prev_sample
-    result: Tensor = latents
-    return result
+        if target is not None:
+            later = times[index + 1 :]
+            clean = target.clean.expand_as(latents)
+            latents = target.hold(latents, noise_clean(backbone, clean, noise, later[0]) if len(later) else clean)
+    return latents
 
 
 def predict_guided(backbone: Backbone, noisy: Tensor, t: Tensor, conditions: Conditions, *, guidance: float) -> Tensor:
@@ -174,12 +209,13 @@ def step_arguments(solver: Any, generators: list[torch.Generator]) -> dict[str, 
     return {"generator": generators} if "generator" in inspect.signature(solver.step).parameters else {}
 
 
-def noise_draft(backbone: Backbone, start: DraftStart, noise: Tensor, t: Tensor) -> Tensor:
-    """The draft's latents at time t, for every seed's noise (B, c, h, w)."""
-    return backbone.process.add_noise(start.clean, noise, t.reshape(1))[0]
+def noise_clean(backbone: Backbone, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """Clean latents (1 or B, c, h, w) at time t, for every seed's noise (B, c, h, w)."""
+    return backbone.process.add_noise(clean, noise, t.reshape(1))[0]
 
 
-def sampling_input(scene: Scene, crop: CropTransform) -> tuple[Tensor, Tensor]:
-    """The target as sampling sees it: pixels (1, 3, H, W) in [-1, 1] and hole (1, 1, H, W) of 0 and 1."""
+def sampling_input(scene: Scene, crop: CropTransform) -> Pictures:
+    """The target as sampling sees it."""
     # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
-    return to_tensors(crop.crop_photo(fill_from_known(scene.target, scene.hole)), crop.crop_hole(scene.hole))
+    photo = crop.crop_photo(fill_from_known(scene.target, scene.hole))
+    return Pictures(*to_tensors(photo, crop.crop_hole(scene.hole)), crop_place(crop))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from realfill import seeds
@@ -22,28 +21,23 @@ from realfill.config import TrainConfig
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import average_areas, fill_from_known
 from realfill.imaging.holes import random_hole
-from realfill.models.pixels import to_planes
+from realfill.models.backbone import Pictures
+from realfill.models.items import join_items
+from realfill.models.pixels import crop_place, to_planes, to_tensors
 from realfill.scene.scene import Scene
 
 LEAST_KNOWN = 0.1  # share of latent cells that a crop of the target must know
 _TRIES = 50
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One draw, on the CPU."""
+@dataclass(frozen=True, eq=False)
+class Batch(Pictures):
+    """One draw, on the CPU; the target's hole is filled with a smooth guess, and `hole` is m, for the target m ∪ M."""
 
-    pixels: Tensor  # (B, 3, H, W) float32 in [-1, 1]; the target's hole is filled with a smooth guess
-    hole: Tensor  # (B, 1, H, W) of 0 and 1: what the network does not see; m, for the target m ∪ M
     weight: Tensor  # (B, 1, H, W) of 0 and 1: where the loss counts; 1 − M for the target, else 1
     prompts: tuple[str, ...]
     is_target: tuple[bool, ...]
-
-    def part(self, start: int, stop: int) -> "Batch":
-        """Items start to stop, for computing a batch in pieces."""
-        piece = slice(start, stop)
-        pixels, hole, weight = self.pixels[piece], self.hole[piece], self.weight[piece]
-        return Batch(pixels, hole, weight, self.prompts[piece], self.is_target[piece])
+    context: tuple[tuple[int, ...], ...]  # photos that may stand beside each item: their numbers in `TrainingViews`
 
 
 @dataclass(frozen=True)
@@ -69,12 +63,12 @@ class DraftView:
 
 @dataclass(frozen=True)
 class TrainingViews:
-    """All photos of a scene, the size (height, width) that crops are resized to, and pixels per latent cell."""
+    """All photos of a scene, the size (height, width) that crops are resized to, and pixels per cell of the loss."""
 
     views: tuple[TrainingView, ...]  # the references first
     height: int
     width: int
-    cell: int
+    cell: int  # of the loss
     draft_views: tuple[TrainingView, ...] = ()  # pictures in the target's frame
 
 
@@ -86,7 +80,7 @@ def prepare_views(
     The target's hole is overwritten before anything can see it: what the file holds there adds nothing.
 
     Args:
-        cell: pixels per latent cell of the base (`spec.cell`).
+        cell: pixels per cell of the loss (`spec.loss_cell`).
         draft_views: drawn for a share `config.guided` of the items.
     """
     share = min(1.0, max(crop.box[2] / crop.photo_width, crop.box[3] / crop.photo_height))
@@ -158,26 +152,7 @@ def draw_batch(views: TrainingViews, config: TrainConfig, *, seed: int, step: in
 
 def draw_picks(views: TrainingViews, config: TrainConfig, picks: Sequence[ItemPick]) -> Batch:
     """The items that were picked; each pick can be drawn once."""
-    items = [_draw_item(views, config, one.rng) for one in picks]
-    pixels = np.stack([item[0] for item in items]).astype(np.float32) / 127.5 - 1
-    return Batch(
-        pixels=torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()),
-        hole=to_planes([item[1] for item in items]),
-        weight=to_planes([item[2] for item in items]),
-        prompts=tuple(one.prompt for one in picks),
-        is_target=tuple(item[3] for item in items),
-    )
-
-
-def join_batches(parts: Sequence[Batch]) -> Batch:
-    """One batch of several."""
-    return Batch(
-        pixels=torch.cat([part.pixels for part in parts]),
-        hole=torch.cat([part.hole for part in parts]),
-        weight=torch.cat([part.weight for part in parts]),
-        prompts=tuple(prompt for part in parts for prompt in part.prompts),
-        is_target=tuple(one for part in parts for one in part.is_target),
-    )
+    return join_items([_draw_item(views, config, one) for one in picks])
 
 
 def _box_in_photo(crop: CropTransform) -> tuple[float, float, float, float]:
@@ -215,8 +190,9 @@ def _shrink_hole(hole: Hole, width: int, height: int) -> Hole:
     return average_areas(hole.astype(np.float32), (width, height)) > 0
 
 
-def _draw_item(views: TrainingViews, config: TrainConfig, rng: np.random.Generator) -> tuple[Photo, Hole, Hole, bool]:
-    """Pixels, hole, weight and whether it is the target, of one training item."""
+def _draw_item(views: TrainingViews, config: TrainConfig, pick: ItemPick) -> Batch:
+    """A batch of one item."""
+    rng = pick.rng
     if views.draft_views and rng.random() < config.guided:
         view = views.draft_views[int(rng.integers(len(views.draft_views)))]
     else:
@@ -235,7 +211,22 @@ def _draw_item(views: TrainingViews, config: TrainConfig, rng: np.random.Generat
         m = random_hole(views.height, views.width, rng)
     if rng.random() < config.mask_dropout:
         m = np.ones_like(m)
-    return crop.crop_photo(view.photo), m | unknown, ~unknown, view.is_target
+    pixels, hole = to_tensors(crop.crop_photo(view.photo), m | unknown)
+    return Batch(
+        pixels=pixels,
+        hole=hole,
+        place=crop_place(crop),
+        weight=to_planes([~unknown]),
+        prompts=(pick.prompt,),
+        is_target=(view.is_target,),
+        context=(_other_photos(views, view),),
+    )
+
+
+def _other_photos(views: TrainingViews, view: TrainingView) -> tuple[int, ...]:
+    """The scene's other photos; none for a picture in the target's frame, which was made of all of them."""
+    others = tuple(index for index, other in enumerate(views.views) if other is not view)
+    return others if len(others) < len(views.views) else ()
 
 
 def known_share(unknown: Hole, *, cell: int) -> float:

@@ -8,39 +8,35 @@ an item at 512 pixels, 11 MB for a pool of 64. Other items are new every step; w
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from realfill import seeds
 from realfill.config import TrainConfig
-from realfill.models.backbone import Backbone, blank_hole
-from realfill.training.batches import Batch, ItemPick, TrainingViews, draw_picks, join_batches, pick_item
-from realfill.training.loss import EncodedBatch, known_latents
+from realfill.models.backbone import Backbone
+from realfill.models.items import Items, join_items
+from realfill.training.batches import Batch, ItemPick, TrainingViews, draw_picks, pick_item
+from realfill.training.context import SceneContext
+from realfill.training.loss import EncodedBatch, encode_batch
 
 BYTES = 40  # of a pool item, a latent cell of four channels: two latents and two planes in float32
 _WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Items):
     """The items of a step that one process computes, with their diffusion times and noise."""
 
     items: Batch | EncodedBatch
-    t: Tensor  # (B,) int64
+    t: Tensor  # (B,)
     noise: Tensor  # (B, c, h, w)
-
-    def part(self, start: int, stop: int) -> "Step":
-        """Items start to stop, for computing a step in pieces."""
-        return Step(self.items.part(start, stop), self.t[start:stop], self.noise[start:stop])
+    context: tuple[tuple[Tensor, ...], ...]  # what stands beside each item, as `models.backbone.Context`
 
     def split(self, count: int) -> "list[Step]":
         """The step in pieces of `count` items, the last of what is left."""
         return [self.part(start, min(start + count, len(self))) for start in range(0, len(self), count)]
-
-    def __len__(self) -> int:
-        return len(self.t)
 
 
 class Loader:
@@ -60,6 +56,7 @@ class Loader:
         self._backbone, self._views, self._config = backbone, views, config
         self._seed, self._indices = seed, indices
         self._pool = Pool(backbone, views, config, seed=seed) if config.pool else None
+        self._context = SceneContext(backbone, views)
         prefetch = backbone.device.type == "cuda" if prefetch is None else prefetch
         count = max(1, min(_WORKERS, len(indices), (os.cpu_count() or 2) - 1))
         self._workers = ThreadPoolExecutor(count, thread_name_prefix="loader") if prefetch else None
@@ -75,9 +72,15 @@ class Loader:
             self._pending = {step + 1: self._submit(self._workers, step + 1)} if has_next else {}
             draws = [future.result() for future in futures]
         t, noise = torch.cat([one.t for one in draws]), torch.cat([one.noise for one in draws])
+        items: Batch | EncodedBatch
         if self._pool is not None:
-            return Step(self._pool.items([one.pick for one in draws]), t, noise)
-        return Step(join_batches([one.batch for one in draws if one.batch is not None]), t, noise)
+            items = self._pool.items([one.pick for one in draws])
+        else:
+            items = join_items([one.batch for one in draws if one.batch is not None])
+        keys = [(self._seed, step, index) for index in self._indices]
+        dropout = self._config.context_dropout
+        context = [self._context.draw(may, dropout, key) for may, key in zip(items.context, keys, strict=True)]
+        return Step(items, t, noise, tuple(context))
 
     def close(self) -> None:
         """Ends the threads."""
@@ -90,15 +93,13 @@ class Loader:
     def _draw(self, step: int, index: int) -> "_Draw":
         pick = pick_item(self._config, seed=self._seed, step=step, index=index)
         batch = draw_picks(self._views, self._config, [pick]) if self._pool is None else None
-        t, noise = draw_noise(self._backbone, self._views, seed=self._seed, step=step, index=index)
+        t, noise = draw_noise(self._backbone, self._views, self._config, seed=self._seed, step=step, index=index)
         if self._backbone.device.type != "cuda":
             return _Draw(pick, batch, t, noise)
         # Copied from here, out of pinned memory: the device takes it between two kernels and nobody waits.
         with torch.cuda.device(self._backbone.device):
             t, noise = self._upload(t), self._upload(noise)
-            if batch is not None:
-                pixels, hole, weight = (self._upload(plane) for plane in (batch.pixels, batch.hole, batch.weight))
-                batch = Batch(pixels, hole, weight, batch.prompts, batch.is_target)
+            batch = None if batch is None else batch.map_tensors(self._upload)
         return _Draw(pick, batch, t, noise)
 
     def _upload(self, tensor: Tensor) -> Tensor:
@@ -119,48 +120,30 @@ class Pool:
     """The items of a pool by number, encoded on the device.
 
     What an item's latents are, bit by bit, must not depend on what was encoded before: a resumed training
-    begins with an empty pool. So an item's two pictures are encoded together and with no others.
+    begins with an empty pool. So an item is encoded with no other.
     """
 
     def __init__(self, backbone: Backbone, views: TrainingViews, config: TrainConfig, *, seed: int) -> None:
         self._backbone, self._views, self._config, self._seed = backbone, views, config, seed
         self._encoded: dict[int, EncodedBatch] = {}
-        self._blank: Tensor | None = None  # latents of a picture of which nothing is shown
 
     def items(self, picks: Sequence[ItemPick]) -> EncodedBatch:
         """The items that were picked, each with the prompt of its pick."""
-        encoded = [self._encode_item(pick) for pick in picks]
-        return EncodedBatch(
-            clean=torch.cat([one.clean for one in encoded]),
-            masked=torch.cat([one.masked for one in encoded]),
-            hole=torch.cat([one.hole for one in encoded]),
-            known=torch.cat([one.known for one in encoded]),
-            prompts=tuple(pick.prompt for pick in picks),
-        )
+        encoded = join_items([self._encode_item(pick) for pick in picks])
+        return replace(encoded, prompts=tuple(pick.prompt for pick in picks))
 
     def _encode_item(self, pick: ItemPick) -> EncodedBatch:
         assert pick.number is not None
         if pick.number not in self._encoded:
-            self._encoded[pick.number] = self._encode(draw_picks(self._views, self._config, [pick]))
+            batch = draw_picks(self._views, self._config, [pick])
+            self._encoded[pick.number] = encode_batch(self._backbone, batch)
         return self._encoded[pick.number]
 
-    def _encode(self, batch: Batch) -> EncodedBatch:
-        backbone = self._backbone
-        if batch.hole.all():  # one in ten hides everything, and then all of them are the same grey
-            clean = backbone.encode(batch.pixels)
-            if self._blank is None:
-                self._blank = backbone.encode(torch.zeros_like(batch.pixels))
-            masked = self._blank
-        else:
-            both = backbone.encode(torch.cat([batch.pixels, blank_hole(batch.pixels, batch.hole)]))
-            clean, masked = both[:1], both[1:]
-        known = known_latents(batch.weight, cell=backbone.spec.cell).to(backbone.device)
-        return EncodedBatch(clean, masked, backbone.latent_hole(batch.hole), known, ("",))
 
-
-def draw_noise(backbone: Backbone, views: TrainingViews, *, seed: int, step: int, index: int) -> tuple[Tensor, Tensor]:
+def draw_noise(
+    backbone: Backbone, views: TrainingViews, config: TrainConfig, *, seed: int, step: int, index: int
+) -> tuple[Tensor, Tensor]:
     """Time (1,) and noise (1, c, h, w) of one item, from (seed, step, index); drawn on the CPU."""
     generator = torch.Generator().manual_seed(seeds.key(seed, seeds.Stream.NOISE, step, index))
-    t = torch.randint(backbone.process.train_steps, (1,), generator=generator)
-    shape = (1, backbone.spec.latent_channels, views.height // views.cell, views.width // views.cell)
-    return t, torch.randn(shape, generator=generator)
+    t = backbone.process.draw_time(generator, config.low_noise)
+    return t, torch.randn(1, *backbone.spec.latent_shape(views.height, views.width), generator=generator)

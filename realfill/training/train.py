@@ -69,7 +69,7 @@ def train(
     state.resume(folder)
     saved = state.step
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
-    views = prepare_views(scene, crop, config, cell=backbone.spec.cell, draft_views=draft_views)
+    views = prepare_views(scene, crop, config, cell=backbone.spec.loss_cell, draft_views=draft_views)
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
     loader = Loader(backbone, views, config, seed=seed, indices=indices)
     if budget is None:
@@ -96,8 +96,9 @@ def train(
             if due and accelerator.is_main_process:
                 state.save(folder, keep=config.keep_checkpoints)
                 saved = state.step
-            unet, text = optimiser.param_groups[0]["lr"], optimiser.param_groups[-1]["lr"]
-            yield TrainStep(state.step, config.steps, value, unet, text, time.perf_counter() - began)
+            denoiser, *text = (group["lr"] for group in optimiser.param_groups)
+            seconds = time.perf_counter() - began
+            yield TrainStep(state.step, config.steps, value, denoiser, text[0] if text else 0.0, seconds)
     except (GeneratorExit, OutOfMemory):
         # Between two steps the state is whole. After any other exception it may not be: a second Ctrl-C lands
         # anywhere, and what led to a loss that is not a number is not worth an older checkpoint.
@@ -140,7 +141,7 @@ def compute_gradients(
     """What some items of a step add to the mean loss over `total`, and to its gradients; nothing is accumulated."""
     t, noise = step.t.to(backbone.device), step.noise.to(backbone.device)
     with accelerator.autocast():
-        loss = realfill_loss(backbone, step.items, t=t, noise=noise).sum() / total
+        loss = realfill_loss(backbone, step.items, t=t, noise=noise, context=step.context).sum() / total
     return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
 
 

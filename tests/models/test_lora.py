@@ -15,7 +15,7 @@ from torch import Tensor
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models import lora, stable_diffusion
-from realfill.models.backbone import Backbone, Condition
+from realfill.models.backbone import Backbone
 from realfill.models.lora import (
     adapter_parameters,
     attach_adapters,
@@ -25,7 +25,7 @@ from realfill.models.lora import (
     parameter_groups,
 )
 from realfill.models.registry import load_backbone_folder
-from tests.tiny import WAYS, Way, backbone_in
+from tests.tiny import WAYS, Way, backbone_in, condition_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTENTION = TrainConfig()
@@ -34,12 +34,12 @@ BOTH = pytest.mark.parametrize("config", [ATTENTION, ALL], ids=["attention", "al
 PROMPT = "a photo of sks"
 
 
-def question(backbone: Backbone) -> tuple[Tensor, Tensor, Condition]:
+def question(backbone: Backbone) -> tuple[Tensor, Tensor, Any]:
     generator = torch.Generator().manual_seed(2)
     pixels = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
     hole = (torch.rand(2, 1, 32, 32, generator=generator) < 0.3).float()
     noisy = torch.randn(2, 4, 16, 16, generator=generator)
-    return noisy, torch.tensor([900, 30]), backbone.condition(pixels, hole, [PROMPT, ""])
+    return noisy, torch.tensor([900, 30]), condition_of(backbone, pixels, hole, [PROMPT, ""])
 
 
 def answer(backbone: Backbone) -> tuple[Tensor, Tensor]:

@@ -98,8 +98,8 @@ def test_our_sampling_is_the_stock_pipelines(
     backbone = load_backbone_folder(tiny_bases[kind], dtype=torch.float32)
     fit, seeds = fit_of(toy), [17, 3]
     lora = adapted(backbone, tmp_path / "lora")
-    pixels, hole = sampling_input(toy, fit)
-    masked = backbone.condition(pixels, hole, [PROMPT]).masked
+    image: Any = backbone.image_condition(sampling_input(toy, fit))
+    masked = image.masked
 
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(tiny_bases[kind], safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
@@ -226,8 +226,7 @@ def test_mini_samples_through_the_stock_pipeline_too(
     backbone = load_backbone("mini", device="cpu", dtype=torch.float32)
     fit = crop_around(real.hole, size=96, multiple=backbone.spec.multiple, context=0.5)
     lora = adapted(backbone, tmp_path / "lora")
-    pixels, hole = sampling_input(real, fit)
-    masked = backbone.condition(pixels, hole, [PROMPT]).masked
+    image: Any = backbone.image_condition(sampling_input(real, fit))
     place = find_base("mini")
     assert place is not None
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(place, safety_checker=None)
@@ -237,7 +236,7 @@ def test_mini_samples_through_the_stock_pipeline_too(
         PROMPT,
         image=Image.fromarray(fit.crop_photo(real.target)),
         mask_image=Image.fromarray(fit.crop_hole(real.hole).astype(np.uint8) * 255),
-        masked_image_latents=masked,
+        masked_image_latents=image.masked,
         height=fit.height,
         width=fit.width,
         num_inference_steps=3,

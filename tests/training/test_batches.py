@@ -68,22 +68,44 @@ def test_the_targets_hole_adds_nothing_to_batches(toy: Scene, size: int, value: 
 @pytest.mark.parametrize("size", [24, 48, 160])
 def test_the_targets_hole_adds_nothing_to_what_sampling_sees(toy: Scene, size: int) -> None:
     fit = fit_of(toy, size)
-    pixels, hole = sampling_input(toy, fit)
+    seen = sampling_input(toy, fit)
     for value in (0, 128, None):
         other = sampling_input(painted(toy, value), fit)
-        assert torch.equal(pixels, other[0]) and torch.equal(hole, other[1])
+        assert torch.equal(seen.pixels, other.pixels) and torch.equal(seen.hole, other.hole)
 
 
 def test_what_sampling_sees_is_the_known_part_of_the_target(toy: Scene) -> None:
     fit = fit_of(toy)
-    pixels, hole = sampling_input(toy, fit)
+    seen = sampling_input(toy, fit)
+    pixels, hole = seen.pixels, seen.hole
     assert pixels.shape == (1, 3, fit.height, fit.width) and hole.shape == (1, 1, fit.height, fit.width)
     assert torch.equal(hole[0, 0] > 0, torch.from_numpy(fit.crop_hole(toy.hole)))
-    assert (pixels[hole.expand_as(pixels) > 0] == 0).all()
     assert toy.truth is not None
     truth = torch.from_numpy(fit.crop_photo(toy.truth).transpose(2, 0, 1)).float() / 127.5 - 1
     far = torch.nn.functional.max_pool2d(hole, 9, 1, 4) == 0  # resizing mixes the rim with the fill
     torch.testing.assert_close(pixels[far.expand_as(pixels)], truth[None][far.expand_as(pixels)], atol=1e-6, rtol=0)
+
+
+def test_every_item_says_where_its_crop_lies_in_its_photo(toy: Scene) -> None:
+    """Height and width of the whole photo at the crop's scale, top and left, height and width (SDXL §2.2)."""
+    fit = fit_of(toy)
+    views, batch = views_of(toy), draw(views_of(toy), 24)
+    for place, is_target in zip(batch.place, batch.is_target, strict=True):
+        height, width, top, left, *size = place.tolist()
+        assert size == [fit.height, fit.width]
+        photo = toy.target if is_target else toy.references[0]  # both references are of one size
+        assert height / width == pytest.approx(photo.shape[0] / photo.shape[1], rel=0.05)
+        assert -1 <= top <= height - fit.height + 1 and -1 <= left <= width - fit.width + 1
+    assert len({tuple(place.tolist()) for place in batch.place}) > 12
+    assert len(views.views) == 3
+
+
+def test_beside_an_item_stand_the_other_photos_never_its_own(toy: Scene) -> None:
+    batch = draw(views_of(toy), 24)
+    for others, is_target in zip(batch.context, batch.is_target, strict=True):
+        assert len(others) == 2 and len(set(others)) == 2
+        assert (2 not in others) == is_target  # the target is the last of the photos
+    assert {others for others in batch.context} == {(0, 1), (0, 2), (1, 2)}
 
 
 def test_loss_weight_and_holes_follow_the_method(toy: Scene) -> None:

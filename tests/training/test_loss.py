@@ -12,12 +12,13 @@ from torch import Tensor
 from realfill.config import TrainConfig
 from realfill.imaging.crop import crop_around
 from realfill.models.backbone import Backbone
+from realfill.models.latent_grid import known_cells
 from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.models.registry import load_backbone_folder
 from realfill.models.stable_diffusion import StableDiffusionInpaint
 from realfill.scene.scene import Scene
 from realfill.training.batches import Batch, draw_batch, prepare_views
-from realfill.training.loss import known_latents, realfill_loss
+from realfill.training.loss import realfill_loss
 
 CONFIG = TrainConfig()
 
@@ -133,4 +134,4 @@ def test_a_large_hole_counts_as_much_as_a_reference(
 def test_a_cell_that_one_unknown_pixel_touches_counts_nothing() -> None:
     weight = torch.ones(1, 1, 8, 12)
     weight[0, 0, 3, 7] = 0
-    assert known_latents(weight, cell=4)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert known_cells(weight, 4)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -229,10 +230,10 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_adapter(tiny: Backbone,
 def short_of_memory(most: int) -> Callable[..., Tensor]:
     """The loss on a device that holds `most` items."""
 
-    def loss(backbone: Backbone, batch: batches.Batch, *, t: Tensor, noise: Tensor) -> Tensor:
+    def loss(backbone: Backbone, batch: batches.Batch, **given: Any) -> Tensor:
         if len(batch.prompts) > most:
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
-        return realfill_loss(backbone, batch, t=t, noise=noise)
+        return realfill_loss(backbone, batch, **given)
 
     return loss
 
@@ -343,7 +344,7 @@ def test_two_processes_equal_one(
 
 def test_the_loss_goes_down(tiny: Backbone, toy: Scene, tmp_path: Path) -> None:
     config = with_(steps=60, layers="all", learning_rate_unet=1e-2)
-    views = prepare_views(toy, fit_of(toy), config, cell=tiny.spec.cell)
+    views = prepare_views(toy, fit_of(toy), config, cell=tiny.spec.loss_cell)
     batch = draw_batch(views, config, seed=99, step=0, indices=range(32))
     generator = torch.Generator().manual_seed(6)
     t = torch.randint(1000, (32,), generator=generator)

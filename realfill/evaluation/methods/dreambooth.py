@@ -4,7 +4,7 @@ Training is Eq. 2 on whole references, with no masks and no target. Filling is w
 that knows no masks: every step the known area is put back, from `strength` of the noise on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -21,9 +21,10 @@ from realfill.evaluation.methods.ours import realfill_settings
 from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weights_hash
 from realfill.events import TrainStep
 from realfill.imaging.crop import CropTransform
-from realfill.models.backbone import Backbone
+from realfill.models.backbone import Backbone, Layers
 from realfill.models.lora import adapter_parameters, attach_adapters, load_lora, parameter_groups, save_lora
 from realfill.models.scheduler import DDPM
+from realfill.models.stable_diffusion import CLIP_TARGETS, UNET_TARGETS
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene, crop_to_fill
 from realfill.training import checkpoints
@@ -48,6 +49,10 @@ class TextToImage:
     def trainable(self) -> dict[str, nn.Module]:
         """U-Net and text encoder."""
         return {"unet": self.pipe.unet, "text_encoder": self.pipe.text_encoder}
+
+    def lora_targets(self, layers: Layers) -> Mapping[str, Sequence[str]]:
+        """See `Backbone.lora_targets`."""
+        return {"unet": UNET_TARGETS[layers], "text_encoder": CLIP_TARGETS[layers]}
 
     def pipeline_class(self) -> Any:
         """The stock pipeline."""

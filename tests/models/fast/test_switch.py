@@ -24,7 +24,7 @@ from realfill.models.registry import load_backbone_folder
 from realfill.sampling import sample
 from realfill.scene.scene import Scene
 from realfill.training import train
-from tests.tiny import WAYS, backbone_in
+from tests.tiny import WAYS, backbone_in, condition_of
 
 CONFIG = TrainConfig(steps=1, batch=2, layers="all", rank=4, alpha=8.0)
 CUDA = {"cuda, float32": torch.float32, "cuda, bf16": torch.bfloat16}
@@ -89,7 +89,8 @@ def predict(backbone: Backbone) -> tuple[Tensor, Tensor, Tensor]:
     pixels = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
     hole = (torch.rand(2, 1, 32, 32, generator=generator) < 0.3).float()
     noisy, t = torch.randn(2, 4, 16, 16, generator=generator), torch.tensor([900, 30])
-    condition = backbone.condition(pixels.to(backbone.device), hole.to(backbone.device), ["a photo of sks", ""])
+    prompts = ["a photo of sks", ""]
+    condition: Any = condition_of(backbone, pixels.to(backbone.device), hole.to(backbone.device), prompts)
     prediction = backbone.predict(noisy.to(backbone.device), t.to(backbone.device), condition)
     gradients = torch.autograd.grad(prediction.square().mean(), list(adapter_parameters(backbone).values()))
     return prediction.detach(), condition.prompt_embeds.detach(), join(gradients)
