@@ -1,14 +1,18 @@
 """The one table of pretrained bases: what each is, needs and costs. Read by command line, page and `models.registry`.
 
-A new base of a known family is a row here; a new family is a file in `models`, its line in
-`models.registry.FAMILIES`, and a row here.
+A new base of a known family is a row in `BASES`; a new family is a file in `models`, a row in `FAMILIES` under the
+file's name, and a row in `BASES`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from realfill import files
 
 DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
+Changes = Mapping[str, Any]  # settings by dotted name
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,47 @@ class MemoryFigures:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Bases that one file in `models` drives."""
+
+    classes: tuple[str, ...]  # `_class_name` of model_index.json
+    parts: tuple[str, ...]  # folders that hold weights
+    stands_for: str  # the row of `BASES` by which one without a row is estimated
+    changes: Changes = field(default_factory=dict)  # settings that differ from the presets, whichever preset
+    preset_changes: Mapping[str, Changes] = field(default_factory=dict)  # the same by the preset's name
+
+
+@dataclass(frozen=True)
 class Base:
     """A base that has a name of its own."""
 
     label: str  # as the page lists it
-    family: str  # a loader of `models.registry`
+    family: str
     source: str  # a hub id, or a folder of `assets.FOLDER`
     size: int  # pixels of a side
-    gigabytes: float  # to download
+    gigabytes: float  # to download, and on the disk; all that a run needs
     licence: str
     preset: DefaultPreset  # the preset that a run begins with
     least_memory: float  # bytes of device memory to train with comfort; 0: a CPU will do
     memory: MemoryFigures
+    commercial: bool = True  # whether the licence allows commercial use of the model
+    gated: bool = False  # whether its page asks to accept the licence before anything can be downloaded
+    variant: str = ""  # of the weight files that are downloaded: "fp16" takes *.fp16.safetensors
+    changes: Changes = field(default_factory=dict)  # settings that differ from the family's
 
     @property
     def is_embedded(self) -> bool:
         """Whether it comes with the project."""
         return "/" not in self.source
 
+
+FAMILIES: Mapping[str, Family] = {
+    "stable_diffusion": Family(
+        classes=("StableDiffusionInpaintPipeline", "StableDiffusionPipeline"),
+        parts=("unet", "vae", "text_encoder"),
+        stands_for="sd2",
+    ),
+}
 
 BASES: Mapping[str, Base] = {
     "mini": Base(
@@ -108,3 +135,42 @@ def default_base(memory: float) -> str:
 def default_preset(base: str) -> DefaultPreset:
     """The preset for a base by name; `quick` for one that has no row here."""
     return BASES[base].preset if base in BASES else "quick"
+
+
+def find_family(base: str) -> str | None:
+    """The family of a base by name, folder or hub id, as far as it is known without loading or fetching anything.
+
+    A single file and a hub id without a row are taken for Stable Diffusion until they are here; None: a folder of
+    another kind of model.
+    """
+    for row in BASES.values():
+        if row is BASES.get(base) or row.source == base:
+            return row.family
+    folder = Path(base).expanduser()
+    return family_of_class(read_class_name(folder)) if folder.is_dir() else "stable_diffusion"
+
+
+def family_of_class(class_name: str) -> str | None:
+    """The family that drives a pipeline of this class, or None."""
+    return next((name for name, family in FAMILIES.items() if class_name in family.classes), None)
+
+
+def read_class_name(folder: Path) -> str:
+    """What a diffusers folder says that it is, `_class_name` of its model_index.json; empty where it does not say.
+
+    Raises:
+        RunError: the file is no JSON.
+    """
+    return str((files.read_json(folder / "model_index.json") or {}).get("_class_name", ""))
+
+
+def estimated_as(base: str) -> Base:
+    """The base's row, or the one that stands for its family."""
+    return BASES.get(base) or BASES[FAMILIES[find_family(base) or "stable_diffusion"].stands_for]
+
+
+def preset_changes(base: str, preset: str) -> Changes:
+    """The settings by which a preset differs for a base."""
+    family = FAMILIES[find_family(base) or "stable_diffusion"]
+    own = BASES[base].changes if base in BASES else {}
+    return {**family.changes, **family.preset_changes.get(preset, {}), **own}

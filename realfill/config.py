@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from realfill.bases import BASES, EMBEDDED, PREFERRED
+from realfill.bases import BASES, EMBEDDED, PREFERRED, preset_changes
 from realfill.errors import OptionError
 
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
@@ -263,12 +263,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def make(preset: PresetName, changes: Mapping[str, Any]) -> Config:
-    """A preset with changes given by dotted names, e.g. `{"base": "mini", "train.steps": 500}`.
+    """A preset for a base, with changes given by dotted names, e.g. `{"base": "mini", "train.steps": 500}`.
 
     Raises:
         OptionError: as `change`.
     """
-    return change(PRESETS[preset], changes)
+    base = str(changes.get("base", PRESETS[preset].base))
+    return change(PRESETS[preset], {**preset_changes(base, preset), **changes})
 
 
 def change(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -1,11 +1,21 @@
 """The table of bases: presets and defaults that follow from it."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, PREFERRED, default_base, default_preset
+from realfill.bases import (
+    BASES,
+    EMBEDDED,
+    FAMILIES,
+    PREFERRED,
+    default_base,
+    default_preset,
+    find_family,
+    preset_changes,
+)
 
 
 def test_the_default_preset_fits_the_base() -> None:
@@ -23,3 +33,29 @@ def test_the_default_base_is_the_one_that_the_memory_holds() -> None:
     enough = BASES[PREFERRED].least_memory
     assert [default_base(memory) for memory in (0, enough - 1, enough)] == [EMBEDDED, EMBEDDED, PREFERRED]
     assert BASES[EMBEDDED].is_embedded and not BASES[PREFERRED].is_embedded
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("preset", get_args(config.PresetName))
+def test_every_preset_for_a_base_is_settings(name: str, preset: config.PresetName) -> None:
+    made = config.make(preset, {"base": name})
+    assert made.base == name
+    for setting, value in preset_changes(name, preset).items():
+        assert config.flatten(made)[setting] == value
+    chosen = config.make(preset, {"base": name, "train.steps": 7, "train.rank": 3})
+    assert (chosen.train.steps, chosen.train.rank) == (7, 3)
+
+
+def test_the_presets_of_stable_diffusion_are_the_presets() -> None:
+    for name, preset in (("sd2", "paper"), ("sd2", "quick"), ("mini", "mini")):
+        assert not preset_changes(name, preset)
+
+
+def test_a_family_is_told_by_what_a_folder_says_that_it_is(tmp_path: Path) -> None:
+    assert find_family(str(tmp_path)) is None
+    for family in FAMILIES.values():
+        for class_name in family.classes:
+            (tmp_path / "model_index.json").write_text(f'{{"_class_name": "{class_name}"}}')
+            assert FAMILIES[find_family(str(tmp_path)) or ""] is family
+    assert {find_family(name) for name in BASES} == set(FAMILIES)
+    assert all(find_family(base.source) == base.family for base in BASES.values())

@@ -147,13 +147,10 @@ def backbone_in(base: Path, way: Way) -> "Backbone":
 
 def whole_pictures(pixels: "Tensor", hole: "Tensor") -> "Pictures":
     """B pictures (B, 3, H, W) that are no crops of larger ones, with their holes (B, 1, H, W)."""
-    import torch
-
     from realfill.models.backbone import Pictures
+    from realfill.models.pixels import whole_place
 
-    height, width = pixels.shape[-2:]
-    place = torch.tensor([[height, width, 0.0, 0.0, height, width]])
-    return Pictures(pixels, hole, place.expand(len(pixels), 6))
+    return Pictures(pixels, hole, whole_place(*pixels.shape[-2:]).expand(len(pixels), 6))
 
 
 def condition_of(

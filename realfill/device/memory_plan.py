@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from realfill.bases import BASES, PREFERRED
+from realfill.bases import BASES, estimated_as
 from realfill.config import Config
 from realfill.humanize import size
 
@@ -115,14 +115,14 @@ def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryP
 
 
 def memory_needs(config: Config, *, width: int, pixels: int = 0, denoiser: int = 0) -> MemoryNeeds:
-    """What the base of a config needs. One that has no row in `bases` is taken as `sd2`, in proportion to its U-Net.
+    """What the base of a config needs. One that has no row in `bases` is taken as its family's, in proportion.
 
     Args:
         width: bytes of a weight: 2 in bf16, 4 in fp32.
         pixels: of the working size; 0: as the config has it.
         denoiser: parameters of one that was loaded; 0: not known.
     """
-    base = BASES.get(config.base, BASES[PREFERRED])
+    base = estimated_as(config.base)
     known = base.memory
     share = denoiser / known.denoiser if denoiser and config.base not in BASES else 1.0
     area = (pixels or (config.fit.size or base.size) ** 2) / base.size**2

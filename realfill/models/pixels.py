@@ -29,6 +29,11 @@ def crop_place(crop: CropTransform) -> Tensor:
     return torch.tensor([[float(round(number)) for number in numbers]])
 
 
+def whole_place(height: int, width: int) -> Tensor:
+    """`backbone.Pictures.place` of a picture that is no crop of a larger one, (1, 6)."""
+    return torch.tensor([[float(height), float(width), 0.0, 0.0, float(height), float(width)]])
+
+
 def to_photo(pixels: Tensor) -> Photo:
     """Pixels (3, H, W) in [-1, 1] as (H, W, 3) of 8 bits."""
     photo: Photo = np.rint((pixels.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Bases by name, and the one place that loads them.
 
-A new family of models is a file with `load_folder`, `load_file` and a class like `backbone.Backbone`, a line in
-`FAMILIES`, and the rows of its bases in `realfill.bases`.
+A new family of models is a file here with `load_folder` and a class like `backbone.Backbone`, and its rows in
+`realfill.bases`, whose `FAMILIES` name the files.
 """
 
 import hashlib
@@ -15,19 +15,13 @@ from urllib.parse import urlparse
 
 import torch
 
-from realfill import assets
-from realfill.bases import BASES, EMBEDDED
+from realfill import assets, files
+from realfill.bases import BASES, EMBEDDED, FAMILIES, family_of_class, read_class_name
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 from realfill.network import NAME_SERVER
 
-FAMILIES: Mapping[str, str] = {"stable_diffusion": "realfill.models.stable_diffusion"}  # imported when it is needed
-_OWN_FILES = "stable_diffusion"  # the family of folders and files that have no row in `realfill.bases`
-# What the loaders read; half-precision copies and the safety checker would be gigabytes for nothing.
-_HUB_FILES: Mapping[str, Any] = {
-    "allow_patterns": ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"],
-    "ignore_patterns": ["*.fp16.*", "safety_checker/*", "feature_extractor/*"],
-}
+_FILE_FAMILY = "stable_diffusion"  # the one family whose single files can be loaded
 
 
 def find_base(base: str) -> Path | None:
@@ -51,12 +45,37 @@ def find_base(base: str) -> Path | None:
     from huggingface_hub import snapshot_download  # seconds of import that mini never needs
 
     try:
-        folder = Path(snapshot_download(source, local_files_only=True, **_HUB_FILES))
+        folder = Path(snapshot_download(source, local_files_only=True, **hub_files(base)))
     except (OSError, ValueError):
         return None
-    # An interrupted download leaves a snapshot that lacks its last files.
-    parts = ("unet", "vae", "text_encoder")
-    return folder if all(list((folder / part).glob("*.safetensors")) for part in parts) else None
+    return folder if _is_whole(folder) else None
+
+
+def hub_files(base: str) -> Mapping[str, Any]:
+    """What the loaders read of a hub's folder, as `snapshot_download` takes it.
+
+    Weights in another precision, in other formats, and the safety checker would be gigabytes for nothing.
+    """
+    variant = BASES[base].variant if base in BASES else ""
+    weights = f"*/*.{variant}*safetensors" if variant else "*/*.safetensors"
+    ignored = ["safety_checker/*", "feature_extractor/*", *([] if variant else ["*.fp16*"])]
+    texts = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja"]
+    return {"allow_patterns": [*texts, weights], "ignore_patterns": ignored}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a snapshot has all its weights: an interrupted download leaves one that lacks its last files."""
+    family = family_of_class(read_class_name(folder))
+    return family is not None and all(_has_weights(folder / part) for part in FAMILIES[family].parts)
+
+
+def _has_weights(part: Path) -> bool:
+    """Whether a part's weight files are all there: those that its index names, or else one."""
+    for index in part.glob("*.index*.json"):
+        names = set((files.read_json(index) or {}).get("weight_map", {}).values())
+        if all((part / name).exists() for name in names):
+            return True
+    return not list(part.glob("*.index*.json")) and bool(list(part.glob("*.safetensors")))
 
 
 def is_present(base: str) -> bool:
@@ -78,11 +97,26 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
     dtype = dtype or choose_dtype(device)
     if place.is_file() and place.suffix != ".safetensors":
         raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
-    family: Any = import_module(FAMILIES[BASES[base].family if base in BASES else _OWN_FILES])
+    family: Any = import_module(f"realfill.models.{_FILE_FAMILY if place.is_file() else check_folder(place, base)}")
     load = family.load_file if place.is_file() else family.load_folder
     weights_hash = _hash_weights(place, _stat_files(place))
     backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash)
     return backbone
+
+
+def check_folder(folder: Path, base: str) -> str:
+    """The family that drives a diffusers folder.
+
+    Raises:
+        WeightsError: it is none, or no family drives such a model; the sentence says what would do.
+    """
+    class_name = read_class_name(folder)
+    family = family_of_class(class_name)
+    if family is None:
+        what = f"a {class_name}" if class_name else "no diffusers folder: it has no model_index.json that names a class"
+        known = ", ".join(one.classes[0] for one in FAMILIES.values())
+        raise WeightsError(f"Base '{base}' is {what}. Folders of these can be used: {known}.")
+    return family
 
 
 def file_state(base: str) -> Hashable:
@@ -114,7 +148,7 @@ def _download(base: str) -> Path:
     try:
         if not constants.is_offline_mode():
             NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
-        return Path(snapshot_download(source, **_HUB_FILES))
+        return Path(snapshot_download(source, **hub_files(base)))
     except hub_troubles() as error:
         raise WeightsError(
             f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "

@@ -1,14 +1,21 @@
 """The diffusion process, apart from any network: add noise for training, solve for sampling.
 
 All arithmetic is diffusers' schedulers'; what is decided here is which one, and with which settings.
-A new sampler is a line in `SAMPLERS` and its name in `config.SamplerName`.
+A new sampler is a line in `SAMPLERS` and in `FlowMatch.solver`, and its name in `config.SamplerName`.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SchedulerMixin,
+)
 from torch import Tensor
 
 from realfill.config import SamplerName
@@ -37,7 +44,7 @@ class NoiseProcess(Protocol):
         ...
 
     def spread_times(self, count: int) -> Tensor:
-        """Times (count,) spread evenly, none at an end."""
+        """Times (count,) spread evenly, ascending, none at an end."""
         ...
 
     def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,3 +120,59 @@ class DDPM:
     def model_input(self, solver: Any, latents: Tensor, t: Tensor) -> Tensor:
         """See `NoiseProcess.model_input`."""
         return torch.as_tensor(solver.scale_model_input(latents, t))
+
+
+class FlowMatch:
+    """Rectified flow: x_t = (1 − σ) x + σ ε, and the network predicts the velocity ε − x (Stable Diffusion 3, §2).
+
+    Times are diffusers': t = 1000 σ, continuous in training.
+    """
+
+    prediction_type = "flow_prediction"
+
+    def __init__(self, config: Mapping[str, Any], shift: Callable[[int, int], float]) -> None:
+        """`shift`: μ by which the base's pipeline shifts a schedule of (cells of a picture, steps)."""
+        self._config, self._shift = dict(config), shift
+        self.train_steps = int(config.get("num_train_timesteps", 1000))
+
+    def draw_time(self, generator: torch.Generator, low_noise: float = 1.0) -> Tensor:
+        """See `NoiseProcess.draw_time`; uniform in σ, as diffusers' and PEFT's training scripts draw it."""
+        sigma = torch.rand(1, generator=generator).clamp(1e-4, 1 - 1e-4)
+        return sigma**low_noise * self.train_steps
+
+    def spread_times(self, count: int) -> Tensor:
+        """See `NoiseProcess.spread_times`."""
+        return torch.linspace(0, self.train_steps, 2 * count + 1)[1::2]
+
+    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t and the velocity ε − x."""
+        sigma = (t.to(clean.device, clean.dtype) / self.train_steps).view(-1, 1, 1, 1)
+        return (1 - sigma) * clean + sigma * noise, noise - clean
+
+    def solver(self, name: SamplerName, steps: int, cells: int = 0) -> Any:
+        """See `NoiseProcess.solver`: `ddim` is Euler's method, `ddpm` draws new noise after every step of it."""
+        mu = self._shift(cells, steps) if self._config.get("use_dynamic_shifting") else None
+        if name == "dpm++":
+            flow_shift = math.exp(mu) if mu is not None else float(self._config.get("shift", 1.0))
+            solver = DPMSolverMultistepScheduler(
+                num_train_timesteps=self.train_steps,
+                prediction_type=self.prediction_type,
+                use_flow_sigmas=True,
+                flow_shift=flow_shift,
+            )
+            solver.set_timesteps(steps)
+            solver.timesteps = solver.sigmas[:-1] * self.train_steps  # diffusers cuts them to whole numbers
+            return solver
+        stochastic = name == "ddpm"
+        euler: Any = FlowMatchEulerDiscreteScheduler.from_config(self._config, stochastic_sampling=stochastic)
+        # the sigmas and the shift that the stock pipelines give
+        euler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps, dtype=torch.float64).tolist(), mu=mu)
+        return euler
+
+    def initial_latents(self, solver: Any, noise: Tensor) -> Tensor:
+        """See `NoiseProcess.initial_latents`."""
+        return noise
+
+    def model_input(self, solver: Any, latents: Tensor, t: Tensor) -> Tensor:
+        """See `NoiseProcess.model_input`."""
+        return latents

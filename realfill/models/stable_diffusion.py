@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
+from realfill.models.autoencoder import Autoencoder, autocast_to, fastest_layout, recompute_activations
 from realfill.models.backbone import Context, EncodedItems, Layers, Pictures, Spec, blank_hole, stored_dtype
 from realfill.models.fast.switch import use_fast
 from realfill.models.fast.unet import speed_up
@@ -77,17 +77,15 @@ class StableDiffusionInpaint:
             part.requires_grad_(False).eval()
         self._stored = self.unet.dtype  # asking walks through the whole network
         self.device, self.dtype = self.unet.device, dtype or self._stored
-        # Channels last is what convolutions are quickest in on processors and on CUDA; latents and pixels outside
-        # stay in the usual order.
-        self._layout = torch.channels_last if self.device.type in ("cpu", "cuda") else torch.contiguous_format
-        for convolutional in (self.vae, self.unet):
-            convolutional.to(memory_format=self._layout)
-            if self.device.type == "cpu" and use_fast():
-                speed_up(convolutional)
-        self._plan: MemoryPlan | None = None
+        # Latents and pixels outside of the networks stay in the usual order.
+        self._layout = fastest_layout(self.device)
+        self.unet.to(memory_format=self._layout)
+        if self.device.type == "cpu" and use_fast():
+            speed_up(self.unet)
+        self._autoencoder = Autoencoder(self.vae, dtype=self.dtype)
         self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
         self.process = DDPM(pipeline.scheduler.config)
-        cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        cell = self._autoencoder.cell
         self.spec = Spec(
             name=name,
             family="stable_diffusion",
@@ -99,29 +97,13 @@ class StableDiffusionInpaint:
             weights_hash=weights_hash,
         )
 
-    @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """See `Backbone.encode`. The result is float32, whatever it is computed in."""
-        try:
-            pixels = pixels.to(self.device, self._stored, memory_format=self._layout)
-            pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
-            vae = self._autoencoder()
-            with self._precision():
-                latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
-            return latents.contiguous() * float(self.vae.config.scaling_factor)
-        finally:
-            self._offload()
+        return self._autoencoder.encode(pixels) * float(self.vae.config.scaling_factor)
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """See `Backbone.decode`."""
-        latents = latents.to(self.device, self._stored, memory_format=self._layout) / self.vae.config.scaling_factor
-        try:
-            with self._precision():
-                pixels: Tensor = self._autoencoder().decode(latents).sample.float().clamp(-1, 1)
-            return pixels.contiguous()
-        finally:
-            self._offload()
+        return self._autoencoder.decode(latents / self.vae.config.scaling_factor)
 
     def encode_masked(self, pixels: Tensor, hole: Tensor) -> Tensor:
         """See `Backbone.encode_masked`: grey stands in the hole."""
@@ -156,7 +138,7 @@ class StableDiffusionInpaint:
                 truncation=True,
                 return_tensors="pt",
             )
-        with self._precision():
+        with autocast_to(self.dtype, self._stored, self.device):
             hidden: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
         return hidden[torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)]
 
@@ -167,13 +149,9 @@ class StableDiffusionInpaint:
         """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
         inputs = torch.cat([noisy, condition.image.hole, condition.image.masked], 1)
         inputs = inputs.to(self.dtype, memory_format=self._layout)
-        with self._precision():
+        with autocast_to(self.dtype, self._stored, self.device):
             output: Tensor = self.unet(inputs, t.to(self.device), condition.prompt_embeds.to(self.dtype)).sample
         return output.float().contiguous()
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        """Autocast, where products are computed in another precision than weights are stored in."""
-        return nullcontext() if self.dtype == self._stored else torch.autocast(self.device.type, self.dtype)
 
     def trainable(self) -> dict[str, nn.Module]:
         """U-Net and text encoder (§3.4)."""
@@ -189,23 +167,8 @@ class StableDiffusionInpaint:
 
     def use_plan(self, plan: MemoryPlan | None) -> None:
         """See `Backbone.use_plan`."""
-        self._plan = plan
-        if plan is not None and plan.recompute:
-            self.unet.enable_gradient_checkpointing()
-        else:
-            self.unet.disable_gradient_checkpointing()
-        self._offload()  # the way back waits until it is used: when memory has run out it might fail
-
-    def _autoencoder(self) -> Any:
-        """The autoencoder, on the device."""
-        if any(weight.device != self.device for weight in self.vae.parameters()):  # all: memory may have run out midway
-            self.vae.to(self.device)
-        return self.vae
-
-    def _offload(self) -> None:
-        """Moves the autoencoder off the device, where the plan says so; using it brings it back."""
-        if self._plan is not None and self._plan.parked:
-            self.vae.to("cpu")
+        recompute_activations(self.unet, plan)
+        self._autoencoder.use_plan(plan)
 
 
 def load_folder(

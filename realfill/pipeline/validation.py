@@ -58,29 +58,23 @@ class HeldOutLoss:
         from realfill.models.lora import enable_all_layers
         from realfill.training.loss import realfill_loss
 
-        backbone, (items, t, noise, context) = self._resources.backbone, self._patches
+        backbone = self._resources.backbone
         with torch.no_grad(), enable_all_layers(backbone):
-            pieces = [slice(start, start + plan.items) for start in range(0, PATCHES, plan.items)]
             losses = [
-                realfill_loss(
-                    backbone,
-                    items.part(piece.start, piece.stop),
-                    t=t[piece],
-                    noise=noise[piece],
-                    context=context[piece],
-                )
-                for piece in pieces
+                realfill_loss(backbone, piece.items, t=piece.t, noise=piece.noise, context=piece.context)
+                for piece in self._patches.split(plan.items)
             ]
         return float(torch.cat(losses).mean())
 
     @functools.cached_property
     def _patches(self):  # type: ignore[no-untyped-def]  # its types would import torch
-        """The items as the network takes them, their times, spread evenly, their noise, and all photos beside them."""
+        """The items as the network takes them, their times, spread evenly, and all other photos beside them."""
         import torch
 
         from realfill import seeds
         from realfill.training.batches import ItemPick, draw_picks, keep_references, prepare_views
         from realfill.training.context import SceneContext
+        from realfill.training.loader import Step
         from realfill.training.loss import encode_batch
 
         resources, config = self._resources, self._session.run.config
@@ -90,8 +84,11 @@ class HeldOutLoss:
         keys = [(config.seed, seeds.Stream.HELD_OUT, index) for index in range(PATCHES)]
         picks = [ItemPick(train.prompt, None, seeds.rng(*key)) for key in keys]
         items = encode_batch(backbone, draw_picks(views, train, picks))
-        t, scene = backbone.process.spread_times(PATCHES), SceneContext(backbone, views)
-        shape = items.items.clean.shape[1:]
+        shape, scene = items.items.clean.shape[1:], SceneContext(backbone, views)
         noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seeds.key(*key))) for key in keys]
-        context = [scene.all(numbers) for numbers in items.context]
-        return items, t.to(backbone.device), torch.stack(noise).to(backbone.device), context
+        return Step(
+            items,
+            t=backbone.process.spread_times(PATCHES).to(backbone.device),
+            noise=torch.stack(noise).to(backbone.device),
+            context=tuple(scene.all(numbers) for numbers in items.context),
+        )

@@ -20,7 +20,7 @@ from realfill.config import GuideConfig
 from realfill.geometry.draft import VOUCHED, Draft, render_draft
 from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone, Pictures
-from realfill.models.pixels import crop_place, to_tensors
+from realfill.models.pixels import to_tensors, whole_place
 from realfill.scene.scene import Scene
 from realfill.seeds import starting_rank, starts_from_draft
 
@@ -59,14 +59,14 @@ def make_draft_prior(draft: Draft, scene: Scene, crop: CropTransform, config: Gu
     return DraftPrior(photo, confidence, crop.crop_hole(scene.hole), config)
 
 
-def prior_condition(prior: DraftPrior, crop: CropTransform) -> Pictures:
+def prior_condition(prior: DraftPrior) -> Pictures:
     """What the condition of a seed begun from the draft sees of the target.
 
     With `guide.known`, vouched-for pixels of the draft count as known.
     """
     vouched = prior.confidence >= VOUCHED
     hole = prior.hole & ~vouched if prior.config.known else prior.hole
-    return Pictures(*to_tensors(prior.photo, hole), crop_place(crop))
+    return Pictures(*to_tensors(prior.photo, hole), whole_place(*prior.hole.shape))
 
 
 def make_start(prior: DraftPrior, backbone: Backbone) -> DraftStart:

@@ -23,7 +23,7 @@ from realfill.models.fast.lanes import map_parallel, split_lanes
 from realfill.models.items import Items
 from realfill.models.lora import merge_adapters
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
-from realfill.models.pixels import crop_place, to_photo, to_tensors
+from realfill.models.pixels import to_photo, to_tensors, whole_place
 from realfill.sampling.draft_prior import (
     DraftPrior,
     DraftStart,
@@ -76,7 +76,7 @@ def sample(
     for prior, begun in zip(priors, from_prior, strict=True):
         if not begun:
             continue
-        conditions = sampler.encode(prior_condition(prior, crop), prompt)
+        conditions = sampler.encode(prior_condition(prior), prompt)
         start = _make_start(backbone, prior, budget)
         for candidate in sampler.generate(dataclasses.replace(conditions, start=start), begun):
             yield dataclasses.replace(candidate, photo=hold_to_draft(candidate.photo, prior))
@@ -218,4 +218,4 @@ def sampling_input(scene: Scene, crop: CropTransform) -> Pictures:
     """The target as sampling sees it."""
     # Resizing reaches beyond a pixel's own footprint: without the fill, paint in the hole would tint its rim.
     photo = crop.crop_photo(fill_from_known(scene.target, scene.hole))
-    return Pictures(*to_tensors(photo, crop.crop_hole(scene.hole)), crop_place(crop))
+    return Pictures(*to_tensors(photo, crop.crop_hole(scene.hole)), whole_place(crop.height, crop.width))

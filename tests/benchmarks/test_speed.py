@@ -11,6 +11,7 @@ from benchmarks.speed import cpu, gpu, random_sd2, stock_loop
 from benchmarks.speed.step_variants import VARIANTS, VariantStep
 from benchmarks.speed.timing import DeviceTimer, SpeedReport, relative
 from benchmarks.speed.training import Workload, check_training, drawn_numbers, initial_adapter
+from tests.tiny import whole_pictures
 
 LAST = -1
 
@@ -84,7 +85,7 @@ def test_random_weights_are_the_same_every_time_and_their_outputs_vary() -> None
     for name in ("unet", "vae", "text_encoder"):
         states = [getattr(one, name).state_dict() for one in (first, second)]
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    seen = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
+    seen = whole_pictures(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
     pictures = stock_loop.fill(first, seen, random_sd2.PROMPT, seeds=[1, 2], steps=2)
     assert float(pictures.std()) > 0.1
     assert relative(pictures[0], pictures[1]) > 0.1

@@ -106,7 +106,7 @@ def test_larger_pictures_wider_weights_and_more_adapters_need_more() -> None:
 def test_an_unknown_base_is_taken_as_sd2_in_proportion() -> None:
     unknown = config.change(PAPER, {"base": "someone/else"})
     assert memory_needs(unknown, width=2) == memory_needs(PAPER, width=2)
-    small = memory_needs(unknown, width=2, unet=8_660_000)
+    small = memory_needs(unknown, width=2, denoiser=8_660_000)
     assert small.weights == pytest.approx(0.01 * memory_needs(PAPER, width=2).weights)
     assert small.item == pytest.approx(0.1 * memory_needs(PAPER, width=2).item)
 

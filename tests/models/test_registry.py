@@ -1,6 +1,7 @@
 """Bases by name: what is found, what is refused, and with which sentence."""
 
 import importlib
+import json
 from pathlib import Path
 
 import httpx2
@@ -11,7 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from realfill import assets
-from realfill.bases import BASES
+from realfill.bases import BASES, FAMILIES
 from realfill.errors import OptionError, WeightsError
 from realfill.models import backbone, registry
 from realfill.models.registry import find_base, is_present, load_backbone
@@ -92,10 +93,10 @@ def test_a_connection_that_is_lost_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
 
 def test_every_base_belongs_to_a_family_that_loads() -> None:
-    assert {base.family for base in BASES.values()} <= set(registry.FAMILIES)
-    for module in registry.FAMILIES.values():
-        family = importlib.import_module(module)
-        assert callable(family.load_folder) and callable(family.load_file)
+    assert {base.family for base in BASES.values()} == set(FAMILIES)
+    for name, family in FAMILIES.items():
+        assert callable(importlib.import_module(f"realfill.models.{name}").load_folder)
+        assert BASES[family.stands_for].family == name
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])
@@ -125,12 +126,44 @@ def test_a_single_file_names_the_configs_it_needs(tmp_path: Path, width: int, so
 
 
 def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionInpaintPipeline"}')
     with pytest.raises(WeightsError, match="could not be loaded"):
         load_backbone(str(tmp_path), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (None, "no diffusers folder"),
+        ("{}", "no diffusers folder"),
+        ('{"_class_name": "PixArtAlphaPipeline"}', "is a PixArtAlphaPipeline"),
+    ],
+)
+def test_another_kind_of_folder_is_refused_with_what_would_do(tmp_path: Path, index: str | None, said: str) -> None:
+    if index is not None:
+        (tmp_path / "model_index.json").write_text(index)
+    with pytest.raises(WeightsError, match=f"{said}.*StableDiffusionInpaintPipeline"):
+        load_backbone(str(tmp_path), device="cpu")
+
+
+def test_a_sharded_download_is_whole_when_all_that_its_index_names_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in FAMILIES["stable_diffusion"].parts:
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "model.safetensors").touch()
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionInpaintPipeline"}')
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    assert find_base("someone/model") == tmp_path
+    shards = {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}
+    (tmp_path / "unet" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    (tmp_path / "unet" / shards["a"]).touch()
+    assert find_base("someone/model") is None
+    (tmp_path / "unet" / shards["b"]).touch()
+    assert find_base("someone/model") == tmp_path
+
+
 def test_a_base_that_does_not_inpaint_is_refused(tiny_base: Path, tmp_path: Path) -> None:
-    import json
     import shutil
 
     from diffusers import UNet2DConditionModel

@@ -1,5 +1,6 @@
 """The diffusion process: schedules, prediction types, and where solvers start and end."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from realfill.config import SamplerName
 from realfill.errors import WeightsError
-from realfill.models.scheduler import DDPM, PREDICTION_TYPES, SAMPLERS
+from realfill.models.scheduler import DDPM, PREDICTION_TYPES, SAMPLERS, FlowMatch
 from tools.mini import architecture
 
 NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -119,3 +120,61 @@ def test_solvers_are_fresh_each_time(name: SamplerName) -> None:
 def test_an_unknown_prediction_type_is_refused() -> None:
     with pytest.raises(WeightsError, match="flow"):
         DDPM({**mini(), "prediction_type": "flow"})
+
+
+# ── rectified flow ──
+
+SHIFTED = {"use_dynamic_shifting": True, "shift": 3.0, "base_shift": 0.5, "max_shift": 1.15}
+FIXED = {"use_dynamic_shifting": False, "shift": 3.0}
+
+
+def flow(settings: Mapping[str, Any] = SHIFTED) -> FlowMatch:
+    return FlowMatch(settings, lambda cells, steps: 0.5 + cells / 1000 + steps / 100)
+
+
+def test_a_flow_is_a_straight_line_and_its_target_the_way_along_it() -> None:
+    clean, noise = draw()
+    t = torch.tensor([250.0, 999.5])
+    noisy, target = flow().add_noise(clean, noise, t)
+    torch.testing.assert_close(noisy[0], 0.75 * clean[0] + 0.25 * noise[0])
+    torch.testing.assert_close(noisy[1], 0.0005 * clean[1] + 0.9995 * noise[1])
+    assert torch.equal(target, noise - clean)
+
+
+@pytest.mark.parametrize("process", [DDPM(mini()), flow()], ids=["ddpm", "flow"])
+def test_times_are_uniform_and_with_low_noise_little_noise_is_drawn_more_often(process: Any) -> None:
+    def times(low_noise: float) -> Tensor:
+        return torch.cat([process.draw_time(torch.Generator().manual_seed(key), low_noise) for key in range(2000)])
+
+    uniform, low = times(1.0), times(2.0)
+    assert float(uniform.min()) >= 0 and float(uniform.max()) < 1000
+    assert float(uniform.double().mean()) == pytest.approx(500, abs=20)
+    assert float(low.double().mean()) == pytest.approx(1000 / 3, abs=20)  # the mean of u²
+    assert bool((low >= 0).all()) and bool((low < 1000).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("settings", [SHIFTED, FIXED], ids=["shifted", "fixed"])
+def test_solvers_of_a_flow_find_what_a_perfect_network_knows(name: SamplerName, settings: Mapping[str, Any]) -> None:
+    clean, noise = draw()
+    clean, process = 3 * clean, flow(settings)
+    solver = process.solver(name, 12, 64)
+    latents, generators = process.initial_latents(solver, noise), [torch.Generator().manual_seed(s) for s in range(2)]
+    times = solver.timesteps.tolist()
+    assert len(times) == 12 and times == sorted(set(times), reverse=True) and 990 < times[0] <= 1000
+    for t in solver.timesteps:
+        sigma = t / 1000
+        velocity = (process.model_input(solver, latents, t) - clean) / sigma
+        latents = solver.step(velocity, t, latents, generator=generators).prev_sample
+    torch.testing.assert_close(latents, clean, atol=2e-2, rtol=0)
+
+
+def test_a_flows_schedule_is_shifted_by_the_pictures_size_and_the_steps() -> None:
+    def times(cells: int, steps: int) -> list[float]:
+        return list(flow().solver("ddim", steps, cells).timesteps.tolist())
+
+    mu = 0.5 + 0.064 + 0.04
+    wanted = [math.exp(mu) / (math.exp(mu) + 1 / s - 1) * 1000 for s in (1.0, 0.75, 0.5, 0.25)]
+    assert times(64, 4) == pytest.approx(wanted, rel=1e-5)
+    assert all(one >= other for one, other in zip(times(900, 4), times(64, 4), strict=True))
+    assert times(900, 4) != times(64, 4)

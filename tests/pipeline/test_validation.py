@@ -17,6 +17,7 @@ from realfill.pipeline.session import Session
 from realfill.pipeline.stages import complete
 from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.run import Run
+from tests.tiny import tensors_of
 
 
 @pytest.fixture
@@ -56,14 +57,15 @@ def test_the_patches_are_references_and_the_same_whenever_they_are_made(
     settings: Config, toy_scene: Path, tmp_path: Path
 ) -> None:
     work = make_resources(settings, toy_scene, tmp_path / "run")
-    items, t, noise = HeldOutLoss(*work)._patches
+    step = HeldOutLoss(*work)._patches
     torch.rand(3)
     again = HeldOutLoss(*work)._patches
-    assert torch.equal(items.clean, again[0].clean) and torch.equal(noise, again[2])
-    assert t.tolist() == sorted(set(t.tolist())) and t[0] > 0 and t[-1] < 1000
-    assert items.known.all()  # nothing unknown: none of them shows the target
-    assert 0.05 < float(items.hole.mean()) < 0.95
-    assert len(items.clean) == validation.PATCHES
+    assert all(torch.equal(one, other) for one, other in zip(tensors_of(step), tensors_of(again), strict=True))
+    times = step.t.tolist()
+    assert times == sorted(set(times)) and times[0] > 0 and times[-1] < 1000
+    assert step.items.known.all()  # nothing unknown: none of them shows the target
+    assert 0.05 < float(step.items.items.image.hole.mean()) < 0.95
+    assert len(step) == validation.PATCHES
 
 
 def test_a_smaller_plan_measures_the_same(settings: Config, toy_scene: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_without_guides_batches_are_the_papers(toy: Scene) -> None:
 def test_what_geometry_vouches_for_may_be_shown_as_known(toy: Scene) -> None:
     given = given_of(toy)
     for known in (False, True):
-        seen = prior_condition(dataclasses.replace(given, config=GuideConfig(known=known)), fit_of(toy))
+        seen = prior_condition(dataclasses.replace(given, config=GuideConfig(known=known)))
         missing = seen.hole[0, 0].numpy() > 0
         vouched = given.hole & (given.confidence >= VOUCHED)
         assert vouched.any()
