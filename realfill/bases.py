@@ -73,6 +73,12 @@ FAMILIES: Mapping[str, Family] = {
         parts=("unet", "vae", "text_encoder"),
         stands_for="sd2",
     ),
+    "stable_diffusion_xl": Family(
+        classes=("StableDiffusionXLInpaintPipeline", "StableDiffusionXLPipeline"),
+        parts=("unet", "vae", "text_encoder", "text_encoder_2"),
+        stands_for="sdxl",
+        preset_changes={"quick": {"train.steps": 300, "train.batch": 4}},
+    ),
 }
 
 BASES: Mapping[str, Base] = {
@@ -119,6 +125,30 @@ BASES: Mapping[str, Base] = {
             seed=0.069e9,
             encode=0.337e9,
             decode=0.403e9,
+            every_layer=(1.25, 1.3),
+        ),
+    ),
+    "sdxl": Base(
+        label="sdxl, needs a GPU",
+        family="stable_diffusion_xl",
+        source="diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
+        size=1024,
+        gigabytes=7.0,
+        licence="CreativeML Open RAIL++-M",
+        preset="quick",
+        least_memory=12e9,
+        variant="fp16",
+        memory=MemoryFigures(
+            width=2,
+            denoiser=2567e6,
+            others=1000e6,
+            autoencoder=167e6,
+            fixed=300e6,
+            item=9e9,
+            item_again=2e9,
+            seed=0.5e9,
+            encode=2.7e9,
+            decode=3.2e9,
             every_layer=(1.25, 1.3),
         ),
     ),

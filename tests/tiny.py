@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -86,6 +87,70 @@ def make_base(folder: Path, *, prediction_type: str = "epsilon", size: int = 64)
     return folder
 
 
+def make_xl_base(folder: Path) -> Path:
+    """A stock SDXL inpainting pipeline of random parameters, 1/2 scale, half precision in two shards a part."""
+    import torch
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from tools.mini import vocabulary
+
+    torch.manual_seed(6)
+    tokenizers = [vocabulary.build(folder / name) for name in ("tokenizer", "tokenizer_2")]
+    words = len(tokenizers[0])
+    vae = AutoencoderKL(
+        latent_channels=4,
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+        sample_size=64,
+        scaling_factor=0.13025,
+        force_upcast=True,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 24,
+    )
+    text = CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=24,
+        bos_token_id=words - 2,
+        eos_token_id=words - 1,
+        pad_token_id=words - 1,
+    )
+    pipeline = StableDiffusionXLInpaintPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer=tokenizers[0],
+        tokenizer_2=tokenizers[1],
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, variant="fp16", max_shard_size="100KB")
+    return folder
+
+
 def world(height: int, width: int) -> npt.NDArray[np.uint8]:
     """A detailed picture (H, W, 3) of which scenes show parts."""
     rng = np.random.default_rng(3)
@@ -134,15 +199,16 @@ WAYS: tuple[Way, ...] = get_args(Way)
 def backbone_in(base: Path, way: Way) -> "Backbone":
     """A base in float32, in bf16 as processors compute it (float32 weights, autocast), or all bf16 as GPUs do."""
     import torch
-    from diffusers import StableDiffusionInpaintPipeline
 
+    from realfill.models import backbone
     from realfill.models.registry import load_backbone
-    from realfill.models.stable_diffusion import StableDiffusionInpaint
 
+    dtype = torch.float32 if way == "float32" else torch.bfloat16
     if way != "stored in bf16":
-        return load_backbone(str(base), device="cpu", dtype=torch.float32 if way == "float32" else torch.bfloat16)
-    pipeline = StableDiffusionInpaintPipeline.from_pretrained(base, dtype=torch.bfloat16, local_files_only=True)
-    return StableDiffusionInpaint(pipeline, name="tiny", weights_hash="")
+        return load_backbone(str(base), device="cpu", dtype=dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "stored_dtype", lambda device, dtype: dtype)
+        return load_backbone(str(base), device="cpu", dtype=dtype)
 
 
 def whole_pictures(pixels: "Tensor", hole: "Tensor") -> "Pictures":

@@ -1,4 +1,4 @@
-"""The bytes that memory plans are made with, counted: `python -m benchmarks.speed.memory_shapes [mini] [sd2] [--json]`.
+"""The bytes that memory plans are made with, counted: `python -m benchmarks.speed.memory_shapes [BASE …] [--json]`.
 
 Networks on torch's `meta` device have shapes and no values, so that every tensor which lives at once can be counted
 without a device: what the backward pass keeps, and the peak. Workspaces of convolutions, gaps of the allocator and
@@ -9,28 +9,23 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from benchmarks.options import base_parser, print_json
-from benchmarks.speed import random_sd2
+from benchmarks.speed.architectures import ARCHITECTURES, WIDTHS, Shapes, empty
 from realfill import config
+from realfill.bases import BASES
 from realfill.config import TrainConfig
 from realfill.device.memory_plan import MemoryPlan, memory_needs
 from realfill.models.lora import attach_adapters, detach_adapters
-from realfill.models.registry import find_base
-from realfill.models.stable_diffusion import MaskedImage, StableDiffusionInpaint, UNetCondition
 
-WIDTHS = {"mini": torch.float32, "sd2": torch.bfloat16}  # what the estimates are stated for
 ADAPTERS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
 
 
@@ -90,15 +85,30 @@ def _fuse_attention() -> Iterator[None]:
 class ShapeCounter:
     """A base without values."""
 
-    backbone: StableDiffusionInpaint
-    text_width: int  # width of the text that the U-Net attends to
+    shapes: Shapes
+
+    @property
+    def backbone(self) -> Any:
+        """The base."""
+        return self.shapes.backbone
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """How many weights there are, by the names of `bases.MemoryFigures`."""
+        counts = {
+            name: float(sum(weight.numel() for weight in part.parameters()))
+            for name, part in self.shapes.networks.items()
+        }
+        denoiser, *_ = counts
+        others = sum(count for name, count in counts.items() if name != denoiser)
+        return {"denoiser": counts[denoiser], "others": others, "autoencoder": counts["vae"]}
 
     def count_bytes(self, adapters: Iterable[str] = ADAPTERS) -> dict[str, float]:
         """Bytes by the names of `memory_plan.MemoryNeeds`; `_all`: with adapters on all layers."""
         side = self.backbone.spec.size
         counts = {
             "seed": self._peak(lambda: self._predict(1), grad=False),
-            "encode": self._peak(lambda: self.backbone.encode(self._empty_tensor(1, 3, side, side)), grad=False),
+            "encode": self._peak(lambda: self.backbone.encode(self._empty(1, 3, side, side)), grad=False),
             "decode": self._peak(lambda: self.backbone.decode(self._latents(1)), grad=False),
         }
         for layers in adapters:
@@ -113,11 +123,11 @@ class ShapeCounter:
         return counts
 
     def _peak(self, work: Callable[[], Any], *, grad: bool = True) -> float:
-        parts = (self.backbone.unet, self.backbone.vae, self.backbone.text_encoder)
+        denoiser, *_ = parts = list(self.shapes.networks.values())
         known = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
         with torch.set_grad_enabled(grad), _fuse_attention(), LiveBytes(known) as live:
             work()
-        self.backbone.unet.zero_grad(set_to_none=True)
+        denoiser.zero_grad(set_to_none=True)
         return float(live.peak)
 
     def _train(self, count: int) -> None:
@@ -125,56 +135,45 @@ class ShapeCounter:
         loss.backward()
 
     def _predict(self, count: int) -> Tensor:
-        latents, hole = self._latents(count), self._latents(count)[:, :1]
-        prompt_embeds = self._empty_tensor(count, 77, self.text_width)
-        return self.backbone.predict(
-            latents, self._empty_tensor(count), UNetCondition(prompt_embeds, MaskedImage(hole, latents))
+        prediction: Tensor = self.backbone.predict(
+            self._latents(count), self._empty(count), self.shapes.condition(count)
         )
+        return prediction
 
     def _latents(self, count: int) -> Tensor:
         spec = self.backbone.spec
-        return self._empty_tensor(count, spec.latent_channels, spec.size // spec.cell, spec.size // spec.cell)
+        return self._empty(count, *spec.latent_shape(spec.size, spec.size))
 
-    def _empty_tensor(self, *shape: int) -> Tensor:
-        return torch.empty(shape, device="meta", dtype=self.backbone.dtype)
+    def _empty(self, *shape: int) -> Tensor:
+        return empty(*shape, dtype=self.backbone.dtype)
 
 
 def make_counter(base: str, dtype: torch.dtype | None = None) -> ShapeCounter:
-    """The architecture of `mini` or `sd2`, in the format that its estimates are stated for unless another is named."""
-    if base == "sd2":
-        unet, vae, text = random_sd2.networks(random_sd2.FULL, device="meta")
-    else:
-        place = find_base(base)
-        assert place is not None
-        with torch.device("meta"):
-            unet = UNet2DConditionModel.from_config(str(place / "unet"))
-            vae = AutoencoderKL.from_config(str(place / "vae"))
-            text = CLIPTextModel(CLIPTextConfig.from_pretrained(place / "text_encoder"))
-    for part in (unet, vae, text):
-        part.to(dtype or WIDTHS[base])
-    pipeline: Any = SimpleNamespace(
-        unet=unet, vae=vae, text_encoder=text, tokenizer=None, scheduler=DDIMScheduler(beta_schedule="scaled_linear")
-    )
-    backbone = StableDiffusionInpaint(pipeline, name=base, weights_hash="")
-    return ShapeCounter(backbone, int(unet.config.cross_attention_dim))
+    """A base's architecture, in the format that its estimates are stated for unless another is named."""
+    return ShapeCounter(ARCHITECTURES[base](dtype or WIDTHS.get(base, torch.bfloat16)))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints every count beside the estimate in `realfill.device.memory_plan`."""
     parser = base_parser(__doc__ or "")
-    parser.add_argument("bases", nargs="*", default=["mini", "sd2"], help="mini, sd2")
+    parser.add_argument("bases", nargs="*", default=list(ARCHITECTURES), help=", ".join(ARCHITECTURES))
     args = parser.parse_args(arguments)
     rows = []
     for base in args.bases:
-        dtype = WIDTHS[base]
-        for name, count in make_counter(base).count_bytes().items():
+        dtype, counter = WIDTHS.get(base, torch.bfloat16), make_counter(base)
+        known = BASES[base].memory
+        for name, count in counter.parameters.items():
+            rows.append({"base": base, "name": name, "parameters": count, "planned": getattr(known, name)})
+            if not args.json:
+                print(f"{base:9} {name:15} {count / 1e6:9.1f} M counted  {rows[-1]['planned'] / 1e6:9.1f} M planned")
+        for name, count in counter.count_bytes().items():
             layers = "all" if name.endswith("_all") else "attention"
             planned = memory_needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
             rows.append(
                 {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
             )
             if not args.json:
-                print(f"{base:5} {name:15} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
+                print(f"{base:9} {name:15} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
     if args.json:
         print_json(rows=rows)
     return 0

@@ -22,9 +22,9 @@ from realfill.evaluation.methods.prompted import GUIDANCE, load_pipeline, weight
 from realfill.events import TrainStep
 from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone, Layers
+from realfill.models.inpainting_unet import CLIP_TARGETS, UNET_TARGETS
 from realfill.models.lora import adapter_parameters, attach_adapters, load_lora, parameter_groups, save_lora
 from realfill.models.scheduler import DDPM
-from realfill.models.stable_diffusion import CLIP_TARGETS, UNET_TARGETS
 from realfill.sampling.sample import Candidate
 from realfill.scene.scene import Scene, crop_to_fill
 from realfill.training import checkpoints

@@ -1,0 +1,48 @@
+"""Stock pipelines from folders: safetensors only, nothing from the network, and a sentence where it cannot be."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realfill.errors import WeightsError
+from realfill.models import backbone
+
+
+def load_pipeline(
+    pipeline_class: Any, folder: Path, *, name: str, device: str, dtype: torch.dtype, denoiser: str, **parts: Any
+) -> Any:
+    """A pipeline on its device.
+
+    Args:
+        denoiser: the part whose files tell the variant; where there are only *.fp16.safetensors, those are read.
+        parts: parts that are to be others than the folder's, None for those left out.
+
+    Raises:
+        WeightsError: the folder is incomplete, damaged or another kind of model.
+    """
+    try:
+        # Every part is named: transformers 5 would read text encoder weights as stored, fp16 on a CPU.
+        pipeline = pipeline_class.from_pretrained(
+            folder,
+            dtype=backbone.stored_dtype(device, dtype),
+            variant=find_variant(folder / denoiser),
+            use_safetensors=True,
+            local_files_only=True,
+            **parts,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {first_line(error)}") from error
+    return pipeline.to(device, backbone.stored_dtype(device, dtype))
+
+
+def find_variant(part: Path) -> str | None:
+    """The variant of a part's weight files as diffusers calls it, or None where there are plain ones."""
+    names = [file.name for file in part.glob("*.safetensors")]
+    return "fp16" if names and all(".fp16" in name for name in names) else None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one sentence."""
+    text = str(error).strip().splitlines()
+    return (text[0][:300].rstrip(".") if text else type(error).__name__) + "."
