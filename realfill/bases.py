@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realfill import files
+from realfill.errors import WeightsError
 
 DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
 Changes = Mapping[str, Any]  # settings by dotted name
@@ -66,7 +67,19 @@ class Base:
         """Whether it comes with the project."""
         return "/" not in self.source
 
+    @property
+    def page(self) -> str:
+        """Where its maker describes it, and asks to accept the licence where it is gated."""
+        return f"https://huggingface.co/{self.source}"
 
+
+# What trainers of FLUX adapters agree on (diffusers, PEFT, SimpleTuner).
+_FLOW_ADAPTER: Changes = {
+    "train.rank": 16,
+    "train.alpha": 16.0,
+    "train.layers": "all",
+    "train.learning_rate_unet": 1e-4,
+}
 FAMILIES: Mapping[str, Family] = {
     "stable_diffusion": Family(
         classes=("StableDiffusionInpaintPipeline", "StableDiffusionPipeline"),
@@ -77,6 +90,24 @@ FAMILIES: Mapping[str, Family] = {
         classes=("StableDiffusionXLInpaintPipeline", "StableDiffusionXLPipeline"),
         parts=("unet", "vae", "text_encoder", "text_encoder_2"),
         stands_for="sdxl",
+        preset_changes={"quick": {"train.steps": 300, "train.batch": 4}},
+    ),
+    "flux2_klein": Family(
+        classes=("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"),
+        parts=("transformer", "vae", "text_encoder"),
+        stands_for="klein",
+        changes={
+            **_FLOW_ADAPTER,
+            **{"sample.sampler": "ddim", "sample.steps": 50, "sample.guidance": 4.0},  # as the pipeline has them
+            **{"sample.hold": True, "export.match_colour": True},  # it drifts in colour and pixels where it may
+        },
+        preset_changes={"quick": {"train.steps": 300, "train.batch": 4}},
+    ),
+    "flux_fill": Family(
+        classes=("FluxFillPipeline",),
+        parts=("transformer", "vae", "text_encoder", "text_encoder_2"),
+        stands_for="flux-fill",
+        changes={**_FLOW_ADAPTER, "sample.sampler": "ddim", "sample.steps": 50},
         preset_changes={"quick": {"train.steps": 300, "train.batch": 4}},
     ),
 }
@@ -152,6 +183,59 @@ BASES: Mapping[str, Base] = {
             every_layer=(1.25, 1.3),
         ),
     ),
+    "klein": Base(
+        label="klein, needs a GPU",
+        family="flux2_klein",
+        source="black-forest-labs/FLUX.2-klein-base-4B",
+        size=512,
+        gigabytes=32.0,  # two models of 16
+        licence="Apache-2.0",
+        preset="quick",
+        least_memory=12e9,
+        # trained on the base, drawn by the distilled one in four steps
+        changes={
+            "sample.base": "black-forest-labs/FLUX.2-klein-4B",
+            **{"sample.steps": 4, "sample.guidance": 1.0},
+        },
+        memory=MemoryFigures(
+            width=2,
+            denoiser=3876e6,
+            others=84e6,
+            autoencoder=84e6,
+            fixed=300e6,
+            item=9e9,
+            item_again=2e9,
+            seed=0.5e9,
+            encode=0.34e9,
+            decode=0.41e9,
+            every_layer=(1.25, 1.3),
+        ),
+    ),
+    "flux-fill": Base(
+        label="flux-fill, needs a GPU of 40 GB, not for commercial use",
+        family="flux_fill",
+        source="black-forest-labs/FLUX.1-Fill-dev",
+        size=1024,
+        gigabytes=34.0,
+        licence="FLUX.1 [dev] Non-Commercial License",
+        commercial=False,
+        gated=True,
+        preset="quick",
+        least_memory=40e9,
+        memory=MemoryFigures(
+            width=2,
+            denoiser=11902e6,
+            others=84e6,
+            autoencoder=84e6,
+            fixed=600e6,
+            item=40e9,
+            item_again=4e9,
+            seed=1.5e9,
+            encode=1.35e9,
+            decode=1.6e9,
+            every_layer=(1.25, 1.3),
+        ),
+    ),
 }
 EMBEDDED = "mini"  # needs nothing but a CPU
 PREFERRED = "sd2"  # where a device has room for it; the paper's own, and what an unknown base is estimated by
@@ -192,6 +276,36 @@ def read_class_name(folder: Path) -> str:
         RunError: the file is no JSON.
     """
     return str((files.read_json(folder / "model_index.json") or {}).get("_class_name", ""))
+
+
+def check_folder(folder: Path, base: str) -> str:
+    """The family that drives a diffusers folder.
+
+    Raises:
+        WeightsError: it is none, or no family drives such a model; the sentence says what would do.
+    """
+    class_name = read_class_name(folder)
+    family = family_of_class(class_name)
+    if family is None:
+        what = f"a {class_name}" if class_name else "no diffusers folder: it has no model_index.json that names a class"
+        known = ", ".join(one.classes[0] for one in FAMILIES.values())
+        raise WeightsError(f"Base '{base}' is {what}. Folders of these can be used: {known}.")
+    return family
+
+
+def describe_base(name: str) -> str:
+    """`Apache-2.0 · 32 GB to download · 512 px · trains on GPUs from 12 GB`, and what its licence asks."""
+    base = BASES.get(name)
+    if base is None:
+        return "A base of this server; its licence is its maker's."
+    parts = [base.licence, f"{base.size} px"]
+    parts += ["comes with the project"] if base.is_embedded else [f"{base.gigabytes:g} GB to download"]
+    parts += [f"trains on GPUs from {base.least_memory / 1e9:g} GB"] if base.least_memory else ["no GPU needed"]
+    if not base.commercial:
+        parts.append("not for commercial use")
+    if base.gated:
+        parts.append(f"its licence must be accepted at {base.page} first")
+    return " · ".join(parts)
 
 
 def estimated_as(base: str) -> Base:

@@ -146,6 +146,10 @@ class SampleConfig(_Settings):
     seeds: tuple[Annotated[int, Field(ge=0, lt=10**10)], ...] = Field(
         tuple(range(64)), min_length=1, max_length=4096, description="Seeds to make; written 0-63 or 1,5,9."
     )
+    base: str = Field(
+        "",
+        description="Base that makes the seeds with the adapter, such as a distilled one; empty: the trained one.",
+    )
     sampler: SamplerName = Field(
         "ddpm", description="Sampler: ddpm as in the paper, dpm++ and ddim in far fewer steps."
     )

@@ -1,5 +1,6 @@
 """A tiny random base of every family, and what its stock autoencoder does, for the tests that all families inherit."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, Flux2KleinPipeline
 from PIL import Image
 from torch import Tensor
 
-from realfill.imaging.crop import CropTransform
+from realfill.imaging.crop import CropTransform, crop_whole
 from realfill.models.backbone import Backbone
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
-from tests.tiny import make_base, make_xl_base
+from tests.tiny import make_base, make_fill_base, make_klein_base, make_xl_base
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class TinyBase:
     encode: Callable[[Any, Tensor], Tensor]  # latents of pixels by the stock autoencoder
     decode: Callable[[Any, Tensor], Tensor]
     variant: str | None = None  # of its weight files
+    guidances: Sequence[float] = (1.0, 3.0)  # that the stock pipeline knows
     fill: Callable[[Any, StockCall], Tensor] = lambda pipeline, call: torch.empty(0)  # (B, 3, H, W) in 0..1
 
 
@@ -98,11 +100,90 @@ def _fill_xl(pipeline: Any, call: StockCall) -> Tensor:
     return images
 
 
+def _encode_patched(vae: Any, pixels: Tensor) -> Tensor:
+    """`Flux2KleinPipeline._encode_vae_image`."""
+    latents = Flux2KleinPipeline._patchify_latents(vae.encode(pixels).latent_dist.mode())
+    mean, variance = (part.view(1, -1, 1, 1) for part in (vae.bn.running_mean, vae.bn.running_var))
+    patched: Tensor = (latents - mean) / torch.sqrt(variance + vae.config.batch_norm_eps)
+    return patched
+
+
+def _decode_patched(vae: Any, latents: Tensor) -> Tensor:
+    """The end of `Flux2KleinPipeline.__call__`."""
+    mean, variance = (part.view(1, -1, 1, 1) for part in (vae.bn.running_mean, vae.bn.running_var))
+    latents = latents * torch.sqrt(variance + vae.config.batch_norm_eps) + mean
+    pixels: Tensor = vae.decode(Flux2KleinPipeline._unpatchify_latents(latents)).sample
+    return pixels
+
+
+def _fill_klein(pipeline: Any, call: StockCall) -> Tensor:
+    """The target painted green, then all references whole, as pictures that the pipeline edits by."""
+    green = np.where(np.asarray(call.mask)[..., None] > 0, np.uint8([0, 255, 0]), np.asarray(call.target))
+    images, size = [Image.fromarray(green)], math.isqrt(call.crop.width * call.crop.height)
+    for photo in call.scene.references:
+        whole = crop_whole(*photo.shape[:2], size=size, multiple=call.backbone.spec.multiple)
+        images.append(Image.fromarray(whole.crop_photo(photo)))
+    pipeline.image_processor.check_image_input = lambda image: image  # it refuses sides below 64 pixels
+    result: Tensor = pipeline(
+        image=images,
+        prompt=[call.prompt] * len(call.seeds),
+        height=call.crop.height,
+        width=call.crop.width,
+        num_inference_steps=call.steps,
+        guidance_scale=call.guidance,
+        generator=call.generators(),
+        output_type="pt",
+    ).images
+    return result
+
+
+def _encode_shifted(vae: Any, pixels: Tensor) -> Tensor:
+    """`FluxFillPipeline.prepare_mask_latents`, in patches."""
+    latents = (vae.encode(pixels).latent_dist.mode() - vae.config.shift_factor) * vae.config.scaling_factor
+    patched: Tensor = Flux2KleinPipeline._patchify_latents(latents)
+    return patched
+
+
+def _decode_shifted(vae: Any, latents: Tensor) -> Tensor:
+    latents = Flux2KleinPipeline._unpatchify_latents(latents) / vae.config.scaling_factor + vae.config.shift_factor
+    pixels: Tensor = vae.decode(latents).sample
+    return pixels
+
+
+def _fill_flux(pipeline: Any, call: StockCall) -> Tensor:
+    """Ours are the first noise, in patches, and the masked picture's mode, which the pipeline would draw at random."""
+    height, width, count = call.crop.height, call.crop.width, len(call.seeds)
+    pixels = pipeline.image_processor.preprocess(call.target, height=height, width=width)
+    hole = pipeline.mask_processor.preprocess(call.mask, height=height, width=width)
+    masked = pipeline.vae.encode(pixels * (1 - hole)).latent_dist.mode()
+    channels = pipeline.vae.config.latent_channels
+    packed = pipeline.prepare_mask_latents(
+        hole, masked, count, channels, 1, height, width, torch.float32, "cpu", call.generators()
+    )
+    shape = (1, *call.backbone.spec.latent_shape(height, width))
+    noise = torch.cat([torch.randn(shape, generator=generator) for generator in call.generators()])
+    images: Tensor = pipeline(
+        prompt=[call.prompt] * count,
+        masked_image_latents=torch.cat(packed[::-1], -1),
+        latents=noise.flatten(2).transpose(1, 2),
+        height=height,
+        width=width,
+        num_inference_steps=call.steps,
+        guidance_scale=30.0,
+        output_type="pt",
+    ).images
+    return images
+
+
 TINY: Mapping[str, TinyBase] = {
     "epsilon": _stable_diffusion("epsilon"),
     "v_prediction": _stable_diffusion("v_prediction"),
     "sample": _stable_diffusion("sample"),
     "sdxl": TinyBase(make_xl_base, "epsilon", _encode_scaled, _decode_scaled, variant="fp16", fill=_fill_xl),
+    "klein": TinyBase(make_klein_base, "flow_prediction", _encode_patched, _decode_patched, fill=_fill_klein),
+    "flux-fill": TinyBase(
+        make_fill_base, "flow_prediction", _encode_shifted, _decode_shifted, guidances=(1.0,), fill=_fill_flux
+    ),
 }
-JOBS = ("sdxl",)
+JOBS = ("sdxl", "klein", "flux-fill")
 """Families whose whole job `tests.contracts.test_job` does; Stable Diffusion's has tests of its own in every folder."""

@@ -23,11 +23,11 @@ MAIN = ("train.steps", "train.batch", "sample.seeds", "sample.steps", "select.ma
 
 NOT_HERE = frozenset(
     {
-        *("base", "variants", "select.weights", "train.preview_every", "sample.checkpoint"),
+        *("base", "variants", "select.weights", "train.preview_every", "sample.checkpoint", "sample.base"),
         *("export.feather", "export.quality", "export.match_colour"),
     }
 )
-"""Settings with a place of their own on the page, and the one that names a file of the server."""
+"""Settings with a place of their own on the page, and those that may name files of the server."""
 
 EMPTY_IS_A_VALUE = frozenset({"train.prompt"})
 

@@ -129,6 +129,8 @@ def _check_bases() -> Iterator[Finding]:
             yield Finding(f"base {name}", True, f"Ready ({base.size} px).")
         else:
             how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
+            if base.gated:
+                how = f"Accept its licence at {base.page} and sign in (hf auth login); then it comes by itself"
             by_hand = f"by hand: hf download {base.source} --local-dir FOLDER, then --base FOLDER"
             missing = "Missing; install the project again." if base.is_embedded else f"{how}; {by_hand}."
             yield Finding(f"base {name}", False, missing)
@@ -142,7 +144,7 @@ def _check_memory() -> Iterator[Finding]:
     free = free_memory(name)
     width = backbone.stored_dtype(name, registry.choose_dtype(name)).itemsize
     for base, row in BASES.items():
-        config = settings.PRESETS[row.preset]
+        config = settings.make(row.preset, {"base": base})
         plan = plan_before_loading(config, free, width=width, gpu=name.startswith("cuda"))
         here = f"{name} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}"
         yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {describe_cards(config)}")

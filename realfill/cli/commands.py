@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from realfill import config as settings
-from realfill.bases import BASES
+from realfill.bases import BASES, describe_base
 from realfill.cli import batch, bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
@@ -156,6 +156,10 @@ def bases(as_json: JsonOption = False) -> None:
             "family": base.family,
             "size": base.size,
             "licence": base.licence,
+            "commercial": base.commercial,
+            "gated": base.gated,
+            "gigabytes": base.gigabytes,
+            "least_memory": base.least_memory,
             "source": base.source,
             "present": is_present(name),
         }
@@ -164,9 +168,10 @@ def bases(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"bases": rows})
         return
-    table = [["name", "family", "size", "licence", "from", ""]]
+    table = [["name", "what it is", "from", ""]]
     table += [
-        [*(str(row[key]) for key in list(row)[:5]), "present" if row["present"] else "not here yet"] for row in rows
+        [name, describe_base(name), base.source, "present" if row["present"] else "not here yet"]
+        for (name, base), row in zip(BASES.items(), rows, strict=True)
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:

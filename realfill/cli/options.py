@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from realfill import config as settings
-from realfill.bases import BASES, EMBEDDED, default_preset
+from realfill.bases import BASES, EMBEDDED, check_folder, default_preset
 from realfill.config import Config, PresetName
 from realfill.errors import OptionError
 from realfill.runs.run import Run, check_run_folder
@@ -44,6 +44,7 @@ class Options:
 
         Raises:
             OptionError: a --set without "=".
+            WeightsError: the base is a folder of another kind of model.
         """
         changes: dict[str, Any] = {}
         for text in self.set or ():
@@ -64,6 +65,8 @@ class Options:
         base = changes.get("base", EMBEDDED)
         if base not in BASES and (path := Path(base).expanduser()).exists():
             changes["base"] = str(path.resolve())  # the run may be resumed from elsewhere
+            if path.is_dir():
+                check_folder(path, base)  # refuses another kind of model before a run folder is made
         return changes
 
     def config(self, folder: Path) -> Config:

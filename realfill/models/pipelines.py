@@ -1,21 +1,32 @@
 """Stock pipelines from folders: safetensors only, nothing from the network, and a sentence where it cannot be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from realfill.errors import WeightsError
 from realfill.models import backbone
 
 
 def load_pipeline(
-    pipeline_class: Any, folder: Path, *, name: str, device: str, dtype: torch.dtype, denoiser: str, **parts: Any
+    pipeline_class: Any,
+    folder: Path,
+    *,
+    name: str,
+    device: str,
+    dtype: torch.dtype,
+    denoiser: str,
+    resting: Sequence[str] = (),
+    **parts: Any,
 ) -> Any:
     """A pipeline on its device.
 
     Args:
         denoiser: the part whose files tell the variant; where there are only *.fp16.safetensors, those are read.
+        resting: parts that stay in the computer's memory.
         parts: parts that are to be others than the folder's, None for those left out.
 
     Raises:
@@ -33,7 +44,10 @@ def load_pipeline(
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {first_line(error)}") from error
-    return pipeline.to(device, backbone.stored_dtype(device, dtype))
+    for part, module in pipeline.components.items():
+        if isinstance(module, nn.Module):
+            module.to("cpu" if part in resting else device, backbone.stored_dtype(device, dtype))
+    return pipeline
 
 
 def find_variant(part: Path) -> str | None:

@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 import torch
 
 from realfill import assets, files
-from realfill.bases import BASES, EMBEDDED, FAMILIES, family_of_class, read_class_name
+from realfill.bases import BASES, EMBEDDED, FAMILIES, check_folder, family_of_class, read_class_name
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 from realfill.network import NAME_SERVER
@@ -102,21 +102,6 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
     weights_hash = _hash_weights(place, _stat_files(place))
     backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash)
     return backbone
-
-
-def check_folder(folder: Path, base: str) -> str:
-    """The family that drives a diffusers folder.
-
-    Raises:
-        WeightsError: it is none, or no family drives such a model; the sentence says what would do.
-    """
-    class_name = read_class_name(folder)
-    family = family_of_class(class_name)
-    if family is None:
-        what = f"a {class_name}" if class_name else "no diffusers folder: it has no model_index.json that names a class"
-        known = ", ".join(one.classes[0] for one in FAMILIES.values())
-        raise WeightsError(f"Base '{base}' is {what}. Folders of these can be used: {known}.")
-    return family
 
 
 def file_state(base: str) -> Hashable:

@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING
 
-from realfill.errors import RunError
+from realfill.errors import RunError, WeightsError
 from realfill.geometry.draft import Draft, load_draft
 from realfill.geometry.propose import load_proposals
 from realfill.imaging.crop import CropTransform
@@ -25,6 +25,7 @@ class Resources:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._base, self._fact = session.run.config.base, "base"  # what is loaded, and where run.json says so
         self._has_adapter = False
 
     @functools.cached_property
@@ -35,7 +36,9 @@ class Resources:
 
     @functools.cached_property
     def backbone(self) -> "Backbone":
-        """The base, on the device. Later processes must find the very weights that the first one used.
+        """The base, on the device: the one that is trained, once seeds are made the one that makes them.
+
+        Later processes must find the very weights that the first one used.
 
         Raises:
             WeightsError: it cannot be had.
@@ -45,14 +48,15 @@ class Resources:
 
         session, run = self._session, self._session.run
         session.take_device()
-        backbone = load_base(run.config.base, session.processes.device(session.device))
+        backbone = load_base(self._base, session.processes.device(session.device))
         spec = backbone.spec
-        first = run.fact("base")
-        if first is not None and first["weights_hash"] != spec.weights_hash:
+        first = run.fact(self._fact)
+        if first is not None and first["name"] == spec.name and first["weights_hash"] != spec.weights_hash:
             raise RunError(f"The base '{spec.name}' has changed since this run began; give a new --run folder.")
         if session.processes.is_main:
             base = {"name": spec.name, "family": spec.family, "weights_hash": spec.weights_hash}
-            run.record(base=base, device=session.device, precision=str(backbone.dtype).removeprefix("torch."))
+            precision = str(backbone.dtype).removeprefix("torch.")
+            run.record(**{self._fact: base}, device=session.device, precision=precision)
         return backbone
 
     @functools.cached_property
@@ -127,6 +131,7 @@ class Resources:
         from realfill.training.checkpoints import load_checkpoint_adapter
 
         run = self._session.run
+        self._switch_base()
         if not self._has_adapter:
             cache.load_adapter(self.backbone, run.lora, run.config.train)
             self._has_adapter = True
@@ -134,6 +139,26 @@ class Resources:
             cache.forget_adapter()  # what is written over it now is not the finished one any more
             load_checkpoint_adapter(run.checkpoints, step, adapter_parameters(self.backbone))
         return self.backbone
+
+    def _switch_base(self) -> None:
+        """Puts the base that makes the seeds in the place of the trained one: both may not fit at once.
+
+        Raises:
+            WeightsError: it is of another family, so that the adapter cannot fit.
+        """
+        run = self._session.run
+        other = run.config.sample.base
+        if not other or self._fact == "sampling_base":
+            return
+        trained = run.fact("base")["family"]
+        for loaded in ("backbone", "budget"):
+            self.__dict__.pop(loaded, None)
+        self._base, self._fact, self._has_adapter = other, "sampling_base", False
+        if self.backbone.spec.family != trained:
+            raise WeightsError(
+                f"sample.base '{other}' is of the family {self.backbone.spec.family}, and the adapter was trained on "
+                f"{trained}; give a base of that family, or leave sample.base empty."
+            )
 
     def note_adapter(self) -> None:
         """Says that the backbone carries the finished adapter already, having just been trained."""

@@ -10,7 +10,7 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, default_preset
+from realfill.bases import BASES, EMBEDDED, default_preset, describe_base
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.errors import OptionError
 
@@ -50,6 +50,7 @@ class TrainTab:
     """The tab's components."""
 
     base: gr.Dropdown
+    base_facts: gr.HTML
     preset: gr.Dropdown
     way: gr.Radio
     previews: gr.Dropdown
@@ -70,7 +71,7 @@ class TrainTab:
 
 def build(start_base: str, runs_dir: Path) -> TrainTab:
     """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here."""
-    form = Form(PRESETS[default_preset(start_base)])
+    form = Form(config.make(default_preset(start_base), {"base": start_base}))
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
             settings = _build_settings(start_base, form)
@@ -88,6 +89,7 @@ def _build_settings(start_base: str, form: Form) -> dict[str, Component]:
     with gr.Row():
         base = gr.Dropdown(_bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base")
         preset_box = gr.Dropdown(presets, value=preset, label="Preset", filterable=False, elem_id="preset")
+    base_facts = gr.HTML(as_text(describe_base(start_base)), elem_id="base-facts", elem_classes="rf-hint")
     way = gr.Radio(WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way")
     cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
     form.build(forms.MAIN)
@@ -101,7 +103,8 @@ def _build_settings(start_base: str, form: Form) -> dict[str, Component]:
     )
     with gr.Accordion("All settings", open=False, elem_id="all-settings"):
         form.build(forms.other_names())
-    return {"base": base, "preset": preset_box, "way": way, "previews": previews, "cost": cost}
+    about = {"base": base, "base_facts": base_facts, "preset": preset_box}
+    return {**about, "way": way, "previews": previews, "cost": cost}
 
 
 def _build_progress() -> dict[str, Component]:
@@ -128,13 +131,15 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
         except OptionError as error:
             return as_text(error)
 
-    tab.base.input(default_preset, tab.base, tab.preset, **QUIET)
-    tab.preset.change(
-        lambda name: [*tab.form.values(PRESETS[name]), fill_way(PRESETS[name].guide)],
-        tab.preset,
-        [*tab.form.inputs, tab.way],
-        **QUIET,
-    )
+    def fill_preset(preset: PresetName, base: str) -> list[Any]:
+        settings = config.make(preset, {"base": base})
+        return [*tab.form.values(settings), fill_way(settings.guide)]
+
+    # The form follows both: a preset may differ for a base, and two bases may begin with the same preset.
+    preset = {"fn": fill_preset, "inputs": [tab.preset, tab.base], "outputs": [*tab.form.inputs, tab.way], **QUIET}
+    tab.base.input(default_preset, tab.base, tab.preset, **QUIET).then(**preset)
+    tab.preset.change(**preset)
+    tab.base.change(lambda base: as_text(describe_base(base)), tab.base, tab.base_facts, **QUIET)
     _agree(tab)
     gr.on(
         [tab.base.change, *(field.change for field in tab.form.parts([*forms.MAIN, "guide.only"]))],
@@ -171,7 +176,7 @@ def _agree(tab: TrainTab) -> None:
 
 def cost_html(start_base: str, runs_dir: Path) -> Markup:
     """The cost of what the tab shows at first."""
-    first = PRESETS[default_preset(start_base)].model_copy(update={"base": start_base})
+    first = config.make(default_preset(start_base), {"base": start_base})
     return as_text(costs.sentence(runs_dir, first))
 
 
