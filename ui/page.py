@@ -51,6 +51,7 @@ class Page:
                 status=self.status,
                 stop=self.stop_button,
                 resume=self.resume_button,
+                same_scene=self.same_scene,
                 scene=self.scene,
                 train=self.train,
                 browse=self.browse,
@@ -86,13 +87,21 @@ class Page:
     def _build_bar(self) -> None:
         with gr.Row(elem_id="bar"):
             self.status = gr.HTML(status_html(WELCOME), elem_id="status")
+            self.same_scene = gr.Checkbox(
+                label="Same scene, another photo: use this project's adapter",
+                visible=False,
+                elem_id="same-scene",
+                container=False,
+                scale=0,
+                min_width=330,
+            )
             self.start_button = gr.Button("Start", variant="primary", size="sm", elem_id="start")
             self.stop_button = gr.Button("Stop", size="sm", interactive=False, elem_id="stop")
             self.resume_button = gr.Button("Resume", size="sm", interactive=False, elem_id="resume")
 
     def _wire(self) -> None:
         handlers, outputs = self.run_handlers, self.view.look_outputs
-        inputs = set(self.scene.inputs + self.train.inputs)
+        inputs = {*self.scene.inputs, *self.train.inputs, self.run_id, self.same_scene}
         started = self.start_button.click(handlers.start, inputs, self.project_outputs, **PRIVATE)
         started.success(**self.address)
         self.stop_button.click(handlers.stop, self.run_id, outputs, **QUIET)

@@ -44,9 +44,11 @@ class RunHandlers:
 
     @speak_errors
     def start(self, values: Values) -> Updates:
-        """Makes a run of the scene and the settings and starts it."""
+        """Makes a run of the scene and the settings and starts it, with the shown project's adapter where asked."""
         inputs, variants = read_inputs(self._view.scene, values)
-        run = self._jobs.start(inputs, read_config(self._view.train, values, variants=variants))
+        settings = read_config(self._view.train, values, variants=variants)
+        trained = self._jobs.view(values[self._view.run_id]) if values[self._view.same_scene] else None
+        run = self._jobs.start(inputs, settings, trained=trained)
         return {**self._open(run.folder.name), self._view.tabs: gr.Tabs(selected="train")}
 
     @speak_errors

@@ -32,6 +32,7 @@ class RunView:
     status: gr.HTML
     stop: gr.Button
     resume: gr.Button
+    same_scene: gr.Checkbox
     scene: SceneTab
     train: TrainTab
     browse: BrowseTab
@@ -39,7 +40,7 @@ class RunView:
     @property
     def look_outputs(self) -> list[Component]:
         """What changes while a run is watched."""
-        bar = [self.status, self.stop, self.resume, self.timer, self.seen, self.run_id]
+        bar = [self.status, self.stop, self.resume, self.same_scene, self.timer, self.seen, self.run_id]
         training = [self.train.plot, self.train.facts, self.train.strip, self.train.notices, self.train.go_further]
         again = [self.browse.checkpoint, self.browse.make_again, *self.browse.again.inputs]
         seeds = [self.browse.seeds, self.browse.viewer, self.browse.seam]
@@ -52,13 +53,14 @@ class RunView:
 
     def show(self, snapshot: RunSnapshot, seen: tuple[Any, ...] | None) -> Updates:
         """What a snapshot changes in a page that shows the one with the key `seen`; None: in a fresh page."""
-        ended = not snapshot.is_live
+        ended, run = not snapshot.is_live, snapshot.run
         updates: Updates = {
             self.seen: snapshot.key(),
             self.status: snapshot.bar(),
             self.timer: gr.Timer(active=snapshot.has_news),
             self.stop: gr.update(interactive=snapshot.is_live, value="Stop"),
             self.resume: gr.update(interactive=ended and snapshot.status.state != "done"),
+            self.same_scene: gr.update(visible=ended and run.is_trained and not run.config.guide.only),
             self.train.facts: snapshot.facts(),
             self.train.go_further: gr.update(interactive=ended and bool(snapshot.run.checkpoint_steps())),
             self.browse.make_again: gr.update(interactive=bool(snapshot.grid()["more"])),
@@ -66,6 +68,7 @@ class RunView:
         if seen is None:
             updates |= self._show_settings(snapshot.run)
             updates[self.run_id] = snapshot.run.folder.name
+            updates[self.same_scene]["value"] = False
         if seen is None or snapshot.strip != seen[-3]:
             updates[self.train.strip] = snapshot.previews()
         if seen is None or snapshot.losses_key() != seen[-2]:
@@ -83,6 +86,7 @@ class RunView:
         browsing = {self.browse.seeds: None, self.browse.viewer: None, self.browse.seam: ""}
         tabs = {self.tabs: gr.Tabs(selected="scene"), self.timer: gr.Timer(active=False)}
         own: Updates = {self.seen: None, self.run_id: "", self.status: status_html(WELCOME)}
+        own[self.same_scene] = gr.update(visible=False, value=False)
         own[self.scene.workbench] = {"open": payload_answer(Payload())}
         return {**training, **buttons, **browsing, **tabs, **own}
 

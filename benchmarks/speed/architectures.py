@@ -6,12 +6,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    Flux2Transformer2DModel,
+    FluxTransformer2DModel,
+    UNet2DConditionModel,
+)
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks.speed import random_sd2
 from realfill.models.backbone import Backbone
+from realfill.models.flux2_klein import Flux2Klein, GreenImage, KleinCondition
+from realfill.models.flux_fill import FillCondition, FillImage, FluxFill
 from realfill.models.inpainting_unet import MaskedImage
 from realfill.models.items import Items
 from realfill.models.registry import find_base
@@ -122,6 +132,72 @@ def sdxl(dtype: torch.dtype) -> Shapes:
     return Shapes(backbone, networks, condition)
 
 
+def klein(dtype: torch.dtype, *, doubles: int = 5, singles: int = 20) -> Shapes:
+    """FLUX.2 klein base 4B, by the configs of its repository; one photo as large as the picture stands beside it."""
+    with torch.device("meta"):
+        transformer = Flux2Transformer2DModel(
+            in_channels=128,
+            num_layers=doubles,
+            num_single_layers=singles,
+            attention_head_dim=128,
+            num_attention_heads=24,
+            joint_attention_dim=7680,
+            guidance_embeds=False,
+        )
+        vae = AutoencoderKLFlux2()
+    networks: dict[str, Any] = {"transformer": transformer, "vae": vae}
+    for part in networks.values():
+        part.to(dtype)
+    pipeline: Any = SimpleNamespace(**networks, text_encoder=nn.Identity(), scheduler=_flow_schedule())
+    backbone = Flux2Klein(pipeline, name="klein", weights_hash="")
+
+    def condition(count: int) -> Items:
+        latents = empty(count, *backbone.spec.latent_shape(backbone.spec.size, backbone.spec.size), dtype=dtype)
+        beside = ((latents[:1],),) * count
+        return KleinCondition(empty(count, 512, 7680, dtype=dtype), GreenImage(latents), beside)
+
+    return Shapes(backbone, networks, condition)
+
+
+def flux_fill(dtype: torch.dtype, *, doubles: int = 19, singles: int = 38) -> Shapes:
+    """FLUX.1 Fill dev, by the configs of its repository."""
+    with torch.device("meta"):
+        transformer = FluxTransformer2DModel(
+            in_channels=384, out_channels=64, num_layers=doubles, num_single_layers=singles, guidance_embeds=True
+        )
+        vae = AutoencoderKL(
+            latent_channels=16,
+            block_out_channels=(128, 256, 512, 512),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            layers_per_block=2,
+            sample_size=1024,
+            scaling_factor=0.3611,
+            shift_factor=0.1159,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        )
+    networks: dict[str, Any] = {"transformer": transformer, "vae": vae}
+    for part in networks.values():
+        part.to(dtype)
+    texts = {"text_encoder": nn.Identity(), "text_encoder_2": nn.Identity()}
+    pipeline: Any = SimpleNamespace(**networks, **texts, scheduler=_flow_schedule())
+    backbone = FluxFill(pipeline, name="flux-fill", weights_hash="")
+
+    def condition(count: int) -> Items:
+        channels, height, width = backbone.spec.latent_shape(backbone.spec.size, backbone.spec.size)
+        masked = empty(count, channels, height, width, dtype=dtype)
+        hole = empty(count, backbone.spec.cell**2, height, width, dtype=dtype)
+        texts = empty(count, 512, 4096, dtype=dtype), empty(count, 768, dtype=dtype)
+        return FillCondition(*texts, FillImage(masked, hole))
+
+    return Shapes(backbone, networks, condition)
+
+
+def _flow_schedule() -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0)
+
+
 def _masked(backbone: Backbone, count: int, dtype: torch.dtype) -> MaskedImage:
     channels, height, width = backbone.spec.latent_shape(backbone.spec.size, backbone.spec.size)
     hole, masked = empty(count, 1, height, width, dtype=dtype), empty(count, channels, height, width, dtype=dtype)
@@ -133,5 +209,11 @@ def empty(*shape: int, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, device="meta", dtype=dtype)
 
 
-ARCHITECTURES: Mapping[str, Callable[[torch.dtype], Shapes]] = {"mini": mini, "sd2": sd2, "sdxl": sdxl}
+ARCHITECTURES: Mapping[str, Callable[[torch.dtype], Shapes]] = {
+    "mini": mini,
+    "sd2": sd2,
+    "sdxl": sdxl,
+    "klein": klein,
+    "flux-fill": flux_fill,
+}
 WIDTHS: Mapping[str, torch.dtype] = {"mini": torch.float32}  # what the estimates are stated for; the others: bf16

@@ -70,8 +70,25 @@ def train(
 
 @app.command()
 @add_options
-def sample(run: RunArgument, *, options: Options) -> None:
-    """Make the pictures of all seeds that have none yet."""
+def sample(
+    run: RunArgument,
+    *,
+    scene: Annotated[
+        Path | None,
+        typer.Option(help="Another target of the same place, as a scene folder: a new run with this adapter."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The new run's folder. [default: runs/SCENE]", metavar="DIR")] = None,
+    options: Options,
+) -> None:
+    """Make the pictures of all seeds that have none yet; with --scene of another target, without training again."""
+    if scene is not None:
+        trained = Run.open(run)
+        run = run_folder(to, scene)
+        if run.resolve() == trained.folder.resolve():
+            raise OptionError(f"{run} is the run that was trained; give another folder with --to.")
+        Run.ensure(run, None if (run / "run.json").exists() else trained.config, scene).take_adapter(trained)
+    elif to is not None:
+        raise OptionError("--to is for --scene, another target; leave it out.")
     _run_stages(run, None, options, "sample")
 
 

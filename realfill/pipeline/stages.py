@@ -113,6 +113,8 @@ def prepare(session: Session, resources: Resources) -> None:
     available_matcher(run.config.select)  # refuses a weights file that is not there
     for notice in run.scene_notices or scene.notices:
         session.say(notice)
+    if sentence := _say_whose_adapter(run):
+        session.say(sentence)
     if run.config.guide.only:
         session.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
     elif run.fact("fit") is None:
@@ -132,6 +134,21 @@ def prepare(session: Session, resources: Resources) -> None:
             if not are_saved(run.proposals_folder, run.config.guide.proposals):
                 _make_proposals(session, resources)
         session.processes.barrier()
+
+
+def _say_whose_adapter(run: Run) -> str:
+    """What an adapter that was taken from another run knows of this scene; empty where it is the run's own."""
+    origin = run.fact("adapter")
+    if not origin:
+        return ""
+    known = {photo["sha256"] for photo in origin["photos"]}
+    here = [photo for photo in run.scene_photos() if photo["file"].startswith("ref/")]
+    shared = sum(photo["sha256"] in known for photo in here)
+    doubt = "" if shared else " It may be of another place: look at the match counts."
+    return (
+        f"The adapter was taken from the run {origin['run']} and knows {len(known)} photos; {shared} of this scene's "
+        f"{len(here)} references are among them.{doubt}"
+    )
 
 
 def _make_draft(session: Session, resources: Resources) -> None:
@@ -216,7 +233,7 @@ def train(session: Session, resources: Resources) -> None:
         if session.processes.is_main:
             with files.new_folder(run.lora) as folder:
                 lora.save_lora(resources.backbone, folder)
-            run.record(adapter_steps=config.steps)
+            run.record(adapter_steps=config.steps, adapter=None)  # None: the run's own
         resources.note_adapter()
 
 

@@ -20,7 +20,7 @@ from realfill.scene.scene import Scene
 
 _NOT_EXPORTED = ("confidence.png",)  # pictures beside the run's result that are not one
 _NOT_PACKED = ("lock", "log.txt", "stop")
-_MADE_BY = ("config", "base", "sampling_base", "device", "precision", "versions")  # facts of a run
+_MADE_BY = ("config", "base", "sampling_base", "adapter", "device", "precision", "versions")  # facts of a run
 
 
 def chosen_seed(run: Run) -> tuple[int, int | None]:

@@ -1,7 +1,7 @@
 """A run is a folder, and the folder is the truth: what was asked, what exists, and whether someone works on it.
 
     run.json       schema number, config, versions, notices about the scene's files; added once known: base and its
-                   weight hash, fit, device, precision
+                   weight hash, fit, device, precision, and whose adapter it is where it was taken from another run
     labels.json    what a person decided about it: a name, a chosen seed; see labels.py
     scene/         the inputs as given, normalised
     events.jsonl   what happened, append only
@@ -16,9 +16,11 @@ that opens. No torch here: the page's process lives on this module.
 
 import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -165,6 +167,48 @@ class Run(RunFolder):
         if config != self.config:
             self.record(**facts)
             self.config = config
+
+    def take_adapter(self, trained: "Run") -> None:
+        """Takes the finished adapter of another run of the same place: nothing is trained for this target.
+
+        Base, seed and training settings become those of that run; run.json says whose adapter it is and which photos
+        it knows. What was begun is done again when asked again, as it was.
+
+        Raises:
+            RunError: the other run has no finished adapter, or this one has learnt or filled something by itself.
+            RunBusy: someone works on this run.
+        """
+        if not trained.is_trained or trained.config.guide.only:
+            raise RunError(f"The run in {trained.folder} has no finished adapter; train it first: realfill train")
+        origin = {"run": trained.folder.name, "photos": trained.adapter_photos()}
+        with self.lock():
+            if self.fact("adapter") != origin and (self.lora.is_dir() or self.checkpoint_steps() or self.seeds_done()):
+                raise RunError(f"The run in {self.folder} has an adapter or pictures already; give a new folder.")
+            same = {
+                name: value
+                for name, value in flatten(trained.config).items()
+                if name.startswith(("base", "seed", "train.", "guide.only"))
+            }
+            config = settings.change(self.config, {**same, "sample.checkpoint": 0})
+            facts = {"base": trained.fact("base"), "adapter_steps": trained.adapter_steps, "adapter": origin}
+            self.record(config=config.model_dump(mode="json"), **facts)
+            self.config = config
+            with files.new_folder(self.lora) as copy, speak_refusals(self.lora):
+                shutil.copytree(trained.lora, copy, dirs_exist_ok=True)
+
+    def adapter_photos(self) -> list[dict[str, str]]:
+        """The photos that the adapter knows: those of this run's scene, or of the run that it was taken from."""
+        origin = self.fact("adapter")
+        return origin["photos"] if origin else self.scene_photos()
+
+    def scene_photos(self) -> list[dict[str, str]]:
+        """File and sha256 of the scene's photos, the references first."""
+        photos = [*list_items(self.scene_folder / "ref"), *list_items(self.scene_folder / "target")]
+        return [
+            {"file": f"{photo.parent.name}/{photo.name}", "sha256": hashlib.sha256(photo.read_bytes()).hexdigest()}
+            for photo in photos
+            if photo.stem not in ("mask", "gt")
+        ]
 
     def check(self, config: Config) -> None:
         """Whether `update` would take these settings; writes nothing.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -277,3 +278,23 @@ def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path
     exact = Run.open(tmp_path / "one").fact("precision") == "float32"
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5 if exact else 2e-3)
     assert Run.open(tmp_path / "two").is_trained
+
+
+def test_a_finished_run_fills_another_target_without_training(
+    quick: list[str], toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, new, other = tmp_path / "trained", tmp_path / "new", tmp_path / "other"
+    assert main(["train", str(toy_scene), "--run", str(trained), *quick]) == 0
+    shutil.copytree(toy_scene, other)
+    photo = np.asarray(Image.open(other / "target" / "target.png"))
+    Image.fromarray(photo[:, ::-1]).save(other / "target" / "target.png")
+    asked = ["sample", str(trained), "--scene", str(other), "--to", str(new), "--device", "cpu"]
+    assert main(asked) == 0
+    run = Run.open(new)
+    assert run.seeds_done() == [0, 1, 2] and not run.checkpoint_steps()
+    assert _weights(new) == _weights(trained)
+    assert "taken from the run trained and knows 3 photos; 2 of this scene's 2 references" in capsys.readouterr().err
+    assert main(asked) == 0  # goes on, here with nothing to do
+    assert main(["export", str(new)]) == 0 and run.result.exists()
+    assert main(["sample", str(trained), "--scene", str(toy_scene), "--to", str(trained)]) == 2
+    assert main(["sample", str(trained), "--to", str(new)]) == 2

@@ -458,3 +458,62 @@ def test_a_refusal_touches_nothing_of_who_was_first(toy_scene: Path, tmp_path: P
         with pytest.raises(RunBusy):
             Run.create(tmp_path / "new", MINI, toy_scene)
         assert listing(tmp_path) == before
+
+
+# ── one adapter, several targets ──
+
+
+@pytest.fixture
+def trained(run: Run) -> Run:
+    """As a training leaves a run."""
+    run.lora.mkdir()
+    (run.lora / "pytorch_lora_weights.safetensors").write_bytes(b"adapter")
+    run.record(adapter_steps=5, base={"name": "mini", "family": "stable_diffusion", "weights_hash": "0" * 64})
+    return run
+
+
+def another(toy_scene: Path, folder: Path) -> Path:
+    """A scene of the same place with another target."""
+    scene_folder = Path(shutil.copytree(toy_scene, folder))
+    Image.fromarray(255 - np.asarray(Image.open(toy_scene / "target" / "target.png"))).save(
+        scene_folder / "target" / "target.png"
+    )
+    return scene_folder
+
+
+def test_another_target_takes_the_adapter_and_says_whose_it_is(trained: Run, toy_scene: Path, tmp_path: Path) -> None:
+    given = config.change(MINI, {"train.steps": 99, "train.rank": 3, "sample.steps": 7, "fit.context": 1.0})
+    new = Run.create(tmp_path / "new", given, another(toy_scene, tmp_path / "scene"))
+    new.take_adapter(trained)
+    opened = Run.open(new.folder)
+    assert opened.is_trained and opened.adapter_steps == 5
+    assert (opened.lora / "pytorch_lora_weights.safetensors").read_bytes() == b"adapter"
+    assert opened.config.train == trained.config.train
+    assert (opened.config.sample.steps, opened.config.fit.context) == (7, 1.0)
+    assert opened.fact("base") == trained.fact("base")
+    assert opened.fact("adapter") == {"run": "run", "photos": trained.scene_photos()}
+    assert [photo["file"].split("/")[0] for photo in trained.scene_photos()] == ["ref", "ref", "target"]
+    theirs, ours = opened.adapter_photos(), opened.scene_photos()
+    assert theirs[:2] == ours[:2] and theirs[2] != ours[2]
+    third = Run.create(tmp_path / "third", MINI, toy_scene)
+    third.take_adapter(opened)  # and on: it still says which photos it knows
+    assert third.adapter_photos() == trained.scene_photos()
+
+
+def test_taking_an_adapter_again_after_a_kill_is_taking_it(trained: Run, toy_scene: Path, tmp_path: Path) -> None:
+    new = Run.create(tmp_path / "new", MINI, toy_scene)
+    new.take_adapter(trained)
+    shutil.rmtree(new.lora)  # as if killed before it was copied
+    Run.open(new.folder).take_adapter(trained)
+    assert Run.open(new.folder).is_trained
+
+
+def test_an_adapter_is_neither_taken_unfinished_nor_put_over_another(
+    trained: Run, toy_scene: Path, tmp_path: Path
+) -> None:
+    new = Run.create(tmp_path / "new", MINI, toy_scene)
+    with pytest.raises(RunError, match="no finished adapter"):
+        trained.take_adapter(new)
+    new.lora.mkdir()
+    with pytest.raises(RunError, match="has an adapter or pictures already"):
+        new.take_adapter(trained)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from realfill import config
+from realfill.bases import BASES, describe_base
 from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
@@ -30,7 +31,7 @@ def given(page: Page, folder: Path, toy_scene: Path, **changes: Any) -> dict[Any
         "target": uploaded(folder, toy_scene / "target" / "target.png"),
         "mask": uploaded(folder, toy_scene / "target" / "mask.png"),
     }
-    return values | {page.scene.workbench: sent | changes}
+    return values | {page.run_id: "", page.same_scene: False, page.scene.workbench: sent | changes}
 
 
 def uploaded(folder: Path, path: Path) -> str:
@@ -55,6 +56,32 @@ def test_start_makes_a_waiting_run_of_exactly_what_was_given(page: Page, folder:
     assert np.array_equal(mine.hole, theirs.hole)
     assert [photo.tobytes() for photo in mine.references] == [photo.tobytes() for photo in theirs.references]
     assert run.config == config.make("mini", {"train.preview_every": 25})
+
+
+def test_another_photo_of_the_same_scene_is_filled_with_the_shown_projects_adapter(
+    page: Page, folder: Path, toy_scene: Path
+) -> None:
+    trained = page.jobs.open(page.run_handlers.start(given(page, folder, toy_scene))[page.run_id])
+    shown = page.view.show(page.run_handlers._watches.look(trained.folder.name), None)
+    assert shown[page.same_scene]["visible"] is False
+    trained.enter("done")
+    trained.lora.mkdir()
+    (trained.lora / "pytorch_lora_weights.safetensors").write_bytes(b"adapter")
+    shown = page.view.show(page.run_handlers._watches.look(trained.folder.name), None)
+    assert shown[page.same_scene] == {"visible": True, "value": False, "__type__": "update"}
+    values = given(page, folder, toy_scene) | {page.run_id: trained.folder.name, page.same_scene: True}
+    new = page.jobs.open(page.run_handlers.start(values)[page.run_id])
+    assert new.folder != trained.folder and new.is_trained
+    assert new.fact("adapter")["run"] == trained.folder.name
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_base_can_be_chosen_and_says_what_it_is(page: Page, name: str) -> None:
+    assert name in [value for _, value in page.train.base.choices]
+    said = describe_base(name)
+    assert BASES[name].licence in said
+    assert ("not for commercial use" in said) == (not BASES[name].commercial)
+    assert (f"huggingface.co/{BASES[name].source}" in said) == BASES[name].gated
 
 
 def test_the_settings_of_the_page_arrive(page: Page, folder: Path, toy_scene: Path) -> None:

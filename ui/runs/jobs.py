@@ -120,8 +120,8 @@ class Jobs:
                 times.append(((folder / "run.json").stat().st_mtime_ns, folder.name))
         return max(times, default=(0, ""))[1]
 
-    def start(self, inputs: SceneInputs, config: Config) -> Run:
-        """Makes a run from the inputs and puts it into the queue.
+    def start(self, inputs: SceneInputs, config: Config, *, trained: Run | None = None) -> Run:
+        """Makes a run from the inputs and puts it into the queue; with the adapter of `trained`, where one is given.
 
         Raises:
             SceneError, DiskFull, RunError: nothing is left behind then.
@@ -132,6 +132,8 @@ class Jobs:
         folder = new_run_folder(self.runs_dir)
         try:
             run = decoder.create_run(folder, inputs.references, inputs.target, inputs.mask, config)
+            if trained is not None:
+                run.take_adapter(trained)
             run.labels.update(name=inputs.name or inputs.target.stem[:60], **owner_facts())
             self._submit(run)
         except BaseException:
