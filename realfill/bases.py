@@ -172,15 +172,15 @@ BASES: Mapping[str, Base] = {
         memory=MemoryFigures(
             width=2,
             denoiser=2567e6,
-            others=1000e6,
-            autoencoder=167e6,
+            others=985e6,
+            autoencoder=167e6,  # in float32: counted twice
             fixed=300e6,
-            item=9e9,
-            item_again=2e9,
-            seed=0.5e9,
+            item=5.65e9,
+            item_again=0.55e9,
+            seed=0.17e9,
             encode=2.7e9,
-            decode=3.2e9,
-            every_layer=(1.25, 1.3),
+            decode=3.22e9,
+            every_layer=(1.23, 1.29),
         ),
     ),
     "klein": Base(
@@ -202,17 +202,17 @@ BASES: Mapping[str, Base] = {
             denoiser=3876e6,
             others=84e6,
             autoencoder=84e6,
-            fixed=300e6,
-            item=9e9,
-            item_again=2e9,
-            seed=0.5e9,
-            encode=0.34e9,
-            decode=0.41e9,
-            every_layer=(1.25, 1.3),
+            fixed=500e6,
+            item=13.6e9,
+            item_again=1.43e9,
+            seed=0.49e9,
+            encode=0.337e9,
+            decode=0.404e9,
+            every_layer=(1.03, 1.0),
         ),
     ),
     "flux-fill": Base(
-        label="flux-fill, needs a GPU of 40 GB, not for commercial use",
+        label="flux-fill, needs a GPU of 32 GB, not for commercial use",
         family="flux_fill",
         source="black-forest-labs/FLUX.1-Fill-dev",
         size=1024,
@@ -221,19 +221,19 @@ BASES: Mapping[str, Base] = {
         commercial=False,
         gated=True,
         preset="quick",
-        least_memory=40e9,
+        least_memory=32e9,
         memory=MemoryFigures(
             width=2,
             denoiser=11902e6,
             others=84e6,
             autoencoder=84e6,
-            fixed=600e6,
-            item=40e9,
-            item_again=4e9,
-            seed=1.5e9,
+            fixed=1200e6,
+            item=24.6e9,
+            item_again=2.41e9,
+            seed=0.5e9,
             encode=1.35e9,
-            decode=1.6e9,
-            every_layer=(1.25, 1.3),
+            decode=1.61e9,
+            every_layer=(1.33, 1.04),
         ),
     ),
 }
@@ -306,6 +306,14 @@ def describe_base(name: str) -> str:
     if base.gated:
         parts.append(f"its licence must be accepted at {base.page} first")
     return " · ".join(parts)
+
+
+def licence_notice(name: str) -> str:
+    """What a person must know of a base's licence before it is used; empty where nothing is special."""
+    base = BASES.get(name)
+    if base is None or base.commercial:
+        return ""
+    return f"The base '{name}' is under the {base.licence}: not for commercial use. Its text: {base.page}"
 
 
 def estimated_as(base: str) -> Base:

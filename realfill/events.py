@@ -31,6 +31,15 @@ class StageDone:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """A base is being downloaded: bytes that are here, bytes in all, and how many come a second."""
+
+    done: int
+    total: int
+    speed: float
+
+
+@dataclass(frozen=True)
 class TrainStep:
     """One optimisation step: the loss of its batch and the seconds it took."""
 
@@ -93,12 +102,34 @@ class Failed:
     resumable: bool
 
 
-Event = StageStarted | StageDone | TrainStep | PreviewReady | HeldOut | SeedReady | SeedScored | Notice | Failed
+Event = (
+    StageStarted
+    | StageDone
+    | Downloading
+    | TrainStep
+    | PreviewReady
+    | HeldOut
+    | SeedReady
+    | SeedScored
+    | Notice
+    | Failed
+)
 Report = Callable[[Event], None]
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (StageStarted, StageDone, TrainStep, PreviewReady, HeldOut, SeedReady, SeedScored, Notice, Failed)
+    for kind in (
+        StageStarted,
+        StageDone,
+        Downloading,
+        TrainStep,
+        PreviewReady,
+        HeldOut,
+        SeedReady,
+        SeedScored,
+        Notice,
+        Failed,
+    )
 }
 
 

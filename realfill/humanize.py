@@ -27,6 +27,12 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
+def transfer(done: float, total: float, speed: float) -> str:
+    """`3.1 GB of 16.0 GB · 25 MB/s · 9 min left`."""
+    left = f" · {duration((total - done) / speed)} left" if speed > 0 else ""
+    return f"{size(done)} of {size(total)} · {size(speed)}/s{left}"
+
+
 def alternatives(words: Sequence[str]) -> str:
     """Words to choose from: "png, tiff or webp"."""
     *others, last = words

@@ -152,22 +152,23 @@ def _decode_shifted(vae: Any, latents: Tensor) -> Tensor:
 
 def _fill_flux(pipeline: Any, call: StockCall) -> Tensor:
     """Ours are the first noise, in patches, and the masked picture's mode, which the pipeline would draw at random."""
-    height, width, count = call.crop.height, call.crop.width, len(call.seeds)
-    pixels = pipeline.image_processor.preprocess(call.target, height=height, width=width)
-    hole = pipeline.mask_processor.preprocess(call.mask, height=height, width=width)
-    masked = pipeline.vae.encode(pixels * (1 - hole)).latent_dist.mode()
-    channels = pipeline.vae.config.latent_channels
-    packed = pipeline.prepare_mask_latents(
-        hole, masked, count, channels, 1, height, width, torch.float32, "cpu", call.generators()
-    )
-    shape = (1, *call.backbone.spec.latent_shape(height, width))
+    encode = pipeline.vae.encode
+
+    def encode_mode(pixels: Tensor) -> Any:
+        posterior = encode(pixels)
+        posterior.latent_dist.sample = lambda generator=None: posterior.latent_dist.mode()
+        return posterior
+
+    pipeline.vae.encode = encode_mode
+    shape = (1, *call.backbone.spec.latent_shape(call.crop.height, call.crop.width))
     noise = torch.cat([torch.randn(shape, generator=generator) for generator in call.generators()])
     images: Tensor = pipeline(
-        prompt=[call.prompt] * count,
-        masked_image_latents=torch.cat(packed[::-1], -1),
+        prompt=[call.prompt] * len(call.seeds),
+        image=call.target,
+        mask_image=call.mask,
         latents=noise.flatten(2).transpose(1, 2),
-        height=height,
-        width=width,
+        height=call.crop.height,
+        width=call.crop.width,
         num_inference_steps=call.steps,
         guidance_scale=30.0,
         output_type="pt",

@@ -24,3 +24,8 @@ def test_duration(seconds: float, said: str) -> None:
 @pytest.mark.parametrize(("count", "said"), [(0, "0 bytes"), (2e6, "2 MB"), (8.54e9, "8.5 GB"), (5e15, "5000.0 TB")])
 def test_size(count: float, said: str) -> None:
     assert humanize.size(count) == said
+
+
+def test_a_transfer_says_how_far_how_fast_and_how_long() -> None:
+    assert humanize.transfer(3.1e9, 16e9, 25e6) == "3.1 GB of 16.0 GB · 25 MB/s · 8 min 36 s left"
+    assert humanize.transfer(0, 16e9, 0) == "0 bytes of 16.0 GB · 0 bytes/s"

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from realfill.batch.table import SceneRow
 from realfill.events import (
+    Downloading,
     Event,
     Failed,
     Notice,
@@ -21,7 +22,7 @@ from realfill.events import (
     StageStarted,
     TrainStep,
 )
-from realfill.humanize import duration
+from realfill.humanize import duration, transfer
 
 _QUIET = 5.0  # seconds between plain lines
 _RECENT = 20  # items whose mean time tells how long the rest will take
@@ -50,6 +51,8 @@ class Progress:
             case StageDone(stage, seconds):
                 display.close()
                 display.say(f"{_DOING[stage]}: done in {duration(seconds)}")
+            case Downloading(done, total, speed):
+                display.tell(f"downloading {transfer(done, total, speed)}")
             case TrainStep(step, total, loss, seconds=seconds):
                 display.count(step, total, f"loss {loss:.4f}  {seconds:.2g} s/step")
             case SeedReady(seed, done, total):
@@ -92,6 +95,9 @@ class _Display(Protocol):
     def count(self, done: int, total: int, details: str) -> None:
         """One more of its items is done."""
 
+    def tell(self, details: str) -> None:
+        """How far something is that has no items."""
+
     def say(self, sentence: str) -> None:
         """A sentence on a line of its own, however long."""
 
@@ -119,6 +125,10 @@ class _Bar:
         if self._bar is not None:
             self._bar.set_postfix_str(details, refresh=False)
             self._bar.update(done - self._bar.n)
+
+    def tell(self, details: str) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(details)
 
     def say(self, sentence: str) -> None:
         if self._bar is None:
@@ -154,6 +164,10 @@ class _Lines:
         if now - self._last_line >= self._quiet:
             left = sum(self._recent) / len(self._recent) * (total - done)
             self.say(f"{self._doing} {done}/{total}  {details}  {duration(left)} left")
+
+    def tell(self, details: str) -> None:
+        if time.monotonic() - self._last_line >= self._quiet:
+            self.say(details)
 
     def say(self, sentence: str) -> None:
         self._stream.write(f"{sentence}\n")

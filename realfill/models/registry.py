@@ -4,9 +4,10 @@ A new family of models is a file here with `load_folder` and a class like `backb
 `realfill.bases`, whose `FAMILIES` name the files.
 """
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from realfill import assets, files
 from realfill.bases import BASES, EMBEDDED, FAMILIES, check_folder, family_of_class, read_class_name
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
+from realfill.models.download import Download, Watch, check_space, fetch, plan_download
 from realfill.network import NAME_SERVER
 
 _FILE_FAMILY = "stable_diffusion"  # the one family whose single files can be loaded
@@ -33,7 +35,7 @@ def find_base(base: str) -> Path | None:
     path = Path(base).expanduser()
     if base not in BASES and path.exists():  # a folder that happens to be called mini is not meant
         return path
-    source = BASES[base].source if base in BASES else base
+    source = _source(base)
     if base in BASES and BASES[base].is_embedded:
         place = assets.FOLDER / source
         return place if (place / "model_index.json").exists() else None
@@ -93,7 +95,11 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
         OptionError: there is no such base.
         WeightsError: it cannot be downloaded or is damaged; the sentence says what to do.
     """
-    place = find_base(base) or _download(base)
+    place = find_base(base)
+    if place is None:
+        fetch_bases([base])
+        place = find_base(base)
+        assert place is not None
     dtype = dtype or choose_dtype(device)
     if place.is_file() and place.suffix != ".safetensors":
         raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
@@ -123,23 +129,66 @@ def choose_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if bf16 else torch.float32
 
 
-def _download(base: str) -> Path:
-    source = BASES[base].source if base in BASES else base
+def fetch_bases(bases: Sequence[str], watch: Watch = lambda *_: None) -> None:
+    """Downloads the bases that are not on this machine; those that are ask no network.
+
+    Args:
+        watch: hears how far it is, and ends it by raising; the next call goes on from there.
+
+    Raises:
+        OptionError: there is no such base.
+        WeightsError: one cannot be downloaded, is of another kind, or there is no room for all of them.
+    """
+    missing = [base for base in dict.fromkeys(bases) if find_base(base) is None]
+    downloads = {}
+    for base in missing:
+        with _speak_troubles(base):
+            downloads[base] = _plan(base)
+    check_space(list(downloads.values()))
+    for base, plan in downloads.items():
+        with _speak_troubles(base):
+            fetch(plan, watch)
+
+
+def _plan(base: str) -> Download:
+    """What is to be fetched of a base; its model_index.json comes first and says whether it can be used at all."""
+    from huggingface_hub import constants, hf_hub_download
+
+    source = _source(base)
     if base in BASES and BASES[base].is_embedded:
         missing = assets.FOLDER / source
         raise WeightsError(f"The embedded base '{base}' is missing from {missing}; install the project again.")
-    from huggingface_hub import constants, snapshot_download
+    if not constants.is_offline_mode():
+        NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
+    plan = plan_download(source, hub_files(base))
+    check_folder(Path(hf_hub_download(source, "model_index.json", revision=plan.commit)).parent, base)
+    return plan
 
+
+@contextlib.contextmanager
+def _speak_troubles(base: str) -> Iterator[None]:
+    """Says what to do where a download fails."""
+    source = _source(base)
     try:
-        if not constants.is_offline_mode():
-            NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
-        return Path(snapshot_download(source, **hub_files(base)))
+        yield
     except hub_troubles() as error:
+        from huggingface_hub.errors import GatedRepoError
+
+        if isinstance(error, GatedRepoError):
+            raise WeightsError(
+                f"Base '{base}' could not be downloaded ({type(error).__name__}). Its maker asks to accept a licence: "
+                f"do so at https://huggingface.co/{source}, sign in here (hf auth login), and start again."
+            ) from error
         raise WeightsError(
             f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
             f"({type(error).__name__}). Fetch it on a machine with network (hf download {source} --local-dir FOLDER) "
             f"and give --base FOLDER, or use --base {EMBEDDED}, which works now."
         ) from error
+
+
+def _source(base: str) -> str:
+    """The folder of the project or the hub id that a base comes from."""
+    return BASES[base].source if base in BASES else base
 
 
 def hub_troubles() -> tuple[type[Exception], ...]:

@@ -1,9 +1,11 @@
 """What the stages of a run work with: scene, base, crop, memory, draft, matcher and adapter, each loaded once."""
 
 import functools
+import time
 from typing import TYPE_CHECKING
 
 from realfill.errors import RunError, WeightsError
+from realfill.events import Downloading
 from realfill.geometry.draft import Draft, load_draft
 from realfill.geometry.propose import load_proposals
 from realfill.imaging.crop import CropTransform
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from realfill.models.backbone import Backbone
     from realfill.models.out_of_memory import MemoryBudget
 
+_TELL_EVERY = 2.0  # seconds between two reports of a download
 _DRAFT_SIZE, _DRAFT_MULTIPLE = 512, 8  # where no base says them; the export takes the draft's own detail
 
 
@@ -33,6 +36,26 @@ class Resources:
         """The run's own copy of the scene."""
         run = self._session.run
         return scenes.load(run.scene_folder, variants=run.config.variants)
+
+    def fetch_bases(self) -> None:
+        """Downloads the bases that the run needs and that are not here; a stop ends it, and the next call goes on.
+
+        Raises:
+            WeightsError: one cannot be had, or there is no room for all of them.
+        """
+        from realfill.models.registry import fetch_bases
+
+        session, config = self._session, self._session.run.config
+        last = 0.0
+
+        def watch(done: int, total: int, speed: float) -> None:
+            nonlocal last
+            session.check()
+            if (now := time.monotonic()) - last >= _TELL_EVERY or done == total:
+                last = now
+                session.report(Downloading(done, total, speed))
+
+        fetch_bases([config.base, *([config.sample.base] if config.sample.base else [])], watch)
 
     @functools.cached_property
     def backbone(self) -> "Backbone":

@@ -18,7 +18,7 @@ from typing import Any
 
 from realfill import config as settings
 from realfill import files
-from realfill.bases import default_preset
+from realfill.bases import default_preset, licence_notice
 from realfill.config import Config
 from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
@@ -118,7 +118,12 @@ def prepare(session: Session, resources: Resources) -> None:
     if run.config.guide.only:
         session.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
     elif run.fact("fit") is None:
+        if sentence := licence_notice(run.config.base):
+            session.say(sentence)
         with session.stage("prepare", 1):
+            if session.processes.is_main:
+                resources.fetch_bases()
+            session.processes.barrier()
             crop = resources.crop
         height, width = scene.target.shape[:2]
         session.say(

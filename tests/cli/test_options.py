@@ -7,7 +7,7 @@ import pytest
 from realfill import config
 from realfill.cli import options
 from realfill.cli.options import Options, scene_folder
-from realfill.errors import OptionError, RunError
+from realfill.errors import OptionError, RunError, WeightsError
 from realfill.runs.run import Run
 from realfill.scene import examples
 
@@ -29,9 +29,17 @@ def test_what_is_given_and_nothing_else(tmp_path: Path) -> None:
         Options(set=["train.steps"]).changes()
 
 
+@pytest.mark.parametrize("index", ["{}", '{"_class_name": "ZImagePipeline"}'])
+def test_a_folder_of_another_kind_of_model_is_refused_with_what_would_do(tmp_path: Path, index: str) -> None:
+    (tmp_path / "model_index.json").write_text(index)
+    with pytest.raises(WeightsError, match="StableDiffusionXLInpaintPipeline, Flux2KleinPipeline"):
+        Options(base=str(tmp_path)).changes()
+
+
 def test_paths_become_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model_index.json").write_text('{"_class_name": "FluxFillPipeline"}')
     changes = Options(base="base", matcher_weights=Path("loftr.ckpt")).changes()
     assert changes == {"base": str(tmp_path / "base"), "select.weights": str(tmp_path / "loftr.ckpt")}
     assert Options(base="owner/name").changes() == {"base": "owner/name"}

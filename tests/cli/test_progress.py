@@ -5,7 +5,7 @@ import io
 import pytest
 
 from realfill.cli.progress import Progress
-from realfill.events import Failed, Notice, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
+from realfill.events import Downloading, Failed, Notice, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
 
 
 class Terminal(io.StringIO):
@@ -91,3 +91,17 @@ def test_a_sentence_stands_on_a_line_of_its_own_and_whole(clock: list[float], st
     assert any("seed 3: 123 matches" in line and left in line for line in lines)
     assert not any("not here" in line for line in lines)
     assert lines[-1] == ""
+
+
+def test_a_download_says_bytes_speed_and_time_left(clock: list[float]) -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    for output in (stream, terminal):
+        show = Progress(output)
+        show(StageStarted("prepare", 1))
+        for done in range(10):
+            clock[0] += 2.0
+            show(Downloading(done * 10**9, 16 * 10**9, 25e6))
+    lines = [line for line in stream.getvalue().splitlines() if "downloading" in line]
+    assert lines[0] == "downloading 2.0 GB of 16.0 GB · 25 MB/s · 9 min 20 s left"
+    assert len(lines) == 3  # not every one
+    assert "downloading 9.0 GB of 16.0 GB" in terminal.getvalue()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from realfill import events
 from realfill.events import Event, Stage
-from realfill.humanize import duration
+from realfill.humanize import duration, transfer
 
 RECENT = 50  # steps whose median speed gives the time left
 _DOING: dict[Stage, str] = {
@@ -36,17 +36,20 @@ class Story:
     memory: int = 0  # most bytes in use while training
     previews: list[int] = field(default_factory=list)  # steps after which one was made
     notices: list[str] = field(default_factory=list)
+    download: str = ""  # how far the one in work is
 
     def add(self, event: Event) -> None:
         """Takes the next event."""
         match event:
             case events.StageStarted(stage, total, done):
-                self.stage, self.total, self.done, self.seconds = stage, total, done, []
+                self.stage, self.total, self.done, self.seconds, self.download = stage, total, done, [], ""
                 if stage == "train":
                     self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
                     self.held_out = {step: loss for step, loss in self.held_out.items() if step <= done}
                     self.previews = [step for step in self.previews if step <= done]
+            case events.Downloading(done, total, speed):
+                self.download = transfer(done, total, speed)
             case events.TrainStep(step, total, loss, _, _, seconds, memory):
                 self.losses[step], self.steps, self.memory = loss, total, memory or self.memory
                 self._count(step, total, seconds)
@@ -86,6 +89,8 @@ def running_line(story: Story) -> str:
     """`Learning the scene · step 45 of 150 · 1.2 s a step · about 2 min left`."""
     if story.stage is None:
         return "Starting; loading the model takes a moment."
+    if story.download:
+        return f"Downloading the model · {story.download}"
     parts = [_DOING[story.stage]]
     if story.stage in _ITEM and story.total:
         parts.append(f"{_ITEM[story.stage]} {story.done} of {story.total}")

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from realfill import config
-from realfill.events import Event, HeldOut, Notice, PreviewReady, SeedReady, SeedScored, StageStarted, TrainStep
+from realfill.events import (
+    Downloading,
+    Event,
+    HeldOut,
+    Notice,
+    PreviewReady,
+    SeedReady,
+    SeedScored,
+    StageStarted,
+    TrainStep,
+)
 from realfill.imaging import photo
 from realfill.jobs import queue
 from realfill.runs.run import Run
@@ -284,3 +294,12 @@ def test_a_waiting_run_says_who_is_before_it_and_when_it_begins(toy_scene: Path,
     runs[0].enter("done")
     runs[1].request_stop()
     assert watch.look().line().startswith("Starting")
+
+
+def test_a_download_is_told_until_the_stage_ends() -> None:
+    told = Story()
+    told.add(StageStarted("prepare", 1))
+    told.add(Downloading(8 * 10**9, 16 * 10**9, 50e6))
+    assert running_line(told) == "Downloading the model · 8.0 GB of 16.0 GB · 50 MB/s · 2 min 40 s left"
+    told.add(StageStarted("train", 10))
+    assert "Downloading" not in running_line(told)
