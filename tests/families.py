@@ -118,7 +118,7 @@ def _decode_patched(vae: Any, latents: Tensor) -> Tensor:
 
 def _fill_klein(pipeline: Any, call: StockCall) -> Tensor:
     """The target painted green, then all references whole, as pictures that the pipeline edits by."""
-    green = np.where(np.asarray(call.mask)[..., None] > 0, np.uint8([0, 255, 0]), np.asarray(call.target))
+    green = np.where(np.asarray(call.mask)[..., None] > 0, np.array([0, 255, 0], np.uint8), np.asarray(call.target))
     images, size = [Image.fromarray(green)], math.isqrt(call.crop.width * call.crop.height)
     for photo in call.scene.references:
         whole = crop_whole(*photo.shape[:2], size=size, multiple=call.backbone.spec.multiple)

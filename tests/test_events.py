@@ -7,6 +7,7 @@ import pytest
 
 from realfill import events
 from realfill.events import (
+    Downloading,
     Failed,
     HeldOut,
     Notice,
@@ -21,6 +22,7 @@ from realfill.events import (
 EXAMPLES: list[events.Event] = [
     StageStarted("train", 150, 50),
     StageDone("select", 1.5),
+    Downloading(3, 16, 2.5),
     TrainStep(3, 150, 0.25, 2e-4, 4e-5, 1.25),
     PreviewReady(50),
     HeldOut(50, 0.125),
@@ -51,7 +53,7 @@ def test_what_a_newer_version_added_is_passed_over() -> None:
 )
 def test_values_of_another_kind_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
-        events.from_json({**events.to_json(EXAMPLES[2]), name: value})
+        events.from_json({**events.to_json(EXAMPLES[3]), name: value})
     with pytest.raises(ValueError, match="stage"):
         events.from_json({"event": "StageStarted", "stage": "<b>", "total": 1})
 

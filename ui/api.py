@@ -150,7 +150,7 @@ class Api:
             raise OptionError(f"There is no base '{base}' here; the bases are {', '.join(BASES)}.")
         for name in ("select.weights", "sample.base"):
             if name in changes:
-                raise OptionError(f"{name} may name files of the server; only who runs it can set that.")
+                raise OptionError(f"{name} can name a file of the server; only who runs it can set that.")
         preset: Any = changes.pop("preset", None) or default_preset(base)
         if preset not in list(config.PRESETS):  # a list: what a client sends may be no key
             raise OptionError(f"There is no preset '{preset}'; the presets are {', '.join(config.PRESETS)}.")

@@ -83,7 +83,7 @@ def plan_download(source: str, patterns: Mapping[str, Any]) -> Download:
         Exception: what `registry.hub_troubles` names.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils._paths import filter_repo_objects
 
     info = HfApi().model_info(source, files_metadata=True)
     chosen = filter_repo_objects(info.siblings or [], key=lambda one: one.rfilename, **patterns)
@@ -142,7 +142,7 @@ class _Counter:
 def _fetch_large(download: Download, file: HubFile, counter: _Counter) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     url = hf_hub_url(download.source, file.name, revision=download.commit)
     headers = build_hf_headers()

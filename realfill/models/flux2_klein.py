@@ -60,7 +60,8 @@ class Flux2Klein(FlowTransformer):
             )
         statistics = self.vae.bn  # `Flux2KleinPipeline._encode_vae_image`
         variance = statistics.running_var.float().view(1, -1, 1, 1) + self.vae.config.batch_norm_eps
-        self._mean, self._deviation = statistics.running_mean.float().view(1, -1, 1, 1), torch.sqrt(variance)
+        self._mean: Tensor = statistics.running_mean.float().view(1, -1, 1, 1)
+        self._deviation: Tensor = torch.sqrt(variance)
         self._green = torch.tensor(GREEN).view(1, 3, 1, 1)
 
     def _scale(self, latents: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class Flux2Klein(FlowTransformer):
         for index, photos in enumerate(condition.context):
             groups.setdefault(tuple(photo.shape for photo in photos), []).append(index)
         times = t.to(self.device).expand(len(noisy))
-        parts = {}
+        parts: dict[int, Tensor] = {}
         for indices in groups.values():
             photos = zip(*(condition.context[index] for index in indices), strict=True)
             shown = [condition.image.masked[indices], *(torch.cat(same) for same in photos)]

@@ -71,10 +71,10 @@ class FluxFill(FlowTransformer):
             )
 
     def _scale(self, latents: Tensor) -> Tensor:
-        return (latents - self.vae.config.shift_factor) * float(self.vae.config.scaling_factor)
+        return (latents - float(self.vae.config.shift_factor)) * float(self.vae.config.scaling_factor)
 
     def _unscale(self, latents: Tensor) -> Tensor:
-        return latents / self.vae.config.scaling_factor + float(self.vae.config.shift_factor)
+        return latents / float(self.vae.config.scaling_factor) + float(self.vae.config.shift_factor)
 
     def encode_masked(self, pixels: Tensor, hole: Tensor) -> Tensor:
         """See `Backbone.encode_masked`: grey stands in the hole."""

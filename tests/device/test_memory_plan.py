@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from realfill import config
+from realfill.bases import BASES
 from realfill.device import memory_plan
 from realfill.device.memory_plan import (
     MemoryPlan,
@@ -76,6 +77,26 @@ def test_the_plans_of_the_usual_cards() -> None:
     assert not any(plan and plan.recompute for plan in plans)
     assert describe_cards(PAPER) == "Of a step's 16 items GPUs take at once: 8 GB 4, 12 GB 8, 16 GB 8, 24 GB 16."
     assert describe_cards(MINI) == "GPUs of 8 GB and more take all 4 items of a step at once."
+
+
+@pytest.mark.parametrize(
+    ("base", "card", "recompute"),
+    [
+        ("sdxl", 8, None),
+        ("sdxl", 12, True),
+        ("sdxl", 24, False),
+        ("klein", 8, None),
+        ("klein", 12, True),
+        ("klein", 16, True),
+        ("klein", 24, False),
+        ("flux-fill", 24, None),
+        ("flux-fill", 32, True),
+    ],
+)
+def test_larger_bases_train_on_the_cards_that_their_row_names(base: str, card: int, recompute: bool | None) -> None:
+    plan = plan_for_card(config.make("quick", {"base": base}), card * 2.0**30)
+    assert (plan and plan.recompute) == recompute
+    assert (plan is not None) == (card * 2.0**30 >= BASES[base].least_memory)
 
 
 def test_a_card_without_room_for_the_weights_is_told_so() -> None:

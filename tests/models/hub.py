@@ -27,7 +27,7 @@ class Hub:
         known: dict[str, Any] = {"rfilename": name, "size": len(data), "blobId": hashlib.sha1(data).hexdigest()}
         if len(data) >= self.large:
             sha256 = hashlib.sha256(data).hexdigest()
-            known["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 130}
+            known["lfs"] = {"sha256": sha256, "oid": sha256, "size": len(data), "pointerSize": 130}
         return known
 
     def etag(self, name: str) -> str:
