@@ -151,4 +151,4 @@ def as_tokens(latents: Tensor) -> Tensor:
 
 def as_latents(tokens: Tensor, height: int, width: int) -> Tensor:
     """(B, h · w, c) → (B, c, h, w), the inverse of `as_tokens`."""
-    return tokens.transpose(1, 2).reshape(len(tokens), -1, height, width)
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, height, width).contiguous()

@@ -1,7 +1,7 @@
 """The whole job of every family: train, resume, sample as the stock pipeline does, rank, export, and its adapter."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from realfill import config
-from realfill.config import SampleConfig, TrainConfig
+from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.photo import read_photo
 from realfill.models.backbone import Backbone
@@ -20,6 +20,7 @@ from realfill.models.registry import load_backbone
 from realfill.pipeline import complete
 from realfill.runs.run import Run
 from realfill.sampling import sample
+from realfill.sampling.draft_prior import DraftPrior, make_start
 from realfill.scene.scene import Scene
 from realfill.training import train
 from realfill.training.batches import draw_batch, prepare_views
@@ -64,6 +65,29 @@ def adapted(backbone: Backbone, folder: Path) -> Path:
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
     save_lora(backbone, folder)
     return folder
+
+
+def denoised(
+    backbone: Backbone,
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    priors: Sequence[DraftPrior] = (),
+    **given: Any,
+) -> Tensor:
+    """The latents (1, c, h, w) that a seed ends with."""
+    ends: list[Tensor] = []
+    decode = backbone.decode
+
+    def listening(latents: Tensor) -> Tensor:
+        ends.append(latents)
+        return decode(latents)
+
+    settings = SampleConfig.model_validate({"sampler": "ddim", **given})
+    with monkeypatch.context() as patch:
+        patch.setattr(backbone, "decode", listening)
+        list(sample.sample(backbone, scene, crop_of(scene), settings, prompt=PROMPT, seeds=[1], priors=priors))
+    return torch.cat(ends)
 
 
 def sampled(
@@ -169,19 +193,9 @@ def test_a_seed_alone_equals_itself_in_a_batch(
 def test_known_cells_that_are_held_are_the_targets(
     backbone: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[Tensor] = []
-    decode = backbone.decode
-
-    def listening(latents: Tensor) -> Tensor:
-        held.append(latents)
-        return decode(latents)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(backbone, "decode", listening)
-        settings = SampleConfig(sampler="ddim", steps=3, hold=True)
-        list(sample.sample(backbone, toy, crop_of(toy), settings, prompt=PROMPT, seeds=[1, 2]))
+    latents = denoised(backbone, toy, monkeypatch, steps=3, hold=True)
     pictures = sample.sampling_input(toy, crop_of(toy))
-    latents, known = torch.cat(held), backbone.latent_known(1 - pictures.hole) > 0.5
+    known = backbone.latent_known(1 - pictures.hole) > 0.5
     clean, known = (part.expand(latents.shape) for part in (backbone.encode(pictures.pixels), known))
     assert torch.equal(latents[known], clean[known])
     assert not torch.isclose(latents[~known], clean[~known], atol=1e-3).all()
@@ -214,3 +228,21 @@ def _losses(backbone: Backbone, scene: Scene) -> Tensor:
     context = [beside.all(numbers) for numbers in batch.context]
     with torch.no_grad():
         return realfill_loss(backbone, batch, t=torch.cat(times), noise=torch.cat(noises), context=context)
+
+
+def test_seeds_begin_from_the_draft_in_the_familys_own_latents(
+    backbone: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The less noise the draft is redone from, the nearer the picture stays to it."""
+    crop, rng = crop_of(toy), np.random.default_rng(4)
+    photo = rng.integers(0, 256, (crop.height, crop.width, 3), dtype=np.uint8)
+    sure = np.ones(photo.shape[:2], np.float32)
+
+    def distance(strength: float) -> float:
+        guide = GuideConfig(draft=True, warm=1.0, strength=strength, known=True)
+        prior = DraftPrior(photo, sure, crop.crop_hole(toy.hole), guide)
+        (latents,) = denoised(backbone, toy, monkeypatch, priors=[prior], steps=40)
+        return float((latents - make_start(prior, backbone).clean[0]).square().mean())
+
+    near, far = distance(0.05), distance(1.0)
+    assert near < 0.3 * far
