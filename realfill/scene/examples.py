@@ -18,6 +18,7 @@ class Example:
     name: str
     title: str
     tests: str  # what is hard about it, one line
+    shows: str  # what one sees, one line for people
     folder: Path
     licence: str = ""
     references: int = 0
@@ -42,6 +43,7 @@ class _SceneJson(BaseModel):
 
     title: str
     tests: str
+    shows: str = ""
     licence: str
     order: int = 1000
     target: _Size
@@ -79,7 +81,7 @@ def _read(folder: Path) -> tuple[int, str, Example]:
     """Order, name and example; a folder without scene.json comes last and is known by its name alone."""
     path = folder / "scene.json"
     if not path.exists():
-        return 10_000, folder.name, Example(folder.name, folder.name, "", folder)
+        return 10_000, folder.name, Example(folder.name, folder.name, "", "", folder)
     try:
         words = _SceneJson.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -88,6 +90,7 @@ def _read(folder: Path) -> tuple[int, str, Example]:
         name=folder.name,
         title=words.title,
         tests=words.tests,
+        shows=words.shows,
         folder=folder,
         licence=words.licence,
         references=len(words.references),

@@ -210,6 +210,7 @@ SCENE = Recipe(
     name="courtyard",
     title="Casa do Limoeiro",
     tests="lighting: the target is in evening sun, the references in the morning and under clouds",
+    shows="Part of a sunny house front; the other photos were taken in other light.",
     seed=67,
     build=build,
     arrange=arrange,

@@ -102,6 +102,7 @@ SCENE = Recipe(
     name="desk",
     title="A desk in the afternoon",
     tests="viewpoint: three photos from other places; the mug's pattern and the poster's words are only in them",
+    shows="A mug and a poster are hidden; three other photos of the desk show them.",
     seed=11,
     build=build,
     arrange=arrange,

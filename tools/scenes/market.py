@@ -193,6 +193,7 @@ SCENE = Recipe(
     name="market",
     title="Saturday at the fruit stall",
     tests="five references and strong parallax; outpainting: the left and the lower edge are missing",
+    shows="A fruit stall with its left and lower edge missing, seen in five other photos.",
     seed=83,
     build=build,
     arrange=arrange,

@@ -105,6 +105,7 @@ SCENE = Recipe(
     name="posters",
     title="Posters in Lantern Street",
     tests="outpainting at 12 megapixels: the right of a nearly flat wall is missing, three smaller photos show it",
+    shows="A wall of posters at 12 megapixels, continued to the right from smaller photos.",
     seed=43,
     build=build,
     arrange=arrange,

@@ -30,6 +30,7 @@ class Recipe:
     name: str
     title: str
     tests: str
+    shows: str
     seed: int
     build: Callable[[Rng], None]
     arrange: Callable[[str], None]

@@ -190,6 +190,7 @@ SCENE = Recipe(
     name="shelf",
     title="Jars in a kitchen corner",
     tests="aperture: the references are sharp at one distance each, the target is sharp everywhere",
+    shows="Jars behind something in the way; each other photo is sharp at another distance.",
     seed=23,
     build=build,
     arrange=arrange,

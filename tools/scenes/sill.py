@@ -182,6 +182,7 @@ SCENE = Recipe(
     name="sill",
     title="A vase on the window sill",
     tests="one reference only, taken from the side; the painted vase and the books beside it are missing",
+    shows="A painted vase and some books, known from a single photo taken from the side.",
     seed=31,
     build=build,
     arrange=arrange,

@@ -154,6 +154,7 @@ SCENE = Recipe(
     name="statue",
     title="The stone maiden",
     tests="image style: one reference is black and white, one is faded warm film, the target has plain colours",
+    shows="A stone head; one other photo is black and white, one an old warm print.",
     seed=53,
     build=build,
     arrange=arrange,

@@ -269,6 +269,7 @@ SCENE = Recipe(
     name="workshop",
     title="The figure on the workbench",
     tests="moved objects and pose: the figure, the truck and the oil tin are elsewhere or stand otherwise",
+    shows="A wooden figure on a workbench where things were moved between the photos.",
     seed=71,
     build=build,
     arrange=arrange,

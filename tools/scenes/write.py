@@ -63,6 +63,7 @@ def _words(recipe: Recipe, missing: npt.NDArray[np.bool_]) -> dict[str, object]:
     shots = recipe.shots()
     return {
         "tests": recipe.tests,
+        "shows": recipe.shows,
         "licence": "CC0-1.0",
         "made": {
             "script": f"python -m tools.scenes --only {recipe.name}",
