@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+WAITS_FOR_DEVICE = "Another RealFill run is using the device; this one goes on when it has finished."
 Stage = Literal["prepare", "train", "sample", "select", "export"]
 STAGES: tuple[Stage, ...] = ("prepare", "train", "sample", "select", "export")
 
@@ -89,9 +90,10 @@ class SeedScored:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the person should know, not an error: one sentence."""
+    """Something the person should know, not an error: one sentence; `important`: the result suffers from it."""
 
     sentence: str
+    important: bool = False
 
 
 @dataclass(frozen=True)

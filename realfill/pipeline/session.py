@@ -10,7 +10,7 @@ from pathlib import Path
 from realfill import files
 from realfill.device.process_group import ProcessGroup
 from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, StageError
-from realfill.events import Event, Failed, Notice, Report, Stage, StageDone, StageStarted
+from realfill.events import WAITS_FOR_DEVICE, Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.jobs.device_lock import hold_device
 from realfill.runs.run import Run
 
@@ -110,8 +110,7 @@ class Session:
         """Waits until no other run of this user computes on the device; it is held until the session ends."""
         if not self.processes.is_main or self._has_device:
             return
-        sentence = "Another RealFill run is using the device; this one goes on when it has finished."
-        waits = None if self.processes.is_shared else lambda: self.say(sentence)
+        waits = None if self.processes.is_shared else lambda: self.say(WAITS_FOR_DEVICE)
         self._has_device = True
         self._until_end.enter_context(hold_device(self.device, check=self.check, waits=waits))
 
@@ -123,10 +122,10 @@ class Session:
             self.run.append(event)
             self._report(event)
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, *, important: bool = False) -> None:
         """Reports a notice, once."""
         if sentence not in self.notices:
-            self.report(Notice(sentence))
+            self.report(Notice(sentence, important))
 
     @contextlib.contextmanager
     def stage(self, stage: Stage, total: int, done: int = 0) -> Iterator[None]:

@@ -128,10 +128,10 @@ def prepare(session: Session, resources: Resources) -> None:
         height, width = scene.target.shape[:2]
         session.say(
             f"The model works at {crop.width} × {crop.height} pixels on the hole and what surrounds it; "
-            f"the result has the target's own {width} × {height}."
+            f"the result has {width} × {height}."
         )
         if warning := scenes.enlargement_notice(crop):
-            session.say(warning)
+            session.say(warning, important=True)
     if run.config.guide.draft:
         if session.processes.is_main:
             if not (run.draft_folder / "draft.json").exists():
@@ -169,9 +169,10 @@ def _make_draft(session: Session, resources: Resources) -> None:
         _write_confidence(session, resources, draft)
         save_draft(run.draft_folder, draft)  # last: what is there is not made again
     if draft.reason and run.config.guide.proposals:
-        session.say(FROM_TEXTURE)
+        session.say(FROM_TEXTURE, important=True)
     elif draft.reason:
-        session.say(draft.reason if run.config.guide.only else f"{draft.reason} The fill goes on without geometry.")
+        sentence = draft.reason if run.config.guide.only else f"{draft.reason} The fill goes on without geometry."
+        session.say(sentence, important=True)
     else:
         session.say(f"The references show {covered_share(draft, hole):.0%} of the hole by geometry alone.")
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from realfill import files
 
+LONGEST_NAME = 120  # signs of a run's name
 Mark = Literal["starred", "hidden"]
 _WRITING = threading.RLock()  # the page's handlers label one run from several threads
 

@@ -249,7 +249,7 @@ def _find_hole(inputs: SceneFiles, original: Original, notices: list[str], *, va
         raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
     if hole.all():
         raise SceneError(
-            f"{name} marks all of {target}; leave some of it known, or ask for scene variants (--variants)."
+            f"{name} marks all of {target}; leave some of it known, or have everything made new (scene variants)."
         )
     return hole
 
