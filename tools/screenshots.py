@@ -101,6 +101,7 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     page.wait_for_timeout(1000)
     photographer.shoot("draft")
     page.keyboard.press("2")
+    page.locator("#all-settings > button").click()
     fill_setting(page, "train-steps", str(args.steps))
     fill_setting(page, "sample-seeds", f"0-{args.seeds - 1}")
     page.locator("#start").click()

@@ -18,6 +18,7 @@ from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import FORMATS, Format
 from realfill.jobs.queue import queue_position
 from realfill.runs.export import choose_seed
+from realfill.runs.labels import LONGEST_NAME
 from realfill.scene.scene import MOST_REFERENCES
 
 from .access.uploads import check_path
@@ -26,6 +27,7 @@ from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export, What
 from .runs.rendering import pack_export
 from .runs.story import Story
+from .runs.watch import time_left
 
 TEND_SECONDS = 1.0  # between two looks at the queue for programs that ask how far they are
 
@@ -65,7 +67,7 @@ class Api:
             raise SceneError(f"A scene takes one to {MOST_REFERENCES} references; {len(photos)} were given.")
         inputs = SceneInputs(photos, _file(target), None if mask is None or wanted.variants else _file(mask))
         run = self._jobs.start(inputs, wanted)
-        if text := " ".join(str(name).split())[:60]:
+        if text := " ".join(str(name).split())[:LONGEST_NAME]:
             run.labels.update(name=text)
         return {"project": run.folder.name}
 
@@ -81,6 +83,7 @@ class Api:
         story, state = Story(), run.status()
         for event in run.events()[0]:
             story.add(event)
+        left = time_left(run, story) if state.state == "running" else None
         return {
             "project": project,
             "name": run.labels.name,
@@ -89,7 +92,7 @@ class Api:
             "stage": story.stage,
             "done": story.done,
             "total": story.total,
-            "seconds_left": story.seconds_left if state.state == "running" else None,
+            "seconds_left": left.middle if left else None,
             "place": queue_position(run),
             "seeds": len(run.seeds_done()),
             "notices": [strip_folders(one) for one in dict.fromkeys([*run.scene_notices, *story.notices])],

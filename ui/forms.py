@@ -5,9 +5,10 @@ mapping from component to value, so no callback has a parameter for each setting
 """
 
 import math
+import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import gradio as gr
@@ -28,6 +29,52 @@ NOT_HERE = frozenset(
     }
 )
 """Settings with a place of their own on the page, and those that may name files of the server."""
+
+WORDS: Mapping[str, str] = {
+    "seed": "Seed of training",
+    "fit.size": "Working size",
+    "fit.context": "Context around the hole",
+    "train.steps": "Training steps",
+    "train.batch": "Items a step",
+    "train.micro_batch": "Items at once",
+    "train.learning_rate_unet": "Learning rate of the U-Net",
+    "train.learning_rate_text": "Learning rate of the text encoder",
+    "train.decay": "Learning rate decay",
+    "train.weight_decay": "Weight decay",
+    "train.clip_norm": "Gradient clipping",
+    "train.rank": "LoRA rank",
+    "train.alpha": "LoRA alpha",
+    "train.layers": "Layers with LoRA",
+    "train.prompt": "Prompt",
+    "train.prompt_dropout": "Prompt dropout",
+    "train.mask_dropout": "Mask dropout",
+    "train.layer_dropout": "LoRA dropout",
+    "train.pool": "Pool of crops",
+    "train.crop": "Smallest crop",
+    "train.guided": "Warped references",
+    "train.aware": "Holes like the target's",
+    "train.checkpoint_every": "Checkpoint every",
+    "train.keep_checkpoints": "Checkpoints kept",
+    "train.patience": "Patience",
+    "guide.only": "Draft only",
+    "guide.draft": "Draft first",
+    "guide.warm": "Seeds from the draft",
+    "guide.strength": "Strength where references show it",
+    "guide.guess": "Strength where they do not",
+    "guide.known": "Draft counts as known",
+    "guide.bound": "Hold to the draft",
+    "guide.detail": "Detail of the references",
+    "sample.seeds": "Seeds",
+    "sample.sampler": "Sampler",
+    "sample.steps": "Steps of a seed",
+    "sample.guidance": "Guidance",
+    "sample.batch": "Seeds at once",
+    "select.matcher": "Matcher",
+    "select.size": "Size for matching",
+    "select.confidence": "Least confidence of a match",
+}
+"""What people call a setting; the names that `realfill settings` lists are for programs."""
+_NAMES = re.compile("|".join(re.escape(name) for name in config.flat_fields() if "." in name))
 
 EMPTY_IS_A_VALUE = frozenset({"train.prompt"})
 
@@ -104,17 +151,21 @@ def to_text(value: Any) -> Any:
 
 
 def label(name: str) -> str:
-    """`train.learning_rate_unet` → "Train · learning rate unet"."""
-    stage, dot, field = name.partition(".")
-    words = (f"{stage} · {field}" if dot else stage).replace("_", " ")
+    """`train.learning_rate_unet` → "Learning rate of the U-Net"; one without words of its own by its name."""
+    words = WORDS.get(name) or name.rpartition(".")[2].replace("_", " ")
     return words[0].upper() + words[1:]
+
+
+def speak_names(sentence: str) -> str:
+    """A sentence in which settings are called as the page calls them: `needs guide.draft` → `needs “Draft first”`."""
+    return _NAMES.sub(lambda name: f"“{label(name[0])}”", sentence)
 
 
 def _component(name: str, info: Any, value: Any, identity: str) -> Component:
     kind, low, high = _kind(info)
     common: dict[str, Any] = {
         "label": label(name),
-        "info": info.description,
+        "info": speak_names(info.description),
         "value": value,
         "elem_id": identity,
     }

@@ -10,7 +10,7 @@ from realfill.bases import EMBEDDED
 from . import api
 from .rail import component
 from .run_handlers import RunHandlers
-from .run_view import WELCOME, RunView, status_html
+from .run_view import START, WELCOME, RunView, draft_label, status_html
 from .runs.jobs import Jobs
 from .runs.projects import Projects
 from .seed_handlers import SeedHandlers
@@ -19,12 +19,9 @@ from .wiring import PRIVATE, QUIET
 
 SECONDS = 1.0  # between looks at the run folder
 BRAND = '<h1><span class="rf-logo" aria-hidden="true"></span>RealFill Studio</h1>'
-ADDRESS = """(id) => {
-  const url = new URL(window.location);
-  url.searchParams.delete('run');
-  if (id) url.searchParams.set('project', id); else url.searchParams.delete('project');
-  history.replaceState(null, '', url);
-}"""
+ADDRESS = "() => window.realfill.address()"
+ASKED = "() => [window.realfill.asked()]"
+SHOWN_TAB = "(id, seen) => [id, seen, window.realfill.tab()]"
 OFFER = "(scene) => { if (scene) window.dispatchEvent(new CustomEvent('realfill-offer', {detail: scene})); }"
 
 
@@ -40,6 +37,9 @@ class Page:
             self.seen = gr.State(None)
             # counts the glances at which there was something new; a State's change is not told without the queue
             self.news = gr.Number(0, visible="hidden", elem_id="news")
+            # filled by the page's script before a handler is asked: the tab that is open, and what the address names
+            self.shown_tab: Component = gr.Textbox(visible="hidden")
+            self.asked: Component = gr.JSON(visible="hidden")
             self.offer = gr.JSON(visible="hidden", elem_id="offer")  # the workbench's own value may change meanwhile
             self.timer = gr.Timer(SECONDS, active=False)
             self._build_desk()
@@ -49,9 +49,13 @@ class Page:
                 timer=self.timer,
                 tabs=self.tabs,
                 status=self.status,
+                try_draft=self.try_draft,
+                start=self.start_button,
                 stop=self.stop_button,
                 resume=self.resume_button,
                 same_scene=self.same_scene,
+                more_steps=self.more_steps,
+                go_further=self.go_further,
                 scene=self.scene,
                 train=self.train,
                 browse=self.browse,
@@ -95,18 +99,28 @@ class Page:
                 scale=0,
                 min_width=330,
             )
-            self.start_button = gr.Button("Start", variant="primary", size="sm", elem_id="start")
-            self.stop_button = gr.Button("Stop", size="sm", interactive=False, elem_id="stop")
-            self.resume_button = gr.Button("Resume", size="sm", interactive=False, elem_id="resume")
+            self.more_steps = gr.Number(
+                50, minimum=1, maximum=100_000, precision=0, label="Steps", visible=False, elem_id="more-steps",
+                min_width=100,
+            )  # fmt: skip
+            self.go_further = gr.Button("Continue training", size="sm", visible=False, elem_id="go-further")
+            self.try_draft = gr.Button(
+                draft_label(self.jobs.runs_dir), variant="primary", size="sm", elem_id="try-draft"
+            )
+            # one of the three is what can be done now
+            self.start_button = gr.Button(START, size="sm", elem_id="start")
+            self.stop_button = gr.Button("Stop", size="sm", visible=False, elem_id="stop")
+            self.resume_button = gr.Button("Resume", variant="primary", size="sm", visible=False, elem_id="resume")
 
     def _wire(self) -> None:
         handlers, outputs = self.run_handlers, self.view.look_outputs
-        inputs = {*self.scene.inputs, *self.train.inputs, self.run_id, self.same_scene}
-        started = self.start_button.click(handlers.start, inputs, self.project_outputs, **PRIVATE)
-        started.success(**self.address)
+        inputs = {self.run_id, self.same_scene, *self.scene.inputs, *self.train.inputs}
+        for button, handler in ((self.start_button, handlers.start), (self.try_draft, handlers.start_draft)):
+            started = button.click(handler, inputs, self.project_outputs, **QUIET)
+            started.success(**self.address)
         self.stop_button.click(handlers.stop, self.run_id, outputs, **QUIET)
         self.resume_button.click(handlers.resume, self.run_id, outputs, **QUIET)
-        self.train.go_further.click(handlers.go_further, [self.run_id, self.train.more_steps], outputs, **QUIET)
+        self.go_further.click(handlers.go_further, [self.run_id, self.more_steps], outputs, **QUIET)
         self.browse.seeds.more(handlers.add_seeds, self.run_id, outputs, **QUIET)
         again = {self.run_id, self.browse.checkpoint, *self.browse.again.inputs}
         self.browse.make_again.click(handlers.make_again, again, outputs, **QUIET)
@@ -118,10 +132,11 @@ class Page:
         # gradio spends some milliseconds on every component that a handler may change, also where it changes none
         once: dict[str, Any] = {"queue": False, "trigger_mode": "once", **QUIET}
         self.timer.tick(self.run_handlers.glance, [self.run_id, self.seen, self.news], self.news, **once)
-        self.news.change(self.run_handlers.tick, [self.run_id, self.seen], outputs, **once)
+        asked = [self.run_id, self.seen, self.shown_tab]
+        self.news.change(self.run_handlers.tick, asked, [*outputs, self.tabs], js=SHOWN_TAB, **once)
 
     def _wire_load(self) -> None:
-        loaded = self.blocks.load(self.run_handlers.load, None, self.project_outputs, **QUIET)
+        loaded = self.blocks.load(self.run_handlers.load, self.asked, self.project_outputs, js=ASKED, **QUIET)
         loaded.success(**self.address)
         restored = loaded.success(self.run_handlers.restore, self.run_id, self.offer, **QUIET)  # nobody waits for it
         restored.success(None, self.offer, js=OFFER, **PRIVATE)

@@ -11,23 +11,26 @@ from typing import Any
 import gradio as gr
 
 from realfill import config
+from realfill.config import PRESETS, Config
 from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 
 from .errors import speak_errors, strip_folders
 from .markup import as_text
-from .run_view import RunView, status_html
+from .run_view import RunView, draft_label, status_html
 from .runs import costs
-from .runs.jobs import Jobs
+from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export
 from .runs.watch import RunSnapshot, RunWatches
 from .seed_handlers import SeedHandlers
 from .tabs.scene import offer_answer, open_answer, read_inputs
-from .tabs.train import cost_html, read_config
+from .tabs.train import WAYS, first_cost, read_config
 from .wiring import Updates, Values
 
 PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
+TABS = ("scene", "train", "browse")
+DELETED = "This project was deleted; the bin on the left keeps it for a day."
 MOST_SEEDS = 64  # that can be asked for at once
 
 
@@ -47,15 +50,35 @@ class RunHandlers:
         """Makes a run of the scene and the settings and starts it, with the shown project's adapter where asked."""
         inputs, variants = read_inputs(self._view.scene, values)
         settings = read_config(self._view.train, values, variants=variants)
+        if settings.guide.only and self._is_draft_alone(values[self._view.run_id]):  # the button promises training
+            settings = settings.model_copy(update={"guide": WAYS["guided"]})
         trained = self._jobs.view(values[self._view.run_id]) if values[self._view.same_scene] else None
+        return self._start(inputs, settings, trained)
+
+    @speak_errors
+    def start_draft(self, values: Values) -> Updates:
+        """Makes a run of the scene whose fill is the draft alone, and starts it."""
+        inputs, variants = read_inputs(self._view.scene, values)
+        if variants:
+            raise SceneError("A draft needs known pixels around what is missing; choose “What I mark” for one.")
+        return self._start(inputs, PRESETS["mini"].model_copy(update={"base": self._base, "guide": WAYS["draft"]}))
+
+    def _start(self, inputs: SceneInputs, settings: Config, trained: Run | None = None) -> Updates:
         run = self._jobs.start(inputs, settings, trained=trained)
-        return {**self._open(run.folder.name), self._view.tabs: gr.Tabs(selected="train")}
+        return {**self._open(run.folder.name), self._view.tabs: gr.Tabs(selected=fitting_tab(run))}
+
+    def _is_draft_alone(self, run_id: str) -> bool:
+        """Whether the run that the page shows is filled by its draft alone, and done."""
+        if not run_id:
+            return False
+        run = self._jobs.view(run_id)
+        return run.config.guide.only and run.status().state == "done"
 
     @speak_errors
     def stop(self, run_id: str) -> Updates:
         """Asks the run to stop after the current step or seed."""
         self._jobs.open(run_id).request_stop()
-        return {**self._show(run_id), self._view.stop: gr.update(interactive=False, value="Stopping…")}
+        return self._show(run_id)
 
     @speak_errors
     def resume(self, run_id: str) -> Updates:
@@ -93,25 +116,41 @@ class RunHandlers:
         updates = self._open(run_id)
         try:
             run = self._jobs.view(run_id)
-            if run.labels.is_example:
-                updates[self._view.tabs] = gr.Tabs(selected="browse")
-            return {**updates, self._view.scene.workbench: open_answer(run.scene_folder, run.labels.name)}
+            updates[self._view.tabs] = gr.Tabs(selected=fitting_tab(run))
+            return {
+                **updates,
+                self._view.scene.workbench: open_answer(
+                    run.scene_folder, run.labels.name, extended=bool(run.labels.read().get("extended"))
+                ),
+            }
         except SceneError:  # one of an older kind; its pictures are there all the same
             return updates
 
     def blank(self) -> Updates:
         """Shows an empty page for a new project."""
-        return self._view.show_nothing()
+        nothing = self._view.show_nothing()
+        return {**nothing, self._view.try_draft: gr.update(visible=True, value=draft_label(self._jobs.runs_dir))}
 
-    def load(self, request: gr.Request) -> Updates:
-        """A fresh page: the run its address names, or the newest one."""
+    def load(self, asked: Any, request: gr.Request) -> Updates:
+        """A fresh page: the run its address names, or the newest one, on the tab that was open or else fits it.
+
+        `asked` is what the page's script says: {"tab": a tab's name, or empty}.
+        """
         query = request.query_params
+        tab = asked.get("tab") if isinstance(asked, Mapping) else None
         try:
             run_id = str(query.get("project") or query.get("run") or "") or self._jobs.latest_id()
-            updates = self._open(run_id) if run_id else {}
+            updates: Updates = self._open(run_id) if run_id else {}
+            if run_id:
+                shown = tab if tab in TABS else fitting_tab(self._jobs.view(run_id))
+                updates[self._view.tabs] = gr.Tabs(selected=shown)
         except RealFillError as error:
             updates = {self._view.status: status_html(strip_folders(str(error)))}
-        return {**updates, self._view.train.cost: cost_html(self._base, self._jobs.runs_dir)}
+        return {**self._idle_words(), **updates, self._view.train.cost: first_cost(self._base, self._jobs.runs_dir)}
+
+    def _idle_words(self) -> Updates:
+        """What the button says that has a draft made, as it was measured last."""
+        return {self._view.try_draft: gr.update(value=draft_label(self._jobs.runs_dir))}
 
     @speak_errors
     def restore(self, run_id: str) -> Any:
@@ -133,19 +172,24 @@ class RunHandlers:
             return (news or 0) + 1
 
     @speak_errors
-    def tick(self, run_id: str, seen: tuple[Any, ...] | None) -> Any:
-        """What changed since the last look; nothing at all where nothing did."""
-        if not run_id:
-            return {self._view.timer: gr.Timer(active=False)}
+    def tick(self, run_id: str, seen: tuple[Any, ...] | None, tab: str = "") -> Any:
+        """What changed since the last look; nothing at all where nothing did. `tab` is the one that is open."""
+        if not run_id:  # an answer about the project that was open before came after it was left
+            return self._view.show_idle()
         try:
             snapshot = self._watches.look(run_id)
         except RunError as error:  # deleted in another tab: said once, not every second
-            return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(strip_folders(str(error)))}
+            sentence = DELETED if self._jobs.is_deleted(run_id) else strip_folders(str(error))
+            return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(sentence)}
         if snapshot.key() == seen:
             return gr.skip()
         costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
         updates = self._view.show(snapshot, seen)
-        return updates if snapshot.is_live or seen is None else {**updates, **self._show_end(snapshot)}
+        if snapshot.is_live or seen is None:
+            return updates
+        if snapshot.status.state == "done" and tab == "train":  # who draws or looks elsewhere is not taken away
+            updates[self._view.tabs] = gr.Tabs(selected="browse")
+        return {**updates, **self._show_end(snapshot)}
 
     def _open(self, run_id: str) -> Updates:
         """A project from scratch, without its scene."""
@@ -190,3 +234,10 @@ class RunHandlers:
         if run.labels.seed is not None:
             return cost
         return {**cost, **self._seed_handlers.show_seed(run, Export.from_config(export))}
+
+
+def fitting_tab(run: Run) -> str:
+    """The tab on which there is most to see of a run: its pictures, once some are there and nobody works on it."""
+    state = run.status().state
+    shows_pictures = state == "done" or run.config.guide.only or (state not in LIVE and bool(run.seeds_done()))
+    return "browse" if shows_pictures else "train"

@@ -39,25 +39,7 @@ _BLUES = gr.themes.Color(
 
 CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + rail.CSS + component.CSS + plot.CSS
 
-# A photo dropped beside an upload field would make the browser leave the page.
-# 1 2 3 go to the tabs, Ctrl+Enter starts; not while somebody writes.
-HEAD = """<script>
-for (const kind of ['dragover', 'drop']) window.addEventListener(kind, event => event.preventDefault());
-document.addEventListener('keydown', event => {
-  const from = event.target instanceof Element ? event.target : document.body;
-  const pressed = from.matches('[type=range], [type=checkbox], [type=radio]');
-  const writes = !pressed && from.closest('input, textarea, select, [contenteditable=true]');
-  if (event.defaultPrevented || event.altKey || writes) return;
-  const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
-  if (plain && ['1', '2', '3'].includes(event.key)) {
-    const row = document.querySelector('#tabs > .tab-wrapper .tab-container:not(.visually-hidden)');
-    row?.querySelectorAll('button[role=tab]')[Number(event.key) - 1]?.click();
-  } else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
-    document.querySelector('#start')?.click();
-    event.preventDefault();
-  }
-});
-</script>"""
+HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
 
 
 def theme() -> gr.themes.Base:
@@ -83,7 +65,7 @@ def theme() -> gr.themes.Base:
         block_label_text_color="*neutral_600",
         block_label_text_color_dark="*neutral_300",
         block_title_text_weight="600",
-        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",

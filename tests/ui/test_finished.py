@@ -62,7 +62,7 @@ def test_it_is_seen_compared_and_exported_without_a_trace(page: Page) -> None:
     assert opened[page.tabs].selected == "browse"
     assert opened[page.browse.viewer]["seed"] == 8 and opened[page.browse.seeds]["fixed"] is True
     assert opened[page.browse.seeds]["more"] is False and "make it your own" in opened[page.browse.seeds]["why"]
-    assert opened[page.browse.make_again]["interactive"] is opened[page.resume_button]["interactive"] is False
+    assert opened[page.browse.make_again]["interactive"] is opened[page.resume_button]["visible"] is False
     picked = page.seed_handlers.pick(given(page), event(seed=3))
     assert picked[page.browse.viewer]["seed"] == 3
     later = given(page, feather=2, match_colour=True) | {page.seed_handlers._picked: picked[page.seed_handlers._picked]}

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,8 +9,11 @@ from hypothesis import strategies as st
 from realfill import config
 from realfill.config import PRESETS, parse_seeds
 from realfill.errors import OptionError
+from realfill.events import StageDone, StageStarted
 from ui import forms
 from ui.forms import Form
+from ui.runs import costs
+from ui.runs.story import Story
 from ui.tabs import train
 from ui.tabs.train import fill_way
 
@@ -55,6 +59,40 @@ def test_bounds_and_hints_come_from_the_config(form: Form) -> None:
     assert steps.info == field.description
 
 
+def test_settings_have_words_for_people() -> None:
+    assert set(forms.WORDS) <= set(config.flat_fields())
+    for name, info in config.flat_fields().items():
+        assert "." not in forms.label(name) and "_" not in forms.label(name)
+        assert not any(other in forms.speak_names(info.description) for other in config.flat_fields() if "." in other)
+    assert forms.speak_names("It needs guide.draft.") == "It needs “Draft first”."
+
+
+def test_a_base_says_before_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(train, "gpu_memory", lambda: 0.0)
+    sd2 = config.make("quick", {})
+    told = train.cost_html(tmp_path, sd2, "quick")
+    assert "needs a GPU with 8.0 GB" in told and "downloads 5.2 GB" in told and "Preset: quick" in told
+    monkeypatch.setattr(train, "gpu_memory", lambda: 24e9)
+    assert "needs a GPU" not in train.cost_html(tmp_path, sd2, "quick")
+    assert "download" not in train.cost_html(tmp_path, PRESETS["mini"], "mini")
+
+
+def test_each_way_says_what_it_takes_here(tmp_path: Path) -> None:
+    before = {way: card for card, way in train.way_choices(tmp_path, PRESETS["mini"])}
+    assert before["draft"].startswith("Draft only\nSome seconds: ")
+    assert before["guided"].startswith("Guided\nNot measured yet on this machine: ")
+    told = Story()
+    for event in (StageStarted("prepare", 1), StageDone("prepare", 20.0), StageStarted("train", 75)):
+        told.add(event)
+    for event in (StageDone("train", 150.0), StageStarted("sample", 16), StageDone("sample", 16.0)):
+        told.add(event)
+    for event in (StageStarted("select", 17), StageDone("select", 17.0)):
+        told.add(event)
+    costs.remember_stages(tmp_path, PRESETS["mini"], told)
+    cards = {way: card for card, way in train.way_choices(tmp_path, PRESETS["mini"])}
+    assert cards["guided"].startswith("Guided\n2 min 40 s to 4 min 30 s: ")
+
+
 def test_a_value_out_of_bounds_is_a_sentence(form: Form) -> None:
     shown = dict(zip(form.inputs, form.values(PRESETS["mini"]), strict=True))
     shown[form.inputs[1]] = 0
@@ -77,7 +115,7 @@ def test_a_way_of_filling_is_what_its_settings_say(way: str) -> None:
     assert fill_way(guide) == way
     made = config.make("quick", {f"guide.{name}": value for name, value in guide.model_dump().items()})
     assert made.guide == guide and fill_way(made.guide) == way
-    assert way in [value for _, value in train.WAY_WORDS]
+    assert way in train.WAY_WORDS
 
 
 def test_presets_are_shown_as_the_way_they_fill() -> None:

@@ -88,7 +88,7 @@ def test_a_project_whose_settings_do_not_open_says_so_in_text(page: Page, run: R
     data = json.loads((run.folder / "run.json").read_text())
     data["config"]["train"]["steps"] = ATTACK
     (run.folder / "run.json").write_text(json.dumps(data))
-    updates = page.run_handlers.load(cast(gr.Request, SimpleNamespace(query_params={"project": run.folder.name})))
+    updates = page.run_handlers.load(None, cast(gr.Request, SimpleNamespace(query_params={"project": run.folder.name})))
     status = updates[page.status]
     assert isinstance(status, Markup) and "train.steps" in status and foreign_tags(status) == []
 
@@ -120,7 +120,7 @@ def test_every_string_of_a_project_reaches_the_page_as_text(page: Page, sampled:
     name = sampled.folder.name
     updates = page.attach(name)
     updates |= page.run_handlers.tick(name, None)
-    updates |= page.run_handlers.load(cast(gr.Request, SimpleNamespace(query_params={"project": name})))
+    updates |= page.run_handlers.load(None, cast(gr.Request, SimpleNamespace(query_params={"project": name})))
     written = [page.status, page.train.facts, page.train.strip, page.train.notices, page.train.cost, page.browse.seam]
     shown = {part.elem_id: updates[part] for part in written}
     assert all(isinstance(text, Markup) for text in shown.values()), shown

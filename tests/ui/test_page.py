@@ -15,6 +15,7 @@ from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
+from realfill.runs.status import State
 from realfill.scene import scene
 from ui import errors, run_handlers
 from ui.errors import speak_errors
@@ -142,6 +143,9 @@ def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
     run.append(Notice("Something to know."))
     third = page.run_handlers.tick(run.folder.name, second[page.seen])
     assert "Something to know." in third[page.train.notices]
+    run.append(Notice("A smaller fit.context helps.", important=True))
+    notices = page.run_handlers.tick(run.folder.name, third[page.seen])[page.train.notices]
+    assert notices.index("A smaller “Context around the hole” helps.") < notices.index("Something to know.")
 
 
 def test_a_glance_counts_only_when_there_is_something_new(page: Page, run: Run) -> None:
@@ -178,8 +182,22 @@ def test_a_project_is_called_as_its_scene(page: Page, folder: Path, toy_scene: P
     assert page.jobs.open(updates[page.run_id]).labels.name == "The stone maiden"
 
 
-def test_a_tick_without_a_run_stops_the_clock(page: Page) -> None:
-    assert page.run_handlers.tick("", None)[page.timer].active is False
+def test_a_tick_without_a_run_stops_the_clock_and_shows_what_can_be_done(page: Page) -> None:
+    updates = page.run_handlers.tick("", None)
+    assert updates[page.timer].active is False
+    assert updates[page.start_button]["visible"] is True and updates[page.stop_button]["visible"] is False
+
+
+def test_what_one_deleted_oneself_is_no_error(page: Page, run: Run) -> None:
+    seen = page.run_handlers.tick(run.folder.name, None)[page.seen]
+    page.projects.delete(run.folder.name)
+    assert "the bin on the left keeps it" in page.run_handlers.tick(run.folder.name, seen)[page.status]
+
+
+def test_an_extended_photo_is_told_when_its_project_opens(page: Page, folder: Path, toy_scene: Path) -> None:
+    started = page.run_handlers.start(given(page, folder, toy_scene, extend=[0, 0, 16, 0], mask=None))
+    opened = page.attach(started[page.run_id])[page.scene.workbench]["open"]
+    assert any("was extended" in notice for notice in opened["notices"])
 
 
 def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run) -> None:
@@ -196,7 +214,7 @@ def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run
 
 def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, run: Run) -> None:
     for query in ({"project": run.folder.name}, {"run": run.folder.name}, {}):
-        updates = page.run_handlers.load(asks(query))
+        updates = page.run_handlers.load({"tab": ""}, asks(query))
         assert updates[page.run_id] == run.folder.name
         assert page.scene.workbench not in updates  # the scene that was being made stays
         assert "not measured yet" in updates[page.train.cost]
@@ -204,7 +222,7 @@ def test_a_fresh_page_opens_the_run_of_its_address_else_the_newest(page: Page, r
 
 @pytest.mark.parametrize("run_id", ["../..", "nothing", "a/b", "..", "<img src=x>"])
 def test_an_address_with_a_wrong_run_is_a_sentence(page: Page, run_id: str) -> None:
-    updates = page.run_handlers.load(asks({"project": run_id}))
+    updates = page.run_handlers.load(None, asks({"project": run_id}))
     assert "There is no such run here" in updates[page.status]
     assert "<img" not in updates[page.status]
 
@@ -235,7 +253,7 @@ def test_a_new_project_is_an_empty_page(page: Page, run: Run) -> None:
 def test_what_handlers_return_is_among_what_they_may_change(page: Page, run: Run) -> None:
     assert set(page.attach(run.folder.name)) <= set(page.project_outputs)
     assert set(page.run_handlers.tick(run.folder.name, None)) <= set(page.view.look_outputs)
-    assert set(page.run_handlers.load(asks({}))) <= set(page.project_outputs)
+    assert set(page.run_handlers.load(None, asks({}))) <= set(page.project_outputs)
 
 
 def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: Run) -> None:
@@ -247,7 +265,82 @@ def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: R
     assert run.status().state == "queued"
     assert not run.stop_requested()
     assert updates[page.timer].active is True
-    assert updates[page.resume_button]["interactive"] is False
+    assert updates[page.resume_button]["visible"] is False and updates[page.stop_button]["visible"] is True
+
+
+SHOWN = {
+    # what can be done in each state, by the buttons that stand below
+    "queued": {"stop_button": "Stop"},
+    "running": {"stop_button": "Stop"},
+    "stopped": {"resume_button": None, "start_button": "Again as a new project"},
+    "failed": {"resume_button": None, "start_button": "Again as a new project"},
+    "done": {"start_button": "Again as a new project"},
+}
+
+
+@pytest.mark.parametrize("state", SHOWN)
+def test_the_button_below_is_what_can_be_done_now(page: Page, run: Run, state: State) -> None:
+    with run.lock():
+        run.enter(state)
+        updates = page.attach(run.folder.name)
+    shown = {
+        name: updates[getattr(page, name)].get("value")
+        for name in ("start_button", "stop_button", "resume_button")
+        if updates[getattr(page, name)]["visible"]
+    }
+    assert shown == SHOWN[state]
+    assert page.blank()[page.start_button]["value"] == "Train for a better one"
+
+
+def test_a_run_that_was_told_to_stop_says_so_until_it_has(page: Page, run: Run) -> None:
+    with run.lock():
+        run.enter("running")
+        updates = page.run_handlers.stop(run.folder.name)
+        assert updates[page.stop_button]["value"] == "Stopping…"
+        assert updates[page.stop_button]["interactive"] is False
+        again = page.run_handlers.tick(run.folder.name, None)
+        assert again[page.stop_button]["value"] == "Stopping…"
+
+
+def test_a_run_that_is_done_leads_to_its_pictures(page: Page, run: Run) -> None:
+    with run.lock():
+        run.enter("running")
+        seen = page.run_handlers.tick(run.folder.name, None)[page.seen]
+    finished(run)
+    for tab, shown in (("train", "browse"), ("scene", None), ("browse", None)):
+        updates = page.run_handlers.tick(run.folder.name, seen, tab)
+        assert (updates[page.tabs].selected if page.tabs in updates else None) == shown
+
+
+def test_a_project_opens_where_there_is_most_to_see(page: Page, run: Run) -> None:
+    assert page.attach(run.folder.name)[page.tabs].selected == "train"
+    finished(run)
+    assert page.attach(run.folder.name)[page.tabs].selected == "browse"
+    asked = asks({"project": run.folder.name})
+    for tab, shown in (("", "browse"), ("train", "train"), ("scene", "scene"), ("<b>", "browse"), (7, "browse")):
+        assert page.run_handlers.load({"tab": tab}, asked)[page.tabs].selected == shown
+
+
+def test_the_draft_is_tried_whatever_tab_2_says(page: Page, folder: Path, toy_scene: Path) -> None:
+    values = given(page, folder, toy_scene)
+    updates = page.run_handlers.start_draft(values)
+    run = page.jobs.open(updates[page.run_id])
+    assert run.config.guide.only and run.config.seeds == ()
+    assert updates[page.tabs].selected == "browse" and updates[page.try_draft]["visible"] is False
+    with pytest.raises(gr.Error, match="known pixels"):
+        page.run_handlers.start_draft(given(page, folder, toy_scene, variants=True))
+    finished(run)
+    assert page.attach(run.folder.name)[page.start_button]["value"] == "Train for a better one"
+    values = given(page, folder, toy_scene) | {page.run_id: run.folder.name}
+    values[page.train.form.parts(["guide.only"])[0]] = True
+    better = page.jobs.open(page.run_handlers.start(values)[page.run_id])
+    assert not better.config.guide.only and better.config.guide.draft and better.config.seeds
+
+
+def test_the_draft_alone_is_awaited_where_pictures_are(page: Page, folder: Path, toy_scene: Path) -> None:
+    values = given(page, folder, toy_scene)
+    values[page.train.form.parts(["guide.only"])[0]] = True
+    assert page.run_handlers.start(values)[page.tabs].selected == "browse"
 
 
 def test_resuming_what_is_worked_on_is_a_sentence(page: Page, run: Run) -> None:
@@ -298,12 +391,12 @@ def finished(run: Run) -> Run:
 
 def test_training_goes_on_for_more_steps(page: Page, run: Run) -> None:
     finished(run)
-    assert page.attach(run.folder.name)[page.train.go_further]["interactive"] is True
+    assert page.attach(run.folder.name)[page.go_further]["visible"] is True
     updates = page.run_handlers.go_further(run.folder.name, 20)
     fresh = Run.open(run.folder)
     assert (fresh.config.train.steps, fresh.adapter_steps, fresh.is_trained) == (24, 4, False)
     assert fresh.status().state == "queued"
-    assert updates[page.train.go_further]["interactive"] is False
+    assert updates[page.go_further]["visible"] is False
     with pytest.raises(gr.Error, match="at work"):
         page.run_handlers.go_further(run.folder.name, 20)
 
@@ -333,7 +426,7 @@ def test_seeds_are_made_again_otherwise(page: Page, run: Run) -> None:
 def test_a_price_is_shown_for_what_is_set(page: Page, folder: Path, toy_scene: Path) -> None:
     fast = Config(**{**config.PRESETS["mini"].model_dump()})
     costs.remember(page.jobs.runs_dir, fast, "step", [120.0 / fast.train.steps] * 9)
-    assert "about 2 min" in page.run_handlers.load(asks({}))[page.train.cost]
+    assert "about 2 min" in page.run_handlers.load(None, asks({}))[page.train.cost]
 
 
 def test_a_defect_is_a_sentence_and_no_traceback() -> None:

@@ -55,6 +55,16 @@ def test_deleting_the_open_project_leaves_an_empty_page_and_undo_opens_it(
     assert back[page.run_id] == run.folder.name and len(shown(back, page)["projects"]) == 1
 
 
+def test_the_bin_shows_all_that_was_deleted(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
+    other = page.projects.duplicate(run.folder.name)
+    handlers.act("", pressed("delete", run.folder.name))
+    deleted = shown(handlers.act("", pressed("delete", other)), page)
+    assert [one["id"] for one in deleted["bin"]] == [other, run.folder.name] and deleted["projects"] == []
+    back = shown(handlers.act("", pressed("undo", run.folder.name)), page)
+    assert [one["id"] for one in back["bin"]] == [other]
+    assert [one["id"] for one in back["projects"]] == [run.folder.name]
+
+
 def test_deleting_another_project_leaves_the_open_one(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
     assert page.run_id not in handlers.act("another", pressed("delete", run.folder.name))
 

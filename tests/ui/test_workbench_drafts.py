@@ -182,12 +182,12 @@ def test_the_line_has_an_end(slow: DraftQueue, given: Payload, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("vouched", "references", "said"),
     [
-        (1.0, [3, 1, 2], "References 3, 1 and 2 vouch for all of it."),
-        (0.934, [2], "Reference 2 vouches for 93 % of it; the rest is made of the scene's texture."),
-        (0.0, [1, 2], "No reference vouches for it; it is made of the scene's texture."),
+        (1.0, [3, 1, 2], "References 3, 1 and 2 show all of it."),
+        (0.934, [2], "Reference 2 shows 93 % of it; the rest is made of the scene's texture."),
+        (0.0, [1, 2], "No reference shows it; it is made of the scene's texture."),
     ],
 )
 def test_the_sentence_counts_as_people_do(vouched: float, references: list[int], said: str) -> None:
     assert drafts.sentence("", vouched, references, True) == said
-    assert drafts.sentence("", 0.5, [1, 2], False) == "References 1 and 2 vouch for 50 % of it; the rest is a guess."
+    assert drafts.sentence("", 0.5, [1, 2], False) == "References 1 and 2 show 50 % of it; the rest is a guess."
     assert drafts.sentence("It held back.", vouched, references, True) == "It held back."

@@ -347,8 +347,31 @@ def test_overlap_is_counted_and_remembered(
     assert same["shared"] > 50
     assert same["little"] is False
     assert ask["look_overlap"]({"target": a, "reference": c}) == {"shared": 0, "little": True}
+    assert ask["look_overlap"]({"target": a, "reference": a}) == {"same": True}
     monkeypatch.setattr(decoder, "call", None)  # a second look reads nothing
     assert ask["look_overlap"]({"target": a, "reference": b}) == same
+
+
+def test_what_is_in_a_box_is_marked(ask: dict[str, Question], tmp_path: Path) -> None:
+    photo = Image.new("RGB", (200, 150), (120, 160, 120))
+    photo.paste((200, 20, 20), (80, 50, 120, 100))
+    photo.save(tmp_path / "sign.png")
+    target = brought(tmp_path / "sign.png")
+    answer = ask["mark_object"]({"target": target, "box": [70, 40, 130, 110]})
+    hole = hole_in(answer)
+    assert hole[50:100, 80:120].all() and hole.sum() < 60 * 70
+    for box in ([70, 40, 70, 110], [-50, -50, 900, 900]):
+        assert "Nothing stands out" in ask["mark_object"]({"target": target, "box": box})["error"]
+    for forged in (None, [1, 2, 3], [1, 2, 3, "4"], [1.5, 2, 3, 4]):
+        assert "draw it again" in ask["mark_object"]({"target": target, "box": forged})["error"]
+
+
+def test_a_photo_that_is_too_small_is_told(ask: dict[str, Question], tmp_path: Path) -> None:
+    for width, height, told in ((1, 1, True), (200, 40, True), (64, 64, False)):
+        Image.new("RGB", (width, height)).save(tmp_path / f"{width}.png")
+        path = brought(tmp_path / f"{width}.png")
+        for question in ("take_reference", "take_target"):
+            assert ("only" in ask[question]({"path": path})["notice"]) == told
 
 
 def test_an_example_opens_as_a_scene(
@@ -362,7 +385,7 @@ def test_an_example_opens_as_a_scene(
     assert Path(found["thumb"]).is_file()
     answer = ask["open_example"]({"name": "toy"})
     assert np.array_equal(hole_in(answer), scene.load(toy_scene).hole)
-    assert answer["name"] == found["title"]
+    assert answer["name"] == "toy"
     assert "no example 'x'" in ask["open_example"]({"name": "x"})["error"]
 
 

@@ -91,6 +91,16 @@ def read_mask(mask: Path, target: Path, by: Extension) -> DrawnMask:
     return DrawnMask(**call("read_mask", mask.name, mask=str(mask), target=str(target), extend=by.sides()))
 
 
+def mark_object(target: Path, box: tuple[int, int, int, int]) -> dict[str, Any] | None:
+    """What stands out in a box of a photo, as painted strokes; None: nothing. See `imaging.segment.mark_object`.
+
+    Raises:
+        SceneError: the photo cannot be used.
+    """
+    strokes: dict[str, Any] | None = call("mark_object", target.name, target=str(target), box=list(box))["strokes"]
+    return strokes
+
+
 def prepare(scene: Mapping[str, Any], target: Path, hole: Path | None, extended: Path | None) -> None:
     """Writes the hole and the extended target of a scene as the browser sends it, as far as a path is given for them.
 

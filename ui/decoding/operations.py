@@ -15,7 +15,7 @@ from realfill import files
 from realfill.arrays import Hole
 from realfill.config import Config
 from realfill.errors import SceneError
-from realfill.imaging import decode, encode
+from realfill.imaging import decode, encode, segment
 from realfill.imaging.decode import Original
 from realfill.imaging.photo import read_photo, to_photo
 from realfill.matching.overlap import overlap_keypoints
@@ -58,6 +58,13 @@ def read_mask(mask: str, target: str, extend: Sequence[int]) -> Json:
     exact = (drawn.height, drawn.width) == (original.height, original.width)  # also after another extension
     strokes = mask_rle.encode(reduce_mask(hole)) if hole.any() else None
     return {"strokes": strokes, "is_all": bool(hole.all()), "is_exact": exact, "notices": notices}
+
+
+def mark_object(target: str, box: Sequence[int]) -> Json:
+    """See `decoder.mark_object`."""
+    left, top, right, bottom = box
+    hole = segment.mark_object(read_photo(Path(target)), (left, top, right, bottom))
+    return {"strokes": mask_rle.encode(reduce_mask(hole)) if hole.any() else None}
 
 
 def prepare(scene: Json, hole: str | None, extended: str | None) -> None:
@@ -143,7 +150,7 @@ def _in_private_folder(operation: Callable[..., Any]) -> Callable[..., Any]:
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     operation.__name__: _in_private_folder(operation)
     for operation in (
-        read_facts, thumbnail, read_mask, prepare, assemble, create_run, look_inside, unpack, find_keypoints,
-        view_seed, show_seam, pack_export,
+        read_facts, thumbnail, read_mask, mark_object, prepare, assemble, create_run, look_inside, unpack,
+        find_keypoints, view_seed, show_seam, pack_export,
     )
 }  # fmt: skip

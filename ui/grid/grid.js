@@ -23,7 +23,7 @@ function make(cell) {
     + '<span class="rf-rank"></span><span class="rf-kind" hidden></span>'
     + '<span class="rf-marks" aria-hidden="true">'
     + '<button type="button" tabindex="-1" data-mark="starred" title="Star (S)">★</button>'
-    + '<button type="button" tabindex="-1" data-mark="hidden" title="Hide (H)">✕</button></span>'
+    + '<button type="button" tabindex="-1" data-mark="hidden" title="Hide (H)"><svg class="rf-eye" viewBox="0 0 16 16" aria-hidden="true"><path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM2.5 2.5l11 11"/></svg></button></span>'
     + '<span class="rf-foot"><b></b><span class="rf-bars" aria-hidden="true"></span></span>';
   return tile;
 }
@@ -89,12 +89,13 @@ function render() {
 }
 
 function tell(cells) {
-  const made = state.cells.length, stars = state.cells.filter((cell) => cell.star).length;
+  const made = state.cells.filter((cell) => cell.seed >= 0).length, drafts = state.cells.length - made, stars = state.cells.filter((cell) => cell.star).length;
   const away = state.cells.filter((cell) => cell.hide).length;
   const to_come = Math.max(0, state.planned - made);
   const parts = [];
-  if (made) parts.push(cells.length === made ? plural(made, 'seed', 'seeds') : cells.length + ' of ' + made);
-  if (made && to_come && state.live) parts.push(to_come + ' to come');
+  const all = [made ? plural(made, 'seed', 'seeds') : '', drafts ? plural(drafts, 'draft', 'proposals') : ''].filter(Boolean).join(' and ');
+  if (all) parts.push(cells.length === state.cells.length ? all : cells.length + ' of ' + all);
+  if (state.cells.length && to_come && state.live) parts.push(to_come + ' to come');
   find('.rf-count').textContent = parts.join(' · ');
   find('[data-only=starred] span').textContent = stars || '';
   const hidden = find('[data-only=hidden]');
@@ -102,7 +103,7 @@ function tell(cells) {
   hidden.querySelector('span').textContent = away || '';
   const empty = find('.rf-empty');
   empty.hidden = cells.length > 0;
-  empty.textContent = made ? 'No seed fits these filters.' : state.empty || '';
+  empty.textContent = state.cells.length ? 'No seed fits these filters.' : state.empty || '';
   for (const button of element.querySelectorAll('[data-more]')) {
     button.disabled = !state.more;
     button.title = state.more ? 'Make more pictures with other seeds' : state.why || '';

@@ -15,6 +15,134 @@ function source(image, url) {
   if (url && image.getAttribute('src') !== url) image.src = url;
 }
 
+// ── looking closely: wheel and fingers zoom, dragging moves; the same place stays in view from seed to seed ──
+
+const MOST_ZOOM = 16, REACH = 22; // REACH: pixels beside the edge between before and after in which it is taken
+const view = {scale: 1, x: 0, y: 0};
+const fingers = new Map();
+let grip = null, spread = null;
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const fromMiddle = ({clientX, clientY}) => { const box = stage.getBoundingClientRect(); return [clientX - box.left - box.width / 2, clientY - box.top - box.height / 2]; };
+const trueScale = () => seen.frames[close_up ? 'close' : 'whole'].w / ((frame.clientWidth || 1) * (window.devicePixelRatio || 1));
+
+function place_view() {
+  const shown = mode === 'compare' ? frame : pair, box = shown.getBoundingClientRect(), room = stage.getBoundingClientRect();
+  const [across, down] = [box.width - room.width, box.height - room.height].map((over) => Math.max(0, over / 2));
+  view.x = clamp(view.x, -across, across);
+  view.y = clamp(view.y, -down, down);
+  const fitted = view.scale === 1;
+  frame.style.setProperty('--zoom', view.scale);
+  for (const part of [frame, pair]) part.style.transform = fitted ? '' : 'translate(' + view.x + 'px,' + view.y + 'px) scale(' + view.scale + ')';
+  stage.dataset.zoomed = fitted ? 'no' : 'yes';
+  find('[data-zoom]').setAttribute('aria-pressed', String(!fitted));
+}
+
+function zoom(scale, [x, y] = [0, 0]) {
+  const wanted = clamp(scale, Math.min(1, trueScale()), MOST_ZOOM), factor = wanted / view.scale;
+  Object.assign(view, {scale: Math.abs(wanted - 1) < 0.02 ? 1 : wanted, x: x - (x - view.x) * factor, y: y - (y - view.y) * factor});
+  for (const part of [frame, pair]) part.style.transform = 'scale(' + view.scale + ')'; // so that its size is known
+  place_view();
+}
+
+function pinch() {
+  const [a, b] = [...fingers.values()];
+  return {apart: Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY)), at: fromMiddle({clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2})};
+}
+
+function grab(event) {
+  if (!seen || event.button > 1) return;
+  if (event.pointerType === 'touch') fingers.set(event.pointerId, event);
+  if (fingers.size === 2) spread = pinch();
+  if (fingers.size < 2 && view.scale === 1) return;
+  event.preventDefault();
+  stage.setPointerCapture(event.pointerId);
+  const edge = find('.rf-edge').getBoundingClientRect();
+  const wipes = mode === 'compare' && fingers.size < 2 && Math.abs(event.clientX - edge.left - edge.width / 2) < REACH;
+  grip = {wipes, x: event.clientX - view.x, y: event.clientY - view.y};
+}
+
+function drag(event) {
+  if (fingers.has(event.pointerId)) fingers.set(event.pointerId, event);
+  if (spread && fingers.size === 2) {
+    const now = pinch();
+    zoom(view.scale * now.apart / spread.apart, now.at);
+    spread = now;
+  } else if (grip?.wipes) {
+    const box = frame.getBoundingClientRect();
+    wipe.value = 100 * (event.clientX - box.left) / box.width;
+    set_wipe();
+  } else if (grip) {
+    Object.assign(view, {x: event.clientX - grip.x, y: event.clientY - grip.y});
+    place_view();
+  }
+}
+
+function release(event) {
+  fingers.delete(event.pointerId);
+  spread = null;
+  grip = null;
+}
+
+stage.addEventListener('wheel', (event) => {
+  if (!seen) return;
+  event.preventDefault();
+  zoom(view.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016)), fromMiddle(event));
+}, {passive: false});
+stage.addEventListener('pointerdown', grab);
+stage.addEventListener('pointermove', drag);
+stage.addEventListener('pointerup', release);
+stage.addEventListener('pointercancel', release);
+document.addEventListener('keydown', (event) => {
+  if (!seen || !element.isConnected || !element.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest('input:not([type=range]), textarea, [contenteditable=true]')) return;
+  if (event.key === '+' || event.key === '=') zoom(view.scale * 1.25);
+  else if (event.key === '-') zoom(view.scale / 1.25);
+  else if (event.key === '0') zoom(view.scale === 1 ? trueScale() : 1);
+});
+
+// ── taking it elsewhere ──
+
+async function loaded(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return image;
+}
+
+// The pictures beside each other, in the order given.
+async function sheet(urls) {
+  const images = await Promise.all(urls.map(loaded)), canvas = document.createElement('canvas');
+  canvas.width = images.reduce((sum, image) => sum + image.naturalWidth, 0);
+  canvas.height = Math.max(...images.map((image) => image.naturalHeight));
+  let left = 0;
+  for (const image of images) { canvas.getContext('2d').drawImage(image, left, 0); left += image.naturalWidth; }
+  return canvas;
+}
+
+function said(button, words) {
+  const before = button.dataset.words ??= button.textContent;
+  button.textContent = words;
+  setTimeout(() => { button.textContent = before; }, 2000);
+}
+
+async function share(button) {
+  const shot = seen.frames[close_up ? 'close' : 'whole'], link = document.createElement('a');
+  link.href = (await sheet([shot.before, shot.after])).toDataURL('image/jpeg', 0.92);
+  link.download = seen.name.replace(/[^\w-]+/g, '-') + '-before-after.jpg';
+  link.click();
+  said(button, 'Saved');
+}
+
+async function copy(button) {
+  const shot = seen.frames[close_up ? 'close' : 'whole'], canvas = await sheet([shot.after]);
+  try {
+    const picture = new Promise((done) => canvas.toBlob(done, 'image/png'));
+    await navigator.clipboard.write([new ClipboardItem({'image/png': picture})]);
+    said(button, 'Copied');
+  } catch (error) { said(button, 'Not allowed here'); } // only over https or on this machine
+}
+
 function compare() {
   const shot = seen.frames[close_up ? 'close' : 'whole'];
   source(find('.rf-before'), shot.before);
@@ -118,6 +246,7 @@ function show() {
   for (const button of all('[data-mark]')) button.setAttribute('aria-pressed', String(button.dataset.mark === 'starred' ? seen.star : seen.hide));
   find('.rf-note').textContent = note();
   if (mode === 'compare') compare(); else draw();
+  place_view();
 }
 
 function references() {
@@ -155,6 +284,9 @@ element.addEventListener('click', (event) => {
   if (button.dataset.mode) { mode = button.dataset.mode; show(); }
   else if (button.dataset.frame) { close_up = button.dataset.frame === 'close'; show(); }
   else if ('over' in button.dataset) { over = !over; show(); }
+  else if ('zoom' in button.dataset) zoom(view.scale === 1 ? trueScale() : 1);
+  else if ('share' in button.dataset) share(button);
+  else if ('copy' in button.dataset) copy(button);
   else if (button.dataset.step) document.dispatchEvent(new CustomEvent('rf-step', {detail: button.dataset.step}));
   else if ('large' in button.dataset) large(!document.body.classList.contains('rf-is-large'));
   else if (button.dataset.mark) {
@@ -184,7 +316,7 @@ function take() {
   const value = props.value || null;
   seen = value && value.seed !== null && value.seed !== undefined ? JSON.parse(JSON.stringify(value)) : null;
   if (!seen) { large(false); show(); return; }
-  if (value.run !== run) { run = value.run; reference = 0; }
+  if (value.run !== run) { run = value.run; reference = 0; Object.assign(view, {scale: 1, x: 0, y: 0}); }
   if (reference >= seen.refs.length) reference = 0;
   references();
   show();

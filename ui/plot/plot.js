@@ -1,6 +1,6 @@
 const canvas = element.querySelector('canvas'), room = element.querySelector('.rf-canvas'), read = element.querySelector('.rf-read');
 const empty = element.querySelector('.rf-empty');
-const LEFT = 52, RIGHT = 14, TOP = 10, BOTTOM = 30;
+const LEFT = 62, RIGHT = 14, TOP = 10, BOTTOM = 42;
 const NOTHING = {total: 1, raw: [], smooth: [], held: []};
 let data = NOTHING, pointer = null;
 
@@ -15,7 +15,9 @@ function ticks(low, high, most) {
 function range() {
   const values = data.raw.map((point) => point[1]).sort((a, b) => a - b);
   const smooth = [...data.smooth, ...data.held].map((point) => point[1]);
-  const high = Math.max(values[Math.floor(0.98 * (values.length - 1))], ...smooth), low = Math.min(values[0], ...smooth);
+  // single steps lie far off: the scale is that of the smoothed line and of nine steps in ten
+  const at = (share) => values[Math.floor(share * (values.length - 1))];
+  const high = Math.max(at(0.95), ...smooth), low = Math.min(at(0.05), ...smooth);
   const margin = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
   return [Math.max(0, low - margin), high + margin];
 }
@@ -50,6 +52,8 @@ function draw() {
   }
   pen.textAlign = 'center';
   for (const step of ticks(0, total, Math.max(2, width / 110))) pen.fillText(String(Math.round(step)), x(step), height - BOTTOM + 14);
+  pen.fillText('training step', LEFT + (width - LEFT - RIGHT) / 2, height - 5);
+  pen.save(); pen.translate(9, TOP + (height - TOP - BOTTOM) / 2); pen.rotate(-Math.PI / 2); pen.fillText('loss', 0, 0); pen.restore();
   pen.save();
   pen.beginPath(); pen.rect(LEFT, 0, width - LEFT, height - BOTTOM + 2); pen.clip();
   line(pen, data.raw, x, y, colour('--rf-raw'), 1.2);

@@ -1,7 +1,7 @@
 """The left rail: all projects with thumbnail, state and date; open, rename, duplicate, delete with undo.
 
-The component's value is {"projects": […], "examples": […], "current": id, "at": when read} as JSON, where no id means
-the one of before; its rows are keyed by id, and what the person does comes back as one event, `act`, with
+The component's value is {"projects": […], "examples": […], "bin": […], "current": id, "at": when read} as JSON, where
+no id means the one of before; its rows are keyed by id, and what the person does comes back as one event, `act`, with
 {what, id, name}.
 """
 
@@ -135,7 +135,8 @@ class RailHandlers:
         # a worker that was killed leaves waiting runs, and one that reads as interrupted
         waits = any(one["state"] in WAITING for one in projects) and self._page.jobs.tend()
         examples = [dataclasses.asdict(one) for one in self._page.projects.examples()]
-        value = {"projects": projects, "examples": examples, "current": current, "at": at}
+        thrown = [dataclasses.asdict(one) for one in self._page.projects.bin()]
+        value = {"projects": projects, "examples": examples, "bin": thrown, "current": current, "at": at}
         if seen and {**seen, "at": at} == value:
             return {}
         live = waits or any(one["state"] in LIVE or not one["thumb"] for one in [*projects, *examples])

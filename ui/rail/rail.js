@@ -2,6 +2,8 @@ const find = (selector) => element.querySelector(selector);
 const rail = find('.rf-rail'), list = find('.rf-rail-list'), undo = find('.rf-rail-undo');
 const rows = new Map(); // id → its element, for as long as the project is there
 let gone = null; // the project whose deletion was asked for last
+const going = new Map(); // id → when its deletion was asked for; its row goes at once, and comes back where that fails
+const LONGEST = 30_000; // milliseconds that a deletion may take: work is asked to stop first
 let renaming = null;
 let current = ''; // the open project
 let read = 0; // when the list that is shown was read, in the server's seconds
@@ -71,7 +73,10 @@ function render() {
     if (row === place) place = place.nextSibling;
     else list.insertBefore(row, place);
     row.querySelector('.rf-rail-open').setAttribute('aria-current', String(project.id === current));
+    row.hidden = Date.now() - (going.get(project.id) ?? -Infinity) < LONGEST;
   }
+  for (const id of going.keys()) if (!wanted.has(id)) going.delete(id);
+  showBin(value.bin || []);
   if (!list.querySelector('[tabindex="0"]')) reach(rows.get(current) || list.firstElementChild);
   find('.rf-rail-empty').hidden = value.projects.length > 0;
   const shelf = find('.rf-rail-examples');
@@ -84,7 +89,7 @@ function render() {
       fill(row, example);
       row.querySelector('.rf-rail-acts').remove();
       row.querySelector('.rf-rail-open').tabIndex = 0;
-      row.querySelector('.rf-rail-note span').textContent = 'finished, to look at';
+      row.querySelector('.rf-rail-note span').textContent = 'example';
       own.type = 'button'; own.dataset.do = 'own'; own.className = 'rf-rail-own'; own.textContent = 'Make it your own';
       own.setAttribute('aria-label', 'Make ' + example.name + ' your own');
       row.append(own);
@@ -96,10 +101,25 @@ function render() {
     row.querySelector('.rf-rail-open').setAttribute('aria-current', String(open));
     row.querySelector('.rf-rail-own').hidden = !open;
   }
-  if (gone && !wanted.has(gone.id)) {
-    undo.querySelector('span').textContent = 'Deleted “' + gone.name + '”.';
+  if (gone && (!wanted.has(gone.id) || going.has(gone.id))) {
+    undo.querySelector('span').textContent = (going.has(gone.id) ? 'Deleting' : 'Deleted') + ' “' + gone.name + '”.';
+    undo.querySelector('button').hidden = going.has(gone.id);
     undo.hidden = false;
   } else undo.hidden = true;
+}
+
+function showBin(thrown) {
+  const bin = find('.rf-rail-bin');
+  bin.hidden = !thrown.length;
+  bin.querySelector('summary').textContent = 'Bin · ' + thrown.length + ', kept for a day';
+  bin.querySelector('ul').replaceChildren(...thrown.map((one) => {
+    const row = document.createElement('li'), name = document.createElement('span'), back = document.createElement('button');
+    row.dataset.id = one.id; name.textContent = name.title = one.name;
+    back.type = 'button'; back.dataset.do = 'restore'; back.textContent = 'Restore';
+    back.setAttribute('aria-label', 'Restore ' + one.name);
+    row.append(name, back);
+    return row;
+  }));
 }
 
 function project(row) { return JSON.parse(row.dataset.text); }
@@ -107,7 +127,7 @@ function project(row) { return JSON.parse(row.dataset.text); }
 function rename(row) {
   const label = row.querySelector('b'), before = project(row).name, field = document.createElement('input');
   renaming = row.dataset.id;
-  field.value = before; field.maxLength = 60; field.setAttribute('aria-label', 'New name');
+  field.value = before; field.maxLength = 120; field.setAttribute('aria-label', 'New name');
   const open = row.querySelector('.rf-rail-open');
   open.hidden = true;
   row.prepend(field);
@@ -131,9 +151,18 @@ function act(what, id, name) { trigger('act', {what, id: id || '', name: name ||
 
 function perform(what, row) {
   if (what === 'rename') rename(row);
+  else if (what === 'restore') act('undo', row.dataset.id);
   else if (what === 'undo') { act('undo', gone.id); gone = null; undo.hidden = true; }
   else {
-    if (what === 'delete') gone = project(row);
+    if (narrow.matches && ['open', 'new', 'own'].includes(what)) folded(true);
+    if (what === 'delete') {
+      gone = project(row);
+      going.set(gone.id, Date.now());
+      const next = row.nextElementSibling || row.previousElementSibling;
+      render();
+      next?.querySelector('.rf-rail-open').focus();
+      setTimeout(render, LONGEST + 100);
+    }
     act(what, row ? row.dataset.id : '');
   }
 }
@@ -155,17 +184,29 @@ list.addEventListener('keydown', (event) => {
 });
 
 const fold = find('.rf-rail-fold');
-function folded(away) {
-  document.documentElement.classList.toggle('rf-rail-away', away);
+const narrow = matchMedia('(max-width: 900px)'); // here the rail is a drawer over the page
+function folded(away, keep = true) {
+  // gradio puts its own container before every selector of a style, so that within @media the desk has to bear them
+  for (const place of [document.documentElement, element.closest('#desk')]) {
+    place?.classList.toggle('rf-rail-away', away);
+    place?.classList.toggle('rf-rail-out', !away);
+  }
   fold.setAttribute('aria-expanded', String(!away));
-  fold.textContent = away ? '»' : '«';
+  fold.textContent = narrow.matches ? (away ? '☰' : '✕') : away ? '»' : '«';
   fold.title = away ? 'Show the projects' : 'Hide the projects';
   fold.setAttribute('aria-label', fold.title);
-  try { localStorage.setItem('rf-rail-away', away ? '1' : ''); } catch (error) { /* no storage here: it is not kept */ }
+  if (keep && !narrow.matches) try { localStorage.setItem('rf-rail-away', away ? '1' : ''); } catch (error) { /* no storage here: it is not kept */ }
 }
 fold.addEventListener('click', () => folded(!document.documentElement.classList.contains('rf-rail-away')));
-try { folded(localStorage.getItem('rf-rail-away') === '1'); } catch (error) { folded(false); }
+function unfold() { let away = narrow.matches; try { away ||= localStorage.getItem('rf-rail-away') === '1'; } catch (error) { /* as it is */ } folded(away, false); }
+unfold();
+narrow.addEventListener('change', unfold);
+document.addEventListener('pointerdown', (event) => { // beside the drawer
+  if (element.isConnected && narrow.matches && !element.contains(event.target)) folded(true);
+});
 
+// Back and Forward of the browser
+document.addEventListener('rf-open', (event) => { if (element.isConnected) act(event.detail ? 'open' : 'new', event.detail); });
 // another tab or the command line may have changed something meanwhile
 document.addEventListener('visibilitychange', () => { if (!document.hidden) act('refresh'); });
 watch('value', render);

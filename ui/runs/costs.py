@@ -10,10 +10,14 @@ from realfill import files, humanize
 from realfill.config import Config
 from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
+from realfill.events import STAGES, Stage
 
 from .story import Story
+from .time_left import TimeLeft, estimate
 
 NAME = ".costs.json"
+_COUNTED: tuple[Stage, ...] = ("train", "sample", "select")  # stages of several items
+USUAL_REFERENCES = 3
 LEAST = 5  # steps after which a measurement is believed; the first one also warms up
 UNKNOWN = "not measured yet on this machine"
 _guard = threading.Lock()
@@ -35,16 +39,39 @@ def remember(runs_dir: Path, config: Config, kind: str, seconds: Sequence[float]
 
 def remember_story(runs_dir: Path, config: Config, story: Story) -> None:
     """Keeps what a run's events say of steps once it has trained, and of seeds once they are made."""
+    remember_stages(runs_dir, config, story)
     if story.stage in ("sample", "select", "export"):
         remember(runs_dir, config, "step", story.step_seconds, story.memory)
     if story.stage in ("select", "export"):
         remember(runs_dir, config, "seed", story.seed_seconds)
 
 
+def remember_stages(runs_dir: Path, config: Config, story: Story) -> None:
+    """Keeps what each stage that has ended took for one of its items, all that happens beside them included."""
+    rates = {
+        stage: round(seconds / (made if stage in _COUNTED else 1), 4)
+        for stage, seconds in story.spent.items()
+        if (made := story.made.get(stage, 0)) >= (LEAST if stage == "train" else 1)
+    }
+    with _guard:
+        known = _read(runs_dir)
+        fresh = {**known, **{_key(config, stage): {"seconds": rate} for stage, rate in rates.items()}}
+        if fresh != known:
+            files.write_json(runs_dir / NAME, fresh)
+
+
+def stage_rates(runs_dir: Path, config: Config) -> dict[Stage, float]:
+    """Seconds an item of each stage as they were measured here last; stages that never were are left out."""
+    known = _read(runs_dir)
+    entries = {stage: known.get(_key(config, stage), {}) for stage in STAGES}
+    return {stage: float(entry["seconds"]) for stage, entry in entries.items() if "seconds" in entry}
+
+
 def sentence(runs_dir: Path, config: Config) -> str:
     """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.` and the memory plan."""
     if config.guide.only:
-        return "The draft takes some seconds; nothing is trained."
+        whole = whole_time(runs_dir, config)
+        return f"The draft takes {whole.span() if whole else 'some seconds'}; nothing is trained."
     known, train, sample = _read(runs_dir), config.train, config.sample
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
@@ -70,12 +97,29 @@ def run_seconds(runs_dir: Path, config: Config) -> float | None:
     return config.train.steps * float(step["seconds"]) + seeds
 
 
+def whole_time(runs_dir: Path, config: Config) -> TimeLeft | None:
+    """How long a run with these settings takes here from Start to the end; None where that is not known yet."""
+    learned = stage_rates(runs_dir, config)
+    if config.guide.only and "prepare" not in learned:
+        return None
+    return estimate(Story(), config, USUAL_REFERENCES, learned)
+
+
 def _key(config: Config, kind: str) -> str:
     """What decides the time of an item; other settings matter little."""
+    train, sample = config.train, config.sample
     common = f"{config.base} at {config.fit.size or 'its own'} size"
-    if kind == "step":
-        return f"step of {config.train.batch}, {common}, {config.train.layers} layers"
-    return f"seed in {config.sample.steps} steps, {common}" + (", guided" if config.sample.guidance != 1 else "")
+    filling = f"in {sample.steps} steps, {common}" + (", guided" if sample.guidance != 1 else "")
+    training = f"of {train.batch}, {common}, {train.layers} layers"
+    return {
+        "step": f"step {training}",
+        "seed": f"seed {filling}",
+        "prepare": f"draft {config.guide.draft}, {'alone' if config.guide.only else common}",
+        "train": f"whole training {training}",
+        "sample": f"whole filling in {filling}",
+        "select": f"matches by {config.select.matcher} at {config.select.size}",
+        "export": "export",
+    }[kind]
 
 
 def _read(runs_dir: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from realfill.device.memory_plan import gpu_memory
 from realfill.errors import RunError
 from realfill.jobs import queue
 from realfill.jobs.child_process import detached_options
+from realfill.runs.labels import LONGEST_NAME
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, State
@@ -33,6 +34,7 @@ from .index import RunFacts, RunIndex
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 UNFINISHED: tuple[State, ...] = (*LIVE, "interrupted")
+TRASH = ".trash"  # beside the runs: what was deleted, for a day
 IDLE = "300"  # seconds without work after which the worker ends
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = assets.FOLDER / "projects"
@@ -47,6 +49,7 @@ class SceneInputs:
     target: Path
     mask: Path | None
     name: str = ""  # what the project is called; empty: as the target's file
+    extended: bool = False  # whether `target` is larger than the photo that was given
 
 
 class Jobs:
@@ -72,6 +75,10 @@ class Jobs:
             if there and (place is self.examples or self.may_see(folder)):
                 return folder
         raise RunError("There is no such run here; it may have been deleted.")
+
+    def is_deleted(self, run_id: str) -> bool:
+        """Whether a run lies in the trash."""
+        return bool(_ID.fullmatch(str(run_id))) and (self.runs_dir / TRASH / str(run_id)).is_dir()
 
     def may_see(self, folder: Path) -> bool:
         """Whether the asking visitor may see a run: everybody where runs are shared, else its owner alone."""
@@ -134,7 +141,9 @@ class Jobs:
             run = decoder.create_run(folder, inputs.references, inputs.target, inputs.mask, config)
             if trained is not None:
                 run.take_adapter(trained)
-            run.labels.update(name=inputs.name or inputs.target.stem[:60], **owner_facts())
+            run.labels.update(name=inputs.name or inputs.target.stem[:LONGEST_NAME], **owner_facts())
+            if inputs.extended:
+                run.labels.update(extended=True)
             self._submit(run)
         except BaseException:
             files.remove_folder(folder)

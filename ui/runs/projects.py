@@ -14,16 +14,16 @@ from typing import Any
 from realfill import files
 from realfill.errors import RealFillError, RunBusy, RunError
 from realfill.files import speak_refusals
-from realfill.runs.labels import Labels
+from realfill.runs.export import chosen_seed
+from realfill.runs.labels import LONGEST_NAME, Labels
 from realfill.runs.listing import new_run_folder, run_folders
-from realfill.runs.run import timestamp
+from realfill.runs.run import Run, timestamp
 from realfill.runs.status import RunFolder, State
 
 from .index import RunFacts, RunIndex
-from .jobs import Jobs, owner_facts
+from .jobs import TRASH, Jobs, owner_facts
 from .thumbnails import Thumbnails
 
-TRASH = ".trash"
 KEEP = 24 * 3600.0  # seconds until what is deleted is gone for good
 PATIENCE = 20.0  # seconds that a deletion waits for a running project to stop
 THUMBNAIL = 96  # longest side in pixels
@@ -47,6 +47,7 @@ class Projects:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._examples = RunIndex(jobs.examples, kept=False)
+        self._bin = RunIndex(jobs.runs_dir / TRASH, kept=False)
         self._targets: dict[str, Path] = {}
         self._thumbnails = Thumbnails()
 
@@ -81,7 +82,7 @@ class Projects:
             RunError: there is no such project.
         """
         run = self._jobs.open(run_id)
-        if text := " ".join(name.split())[:60]:
+        if text := " ".join(name.split())[:LONGEST_NAME]:
             run.labels.update(name=text)
 
     def duplicate(self, run_id: str) -> str:
@@ -91,7 +92,7 @@ class Projects:
             RunError, DiskFull: it cannot be copied; nothing is left behind.
         """
         run = self._jobs.open(run_id)
-        labels = {"name": f"{run.labels.name[:54]} copy", "example": None}
+        labels = {"name": f"{run.labels.name[: LONGEST_NAME - 5]} copy", "example": None}
         try:
             with run.lock():
                 return self._copy(run.folder, labels)
@@ -138,6 +139,13 @@ class Projects:
             files.replace(folder, self._jobs.runs_dir / run_id)
         return run_id
 
+    def bin(self) -> list[Project]:
+        """What the asking visitor deleted in the last day, the latest first."""
+        folders = [folder for folder in run_folders(self._trash) if self._jobs.may_see(folder)]
+        known = [(self._bin.facts(folder), folder) for folder in folders]
+        known.sort(key=lambda one: -_deleted_at(one[1]))
+        return [project for facts, folder in known if (project := self._describe(facts, folder)) is not None]
+
     def sweep(self, now: float | None = None) -> None:
         """Removes for good the projects that were deleted over a day ago; what else lies there is not ours."""
         limit = (time.time() if now is None else now) - KEEP
@@ -160,10 +168,12 @@ class Projects:
         return Project(folder.name, facts.name, facts.state, facts.created, thumb) if facts.opens else None
 
     def _picture(self, folder: Path) -> Path:
-        """What stands for a project: its result, else its target, which never changes."""
+        """What stands for a project: its result, its best picture of an example, or its target."""
         result = folder / "result.png"
         if result.exists():
             return result
+        if folder.parent == self._jobs.examples and (run := Run.open(folder)).seeds_done():
+            return run.seed_path(chosen_seed(run)[0])
         if folder.name not in self._targets:
             self._targets[folder.name] = next((folder / "scene" / "target").glob("target.*"))
         return self._targets[folder.name]
@@ -181,6 +191,14 @@ class Projects:
             if not inputs_only:
                 _settle(source, draft)
         return folder.name
+
+
+def _deleted_at(folder: Path) -> float:
+    """When a folder was moved into the trash, in seconds since 1970; 0 where it is gone."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _settle(source: Path, copy: Path) -> None:

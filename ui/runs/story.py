@@ -5,10 +5,10 @@ import statistics
 from dataclasses import dataclass, field
 
 from realfill import events
-from realfill.events import Event, Stage
-from realfill.humanize import duration, transfer
+from realfill.events import STAGES, Event, Stage
+from realfill.humanize import transfer
 
-RECENT = 50  # steps whose median speed gives the time left
+RECENT = 50  # items whose speed gives the time left
 _DOING: dict[Stage, str] = {
     "prepare": "Getting ready",
     "train": "Learning the scene",
@@ -17,7 +17,7 @@ _DOING: dict[Stage, str] = {
     "export": "Exporting",
 }
 _ITEM: dict[Stage, str] = {"train": "step", "sample": "seed", "select": "seed"}
-_GROWING = ("losses", "held_out", "notices")
+_GROWING = ("losses", "held_out", "notices", "spent", "made")
 
 
 @dataclass
@@ -33,16 +33,23 @@ class Story:
     seconds: list[float] = field(default_factory=list)  # of the latest items of this stage
     step_seconds: list[float] = field(default_factory=list)  # of the latest steps of training, also after it
     seed_seconds: list[float] = field(default_factory=list)  # of the latest seeds, also after them
+    began: int = 0  # items of this stage that were there when it began
+    spent: dict[Stage, float] = field(default_factory=dict)  # seconds of stages that have ended
+    made: dict[Stage, int] = field(default_factory=dict)  # items made in them
     memory: int = 0  # most bytes in use while training
     previews: list[int] = field(default_factory=list)  # steps after which one was made
-    notices: list[str] = field(default_factory=list)
     download: str = ""  # how far the one in work is
+    notices: list[str] = field(default_factory=list)  # the important ones first
+    warnings: int = 0  # how many of them are important
 
     def add(self, event: Event) -> None:
         """Takes the next event."""
         match event:
             case events.StageStarted(stage, total, done):
-                self.stage, self.total, self.done, self.seconds, self.download = stage, total, done, [], ""
+                if self.stage is not None and STAGES.index(stage) < STAGES.index(self.stage):  # worked on once more
+                    self.spent, self.made = {}, {}
+                self.stage, self.total, self.done, self.seconds, self.began = stage, total, done, [], done
+                self.download = ""
                 if stage == "train":
                     self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
@@ -50,6 +57,10 @@ class Story:
                     self.previews = [step for step in self.previews if step <= done]
             case events.Downloading(done, total, speed):
                 self.download = transfer(done, total, speed)
+            case events.StageDone(stage, seconds):
+                self.spent[stage] = self.spent.get(stage, 0.0) + seconds
+                self.made[stage] = self.made.get(stage, 0) + self.total - self.began
+                self.done, self.began, self.seconds = self.total, self.total, []
             case events.TrainStep(step, total, loss, _, _, seconds, memory):
                 self.losses[step], self.steps, self.memory = loss, total, memory or self.memory
                 self._count(step, total, seconds)
@@ -63,9 +74,10 @@ class Story:
                 self.seed_seconds = self.seconds
             case events.SeedScored(_, _, done, total):
                 self.done, self.total = done, total
-            case events.Notice(sentence):
+            case events.Notice(sentence, important):
                 if sentence not in self.notices:
-                    self.notices.append(sentence)
+                    self.notices.insert(self.warnings if important else len(self.notices), sentence)
+                    self.warnings += important
             case _:
                 pass
 
@@ -74,19 +86,18 @@ class Story:
         return dataclasses.replace(self, **{name: getattr(self, name).copy() for name in _GROWING})
 
     @property
-    def seconds_left(self) -> float | None:
-        """Until the end of this stage, from the median of the latest items; None where that is not known."""
-        if not self.seconds:
-            return None
-        return statistics.median(self.seconds) * max(0, self.total - self.done)
+    def spent_now(self) -> float:
+        """Seconds that the items of the stage that is going on have taken so far."""
+        return statistics.fmean(self.seconds) * (self.done - self.began) if self.seconds else 0.0
 
     def _count(self, done: int, total: int, seconds: float) -> None:
+        self.notices = [one for one in self.notices if one != events.WAITS_FOR_DEVICE]  # it has waited
         self.done, self.total = done, total
         self.seconds = [*self.seconds[1 - RECENT :], seconds]
 
 
 def running_line(story: Story) -> str:
-    """`Learning the scene · step 45 of 150 · 1.2 s a step · about 2 min left`."""
+    """`Learning the scene · step 45 of 150 · 1.2 s a step`."""
     if story.stage is None:
         return "Starting; loading the model takes a moment."
     if story.download:
@@ -96,6 +107,4 @@ def running_line(story: Story) -> str:
         parts.append(f"{_ITEM[story.stage]} {story.done} of {story.total}")
     if story.seconds and story.stage in _ITEM:
         parts.append(f"{statistics.median(story.seconds):.2g} s a {_ITEM[story.stage]}")
-    if story.seconds_left:
-        parts.append(f"about {duration(story.seconds_left)} left")
     return " · ".join(parts)

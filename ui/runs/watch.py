@@ -22,19 +22,24 @@ from realfill.jobs import queue
 from realfill.runs.listing import open_or_none
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE, Status
+from realfill.scene.scene_files import pictures
 
 from ..errors import strip_folders
+from ..forms import speak_names
 from ..markup import EMPTY, join_markup, markup
 from ..plot import component
 from . import costs
 from .cells import SeedCell, grid_value, list_cells
+from .costs import stage_rates
 from .story import RECENT, Story, running_line
 from .thumbnails import BROKEN, Thumbnails
+from .time_left import TimeLeft, estimate
 
 REMEMBERED = 32  # runs whose events are kept in memory
 STRIP = 192  # longest side in pixels of a preview in the strip
 SETTLED = 2.0  # seconds; files that changed later than that may change again within their clock's own step
 AGAIN = 30.0  # seconds after which files are read again all the same: a thumbnail may have been swept
+STATE_WORDS = {"queued": "waiting"}  # where the page's word is another than the file's
 _CELLS = ("run.json", "labels.json", "scores.json", "seeds")  # what cells are made of
 
 
@@ -81,6 +86,7 @@ class RunWatch:
         self._settings = 0  # when run.json was written
         self._offset = 0
         self._cells = FileCache(self._read_cells, lambda cells: all(cell.url for cell in cells), *_CELLS)
+        self._share = 0.0  # how far the bar has come; it does not go back while the work goes on
         self._strip = FileCache(self._read_strip, lambda strip: all(url for _, url in strip), "previews")
 
     def look(self) -> "RunSnapshot":
@@ -95,7 +101,13 @@ class RunWatch:
         for event in new:
             self.story.add(event)
         cells, strip = self._cells.read(self.run.folder), self._strip.read(self.run.folder)
-        return RunSnapshot(self.run, self.run.status(), self.story.copy(), cells, strip)
+        status, story = self.run.status(), self.story.copy()
+        return RunSnapshot(self.run, status, story, cells, strip, self._time_left(status, story))
+
+    def _time_left(self, status: Status, story: Story) -> TimeLeft | None:
+        left = time_left(self.run, story) if status.state == "running" else None
+        self._share = max(self._share, left.share) if left else 0.0
+        return left and dataclasses.replace(left, share=self._share)
 
     def _read_cells(self) -> tuple[SeedCell, ...]:
         return () if self._thumbnails is None else list_cells(self.run, self._thumbnails)
@@ -104,6 +116,12 @@ class RunWatch:
         if self._thumbnails is None:
             return ()
         return tuple((step, self._thumbnails.url(path, STRIP)) for step, path in self.run.previews())
+
+
+def time_left(run: Run, story: Story) -> TimeLeft | None:
+    """How long a run that is worked on still takes; None before that is known."""
+    references = len(pictures(run.scene_folder / "ref"))
+    return estimate(story, run.config, references, stage_rates(run.folder.parent, run.config))
 
 
 class RunWatches:
@@ -140,6 +158,7 @@ class RunSnapshot:
     story: Story
     cells: tuple[SeedCell, ...]
     strip: tuple[tuple[int, str], ...]  # previews: step and address
+    left: TimeLeft | None = None  # while somebody works on it, once that is known
 
     @property
     def is_live(self) -> bool:
@@ -162,10 +181,10 @@ class RunSnapshot:
             self.run.folder.name,
             dataclasses.astuple(self.status),
             (story.stage, story.done, story.total),
-            self.strip,
+            len(queue.folders_before(self.run)) if self.status.state == "queued" else 0,
+            self.strip,  # this and the two below are compared by their place from the end
             self.losses_key(),
             self.seeds_key(),
-            len(queue.folders_before(self.run)) if self.status.state == "queued" else 0,
         )
 
     def losses_key(self) -> tuple[Any, ...]:
@@ -178,31 +197,40 @@ class RunSnapshot:
         return self.cells, self.is_live, len(self.run.config.sample.seeds)
 
     def bar(self) -> Markup:
-        """The state, one line and a progress bar."""
-        story, state, progress = self.story, self.status.state, EMPTY
+        """The state, one line, and one progress bar over all stages; `data-title` is for the browser's tab."""
+        state, progress = self.status.state, EMPTY
         if state == "running":
-            value = markup(' value="{done}" max="{total}"', done=story.done, total=story.total)
-            progress = markup('<progress aria-label="progress"{value}></progress>', value=value if story.total else "")
-        return markup(
-            '<div class="rf-status" role="status"><span class="rf-state" data-state="{state}">{state}</span>'
-            '<span class="rf-line">{line}</span>{progress}</div>',
-            state=state,
-            line=self.line(),
-            progress=progress,
+            value = markup(' value="{share:.4f}" max="1"', share=self.left.share) if self.left else EMPTY
+            progress = markup('<progress aria-label="progress"{value}></progress>', value=value)
+        template = (
+            '<div class="rf-status" role="status" data-title="{title}"><span class="rf-state" data-state="{state}">'
+            '{word}</span><span class="rf-line">{line}</span>{progress}</div>'
         )
+        word, line = STATE_WORDS.get(state, state), self.line()
+        return markup(template, title=self._title(), state=state, word=word, line=line, progress=progress)
+
+    def _title(self) -> str:
+        """`42 % · Kitchen`, `✓ Kitchen`."""
+        sign = {"done": "✓", "failed": "!", "interrupted": "!", "queued": "…"}.get(self.status.state, "")
+        if self.status.state == "running":
+            sign = f"{100 * self.left.share:.0f} % ·" if self.left else "…"
+        return f"{sign} {self.run.labels.name}".strip()
 
     def line(self) -> str:
         """What is going on, in one line."""
         if self.status.state == "running":
-            return running_line(self.story)
+            return " · ".join([running_line(self.story), *([f"{self.left.span()} left"] if self.left else [])])
         if self.status.state == "queued":
             return _waiting_line(self.run)
         sentence = strip_folders(self.status.sentence)
-        return sentence or {"done": "Done.", "stopped": "Stopped; resume goes on from here."}.get(self.status.state, "")
+        if self.status.state == "stopped" and (not sentence or sentence.startswith("Stopped")):
+            step = max(self.story.losses, default=0)  # the file's sentence speaks to who typed a command
+            return f"Stopped at step {step}. Resume goes on." if step else "Stopped. Resume goes on."
+        return sentence or {"done": "Done."}.get(self.status.state, "")
 
     def notices(self) -> Markup:
         """What the person should know."""
-        sentences = map(strip_folders, self.story.notices)
+        sentences = (speak_names(strip_folders(one)) for one in self.story.notices)
         items = join_markup(markup("<li>{sentence}</li>", sentence=sentence) for sentence in sentences)
         return markup('<ul class="rf-notices">{items}</ul>', items=items) if items else EMPTY
 
@@ -215,13 +243,12 @@ class RunSnapshot:
         story = self.story
         step = max(story.losses, default=0)
         each = statistics.median(story.step_seconds) if story.step_seconds else None
-        training = self.is_live and story.stage == "train" and each is not None
         recent = [story.losses[one] for one in sorted(story.losses)[-RECENT:]]
         span = f"Loss, last {len(recent)}" if len(recent) > 1 else "Loss"
         shown = {
             "Step": f"{step} of {story.steps}" if story.steps else "–",
             span: f"{statistics.fmean(recent):.3g}" if recent else "–",
-            "Time left": duration(each * (story.steps - step)) if training and each is not None else "–",
+            "Time left": self.left.span() if self.left else "–",
             "A step": f"{each:.2g} s" if each is not None else "–",
             "Memory": byte_size(story.memory) if story.memory else "–",
         }

@@ -80,7 +80,7 @@ def build() -> BrowseTab:
 def _build_seeds(again: Form) -> dict[str, Component]:
     """The left column, by the names of BrowseTab's fields; `again` gets its components."""
     seeds = component.seed_grid("seeds")
-    with gr.Accordion("Make the seeds otherwise", open=False, elem_id="again"):
+    with gr.Accordion("Redo with other settings", open=False, elem_id="again"):
         gr.HTML(GUIDE, elem_classes="rf-hint")
         with gr.Row():
             again.build(AGAIN, prefix="again")

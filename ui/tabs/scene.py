@@ -13,6 +13,8 @@ from ..workbench.component import workbench
 from ..workbench.endpoints import open_scene
 from ..workbench.payload import read_payload, scene_inputs
 
+EXTENDED = "The photo was extended for this project; here the new part belongs to it and is marked."
+
 
 @dataclass(frozen=True)
 class SceneTab:
@@ -40,15 +42,16 @@ def read_inputs(tab: SceneTab, values: Values) -> tuple[SceneInputs, bool]:
     return scene_inputs(read_payload(values[tab.workbench]))
 
 
-def open_answer(folder: Path, name: str = "") -> dict[str, Any]:
+def open_answer(folder: Path, name: str = "", *, extended: bool = False) -> dict[str, Any]:
     """The value that makes the workbench show a scene folder, of a run for instance; a handler returns it.
 
-    The scene that was there before comes back with Ctrl+Z.
+    The scene that was there before comes back with Ctrl+Z. `extended`: the target is larger than the photo was.
 
     Raises:
         SceneError: it is no scene.
     """
-    return {"open": open_scene(folder, name)}
+    answer = open_scene(folder, name)
+    return {"open": {**answer, "notices": [*answer["notices"], *([EXTENDED] if extended else [])]}}
 
 
 def offer_answer(folder: Path, name: str, run_id: str) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from markupsafe import Markup
 from realfill import config
 from realfill.bases import BASES, EMBEDDED, default_preset, describe_base
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
-from realfill.errors import OptionError
+from realfill.device.memory_plan import gpu_memory
+from realfill.humanize import size
 
 from .. import forms
 from ..errors import speak_errors
 from ..forms import Form
-from ..markup import as_text
+from ..markup import as_text, join_markup, markup
 from ..plot import component
 from ..runs import costs
 from ..wiring import QUIET, Values
@@ -30,18 +31,12 @@ WAYS: Mapping[str, GuideConfig] = {
     "draft": GuideConfig(only=True, proposals=PROPOSALS),
 }
 """Ways to fill the hole, each with the settings that it stands for."""
-WAY_WORDS = [
-    # the first line is the name, the second what it costs and gives
-    (
-        "Guided by the references' geometry\nTraining and some seconds. Seeds that keep what the references show.",
-        "guided",
-    ),
-    ("Paper\nTraining. Seeds from what was learnt of the photos alone, to the letter of the paper.", "paper"),
-    (
-        "Draft only\nSeconds, no training, no model. Proposals; what no reference shows is the scene's texture.",
-        "draft",
-    ),
-]
+WAY_WORDS: Mapping[str, tuple[str, str]] = {
+    "draft": ("Draft only", "no training, no model. What no reference shows is made of the scene's texture."),
+    "guided": ("Guided", "trains, and keeps what the references show."),
+    "paper": ("Paper", "trains on the photos alone, to the letter of the paper."),
+}
+"""What each way is called and what it gives; the quickest first."""
 _TRAINING = ("train.steps", "train.batch", "sample.seeds", "sample.steps")  # what the draft alone does not need
 
 
@@ -49,8 +44,7 @@ _TRAINING = ("train.steps", "train.batch", "sample.seeds", "sample.steps")  # wh
 class TrainTab:
     """The tab's components."""
 
-    base: gr.Dropdown
-    base_facts: gr.HTML
+    base: gr.Radio
     preset: gr.Dropdown
     way: gr.Radio
     previews: gr.Dropdown
@@ -60,8 +54,6 @@ class TrainTab:
     facts: gr.HTML
     strip: gr.HTML
     notices: gr.HTML
-    more_steps: gr.Number
-    go_further: gr.Button
 
     @property
     def inputs(self) -> list[Component]:
@@ -74,7 +66,7 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
     form = Form(config.make(default_preset(start_base), {"base": start_base}))
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
-            settings = _build_settings(start_base, form)
+            settings = _build_settings(start_base, form, runs_dir)
         with gr.Column(scale=1, elem_id="progress"):
             progress = _build_progress()
     tab = TrainTab(form=form, **settings, **progress)
@@ -82,29 +74,29 @@ def build(start_base: str, runs_dir: Path) -> TrainTab:
     return tab
 
 
-def _build_settings(start_base: str, form: Form) -> dict[str, Component]:
-    """The left column, by the names of TrainTab's fields."""
+def _build_settings(start_base: str, form: Form, runs_dir: Path) -> dict[str, Component]:
+    """The left column, by the names of TrainTab's fields: what decides most as cards, the rest under Advanced."""
     preset = default_preset(start_base)
     presets = [(label, name) for name, label in PRESET_LABELS.items()]
-    with gr.Row():
-        base = gr.Dropdown(_bases(start_base), value=start_base, label="Base", filterable=False, elem_id="base")
-        preset_box = gr.Dropdown(presets, value=preset, label="Preset", filterable=False, elem_id="preset")
-    base_facts = gr.HTML(as_text(describe_base(start_base)), elem_id="base-facts", elem_classes="rf-hint")
-    way = gr.Radio(WAY_WORDS, value=fill_way(PRESETS[preset].guide), label="How the hole is filled", elem_id="way")
+    first = config.make(preset, {"base": start_base})
+    way = gr.Radio(
+        way_choices(runs_dir, first), value=fill_way(first.guide), label="How the hole is filled",
+        elem_id="way", elem_classes="rf-cards",
+    )  # fmt: skip
+    base = gr.Radio(_bases(start_base), value=start_base, label="Base model", elem_id="base", elem_classes="rf-cards")
     cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
-    form.build(forms.MAIN)
-    previews = gr.Dropdown(
-        PREVIEWS,
-        value=PREVIEW,
-        label="Train · preview",
-        info="Steps between quick pictures of one seed.",
-        filterable=False,
-        elem_id="previews",
-    )
-    with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+    with gr.Accordion("Advanced", open=False, elem_id="all-settings"):
+        preset_box = gr.Dropdown(
+            presets, value=preset, label="Preset", filterable=False, elem_id="preset",
+            info="Sets all of the settings below.",
+        )  # fmt: skip
+        form.build(forms.MAIN)
+        previews = gr.Dropdown(
+            PREVIEWS, value=PREVIEW, label="Previews", info="Steps between quick pictures of one seed.",
+            filterable=False, elem_id="previews",
+        )  # fmt: skip
         form.build(forms.other_names())
-    about = {"base": base, "base_facts": base_facts, "preset": preset_box}
-    return {**about, "way": way, "previews": previews, "cost": cost}
+    return {"base": base, "preset": preset_box, "way": way, "previews": previews, "cost": cost}
 
 
 def _build_progress() -> dict[str, Component]:
@@ -112,24 +104,22 @@ def _build_progress() -> dict[str, Component]:
     curve = component.loss_plot("loss")
     facts = gr.HTML("", elem_id="facts")
     strip = gr.HTML("", elem_id="strip")
-    with gr.Row(elem_id="further", equal_height=True):
-        notices = gr.HTML("", elem_id="notices")
-        more_steps = gr.Number(
-            50, minimum=1, maximum=100_000, precision=0, label="More steps", elem_id="more-steps", min_width=110
-        )
-        go_further = gr.Button("Continue training", size="sm", interactive=False, elem_id="go-further")
-    numbers = {"plot": curve, "facts": facts, "strip": strip, "notices": notices}
-    return {**numbers, "more_steps": more_steps, "go_further": go_further}
+    notices = gr.HTML("", elem_id="notices")
+    return {"plot": curve, "facts": facts, "strip": strip, "notices": notices}
 
 
 def _wire(tab: TrainTab, runs_dir: Path) -> None:
     def price(values: Values) -> Markup:
         try:
-            return as_text(costs.sentence(runs_dir, read_config(tab, values, variants=False)))
+            return cost_html(runs_dir, read_config(tab, values, variants=False), values[tab.preset])
         except gr.Error as error:
             return as_text(error.message)
-        except OptionError as error:
-            return as_text(error)
+
+    def time_ways(values: Values) -> Any:
+        try:
+            return gr.update(choices=way_choices(runs_dir, read_config(tab, values, variants=False)))
+        except gr.Error:  # a setting that does not fit is told where the price stands
+            return gr.skip()
 
     def fill_preset(preset: PresetName, base: str) -> list[Any]:
         settings = config.make(preset, {"base": base})
@@ -139,7 +129,6 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
     preset = {"fn": fill_preset, "inputs": [tab.preset, tab.base], "outputs": [*tab.form.inputs, tab.way], **QUIET}
     tab.base.input(default_preset, tab.base, tab.preset, **QUIET).then(**preset)
     tab.preset.change(**preset)
-    tab.base.change(lambda base: as_text(describe_base(base)), tab.base, tab.base_facts, **QUIET)
     _agree(tab)
     gr.on(
         [tab.base.change, *(field.change for field in tab.form.parts([*forms.MAIN, "guide.only"]))],
@@ -149,6 +138,8 @@ def _wire(tab: TrainTab, runs_dir: Path) -> None:
         trigger_mode="always_last",
         **QUIET,
     )
+    # not with every field: an answer that comes while somebody walks a list by keys would take the place away
+    gr.on([tab.base.change, tab.preset.change], time_ways, {*tab.inputs}, tab.way, trigger_mode="always_last", **QUIET)
 
 
 def fill_way(guide: GuideConfig) -> str:
@@ -157,7 +148,7 @@ def fill_way(guide: GuideConfig) -> str:
 
 
 def _agree(tab: TrainTab) -> None:
-    """Lets the choice and the settings under "All settings" follow each other."""
+    """Lets the choice and the settings under Advanced follow each other."""
     only, draft = tab.form.parts(["guide.only", "guide.draft"])
     names = [f"guide.{name}" for name in GuideConfig.model_fields]
     needless = [*tab.form.parts(_TRAINING), tab.previews]
@@ -174,16 +165,52 @@ def _agree(tab: TrainTab) -> None:
     tab.way.change(lambda way: [gr.update(interactive=way != "draft") for _ in needless], tab.way, needless, **QUIET)
 
 
-def cost_html(start_base: str, runs_dir: Path) -> Markup:
+def way_choices(runs_dir: Path, settings: Config) -> list[tuple[str, str]]:
+    """The ways as cards: the first line is the name, the second what it takes on this machine and gives."""
+
+    def card(way: str) -> tuple[str, str]:
+        (name, words), guide = WAY_WORDS[way], WAYS[way]
+        if fill_way(settings.guide) == way:
+            guide = settings.guide
+        whole = costs.whole_time(runs_dir, settings.model_copy(update={"guide": guide}))
+        time = whole.span() if whole else "some seconds" if way == "draft" else costs.UNKNOWN
+        return f"{name}\n{time[0].upper()}{time[1:]}: {words}", way
+
+    return [card(way) for way in WAY_WORDS]
+
+
+def cost_html(runs_dir: Path, settings: Config, preset: PresetName) -> Markup:
+    """What the settings that the tab shows cost here, and what their base needs."""
+    words = [costs.sentence(runs_dir, settings)]
+    if not settings.guide.only:
+        words = [*base_warnings(settings.base), *words, f"Preset: {PRESET_LABELS[preset]}."]
+    return join_markup(markup("<p>{sentence}</p>", sentence=sentence) for sentence in words)
+
+
+def base_warnings(name: str) -> list[str]:
+    """What to know before a run begins from a base: what it downloads, and whether this machine can."""
+    base = BASES.get(name)
+    if base is None or base.is_embedded:
+        return []
+    warnings = [f"{name} downloads {base.gigabytes:g} GB when it is used for the first time."]
+    memory = gpu_memory()
+    if memory < base.least_memory:
+        has = f"has one of {size(memory)}" if memory else "has none that can be used"
+        needs = f"{name} needs a GPU with {size(base.least_memory)} of memory and this machine {has}"
+        warnings.insert(0, f"{needs}: expect many hours, or choose {EMBEDDED}.")
+    return warnings
+
+
+def first_cost(start_base: str, runs_dir: Path) -> Markup:
     """The cost of what the tab shows at first."""
-    first = config.make(default_preset(start_base), {"base": start_base})
-    return as_text(costs.sentence(runs_dir, first))
+    preset = default_preset(start_base)
+    return cost_html(runs_dir, config.make(preset, {"base": start_base}), preset)
 
 
 def _bases(start: str) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
-    own = [] if start in BASES else [(Path(start).name, start)]
-    return own + [(base.label, name) for name, base in BASES.items()]
+    own = [] if start in BASES else [(f"{Path(start).name}\nYour own.", start)]
+    return own + [(f"{name}\n{describe_base(name)}", name) for name in BASES]
 
 
 @speak_errors

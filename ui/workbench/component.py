@@ -10,12 +10,15 @@ import re
 from pathlib import Path
 
 import gradio as gr
+from markupsafe import Markup
 
 from realfill.imaging import raw
 from realfill.imaging.decode import SUFFIXES
+from realfill.scene import examples
 from realfill.scene.scene_files import FILMS, SIDECARS
 
 from ..html_component import read_asset
+from ..markup import join_markup, markup
 from . import endpoints
 
 _HERE = Path(__file__).parent
@@ -29,6 +32,12 @@ ICONS = {
     "rectangle": "M4.5 6h15v12h-15z",
     "lasso": "M7.5 15.5C4.8 14.5 3 12.7 3 10.5 3 7 7 4.5 12 4.5s9 2.5 9 6-4 6-9 6c-.9 0-1.7-.1-2.5-.2"
     "M7.5 15.5a2 2 0 1 0 1.5 2M8.8 17c.4 1.7-.2 3-1.8 4",
+    "object": "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M12 8a2.2 2.2 0 1 0 0 4.4A2.2 2.2 0 0 0 12 8z"
+    "M8.3 17c.4-2.4 1.8-3.4 3.7-3.4s3.3 1 3.7 3.4",
+    "grow": "M12 3v6M9.5 5.5 12 3l2.5 2.5M12 21v-6M9.5 18.5 12 21l2.5-2.5M3 12h6M5.5 9.5 3 12l2.5 2.5M21 12h-6"
+    "M18.5 9.5 21 12l-2.5 2.5",
+    "shrink": "M12 3v6M9.5 6.5 12 9l2.5-2.5M12 21v-6M9.5 17.5 12 15l2.5 2.5M3 12h6M6.5 9.5 9 12l-2.5 2.5M21 12h-6"
+    "M17.5 9.5 15 12l2.5 2.5",
     "undo": "M8 5 3.5 9.5 8 14M4 9.5h10a5.5 5.5 0 0 1 0 11h-3",
     "redo": "m16 5 4.5 4.5L16 14M20 9.5H10a5.5 5.5 0 0 0 0 11h3",
     "minus": "M5 12h14",
@@ -50,7 +59,7 @@ def workbench() -> gr.HTML:
     """
     # `html_component` says why this is no class of its own.
     return gr.HTML(
-        html_template=_with_icons(read_asset(_HERE, "workbench.html")),
+        html_template=_with_icons(read_asset(_HERE, "workbench.html").replace("[[cards]]", _example_cards())),
         css_template=read_asset(_HERE, "workbench.css"),
         js_on_load="\n".join([_endings(), *(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS)]),
         apply_default_css=False,
@@ -63,6 +72,17 @@ def _endings() -> str:
     """By their endings the script knows files as the server does."""
     kinds = {"pictures": SUFFIXES, "raws": raw.SUFFIXES, "sidecars": SIDECARS | FILMS}
     return f"const ENDINGS = {json.dumps({kind: sorted(endings) for kind, endings in kinds.items()})};"
+
+
+def _example_cards() -> Markup:
+    """The example scenes as buttons without their pictures, so that nothing pops in when those are made."""
+    template = (
+        '<li><button type="button" data-example="{name}"><img alt="" loading="lazy"><b>{title}</b>'
+        "<span>{shows}</span></button></li>"
+    )
+    return join_markup(
+        markup(template, name=example.name, title=example.title, shows=example.shows) for example in examples.examples()
+    )
 
 
 def _with_icons(markup: str) -> str:

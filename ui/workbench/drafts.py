@@ -243,21 +243,21 @@ def _proposal(place: Path, one: dict[str, Any], report: dict[str, Any]) -> Answe
 
 
 def sentence(reason: str, vouched: float, references: Sequence[int], textured: bool) -> str:
-    """What there is to say of a proposal: how much of it references vouch for, or why none does.
+    """What there is to say of a proposal: how much of it references show, or why none does.
 
     Args:
         references: numbers as a person counts them, best first.
-        textured: whether what none vouches for is made of the scene's texture.
+        textured: whether what none shows is made of the scene's texture.
     """
     rest = "made of the scene's texture" if textured else "a guess"
     if reason:
         return reason
     if not references or round(100 * vouched) == 0:
-        return f"No reference vouches for it; it is {rest}."
+        return f"No reference shows it; it is {rest}."
     said = [str(number) for number in references]
     listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-    source = f"reference {listed} vouches" if len(said) == 1 else f"references {listed} vouch"
+    source = f"reference {listed} shows" if len(said) == 1 else f"references {listed} show"
     share = round(100 * vouched)
     if share >= 100:
-        return f"{source} for all of it.".capitalize()
-    return f"{source} for {share} % of it; the rest is {rest}.".capitalize()
+        return f"{source} all of it.".capitalize()
+    return f"{source} {share} % of it; the rest is {rest}.".capitalize()

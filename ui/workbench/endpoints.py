@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import archive as scene_archive
@@ -35,6 +37,7 @@ from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, re
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
+TINY = 64  # pixels of the shorter side from which on a photo shows something
 MOST_FILES = 12  # of a scene folder
 MOST_OTHERS = 500  # names of files beside them
 HALF_DAY = uploads.KEEP_SECONDS / 2
@@ -52,6 +55,8 @@ def questions() -> list[Question]:
     def look_overlap(asked: Any) -> Answer:
         """How many points a reference shares with the target."""
         target, reference = _file(asked, "target"), _file(asked, "reference")
+        if overlaps.is_same(reference, target):
+            return {"same": True}
         return {"shared": (count := overlaps.count_points(reference, target)), "little": overlaps.is_little(count)}
 
     def begin_draft(asked: Any) -> Answer:
@@ -70,7 +75,7 @@ def questions() -> list[Question]:
     return [
         _answer_errors(question)
         for question in (
-            take_reference, take_target, take_mask, give_mask, give_scene,
+            take_reference, take_target, take_mask, mark_object, give_mask, give_scene,
             list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
             begin_draft, look_draft, drop_draft,
         )
@@ -79,7 +84,9 @@ def questions() -> list[Question]:
 
 def take_reference(asked: Any) -> Answer:
     """Checks an uploaded reference and makes its thumbnail."""
-    return _reference(_file(asked, "path"))
+    answer = _reference(_file(asked, "path"))
+    with Image.open(answer["thumb"]) as thumbnail:  # our own file; nothing is enlarged for it
+        return {**answer, "notice": _tiny_notice(_file(asked, "path"), thumbnail.width, thumbnail.height)}
 
 
 def take_target(asked: Any) -> Answer:
@@ -89,7 +96,8 @@ def take_target(asked: Any) -> Answer:
     """
     path, preview = _file(asked, "path"), _field(asked, "preview") is True
     facts = decoder.read_facts(path, SHOWN, None if preview else FOREIGN)
-    answer = {**_target(path, facts), "strokes": facts.strokes}
+    notice = _tiny_notice(path, facts.width, facts.height)
+    answer = {**_target(path, facts), "strokes": facts.strokes, "notice": notice}
     return {**answer, "picture": str(uploads.thumbnail_path(path, SHOWN))} if preview else answer
 
 
@@ -103,6 +111,20 @@ def take_mask(asked: Any) -> Answer:
     if drawn.strokes is None:
         raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
     return {"strokes": drawn.strokes, "mask": str(path) if drawn.is_exact else None, "notices": drawn.notices}
+
+
+def mark_object(asked: Any) -> Answer:
+    """The strokes of what stands out in a box of the target; `box` is left, top, right, bottom in its pixels."""
+    box, target = _field(asked, "box"), _file(asked, "target")
+    if not (isinstance(box, list) and len(box) == 4 and all(type(side) is int for side in box)):
+        raise SceneError("The box did not arrive whole; draw it again.")
+    facts = decoder.read_facts(target)
+    left, right = (min(max(side, 0), facts.width) for side in box[::2])
+    top, bottom = (min(max(side, 0), facts.height) for side in box[1::2])
+    strokes = decoder.mark_object(target, (left, top, right, bottom)) if left < right and top < bottom else None
+    if strokes is None:
+        raise SceneError("Nothing stands out in there; draw the box closer around one thing, or use the brush.")
+    return {"strokes": strokes}
 
 
 def give_mask(asked: Any) -> Answer:
@@ -128,12 +150,11 @@ def give_scene(asked: Any) -> Answer:
 
 
 def list_examples(asked: Any) -> Answer:
-    """The scenes that come with the program; none where they are not installed."""
+    """Pictures of the scenes that come with the program; none where they are not installed."""
     entries = []
     for example in examples.examples():
         target = next(path for path in scene_files.pictures(example.folder / "target") if path.stem.lower() == "target")
-        entry = {"name": example.name, "title": example.title, "tests": example.tests}
-        entries.append({**entry, "thumb": decoder.thumbnail(target)})
+        entries.append({"name": example.name, "thumb": decoder.thumbnail(target)})
     return {"examples": entries}
 
 
@@ -252,6 +273,13 @@ def _target(path: Path, facts: PhotoFacts | None) -> Answer:
     facts = facts or decoder.read_facts(path, SHOWN, FOREIGN)
     picture = str(uploads.thumbnail_path(path, SHOWN) if facts.format in FOREIGN else path)
     return {"path": str(path), "name": path.name, "width": facts.width, "height": facts.height, "picture": picture}
+
+
+def _tiny_notice(path: Path, width: int, height: int) -> str:
+    """A sentence about a photo that is too small to show much, else empty."""
+    if min(width, height) >= TINY:
+        return ""
+    return f"{path.name} has only {width} × {height} pixels, which show hardly anything; use a larger one."
 
 
 def _download(made: Path, name: str) -> Answer:

@@ -38,6 +38,10 @@ class Overlaps:
                     del self._counts[next(iter(self._counts))]
             return self._counts[one, other]
 
+    def is_same(self, reference: Path, target: Path) -> bool:
+        """Whether both files hold the very same bytes."""
+        return _content(reference) == _content(target)
+
     def is_little(self, count: int) -> bool:
         """Whether a reference that shares so much may show another place."""
         return overlap.is_little(count)

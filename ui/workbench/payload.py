@@ -14,6 +14,7 @@ from realfill.errors import SceneError
 from realfill.files import temporary_path
 from realfill.imaging import decode
 from realfill.imaging.decode import Original
+from realfill.runs.labels import LONGEST_NAME
 from realfill.scene import outpaint
 from realfill.scene.masks import read_hole
 from realfill.scene.outpaint import Extension
@@ -83,7 +84,7 @@ def read_payload(value: object) -> Payload:
 
 def clean_name(name: object) -> str:
     """A name that came from a browser, a file or a folder, as one line that is not too long."""
-    return " ".join(name.split())[:60] if isinstance(name, str) else ""
+    return " ".join(name.split())[:LONGEST_NAME] if isinstance(name, str) else ""
 
 
 def scene_inputs(payload: Payload) -> tuple[SceneInputs, bool]:
@@ -101,7 +102,7 @@ def scene_inputs(payload: Payload) -> tuple[SceneInputs, bool]:
     if payload.target is None:
         raise SceneError("There is no target yet; add the photo to complete.")
     target, mask = _prepare(payload, payload.target, marked=not payload.variants)
-    return SceneInputs(payload.references, target, mask, payload.name), payload.variants
+    return SceneInputs(payload.references, target, mask, payload.name, bool(payload.extension)), payload.variants
 
 
 def mask_file(payload: Payload, target: Path) -> Path:

@@ -9,10 +9,16 @@ from playwright.sync_api import Page, expect
 READY = "#workbench .wb[data-ready=yes]"
 
 
+def ready(page: Page) -> None:
+    """Until the Scene tab's script is there; the tab that is shown is the one that fits the open project."""
+    page.locator(READY).wait_for(state="attached")
+
+
 def begin(page: Page, url: str) -> None:
     """Opens the page with nothing on it: it brings the last project by itself."""
     page.goto(url)
-    page.locator(READY).wait_for()
+    ready(page)
+    page.locator("html:is(.rf-rail-out, .rf-rail-away)").wait_for(state="attached")  # the rail's script is there, too
     page.get_by_role("button", name="New project").click()
     page.locator("#workbench .wb[data-opened][data-empty=yes]").wait_for()
 

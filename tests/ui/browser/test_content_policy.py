@@ -31,7 +31,7 @@ def opened(context: BrowserContext, server: Server) -> Iterator[Page]:
     page = context.new_page()
     page.add_init_script(f"({REPORT})()")
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     yield page
     page.close()
 

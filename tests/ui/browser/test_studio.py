@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
 from realfill.arrays import Hole
+from realfill.config import MatcherName
 from realfill.events import TrainStep
 from realfill.imaging import composite, decode
 from realfill.runs.run import Run
@@ -43,9 +44,18 @@ def fill(page: Page, setting: str, text: str) -> None:
     field.press("Tab")
 
 
+def open_settings(page: Page) -> None:
+    """Shows tab 2 with everything that is under Advanced."""
+    page.get_by_role("tab", name="2 Train").click()
+    expect(page.locator("#way")).to_be_visible()
+    if not page.locator("#set-train-steps").is_visible():
+        page.locator("#all-settings > button").click()
+    expect(page.locator("#set-train-steps")).to_be_visible()
+
+
 def settings(page: Page, **texts: str) -> None:
     """Sets fields of tab 2, and SIFT for counting; `train_steps` stands for train.steps."""
-    page.get_by_role("tab", name="2 Train").click()
+    open_settings(page)
     for name, text in texts.items():
         fill(page, name.replace("_", "-"), text)
     page.locator("#set-select-matcher input").click()
@@ -97,7 +107,7 @@ def check_export(saved: Path, target: Path, hole: Hole) -> None:
     assert not np.array_equal(made[hole], before[hole])
 
 
-IN_TABS = {"2 Train": "#set-train-steps", "3 Browse and export": "#export", "1 Scene": canvas.READY}
+IN_TABS = {"2 Train": "#way", "3 Browse and export": "#export", "1 Scene": canvas.READY}
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -117,7 +127,7 @@ def test_the_page_opens_in_light_and_dark_without_asking_other_machines(
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     for width, height in ((1440, 900), (1280, 720)):
         page.set_viewport_size({"width": width, "height": height})
 
@@ -141,7 +151,7 @@ def test_the_page_opens_in_light_and_dark_without_asking_other_machines(
 
 def test_every_button_and_field_has_a_name(page: Page, server: Server) -> None:
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     for name in IN_TABS:
         open_tab(page, name)
         nameless = page.evaluate(
@@ -156,7 +166,7 @@ def test_every_button_and_field_has_a_name(page: Page, server: Server) -> None:
 
 def test_a_stray_drop_does_not_leave_the_page(page: Page, server: Server) -> None:
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     kept = page.evaluate(
         "() => !document.querySelector('#brand').dispatchEvent("
         "new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: new DataTransfer()}))"
@@ -170,21 +180,20 @@ def way(page: Page, name: str) -> None:
 
 def test_the_choice_how_to_fill_and_the_settings_agree(page: Page, server: Server) -> None:
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
-    page.keyboard.press("2")
-    page.get_by_text("All settings").click()
+    canvas.ready(page)
+    open_settings(page)
     only, draft = page.locator("#set-guide-only input"), page.locator("#set-guide-draft input")
     warm = page.locator("#set-guide-warm input")
     expect(page.locator("#way label")).to_have_count(3)
 
-    page.get_by_text("Draft only").click()
+    page.locator("#way label").filter(has_text="Draft only").click()
     expect(only).to_be_checked()
     expect(page.locator("#cost")).to_contain_text("nothing is trained")
     expect(page.locator("#set-train-steps input")).to_be_disabled()
-    page.locator("#way label").filter(has_text="Guided by").click()
+    page.locator("#way label").filter(has_text="Guided").click()
     expect(only).not_to_be_checked()
     expect(draft).to_be_checked()
-    expect(warm).to_have_value("0.25")
+    expect(warm).to_have_value("1")
     expect(page.locator("#set-train-steps input")).to_be_enabled()
     page.locator("#way label").filter(has_text="Paper").click()
     expect(draft).not_to_be_checked()
@@ -210,7 +219,7 @@ def test_the_draft_alone_is_a_project_too(page: Page, server: Server, photos: Pa
     canvas.paint(page, (60, 40, 110, 90))
     canvas.settled(page)
     settings(page)
-    page.get_by_text("Draft only").click()
+    page.locator("#way label").filter(has_text="Draft only").click()
     expect(page.locator("#cost")).to_contain_text("nothing is trained")
     run = start(page, server)
     assert run.config.guide.only
@@ -226,17 +235,29 @@ def test_the_draft_alone_is_a_project_too(page: Page, server: Server, photos: Pa
     check_export(saved, photos / "target.png", scene.load(run.scene_folder).hole)
 
 
-def test_starting_without_photos_says_what_is_missing(page: Page, server: Server) -> None:
+def test_starting_too_early_says_what_is_missing_and_blocks_nothing(page: Page, server: Server, photos: Path) -> None:
     canvas.begin(page, server.url)
-    page.locator("#start").click()
-    expect(page.get_by_text("There is no reference yet")).to_be_visible()
+    page.locator("#start").click(force=True)  # it is dimmed, and says why
+    expect(page.locator("[data-part=message]")).to_contain_text("Add one to five photos")
+    expect(page.locator("#status")).to_contain_text("Add one to five photos")
+    canvas.bring(page, [photos / "ref" / "0.png"], photos / "target.png")
+    expect(page.locator("[data-part=message]")).to_be_hidden()
+    page.locator("#try-draft").click(force=True)
+    expect(page.locator("[data-part=message]")).to_contain_text("Mark what is missing")
+    expect(page.locator("#status")).to_contain_text("Mark what is missing")
+    canvas.paint(page, (60, 40, 110, 90), tool="lasso")  # nothing lies over the tools
+    expect(page.locator("#status")).to_contain_text("Ready")
+    expect(page.locator("#start")).to_have_attribute("aria-disabled", "false")
+    states = page.locator("[data-step]").evaluate_all("all => all.map(one => one.dataset.state)")
+    assert states == ["done", "done", "done"]
 
 
 def test_keys_go_to_the_tabs_but_not_while_writing(page: Page, server: Server) -> None:
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     page.keyboard.press("2")
     expect(page.get_by_role("tab", name="2 Train")).to_have_attribute("aria-selected", "true")
+    open_settings(page)
     field = page.locator("#set-train-steps input")
     field.fill("")
     field.press("3")
@@ -307,7 +328,7 @@ def done(context: BrowserContext, server: Server, photos: Path) -> Run:
 
 def browse(page: Page, server: Server, run: Run) -> None:
     page.goto(f"{server.url}?project={run.folder.name}")
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     page.keyboard.press("3")
     expect(page.locator(".rf-cell").first).to_be_visible()
 
@@ -394,6 +415,32 @@ def test_a_seed_is_compared_explained_and_exported(
     check_export(saved, photos / "target.png", scene.load(done.scene_folder).hole)
 
 
+def test_a_finished_example_is_looked_at_closely_and_taken_along(page: Page, server: Server, tmp_path: Path) -> None:
+    canvas.begin(page, server.url)
+    page.locator(".rf-rail-examples [data-do=open]").first.click()
+    frame = page.locator(".rf-frame")
+    expect(page.locator(".rf-after")).to_be_visible()
+    canvas.painted(page)
+    width = float(frame.evaluate("one => one.getBoundingClientRect().width"))
+    frame.hover()
+    page.mouse.wheel(0, -600)
+    page.wait_for_function(
+        "old => document.querySelector('.rf-frame').getBoundingClientRect().width > 2 * old", arg=width
+    )
+    shown = frame.evaluate("one => one.style.transform")
+    page.locator(".rf-cell").nth(2).click()  # the same place of another seed
+    expect(page.locator(".rf-title")).to_contain_text("#3")
+    assert frame.evaluate("one => one.style.transform") == shown
+    page.keyboard.press("0")
+    expect(frame).to_have_attribute("style", re.compile(r"^(?!.*scale)"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Before/after").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    with Image.open(saved) as picture:  # two of 4:3 or so beside each other
+        assert picture.format == "JPEG" and picture.width > 1.5 * picture.height
+
+
 @pytest.mark.long
 def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, server: Server, done: Run) -> None:
     browse(page, server, done)
@@ -405,13 +452,13 @@ def test_training_continues_and_an_earlier_checkpoint_fills_in(page: Page, serve
     expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
     assert Run.open(done.folder).checkpoint_steps() == [30, 40]
     page.reload()
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     page.keyboard.press("3")
-    page.get_by_text("Make the seeds otherwise").click()
+    page.get_by_text("Redo with other settings").click()
     page.locator("#checkpoint input").click()
     page.get_by_role("option", name="step 30").click()
     page.locator("#make-again").click()
-    expect(page.locator("#status")).to_contain_text(re.compile("queued|running"))
+    expect(page.locator("#status")).to_contain_text(re.compile("waiting|running"))
     expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
     fresh = Run.open(done.folder)
     assert fresh.config.sample.checkpoint == 30
@@ -437,14 +484,34 @@ def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server
 
 def test_another_project_is_opened_from_the_rail(page: Page, server: Server, done: Run) -> None:
     page.goto(server.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     page.get_by_role("button", name="New project").click()
-    expect(page.locator("#status")).to_contain_text("No project yet")
+    expect(page.locator("#status")).to_contain_text("Add one to five photos")
     page.locator(f"[data-id='{done.folder.name}'] [data-do=open]").click()
     page.wait_for_url(f"**project={done.folder.name}*")
     expect(page.locator("[data-part=count]")).to_have_text("5 of 5", timeout=WAIT)
     page.keyboard.press("3")
     expect(page.locator(".rf-cell").first).to_be_visible()
+
+
+def test_back_and_forward_walk_tabs_and_projects(page: Page, server: Server) -> None:
+    canvas.begin(page, server.url)
+    page.wait_for_url("**tab=scene*")
+    page.keyboard.press("2")
+    page.wait_for_url("**tab=train*")
+    page.locator(".rf-rail-examples [data-do=open]").first.click()
+    page.wait_for_url(re.compile(r"tab=browse&project=example-"))
+    expect(page.locator(".rf-after")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#way")).to_be_visible()
+    expect(page.locator("#status [data-state]")).to_have_count(0)
+    page.go_back()
+    expect(page.locator(".invite")).to_be_visible()
+    page.go_forward()
+    page.wait_for_url("**tab=train*")
+    page.go_forward()
+    expect(page.locator(".rf-after")).to_be_visible()
+    expect(page.locator("#status [data-state=done]")).to_be_visible()
 
 
 def tab_to(page: Page, selector: str, most: int = 90) -> None:
@@ -484,6 +551,9 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
     canvas.settled(page)
 
     page.keyboard.press("2")
+    expect(page.locator("#way")).to_be_visible()
+    tab_to(page, "#all-settings button")
+    page.keyboard.press("Enter")
     expect(page.locator("#set-train-steps input")).to_be_visible()
     for setting, text in (("train-steps", "3"), ("train-batch", "1"), ("sample-seeds", "0-1"), ("sample-steps", "1")):
         tab_to(page, f"#set-{setting} :is(input, textarea)")
@@ -491,11 +561,11 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
         page.keyboard.type(text)
     tab_to(page, "#set-select-matcher input")
     page.get_by_role("option").first.wait_for()
-    for key in ("ArrowDown", "ArrowDown", "Enter"):
+    for key in (*["ArrowDown"] * get_args(MatcherName).index("sift"), "Enter"):
         page.keyboard.press(key)
         canvas.painted(page)
     expect(page.locator("#set-select-matcher input")).to_have_value("sift")
-    tab_to(page, "#all-settings button")
+    tab_to(page, "#start")
     before = set(server.runs_dir.iterdir())
     page.keyboard.press("Control+Enter")
     run = started(page, server, before)
@@ -503,7 +573,8 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
     assert run.config.select.matcher == "sift"
     expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
 
-    page.keyboard.press("3")
+    expect(page.locator(".rf-cell").first).to_be_visible()  # done leads to the pictures
+    assert page.title().startswith("✓ ")
     expect(page.locator(".rf-cell")).to_have_count(2)
     tab_to(page, ".rf-cell")
     page.keyboard.press("End")
@@ -537,8 +608,6 @@ def test_an_example_is_one_click(page: Page, server: Server) -> None:
     count = len(scene.load(examples[0].folder).references)
     expect(page.locator("[data-part=count]")).to_have_text(f"{count} of 5", timeout=WAIT)
     canvas.settled(page)
-    page.keyboard.press("2")
-    page.get_by_text("All settings").click()
     settings(page, train_steps="0", train_batch="1", sample_seeds="0", sample_steps="1", fit_size="64")
     run = start(page, server)
     assert np.array_equal(scene.load(run.scene_folder).hole, scene.load(examples[0].folder).hole)

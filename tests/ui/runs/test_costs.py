@@ -2,7 +2,9 @@ from pathlib import Path
 
 from realfill import config
 from realfill.device.memory_plan import describe_machine
+from realfill.events import StageDone, StageStarted
 from ui.runs import costs
+from ui.runs.story import Story
 
 MINI = config.make("mini", {"train.steps": 150, "sample.seeds": "0-9"})
 
@@ -42,3 +44,15 @@ def test_a_file_that_was_spoilt_is_measured_anew(tmp_path: Path) -> None:
 
 def test_the_draft_alone_costs_seconds(tmp_path: Path) -> None:
     assert "nothing is trained" in costs.sentence(tmp_path, config.change(MINI, {"guide.only": True}))
+
+
+def test_whole_stages_are_remembered_by_the_item(tmp_path: Path) -> None:
+    told = Story()
+    for event in (StageStarted("train", 20, 10), StageDone("train", 30.0), StageStarted("sample", 4)):
+        told.add(event)
+    costs.remember_story(tmp_path, MINI, told)
+    assert costs.stage_rates(tmp_path, MINI) == {"train": 3.0}
+    assert costs.stage_rates(tmp_path, config.change(MINI, {"train.batch": 8})) == {}
+    told.add(StageDone("sample", 8.0))
+    costs.remember_story(tmp_path, MINI, told)
+    assert costs.stage_rates(tmp_path, MINI) == {"train": 3.0, "sample": 2.0}

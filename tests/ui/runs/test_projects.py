@@ -12,12 +12,13 @@ from realfill import files
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
 from realfill.jobs.queue import queue_position, waiting_runs
+from realfill.runs.labels import LONGEST_NAME
 from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.waiting import LONGEST, wait_until
 from ui.runs import index
 from ui.runs import projects as module
-from ui.runs.jobs import Jobs
+from ui.runs.jobs import TRASH, Jobs
 from ui.runs.projects import Projects
 
 
@@ -101,7 +102,7 @@ def test_what_a_listing_reads_is_kept_over_restarts(run: Run, folder: Path, monk
     assert reads["run.json"] == 1
 
 
-@pytest.mark.parametrize("kept", ["{", "[]", '{"runs": {"a": 1}}', '{"runs": ' + "[" * 100_000, '{"runs": []}'])
+@pytest.mark.parametrize("kept", ["{", "[]", '{"runs": {"a": 1}}', '{"runs": ' + "[" * 200_000, '{"runs": []}'])
 def test_a_damaged_index_is_made_again(run: Run, folder: Path, kept: str) -> None:
     projects = _many(run, 20)
     (run.folder.parent / index.NAME).write_text(kept)
@@ -113,7 +114,7 @@ def test_a_damaged_index_is_made_again(run: Run, folder: Path, kept: str) -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        "[" * 100_000,
+        "[" * 200_000,
         '{"created": 7, "state": "queued", "ticket": "x", "owner": []}',
         '{"created": "9999-12-31T23:59:59", "state": "running", "since": NaN}',
         '{"created": "0001-01-01", "state": "done", "since": 1e999, "ticket": Infinity}',
@@ -137,8 +138,8 @@ def test_one_bad_run_never_hides_others(projects: Projects, run: Run, name: str,
 
 
 def test_rename_takes_one_line_and_nothing_empty(projects: Projects, run: Run) -> None:
-    projects.rename(run.folder.name, "  A new\n name " + "x" * 99)
-    assert run.labels.name.startswith("A new name xx") and len(run.labels.name) == 60
+    projects.rename(run.folder.name, "  A new\n name " + "x" * 199)
+    assert run.labels.name.startswith("A new name xx") and len(run.labels.name) == LONGEST_NAME
     projects.rename(run.folder.name, "  ")
     assert run.labels.name.startswith("A new name")
 
@@ -191,12 +192,12 @@ def test_what_is_deleted_is_gone_after_a_day(projects: Projects, run: Run) -> No
     projects.sweep(now=time.time() + module.KEEP + 60)
     with pytest.raises(RunError, match="gone for good"):
         projects.restore(run.folder.name)
-    assert list((run.folder.parent / module.TRASH).iterdir()) == []
+    assert list((run.folder.parent / TRASH).iterdir()) == []
 
 
 def test_only_projects_are_swept_from_the_trash(projects: Projects, run: Run) -> None:
     """On a disk that does not tell .trash from .Trash it may be somebody else's."""
-    trash = run.folder.parent / module.TRASH
+    trash = run.folder.parent / TRASH
     (trash / "letters").mkdir(parents=True)
     (trash / "photo.jpg").write_text("dear")
     projects.sweep(now=time.time() + module.KEEP + 60)

@@ -10,6 +10,7 @@ import pytest
 
 from realfill import config
 from realfill.events import (
+    WAITS_FOR_DEVICE,
     Downloading,
     Event,
     HeldOut,
@@ -58,12 +59,48 @@ def picture(run: Run, seed: int) -> None:
     run.write_seed(seed, np.full((16, 24, 3), 10 * seed, np.uint8))
 
 
-def test_time_left_is_the_median_of_the_recent_steps() -> None:
+def test_the_line_says_what_is_done_and_how_fast() -> None:
     told = story(StageStarted("train", 10), step(1, seconds=60.0), step(2), step(3))
-    assert told.seconds_left == pytest.approx(2.0 * 7)
-    line = running_line(told)
-    assert "step 3 of 10" in line
-    assert "14 s left" in line
+    assert running_line(told) == "Learning the scene · step 3 of 10 · 2 s a step"
+
+
+def test_the_bar_does_not_go_back(run: Run) -> None:
+    watch = RunWatch(run)
+    shares: list[float] = []
+    with run.lock():
+        run.enter("running")
+        run.append(StageStarted("train", 6))
+        for seconds in (1.0, 1.0, 1.0, 30.0, 30.0):
+            run.append(step(len(shares) + 1, seconds=seconds))
+            left = watch.look().left
+            assert left is not None
+            shares.append(left.share)
+    assert shares == sorted(shares) and 0 < shares[0] < shares[-1] < 1
+    run.enter("done")
+    assert watch.look().left is None
+
+
+def test_the_tabs_title_tells_how_far_it_is(run: Run) -> None:
+    run.labels.update(name="Kitchen <1>")
+    with run.lock():
+        run.enter("running")
+        for event in (StageStarted("train", 10), step(1), step(2)):
+            run.append(event)
+        look = RunWatch(run).look()
+        assert look.left is not None
+        assert f'data-title="{100 * look.left.share:.0f} % · Kitchen &lt;1&gt;"' in look.bar()
+    run.enter("done")
+    assert 'data-title="✓ Kitchen &lt;1&gt;"' in RunWatch(run).look().bar()
+
+
+def test_a_run_that_was_stopped_says_where_and_how_it_goes_on(run: Run) -> None:
+    run.enter("stopped", "Stopped as asked; the same command goes on from here.")
+    assert RunWatch(run).look().line() == "Stopped. Resume goes on."
+    run.append(StageStarted("train", 75))
+    run.append(step(36))
+    assert RunWatch(run).look().line() == "Stopped at step 36. Resume goes on."
+    run.enter("stopped", "A copy; resume goes on.")
+    assert RunWatch(run).look().line() == "A copy; resume goes on."
 
 
 def test_resuming_forgets_the_losses_after_the_checkpoint() -> None:
@@ -78,9 +115,9 @@ def test_resuming_forgets_the_losses_after_the_checkpoint() -> None:
 
 def test_a_new_stage_starts_a_new_clock() -> None:
     told = story(StageStarted("train", 10), step(1), StageStarted("sample", 4, 1))
-    assert told.seconds_left is None
+    assert told.spent_now == 0
     told.add(SeedReady(3, 2, 4, 5.0))
-    assert told.seconds_left == pytest.approx(10.0)
+    assert told.spent_now == pytest.approx(5.0)
     told.add(StageStarted("select", 4))
     told.add(SeedScored(3, 10, 1, 4))
     assert running_line(told) == "Counting matches · seed 1 of 4"
@@ -88,6 +125,13 @@ def test_a_new_stage_starts_a_new_clock() -> None:
 
 def test_a_notice_is_shown_once() -> None:
     assert story(Notice("a"), Notice("b"), Notice("a")).notices == ["a", "b"]
+
+
+def test_that_it_waited_is_forgotten_once_it_goes_on() -> None:
+    told = story(Notice("a"), Notice(WAITS_FOR_DEVICE), StageStarted("train", 10))
+    assert told.notices == ["a", WAITS_FOR_DEVICE]
+    told.add(step(1))
+    assert told.notices == ["a"]
 
 
 def test_looking_again_at_an_unchanged_run_gives_the_same_key(run: Run) -> None:
@@ -155,7 +199,7 @@ def test_live_states_are_the_ones_with_news_to_come(run: Run) -> None:
     assert live == {"queued": True, "running": True, "stopped": False, "failed": False, "done": False}
 
 
-@pytest.mark.parametrize(("state", "line"), [("done", "Done."), ("stopped", "Stopped; resume goes on from here.")])
+@pytest.mark.parametrize(("state", "line"), [("done", "Done."), ("stopped", "Stopped. Resume goes on.")])
 def test_a_state_without_a_sentence_of_its_own_says_one(run: Run, state: State, line: str) -> None:
     run.enter(state)
     assert RunWatch(run).look().line() == line
@@ -196,7 +240,7 @@ def test_the_facts_of_training(run: Run) -> None:
     with run.lock():
         run.enter("running")
         facts = RunWatch(run).look().facts()
-    for text in ("8 of 10", "3 s", "1.5 s", "3.1 GB", "0.438"):
+    for text in ("8 of 10", "less than 25 s", "1.5 s", "3.1 GB", "0.438"):
         assert f"<dd>{text}</dd>" in facts
     with run.lock():
         run.enter("stopped")

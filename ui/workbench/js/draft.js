@@ -158,6 +158,7 @@ function drawDraft() {
 function tellDraft(sentence, kind) {
   part("draft-says").textContent = sentence;
   part("draft").dataset.kind = kind;
+  part("draft").style.setProperty("--shown", Math.round(100 * (drafted?.proposals[drafted.at]?.vouched ?? 0)) + "%");
   keepDraft.disabled = !draftHolds() || !drafted.proposals[drafted.at].whole;
   if (!draftHolds()) part("proposals").hidden = true;
   trust.disabled = !draftHolds();

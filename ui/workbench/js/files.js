@@ -41,11 +41,33 @@ function takeReferences(files) {
 function takeTarget(files) {
   if (files.length === 1 && isZip(files[0])) return openZip(files[0]);
   const photos = photosOf(files);
-  if (photos.length > 1) {
-    say("Several photos were dropped on the canvas; they were taken as references. The target is one photo.");
-    return addReferences(photos);
-  }
+  if (photos.length > 1) return askWhich(photos);
   if (photos.length) setTarget(photos[0]);
+}
+
+// Of several photos that were dropped on the canvas one is the target, and the others are references.
+function askWhich(photos) {
+  const dialog = part("which");
+  const choose = (target) => {
+    dialog.close();
+    if (target) setTarget(target);
+    const others = photos.filter((photo) => photo !== target);
+    if (others.length) addReferences(others);
+  };
+  part("which-list").replaceChildren(...photos.map((photo) => {
+    const item = document.createElement("li"), button = document.createElement("button"), image = document.createElement("img"), name = document.createElement("b");
+    button.type = "button";
+    image.src = URL.createObjectURL(photo);
+    image.alt = "";
+    name.textContent = photo.name;
+    button.append(image, name);
+    button.addEventListener("click", () => choose(photo));
+    item.append(button);
+    return item;
+  }));
+  dialog.querySelector("[data-do=which-none]").onclick = () => choose(null);
+  dialog.onclose = () => part("which-list").querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+  dialog.showModal();
 }
 
 async function takeMask(files) {
@@ -121,7 +143,8 @@ async function openScene(answer, how) {
   if (had) commit(scene); else apply(scene);
   const notices = answer.notices ?? [];
   if (notices.length) say(notices.join(" "));
-  else if (had && how !== "recall") say("Opened. Ctrl+Z brings your scene back.");
+  else if (!references.length && !target) { if (had) say("Emptied. Ctrl+Z brings your scene back."); }
+  else if (had && how !== "recall") say("Opened. Ctrl+Z brings your earlier scene back.");
   else if (how === "open") say("Opened.");
 }
 
@@ -223,5 +246,6 @@ function pasted(event) {
   const files = [...(event.clipboardData?.files ?? [])];
   if (!files.length) return;
   event.preventDefault();
-  takeReferences(files);
+  const onCanvas = stage.contains(document.activeElement) || stage.matches(":hover");
+  if (!state.target && onCanvas) takeTarget(files); else takeReferences(files);
 }

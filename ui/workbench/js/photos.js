@@ -8,15 +8,11 @@ let looking = false;
 const urlOf = (path) => "gradio_api/file=" + path.split("/").map(encodeURIComponent).join("/");
 
 function addReferences(files) {
-  const room = MOST_REFERENCES - state.references.length;
-  if (files.length > room) {
-    const left = files.length - Math.max(room, 0);
-    say("A scene takes at most " + MOST_REFERENCES + " references; " +
-      (left === 1 ? files[files.length - 1].name + " was left out." : left + " photos were left out."), "bad");
-  }
-  const added = files.slice(0, Math.max(room, 0)).map(newPhoto);
-  if (!added.length) return;
-  commit({ references: [...state.references, ...added] });
+  const room = Math.max(MOST_REFERENCES - state.references.length, 0);
+  const added = files.slice(0, room).map(newPhoto), left = files.length - added.length;
+  if (added.length) commit({ references: [...state.references, ...added] });
+  if (left) say("A scene takes at most " + MOST_REFERENCES + " references; " +
+    (left === 1 ? files[files.length - 1].name + " was left out." : left + " photos were left out."), "bad");
   for (const photo of added) bringReference(photo);
 }
 
@@ -33,6 +29,7 @@ async function bringReference(photo) {
     forget(photo);
   } else {
     Object.assign(photo, { path: answer.path, thumb: urlOf(answer.thumb) });
+    if (answer.notice) say(answer.notice);
     const twin = state.references.find((other) => other !== photo && other.path === photo.path);
     if (twin && state.references.includes(photo)) {
       say(photo.name + " is among the references already.");
@@ -98,6 +95,7 @@ async function settle(target, answer) {
     }
     if (state.target === target) showTarget(); else place(target);
   }
+  if (answer.notice) say(answer.notice);
   if (answer.strokes && state.target === target && !state.strokes) commit({ strokes: answer.strokes });
 }
 
@@ -141,11 +139,13 @@ function showAll() {
   part("target").title = target ? line : "";
   for (const button of element.querySelectorAll("[data-needs=target]")) button.disabled = !target;
   for (const input of [...sideInputs, unit]) input.disabled = !target;
+  element.querySelector("[data-do=make-reference]").disabled = !target?.path;
   element.querySelector("[data-do=undo]").disabled = !done.length;
   element.querySelector("[data-do=redo]").disabled = !undone.length;
   element.querySelector("[data-do=save-scene]").disabled = !target || !state.references.length;
   for (const radio of element.querySelectorAll("[name=wb-fill]")) radio.checked = (radio.value === "variants") === variants;
   stage.dataset.variants = variants ? "yes" : "no";
+  tellSteps();
   if (!target) { part("about").textContent = part("marked").textContent = ""; return; }
   const frame = frameNow();
   part("about").textContent = extend.some(Boolean) ? frame.width + " × " + frame.height + " with the new part" : target.width + " × " + target.height;
@@ -176,7 +176,8 @@ function showReferences() {
   thumbs.replaceChildren(...wanted);
   if (focused) thumbs.children[at]?.querySelector("." + (focused.className || "none"))?.focus();
   const weak = state.references.flatMap((photo, at) => (shareOfPhoto(photo)?.little ? [at + 1] : []));
-  part("overlap").textContent = !weak.length ? "" :
+  const same = state.references.findIndex((photo) => shareOfPhoto(photo)?.same) + 1;
+  part("overlap").textContent = same ? "Reference " + same + " is the target itself and shows nothing more. Add other photos of the place." : !weak.length ? "" :
     (weak.length === 1 ? "Reference " + weak[0] + " shares little" : "References " + weak.slice(0, -1).join(", ") + " and " + weak[weak.length - 1] + " share little") +
     " with the target. That can be right; photos of the same things from a similar side help most.";
 }
@@ -235,6 +236,7 @@ function carryKey(event, photo) {
   const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: MOST_REFERENCES }[event.key];
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Delete") return removeReference(photo);
+  if (event.key.toLowerCase() === "t") return makeTarget(photo);
   if (to === undefined) return;
   event.preventDefault();
   moveReference(photo, to);
@@ -242,7 +244,7 @@ function carryKey(event, photo) {
 }
 
 function carryDown(event, photo, item) {
-  if (event.button !== 0 || state.references.length < 2) return;
+  if (event.button !== 0) return;
   carried = { photo, item, x: event.clientX, y: event.clientY, moved: false, over: null };
   event.currentTarget.setPointerCapture(event.pointerId);
 }
@@ -264,11 +266,44 @@ function carryMove(event) {
 function carryUp(event) {
   if (!carried) return;
   const { photo, over, moved } = carried;
+  const onCanvas = moved && event.type === "pointerup" && document.elementsFromPoint(event.clientX, event.clientY).includes(stage);
   const to = over && event.type === "pointerup" ? [...thumbs.children].indexOf(over) : -1;
   carried = null;
   if (moved) shownThumbs = "";
   if (to >= 0) moveReference(photo, to);
   showReferences();
+  if (onCanvas) makeTarget(photo);
+}
+
+// A reference becomes the target, and the target, where there is one, takes its place.
+async function makeTarget(photo) {
+  if (!photo.path) return;
+  const answer = await trying(ask("take_target", { path: photo.path }));
+  const old = state.target?.path ? await trying(ask("take_reference", { path: state.target.path })) : null;
+  if (answer.error ?? old?.error) return say(answer.error ?? old.error, "bad");
+  const target = { key: ++photoKeys, name: answer.name, path: answer.path, width: answer.width, height: answer.height, waiting: false };
+  await showPicture(target, urlOf(answer.picture));
+  const at = state.references.indexOf(photo), references = state.references.filter((other) => other !== photo);
+  if (at < 0) return;
+  if (old) references.splice(at, 0, referenceOf(old));
+  commit({ references, target, strokes: answer.strokes, extend: [0, 0, 0, 0], mask: null, name: "" });
+  say(photo.name + " is the target now. Ctrl+Z takes that back.");
+}
+
+// The target becomes the last of the references, and the place of the target is free.
+async function makeReference() {
+  const { target, references } = state;
+  if (!target?.path) return;
+  if (references.length >= MOST_REFERENCES) return say("There are " + MOST_REFERENCES + " references already; remove one first.");
+  const answer = await trying(ask("take_reference", { path: target.path }));
+  if (answer.error) return say(answer.error, "bad");
+  if (state.target !== target) return;
+  commit({ references: [...state.references, referenceOf(answer)], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null });
+  say(target.name + " is a reference now. Ctrl+Z takes that back.");
+}
+
+function referenceOf({ path, name, thumb }) {
+  return { key: ++photoKeys, path, name, thumb: urlOf(thumb), waiting: false };
 }
 
 function addTile() {

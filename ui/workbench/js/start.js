@@ -1,13 +1,14 @@
 // Everything is connected here, once.
 
 const ACTIONS = {
-  "undo": undo, "redo": redo, "invert": invert, "clear": clearMarks, "fit": fit, "hush": hush,
+  "undo": undo, "redo": redo, "invert": invert, "clear": clearMarks, "grow": () => growMarks(false), "shrink": () => growMarks(true), "fit": fit, "hush": hush,
   "zoom-in": () => zoom(1.25, view.width / 2, view.height / 2),
   "zoom-out": () => zoom(0.8, view.width / 2, view.height / 2),
   "zoom-one": () => zoom(1 / view.scale / view.dots, view.width / 2, view.height / 2),
   "draft": toggleDraft, "save-draft": saveDraft,
   "load-mask": () => pick("mask"), "save-mask": saveMask, "save-scene": saveScene,
   "choose-target": () => pick("target"), "open-zip": () => pick("zip"), "open-folder": () => pick("folder"),
+  "make-reference": makeReference,
   "extend-none": () => setExtend([0, 0, 0, 0]),
   "help": () => part("help").showModal(), "examples": () => part("gallery").showModal(),
   "close": (button) => button.closest("dialog").close(),
@@ -27,9 +28,12 @@ function connect() {
     if (!button || button.disabled) return;
     if (button.dataset.tool) choose(button.dataset.tool);
     if (button.dataset.do) ACTIONS[button.dataset.do]?.(button);
+    if (button.dataset.example) openExample(button.dataset.example);
     if (button.dataset.ratio) takeRatio(button.dataset.ratio);
   });
   for (const input of element.querySelectorAll("[data-pick]")) input.addEventListener("change", picked);
+  if (matchMedia("(pointer: coarse)").matches) // phones offer their camera only where pictures are asked for
+    for (const name of ["references", "target"]) element.querySelector("[data-pick=" + name + "]").accept = "image/*";
   for (const input of sideInputs) input.addEventListener("change", takeSides);
   unit.addEventListener("change", showExtend);
   part("size").addEventListener("input", (event) => { if (state.target) setSize(sizeOf(Number(event.target.value))); });
@@ -46,6 +50,7 @@ function connect() {
   connectStage();
   listen(document, "keydown", keyDown);
   listen(document, "keyup", keyUp);
+  listen(document, "rf-wanted", showWanted);
   listen(document, "paste", pasted);
   listen(window, "dragover", overPage);
   listen(window, "drop", dropped);
@@ -72,26 +77,14 @@ function connectStage() {
   new IntersectionObserver(fill).observe(root); // a tab that is shown again
 }
 
+// The cards stand in the markup; their pictures come when the server has made them.
 async function showExamples() {
+  const none = !part("example-list").children.length;
+  element.querySelector("[data-do=examples]").hidden = part("examples").hidden = none;
+  if (none) return;
   const { examples } = await ask("list_examples", {});
-  if (!examples?.length) return;
-  element.querySelector("[data-do=examples]").hidden = part("examples").hidden = false;
-  for (const list of [part("example-list"), part("gallery-list")]) list.replaceChildren(...examples.map(cardOf));
-}
-
-function cardOf(example) {
-  const item = document.createElement("li"), button = document.createElement("button");
-  const image = document.createElement("img"), title = document.createElement("b"), about = document.createElement("span");
-  button.type = "button";
-  image.src = urlOf(example.thumb);
-  image.alt = "";
-  image.loading = "lazy";
-  title.textContent = example.title;
-  about.textContent = example.tests;
-  button.append(image, title, about);
-  button.addEventListener("click", () => openExample(example.name));
-  item.append(button);
-  return item;
+  for (const { name, thumb } of examples ?? [])
+    for (const image of element.querySelectorAll("[data-example=" + CSS.escape(name) + "] img")) image.src = urlOf(thumb);
 }
 
 connect();

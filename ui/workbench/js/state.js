@@ -42,8 +42,46 @@ function apply(next) {
   else if (state.strokes !== before.strokes) showStrokes();
   if (state.extend !== before.extend) showExtend();
   if (state.variants !== before.variants) drawMarks();
+  if (["bad", "wanted"].includes(part("message").dataset.kind)) hush(); // what went wrong or lacked before is over
   showAll();
   publish();
+}
+
+// What still lacks before anything can be made of the scene: "references", "target", "mask", "upload" or nothing; and
+// the sentence for it.
+function sceneLacks() {
+  const { references, target, strokes, extend, variants } = state, share = shareIn(strokes);
+  if (wire().pending) return ["upload", "A photo is still on its way."];
+  if (!references.length && !target) return ["references", "Add one to five photos of a place, and the photo of it to complete."];
+  if (!references.length) return ["references", "Add one to five other photos of the same place."];
+  if (!target) return ["target", "Add the photo to complete."];
+  if (variants) return ["", "Ready: everything is made new."];
+  if (!share && !extend.some(Boolean)) return ["mask", "Mark what is missing."];
+  if (share >= 1) return ["mask", "All of the photo is marked. Leave some of it unmarked, or choose “Everything” on the left."];
+  return ["", "Ready: the draft takes seconds, training makes a better one."];
+}
+
+// Ticks off what is there, lights what comes next, and tells the page.
+function tellSteps() {
+  const [lacks, sentence] = sceneLacks(), { references, target } = state;
+  const there = { references: references.length > 0, target: Boolean(target), mask: Boolean(references.length && target && !lacks) };
+  const next = Object.keys(there).find((name) => !there[name]);
+  for (const step of element.querySelectorAll("[data-step]")) {
+    const name = step.dataset.step;
+    step.dataset.state = there[name] ? "done" : name === next ? "next" : "later";
+  }
+  root.dataset.lacks = lacks;
+  document.dispatchEvent(new CustomEvent("rf-scene", { detail: { lacks, sentence, variants: state.variants } }));
+}
+
+// Somebody wanted to start; what is missing is shown to them.
+function showWanted({ detail: lacks }) {
+  const where = { references: part("references"), target: state.references.length ? stage : part("references"), mask: stage }[lacks];
+  if (!where) return;
+  say(sceneLacks()[1], "wanted");
+  where.dataset.wanted = "yes";
+  setTimeout(() => delete where.dataset.wanted, 2400);
+  (lacks === "references" ? thumbs.querySelector(".add button") : lacks === "target" ? element.querySelector(".invite .primary") : stage)?.focus({ preventScroll: true });
 }
 
 // What the server reads; photos that are still on their way are counted, not named.
@@ -71,6 +109,7 @@ function publish() {
   saveTimer = setTimeout(save, 300);
   lookOverlap();
   wantDraft();
+  tellSteps();
 }
 
 // Keeps the scene on the server, so that a reload brings it back. A tab has a draft of its own.

@@ -47,7 +47,7 @@ function begin(at, erase, name) {
 
 function extendJob(at) {
   const last = job.path[job.path.length - 1];
-  if (job.tool === "rectangle") job.path[1] = at; else job.path.push(at);
+  if (isBox(job)) job.path[1] = at; else job.path.push(at);
   if (job.tool === "brush") line(last, at); else sketch();
 }
 
@@ -57,6 +57,7 @@ function end() {
   sketch();
   if (draftOn) draw();
   if (!finished) return;
+  if (finished.tool === "object") return markObject(finished);
   if (finished.tool !== "brush") fillArea(finished);
   lastPoint = finished.path[finished.path.length - 1];
   if (finished.changed) commitStrokes();
@@ -96,7 +97,7 @@ function line(from, to) {
 }
 
 function corners(drawn) {
-  if (drawn.tool !== "rectangle") return drawn.path;
+  if (!isBox(drawn)) return drawn.path;
   const [a, b] = drawn.path.length > 1 ? drawn.path : [drawn.path[0], drawn.path[0]];
   return [a, { x: b.x, y: a.y }, b, { x: a.x, y: b.y }];
 }
@@ -111,6 +112,56 @@ function fillArea(drawn) {
   strokesLayer.fill();
   mode(false);
   drawn.changed = true;
+}
+
+function isBox(drawn) { return drawn.tool === "rectangle" || drawn.tool === "object"; }
+
+// The thing in a box is found by the server, and marked or unmarked.
+async function markObject(drawn) {
+  const [a, , b] = corners(drawn).map(wholePixel), { target } = state;
+  if (!target.path) return say("The photo is still on its way; draw the box again in a moment.");
+  const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+  if (box[2] - box[0] < 4 || box[3] - box[1] < 4) return say("Draw a box around the thing to mark.");
+  say("Looking for what is in the box…");
+  const answer = await trying(ask("mark_object", { target: target.path, box }));
+  if (answer.error) return say(answer.error, "bad");
+  if (state.target !== target) return;
+  hush();
+  paintStrokes(answer.strokes, drawn.erase);
+}
+
+// Lays strokes that the server found over those that are there, or takes them away.
+function paintStrokes(strokes, erase) {
+  const layer = document.createElement("canvas");
+  Object.assign(layer, { width: strokes.width, height: strokes.height });
+  layer.getContext("2d").putImageData(decodeRuns(strokes, layer.getContext("2d")), 0, 0);
+  mode(erase);
+  strokesLayer.drawImage(layer, 0, 0, state.target.width, state.target.height);
+  mode(false);
+  commitStrokes();
+  drawMarks();
+}
+
+// Grows what is marked by half a percent of the photo's side; what is not marked grows into it where it shrinks.
+function growMarks(shrinks) {
+  if (!state.target || state.variants || !shareIn(state.strokes)) return;
+  const reach = longestSide() * 0.005, { width, height } = state.target;
+  const copy = document.createElement("canvas");
+  Object.assign(copy, { width: strokesCanvas.width, height: strokesCanvas.height });
+  const swap = () => { // marked and not marked
+    strokesLayer.globalCompositeOperation = "xor";
+    strokesLayer.fillRect(0, 0, width, height);
+    mode(false);
+  };
+  if (shrinks) swap();
+  copy.getContext("2d").drawImage(strokesCanvas, 0, 0);
+  for (let turn = 0; turn < 24; turn++) {
+    const angle = (turn * Math.PI) / 12;
+    strokesLayer.drawImage(copy, reach * Math.cos(angle), reach * Math.sin(angle), width, height);
+  }
+  if (shrinks) swap();
+  commitStrokes();
+  drawMarks();
 }
 
 function wholePixel(point) {
@@ -241,7 +292,7 @@ function isText(node) {
 }
 
 const KEYS = {
-  b: () => choose("brush"), e: () => choose("eraser"), r: () => choose("rectangle"), l: () => choose("lasso"),
+  b: () => choose("brush"), e: () => choose("eraser"), r: () => choose("rectangle"), l: () => choose("lasso"), o: () => choose("object"),
   "[": smaller, "]": larger, f: fit, i: invert, d: toggleDraft, c: toggleTrust, "?": () => part("help").showModal(),
   "+": () => zoom(1.25, view.width / 2, view.height / 2), "=": () => zoom(1.25, view.width / 2, view.height / 2),
   "-": () => zoom(0.8, view.width / 2, view.height / 2), escape: () => { cancelTool(); hush(); },

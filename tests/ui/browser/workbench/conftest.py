@@ -34,7 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def page(page: Page, bench: Bench) -> Page:
     """The Scene tab, opened."""
     page.goto(bench.url)
-    page.locator(canvas.READY).wait_for()
+    canvas.ready(page)
     return page
 
 

@@ -56,7 +56,7 @@ def test_a_draft_is_shown_trusted_and_downloaded(same: Page, tmp_path: Path) -> 
     assert marks(same)
     button.click()
     says = same.locator("[data-part=draft-says]")
-    expect(says).to_have_text("Reference 1 vouches for all of it.", timeout=WAIT)
+    expect(says).to_have_text("Reference 1 shows all of it.", timeout=WAIT)
     same.wait_for_function("() => !document.querySelector('[data-part=trust]').disabled")
     canvas.painted(same)
     assert marks(same) == 0
@@ -99,13 +99,13 @@ def test_a_draft_follows_what_is_painted(same: Page, bench: Bench) -> None:
     canvas.paint(same, BOX)
     same.keyboard.press("d")
     box, says = same.locator("[data-part=draft]"), same.locator("[data-part=draft-says]")
-    expect(says).to_contain_text("Reference 1 vouches", timeout=WAIT)
+    expect(says).to_contain_text("Reference 1 shows", timeout=WAIT)
     canvas.paint(same, (100, 100, 180, 180))
     expect(box).to_have_attribute("data-kind", "busy")
     assert marks(same), "until the new draft is there, one sees what is marked"
-    expect(says).to_contain_text("Reference 1 vouches", timeout=WAIT)
+    expect(says).to_contain_text("Reference 1 shows", timeout=WAIT)
     same.keyboard.press("Control+z")  # known already
-    expect(says).to_contain_text("Reference 1 vouches", timeout=WAIT)
+    expect(says).to_contain_text("Reference 1 shows", timeout=WAIT)
     same.locator("[data-do=clear]").click()
     expect(says).to_contain_text("Nothing is marked yet")
     same.keyboard.press("d")

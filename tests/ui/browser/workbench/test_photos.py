@@ -25,8 +25,9 @@ def test_the_sixth_reference_is_refused_and_one_is_removed(page: Page, photos: P
     expect(page.locator(".thumb")).to_have_count(5)
 
 
-def test_a_pasted_photo_is_a_reference(page: Page, photos: Path) -> None:
-    data = base64.b64encode((photos / "ref" / "3.jpg").read_bytes()).decode()
+def paste(page: Page, path: Path) -> None:
+    """Pastes a photo as the clipboard gives it, with a name of no meaning."""
+    data = base64.b64encode(path.read_bytes()).decode()
     page.evaluate(
         """data => {
           const files = new DataTransfer();
@@ -36,7 +37,34 @@ def test_a_pasted_photo_is_a_reference(page: Page, photos: Path) -> None:
         }""",
         data,
     )
+
+
+def test_a_pasted_photo_is_a_reference_and_on_the_empty_canvas_the_target(page: Page, photos: Path) -> None:
+    paste(page, photos / "ref" / "3.jpg")
     expect(page.locator(".thumb[data-waiting=no]")).to_have_count(1)
+    page.locator("[data-part=stage]").hover()
+    paste(page, photos / "target.jpg")
+    expect(page.locator("[data-part=target]")).to_contain_text("image.jpg")
+    expect(page.locator(".thumb")).to_have_count(1)
+
+
+def test_reference_and_target_change_places(ready: Page) -> None:
+    ready.get_by_role("button", name="Reference 1: 0.jpg").focus()
+    ready.keyboard.press("t")
+    expect(ready.locator("[data-part=target]")).to_contain_text("0.jpg")
+    expect(ready.locator(".thumb")).to_have_attribute("title", "target.jpg")
+    ready.locator("[data-do=make-reference]").click()
+    expect(ready.locator(".thumb")).to_have_count(2)
+    expect(ready.locator(".invite")).to_be_visible()
+    ready.keyboard.press("Control+z")
+    expect(ready.locator("[data-part=target]")).to_contain_text("0.jpg")
+
+
+def test_of_several_photos_on_the_canvas_one_is_the_target(page: Page, photos: Path) -> None:
+    assert drop(page, page.locator("[data-part=stage]"), [photos / "ref" / "0.jpg", photos / "target.jpg"])
+    page.locator("[data-part=which]").get_by_role("button", name="target.jpg").click()
+    expect(page.locator("[data-part=target]")).to_contain_text("target.jpg")
+    expect(page.locator(".thumb")).to_have_attribute("title", "0.jpg")
 
 
 def test_a_stray_drop_keeps_the_page(ready: Page, photos: Path) -> None:
@@ -67,7 +95,7 @@ def test_a_reload_brings_the_scene_back(ready: Page, bench: Bench) -> None:
     before = sent(ready, bench).hole
     canvas.settled(ready)
     ready.reload()
-    ready.locator(canvas.READY).wait_for()
+    canvas.ready(ready)
     expect(ready.locator(".thumb")).to_have_count(1)
     expect(ready.locator("[data-part=about]")).to_contain_text(f"{WIDTH} × {WIDTH}")
     canvas.settled(ready)
@@ -81,7 +109,7 @@ def test_a_reload_brings_the_scene_back(ready: Page, bench: Bench) -> None:
 def test_another_tab_begins_empty(ready: Page, browser: Browser, bench: Bench) -> None:
     other = browser.new_page()
     other.goto(bench.url)
-    other.locator(canvas.READY).wait_for()
+    canvas.ready(other)
     expect(other.locator(".invite")).to_be_visible()
     expect(ready.locator(".thumb")).to_have_count(1)
     other.close()

@@ -1,0 +1,102 @@
+"""How long a run still takes over all its stages: as measured in it, as learned from earlier runs here, or guessed."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from realfill.config import Config
+from realfill.events import STAGES, Stage
+from realfill.humanize import duration
+
+from .story import Story
+
+# How far the truth may lie from an estimate, as factors of it.
+_MEASURED, _LEARNED, _GUESSED = (0.9, 1.15), (0.8, 1.3), (0.5, 2.0)
+_PASSES = 3.0  # forward passes of one item that a training step costs for it: forward, and backward about twice that
+_COUNT = 0.7  # seconds that counting the matches of a seed with one reference takes until it is known
+_CLOSE = 1.5  # a range whose ends differ by less is said as one number
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds until the run is done, from `low` to `high`, and the share of the whole that is done, 0..1."""
+
+    low: float
+    high: float
+    share: float
+
+    @property
+    def middle(self) -> float:
+        """The one number for programs."""
+        return (self.low + self.high) / 2
+
+    def span(self) -> str:
+        """`about 2 min`, or `3 min to 5 min` while that is not known better."""
+        low, high = _coarse(self.low), _coarse(self.high)
+        if high <= 5:
+            return "a few seconds"
+        if low <= 5:
+            return f"less than {duration(high)}"
+        if high <= _CLOSE * low:
+            return f"about {duration(_coarse(self.middle))}"
+        return f"{duration(low)} to {duration(high)}"
+
+
+def estimate(story: Story, config: Config, references: int, learned: Mapping[Stage, float]) -> TimeLeft | None:
+    """The time that is left after what the events say; None before anything is known.
+
+    `learned` holds seconds an item of each stage (a step, a seed, or the whole stage where it has none), as
+    `costs.stage_rates` gives them.
+    """
+    current = STAGES.index(story.stage) if story.stage else 0
+    low = high = 0.0
+    for stage in STAGES[current:]:
+        is_now = stage == story.stage
+        count = story.total - story.done if is_now else _items(stage, config)
+        if count <= 0:
+            continue
+        span = _rate(stage, story if is_now else None, learned) or _guess(stage, story, config, references)
+        if span is None:
+            return None
+        low, high = low + count * span[0], high + count * span[1]
+    spent = sum(story.spent.values()) + story.spent_now
+    left = (low + high) / 2
+    return TimeLeft(low, high, spent / (spent + left) if spent + left > 0 else 0.0)
+
+
+def _items(stage: Stage, config: Config) -> int:
+    if stage in ("prepare", "export"):
+        return 1
+    if stage == "train":
+        return 0 if config.guide.only else config.train.steps
+    return len(config.seeds) + int(config.guide.draft and stage == "select")
+
+
+def _rate(stage: Stage, now: Story | None, learned: Mapping[Stage, float]) -> tuple[float, float] | None:
+    """Seconds an item from least to most, by measurement."""
+    known = learned.get(stage)
+    if now is not None and now.seconds:
+        mean = statistics.fmean(now.seconds[1:] or now.seconds)
+        slow = min(max(mean, known or 0.0), 2 * mean)  # an earlier run's whole stage had previews and checkpoints in it
+        return mean * _MEASURED[0], slow * _MEASURED[1]
+    return None if known is None else (known * _LEARNED[0], known * _LEARNED[1])
+
+
+def _guess(stage: Stage, story: Story, config: Config, references: int) -> tuple[float, float] | None:
+    """Seconds an item of a stage that was never measured here, from what a step of training takes."""
+    if stage in ("prepare", "export"):
+        return 0.0, 5.0
+    if stage == "select":
+        each = _COUNT * references
+    elif stage == "sample" and story.step_seconds:
+        passes = config.sample.steps * (2 if config.sample.guidance != 1 else 1)
+        each = passes * statistics.fmean(story.step_seconds) / (_PASSES * config.train.batch)
+    else:
+        return None
+    return each * _GUESSED[0], each * _GUESSED[1]
+
+
+def _coarse(seconds: float) -> float:
+    """Rounded so that nobody reads more than is known: to 5 s, from a minute on to 10 s, from ten minutes on to one."""
+    step = 5 if seconds < 60 else 10 if seconds < 600 else 60
+    return step * max(1, round(seconds / step))
