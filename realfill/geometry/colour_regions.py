@@ -27,11 +27,13 @@ class ColourRegions:
 
     def memberships(self, photo: Photo) -> Field:
         """(h, w, K), 1 in the sum over the K regions: how far each pixel of a photo (h, w, 3) belongs to each."""
-        lab = _to_lab(photo).astype(np.float32)
-        distance = np.stack([((lab - centre) ** 2).sum(2) for centre in self.centres], 2)
-        distance -= distance.min(2, keepdims=True)
-        share = np.exp(distance * np.float32(-0.5 / SOFT**2))
-        return np.asarray(share / share.sum(2, keepdims=True), np.float32)
+        lab = _to_lab(photo).reshape(-1, 3).astype(np.float32)
+        # Squared distances less the square of the colour itself, which is the same for all regions.
+        distance = (self.centres**2).sum(1) - 2 * (lab @ self.centres.T)
+        distance -= distance.min(1, keepdims=True)
+        share = cv2.exp(distance * np.float32(-0.5 / SOFT**2))
+        share = share.reshape(len(lab), -1)
+        return np.asarray((share / share.sum(1, keepdims=True)).reshape(*photo.shape[:2], -1), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
