@@ -128,7 +128,7 @@ def draft(
     out: Annotated[Path, typer.Option("-o", "--out", help=OUT_HELP)],
     example: ExampleOption = None,
     matcher: Annotated[
-        str, typer.Option(help="loftr or aliked find more points than sift alone, and take longer.")
+        str, typer.Option(help="loftr or aliked look beside SIFT and XFeat, find more points and take longer.")
     ] = "sift",
     matcher_weights: Annotated[Path | None, typer.Option(help="A file with the matcher's weights.")] = None,
     confidence: Annotated[

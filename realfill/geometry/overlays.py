@@ -13,8 +13,8 @@ from realfill.arrays import Hole, Photo, WarpMap
 from realfill.geometry.correspondences import Pairs
 
 EQUAL = 6  # grey levels by which an overlay differs between two photos: JPEG's errors
-TEXTURED = 6.0  # mean grey levels around a pixel from which it is no flat colour, which may be equal by chance
-LEAST_TEXTURED = 0.002  # of the frame
+SHARP = 60.0  # grey levels of the Laplacian at the edge of a frame or a letter; what is smooth may be equal by chance
+LEAST_SHARP = 20  # such pixels in each part of an overlay
 SHARE = (0.02, 0.6)  # of the known pixels; where more is equal the camera stood still, and the photos are of one place
 ASPECT = 0.01  # by which the photos' shapes may differ
 SPECK = 5  # pixels; what is equal only here and there is so by chance
@@ -40,8 +40,10 @@ def find_overlay(target: Photo, hole: Hole, photos: Sequence[Photo]) -> Hole:
         equal &= cv2.absdiff(smooth, other).max(2) <= EQUAL
     equal = cv2.morphologyEx(equal.astype(np.uint8), cv2.MORPH_OPEN, np.ones((SPECK, SPECK), np.uint8)) > 0
     low, high = SHARE
-    varies = cv2.blur(cv2.absdiff(target, cv2.blur(target, (15, 15))).max(2), (9, 9)) > TEXTURED
-    if not low < equal[~hole].mean() < high or (equal & varies).sum() < LEAST_TEXTURED * hole.size:
+    edges = np.abs(cv2.Laplacian(cv2.cvtColor(target, cv2.COLOR_RGB2GRAY), cv2.CV_32F)) > SHARP
+    _, part = cv2.connectedComponents(equal.astype(np.uint8))
+    equal &= np.bincount(part[equal & edges], minlength=int(part.max()) + 1)[part] >= LEAST_SHARP
+    if not low < equal[~hole].mean() < high:
         return none
     grown = cv2.dilate(equal.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
     return np.asarray(grown & ~hole)
