@@ -20,7 +20,7 @@ from realfill.imaging.holes import distance_from_hole
 from realfill.matching.matcher import Matcher
 from realfill.matching.selection import score_candidates
 
-MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.2, 0.1, 0.25, 0.1, 0.1  # agreement: 1
+MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.2, 0.05, 0.25, 0.05, 0.1  # agreement: 1
 AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
 _PARTS = ("agreement", "seam", "sharpness", "shown")
 

@@ -40,6 +40,7 @@ WINDOW = 11  # pixels there over which structure is compared
 STRUCTURE = (0.03 * 255) ** 2  # SSIM's second constant: where nothing varies, pictures agree
 SUPPORT = 20.0  # inliers on which two thirds of a laid reference's trust rest
 BORDER = 4  # pixels beside the hole at which a laid reference's colours are to meet the target's
+ALONE = 0.8  # of its trust: what one reference shows without another that agrees
 WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
 PATCHED = ("placed", "patches")
 
@@ -250,7 +251,7 @@ def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
     elif recipe.kind == "single":
         one = sources.laid[recipe.source]
         photo, rest = _clone(sources, one)
-        confidence = np.where(hole & ~rest, one.trust, confidence).astype(np.float32)
+        confidence = np.where(hole & ~rest, ALONE * one.trust, confidence).astype(np.float32)
     if recipe.kind == "patches":
         filled = fill_from_patches(photo, rest, _plain_sources(sources, recipe.seed), seed=recipe.seed)
     else:
