@@ -13,6 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from realfill.runs.labels import LONGEST_NAME
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
 from ui.access.bodies import Refused
@@ -212,7 +213,7 @@ def test_a_scene_is_called_as_where_it_comes_from(ask: dict[str, Question], toy_
     opened = ask["open_zip"]({"path": brought(trip)})
     assert opened["name"] == "Trip"
     assert read_payload(opened | {"references": [], "target": None, "mask": None}).name == "Trip"
-    assert read_payload({"name": "x" * 99}).name == "x" * 60
+    assert read_payload({"name": "x" * 199}).name == "x" * LONGEST_NAME
     assert read_payload({"name": ["x"]}).name == ""
 
 

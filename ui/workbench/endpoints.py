@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from realfill import files
 from realfill.errors import RealFillError, SceneError
 from realfill.scene import archive as scene_archive
@@ -38,6 +36,7 @@ from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, re
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
 TINY = 64  # pixels of the shorter side from which on a photo shows something
+SMALL_FILE = 50_000  # bytes
 MOST_FILES = 12  # of a scene folder
 MOST_OTHERS = 500  # names of files beside them
 HALF_DAY = uploads.KEEP_SECONDS / 2
@@ -84,9 +83,12 @@ def questions() -> list[Question]:
 
 def take_reference(asked: Any) -> Answer:
     """Checks an uploaded reference and makes its thumbnail."""
-    answer = _reference(_file(asked, "path"))
-    with Image.open(answer["thumb"]) as thumbnail:  # our own file; nothing is enlarged for it
-        return {**answer, "notice": _tiny_notice(_file(asked, "path"), thumbnail.width, thumbnail.height)}
+    path = _file(asked, "path")
+    answer, notice = _reference(path), ""
+    if path.stat().st_size < SMALL_FILE:  # only such a file can hold a tiny photo, and it is decoded in no time
+        facts = decoder.read_facts(path)
+        notice = _tiny_notice(path, facts.width, facts.height)
+    return {**answer, "notice": notice}
 
 
 def take_target(asked: Any) -> Answer:
