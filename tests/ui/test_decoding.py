@@ -134,8 +134,9 @@ def test_a_run_that_cannot_be_begun_leaves_nothing(
     (tmp_path / "bad.png").write_bytes(b"\x89PNG")
     (tmp_path / "runs").mkdir()
     bad, target = Path(brought(tmp_path / "bad.png")), Path(brought(toy_scene / "target" / "target.png"))
+    mask = Path(brought(toy_scene / "target" / "mask.png"))
     with pytest.raises(SceneError, match=r"^bad\.png is not a picture"):
-        Jobs(tmp_path / "runs").start(SceneInputs([bad], target, target), quick)
+        Jobs(tmp_path / "runs").start(SceneInputs([bad], target, mask), quick)
     assert not list((tmp_path / "runs").iterdir())
 
 
