@@ -4,13 +4,14 @@ A new base of a known family is a row in `BASES`; a new family is a file in `mod
 file's name, and a row in `BASES`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from realfill import files
-from realfill.errors import WeightsError
+from realfill.errors import RunError, WeightsError
 
 DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
 Changes = Mapping[str, Any]  # settings by dotted name
@@ -31,6 +32,8 @@ class MemoryFigures:
     encode: float  # bytes of a picture in the encoder
     decode: float  # bytes of a picture in the decoder
     every_layer: tuple[float, float]  # times what item and item_again take with adapters on all layers
+    # Parameters of the layers with adapters on attention, and on all layers; inf: not counted, taken as all there are.
+    adapted: tuple[float, float] = (math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ BASES: Mapping[str, Base] = {
             encode=17.6e6,
             decode=38e6,
             every_layer=(1.25, 1.4),
+            adapted=(1.5e6, 9.6e6),
         ),
     ),
     "sd2": Base(
@@ -157,6 +161,7 @@ BASES: Mapping[str, Base] = {
             encode=0.337e9,
             decode=0.403e9,
             every_layer=(1.25, 1.3),
+            adapted=(196e6, 1074e6),
         ),
     ),
     "sdxl": Base(
@@ -181,6 +186,7 @@ BASES: Mapping[str, Base] = {
             encode=2.7e9,
             decode=3.22e9,
             every_layer=(1.23, 1.29),
+            adapted=(1.19e9, 3.1e9),
         ),
     ),
     "klein": Base(
@@ -270,12 +276,12 @@ def family_of_class(class_name: str) -> str | None:
 
 
 def read_class_name(folder: Path) -> str:
-    """What a diffusers folder says that it is, `_class_name` of its model_index.json; empty where it does not say.
-
-    Raises:
-        RunError: the file is no JSON.
-    """
-    return str((files.read_json(folder / "model_index.json") or {}).get("_class_name", ""))
+    """What a diffusers folder says that it is, `_class_name` of its model_index.json; empty where it does not say."""
+    try:
+        index = files.read_json(folder / "model_index.json") or {}
+    except RunError:  # damaged
+        return ""
+    return str(index.get("_class_name", ""))
 
 
 def check_folder(folder: Path, base: str) -> str:
@@ -326,3 +332,14 @@ def preset_changes(base: str, preset: str) -> Changes:
     family = FAMILIES[find_family(base) or "stable_diffusion"]
     own = BASES[base].changes if base in BASES else {}
     return {**family.changes, **family.preset_changes.get(preset, {}), **own}
+
+
+def download_command(source: str) -> str:
+    """The command that fetches what is read of a model on the hub, and not its copies in other formats."""
+    variant = next((base.variant for base in BASES.values() if base.source == source), "")
+    weights = f"'*/*.{variant}*safetensors'" if variant else "'*/*.safetensors'"
+    others = "'safety_checker/*'" if variant else "'*.fp16*' 'safety_checker/*'"
+    return (
+        f"hf download {source} --include '*.json' '*.txt' '*.model' '*.jinja' {weights} --exclude {others} "
+        "--local-dir FOLDER"
+    )

@@ -148,7 +148,6 @@ def load_folder(folder: Path, *, name: str, device: str, dtype: torch.dtype, wei
         name=name,
         device=device,
         dtype=dtype,
-        denoiser="transformer",
         resting=["text_encoder"],
     )
     return Flux2Klein(pipeline, name=name, weights_hash=weights_hash)

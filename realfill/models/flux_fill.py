@@ -143,7 +143,6 @@ def load_folder(folder: Path, *, name: str, device: str, dtype: torch.dtype, wei
         name=name,
         device=device,
         dtype=dtype,
-        denoiser="transformer",
         resting=["text_encoder", "text_encoder_2"],
     )
     return FluxFill(pipeline, name=name, weights_hash=weights_hash)

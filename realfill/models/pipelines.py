@@ -9,6 +9,7 @@ from torch import nn
 
 from realfill.errors import WeightsError
 from realfill.models import backbone
+from realfill.models.base_folder import find_variant
 
 
 def load_pipeline(
@@ -18,14 +19,12 @@ def load_pipeline(
     name: str,
     device: str,
     dtype: torch.dtype,
-    denoiser: str,
     resting: Sequence[str] = (),
     **parts: Any,
 ) -> Any:
     """A pipeline on its device.
 
     Args:
-        denoiser: the part whose files tell the variant; where there are only *.fp16.safetensors, those are read.
         resting: parts that stay in the computer's memory.
         parts: parts that are to be others than the folder's, None for those left out.
 
@@ -37,7 +36,7 @@ def load_pipeline(
         pipeline = pipeline_class.from_pretrained(
             folder,
             dtype=backbone.stored_dtype(device, dtype),
-            variant=find_variant(folder / denoiser),
+            variant=find_variant(folder),
             use_safetensors=True,
             local_files_only=True,
             **parts,
@@ -48,12 +47,6 @@ def load_pipeline(
         if isinstance(module, nn.Module):
             module.to("cpu" if part in resting else device, backbone.stored_dtype(device, dtype))
     return pipeline
-
-
-def find_variant(part: Path) -> str | None:
-    """The variant of a part's weight files as diffusers calls it, or None where there are plain ones."""
-    names = [file.name for file in part.glob("*.safetensors")]
-    return "fp16" if names and all(".fp16" in name for name in names) else None
 
 
 def first_line(error: Exception) -> str:

@@ -16,10 +16,11 @@ from urllib.parse import urlparse
 
 import torch
 
-from realfill import assets, files
-from realfill.bases import BASES, EMBEDDED, FAMILIES, check_folder, family_of_class, read_class_name
+from realfill import assets
+from realfill.bases import BASES, EMBEDDED, check_folder, download_command
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
+from realfill.models.base_folder import find_trouble, folder_weight_files
 from realfill.models.download import Download, Watch, check_space, fetch, plan_download
 from realfill.network import NAME_SERVER
 
@@ -44,13 +45,18 @@ def find_base(base: str) -> Path | None:
             f"There is no base '{base}'; give {', '.join(BASES)}, a diffusers folder, a .safetensors file "
             "or a hub id like owner/name."
         )
+    folder = _find_snapshot(base)
+    return folder if folder and find_trouble(folder) is None else None  # an interrupted download lacks its last files
+
+
+def _find_snapshot(base: str) -> Path | None:
+    """The folder of a base in the hub's cache, whole or not."""
     from huggingface_hub import snapshot_download  # seconds of import that mini never needs
 
     try:
-        folder = Path(snapshot_download(source, local_files_only=True, **hub_files(base)))
+        return Path(snapshot_download(_source(base), local_files_only=True, **hub_files(base)))
     except (OSError, ValueError):
         return None
-    return folder if _is_whole(folder) else None
 
 
 def hub_files(base: str) -> Mapping[str, Any]:
@@ -63,21 +69,6 @@ def hub_files(base: str) -> Mapping[str, Any]:
     ignored = ["safety_checker/*", "feature_extractor/*", *([] if variant else ["*.fp16*"])]
     texts = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja"]
     return {"allow_patterns": [*texts, weights], "ignore_patterns": ignored}
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a snapshot has all its weights: an interrupted download leaves one that lacks its last files."""
-    family = family_of_class(read_class_name(folder))
-    return family is not None and all(_has_weights(folder / part) for part in FAMILIES[family].parts)
-
-
-def _has_weights(part: Path) -> bool:
-    """Whether a part's weight files are all there: those that its index names, or else one."""
-    for index in part.glob("*.index*.json"):
-        names = set((files.read_json(index) or {}).get("weight_map", {}).values())
-        if all((part / name).exists() for name in names):
-            return True
-    return not list(part.glob("*.index*.json")) and bool(list(part.glob("*.safetensors")))
 
 
 def is_present(base: str) -> bool:
@@ -98,16 +89,22 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
     place = find_base(base)
     if place is None:
         fetch_bases([base])
-        place = find_base(base)
+        place = _find_snapshot(base)
         assert place is not None
     dtype = dtype or choose_dtype(device)
     if place.is_file() and place.suffix != ".safetensors":
         raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
     family: Any = import_module(f"realfill.models.{_FILE_FAMILY if place.is_file() else check_folder(place, base)}")
+    if place.is_dir() and (trouble := find_trouble(place)):
+        raise WeightsError(f"Base '{base}' in {place} cannot be used: {trouble}.")
     load = family.load_file if place.is_file() else family.load_folder
-    weights_hash = _hash_weights(place, _stat_files(place))
-    backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash)
+    backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash(place))
     return backbone
+
+
+def weights_hash(place: Path) -> str:
+    """sha256 over the names and contents of the weight files that are read, so that a run knows what made it."""
+    return _hash_weights(place, _stat_files(place))
 
 
 def file_state(base: str) -> Hashable:
@@ -122,9 +119,17 @@ def load_backbone_folder(folder: Path, *, device: str = "cpu", dtype: torch.dtyp
 
 
 def choose_dtype(device: str) -> torch.dtype:
-    """bf16 where the device has arithmetic for it, else float32 (bf16 is slower on other CPUs, unreliable on MPS)."""
+    """What a device has arithmetic for: bf16, on older GPUs fp16, else float32.
+
+    Asked of the named GPU's compute capability, since `torch.cuda.is_bf16_supported` counts emulation, whose attention
+    falls back to float32 and keeps its scores: bf16 from Ampere (8.0) on, fp16 on Volta and Turing (7.x); before that
+    fp16 is no quicker than float32. bf16 is slower on CPUs without it and unreliable on MPS.
+    """
     if device.startswith("cuda"):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        capability = torch.cuda.get_device_capability(device)
+        if capability >= (8, 0):
+            return torch.bfloat16
+        return torch.float16 if capability >= (7, 0) else torch.float32
     bf16 = device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
     return torch.bfloat16 if bf16 else torch.float32
 
@@ -181,7 +186,7 @@ def _speak_troubles(base: str) -> Iterator[None]:
             ) from error
         raise WeightsError(
             f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
-            f"({type(error).__name__}). Fetch it on a machine with network (hf download {source} --local-dir FOLDER) "
+            f"({type(error).__name__}). Fetch it on a machine with network ({download_command(source)}) "
             f"and give --base FOLDER, or use --base {EMBEDDED}, which works now."
         ) from error
 
@@ -199,7 +204,7 @@ def hub_troubles() -> tuple[type[Exception], ...]:
 
 
 def _weight_files(place: Path) -> list[Path]:
-    return [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
+    return [place] if place.is_file() else folder_weight_files(place)
 
 
 def _stat_files(place: Path) -> Hashable:
@@ -209,7 +214,6 @@ def _stat_files(place: Path) -> Hashable:
 
 @cache
 def _hash_weights(place: Path, state: Hashable) -> str:
-    """sha256 over the names and contents of the weight files, so that a run knows what made it."""
     digest = hashlib.sha256()
     for file in _weight_files(place):
         digest.update(file.name.encode())

@@ -10,6 +10,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from realfill.bases import download_command
 from realfill.errors import WeightsError
 from realfill.models.autoencoder import autocast_to
 from realfill.models.backbone import Context, Layers, stored_dtype
@@ -59,7 +60,7 @@ class StableDiffusionInpaint(InpaintingUNet):
         ids = self._tokenize(self.tokenizer, distinct)
         with autocast_to(self.dtype, self._stored, self.device):
             hidden: Tensor = self.text_encoder(ids)[0]
-        return hidden[select_distinct(prompts, distinct, self.device)]
+        return hidden if distinct == list(prompts) else hidden[select_distinct(prompts, distinct, self.device)]
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Any) -> Tensor:
         """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""
@@ -92,7 +93,6 @@ def load_folder(
         name=name,
         device=device,
         dtype=dtype,
-        denoiser="unet",
         safety_checker=None,
         feature_extractor=None,
     )
@@ -108,12 +108,16 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
     source = _configs_for(file)
     try:
         pipeline = StableDiffusionInpaintPipeline.from_single_file(
-            str(file), config=source, torch_dtype=stored_dtype(device, dtype), safety_checker=None
+            str(file),
+            config=source,
+            torch_dtype=stored_dtype(device, dtype),
+            safety_checker=None,
+            feature_extractor=None,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise WeightsError(
             f"{file.name} could not be loaded as an inpainting checkpoint: {first_line(error)} Its configs are those "
-            f"of {source}; without network, give that model's folder (hf download {source} --local-dir FOLDER) instead."
+            f"of {source}; without network, give that model's folder ({download_command(source)}) instead."
         ) from error
     pipeline = pipeline.to(device, stored_dtype(device, dtype))
     return StableDiffusionInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)

@@ -14,6 +14,7 @@ from realfill.models.backbone import Context, Layers
 from realfill.models.inpainting_unet import CLIP_TARGETS, UNET_TARGETS, InpaintingUNet, MaskedImage, select_distinct
 from realfill.models.items import Items
 from realfill.models.pipelines import load_pipeline
+from realfill.models.pixels import upload
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class StableDiffusionXLInpaint(InpaintingUNet):
         distinct = sorted(set(prompts))
         hidden, pooled = self._encode_prompts(distinct)
         if self._empty_is_zero:
-            shown = torch.tensor([float(prompt != "") for prompt in distinct], device=self.device)
+            shown = upload(torch.tensor([float(prompt != "") for prompt in distinct]), self.device)
             hidden, pooled = hidden * shown[:, None, None], pooled * shown[:, None]
         where = select_distinct(prompts, distinct, self.device)
         return XLCondition(hidden[where], pooled[where], image)
@@ -99,7 +100,5 @@ def load_folder(
     Raises:
         WeightsError: the folder is incomplete, damaged or another kind of model.
     """
-    pipeline = load_pipeline(
-        StableDiffusionXLInpaintPipeline, folder, name=name, device=device, dtype=dtype, denoiser="unet"
-    )
+    pipeline = load_pipeline(StableDiffusionXLInpaintPipeline, folder, name=name, device=device, dtype=dtype)
     return StableDiffusionXLInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
