@@ -94,6 +94,27 @@ TINY = Scale(
         "hidden_act": "gelu",
     },
 )
+# As many layers as at full size, thin: what kernels a step has depends on nothing else.
+DEEP = Scale(
+    pixels=64,
+    unet={
+        **FULL.unet,
+        "sample_size": 8,
+        "block_out_channels": (8, 16, 16, 16),
+        "attention_head_dim": (1, 2, 2, 2),
+        "cross_attention_dim": 16,
+        "norm_num_groups": 4,
+    },
+    vae={**FULL.vae, "sample_size": 64, "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 4},
+    text={
+        **FULL.text,
+        "vocab_size": 2000,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "projection_dim": 16,
+    },
+)
 SCALES = {"full": FULL, "tiny": TINY}
 
 

@@ -33,6 +33,7 @@ class Autoencoder:
         if self._device.type == "cpu" and use_fast():
             speed_up(vae)
         self._plan: MemoryPlan | None = None
+        self._may_park = False  # whether it may be on the device, all of it or some
 
     @property
     def cell(self) -> int:
@@ -42,41 +43,40 @@ class Autoencoder:
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] → (B, c, h, w) float32: the posterior's mode."""
-        try:
-            pixels = pixels.to(self._device, self._stored, memory_format=self._layout)
-            pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
-            vae = self._on_device()
-            with autocast_to(self._dtype, self._stored, self._device):
-                latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
-            return latents.contiguous()
-        finally:
-            self._park()
+        pixels = pixels.to(self._device, self._stored, memory_format=self._layout)
+        pieces = torch.split(pixels, self._plan.pictures if self._plan else len(pixels))
+        vae = self._on_device()
+        with autocast_to(self._dtype, self._stored, self._device):
+            latents = torch.cat([vae.encode(piece).latent_dist.mode() for piece in pieces]).float()
+        return latents.contiguous()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, c, h, w) → (B, 3, H, W) float32, clamped to [-1, 1]."""
         latents = latents.to(self._device, self._stored, memory_format=self._layout)
-        try:
-            with autocast_to(self._dtype, self._stored, self._device):
-                pixels: Tensor = self._on_device().decode(latents).sample.float().clamp(-1, 1)
-            return pixels.contiguous()
-        finally:
-            self._park()
+        with autocast_to(self._dtype, self._stored, self._device):
+            pixels: Tensor = self._on_device().decode(latents).sample.float().clamp(-1, 1)
+        return pixels.contiguous()
 
     def use_plan(self, plan: MemoryPlan | None) -> None:
         """See `Backbone.use_plan`."""
-        self._plan = plan
-        self._park()  # the way back waits until it is used: when memory has run out it might fail
+        self._plan, self._may_park = plan, True
+        self.park()  # the way back waits until it is used: when memory has run out it might fail
 
     def _on_device(self) -> Any:
+        self._may_park = True
         if any(weight.device != self._device for weight in self._vae.parameters()):  # all: memory may run out midway
             self._vae.to(self._device)
         return self._vae
 
-    def _park(self) -> None:
-        """Moves it off the device, where the plan says so; using it brings it back."""
-        if self._plan is not None and self._plan.parked:
+    def park(self) -> None:
+        """Moves it off the device, where the plan says so; using it brings it back.
+
+        To be called when the denoiser needs the room, and not after each use: pictures in a row share one journey.
+        """
+        if self._may_park and self._plan is not None and self._plan.parked and self._device.type != "cpu":
             self._vae.to("cpu")
+            self._may_park = False
 
 
 def recompute_activations(network: Any, plan: MemoryPlan | None) -> None:

@@ -121,6 +121,7 @@ class FlowTransformer:
 
     def _call_transformer(self, tokens: Tensor, t: Tensor, **told: Any) -> Tensor:
         """The transformer's output (B, tokens, c), float32 whatever it computes in; `told`: what it takes by name."""
+        self._autoencoder.park()
         sigma = t.to(self.device).expand(len(tokens)).to(tokens.dtype) / self.process.train_steps
         output: Tensor = self.transformer(
             hidden_states=tokens.to(self.dtype), timestep=sigma.to(self.dtype), return_dict=False, **told

@@ -16,6 +16,7 @@ from realfill.models.fast.switch import use_fast
 from realfill.models.fast.unet import speed_up
 from realfill.models.items import Items
 from realfill.models.latent_grid import known_cells, nearest_cells
+from realfill.models.pixels import upload
 from realfill.models.scheduler import DDPM
 
 # PEFT's `target_modules`. Where a small base must learn a scene, attention alone is too little: its first levels have
@@ -73,6 +74,7 @@ class InpaintingUNet:
             speed_up(self.unet)
         self._autoencoder = Autoencoder(self.vae, dtype=autoencoder_dtype or self.dtype)
         self._tokenizing = threading.Lock()  # a fast tokenizer refuses a second thread
+        self._known_ids: dict[tuple[int, str], Tensor] = {}  # by tokenizer and prompt
         self.process = DDPM(pipeline.scheduler.config)
         cell = self._autoencoder.cell
         self.spec = Spec(
@@ -122,20 +124,29 @@ class InpaintingUNet:
         self._autoencoder.use_plan(plan)
 
     def _tokenize(self, tokenizer: Any, prompts: Sequence[str]) -> Tensor:
-        """(B, tokens) token ids on the device, padded and cut to the length that the text encoder knows."""
+        """(B, tokens) token ids on the device, padded and cut to the length that the text encoder knows.
+
+        A run has two prompts, so their ids stay on the device.
+        """
         with self._tokenizing:
+            return torch.stack([self._token_ids(tokenizer, prompt) for prompt in prompts])
+
+    def _token_ids(self, tokenizer: Any, prompt: str) -> Tensor:
+        key = (id(tokenizer), prompt)
+        if key not in self._known_ids:
             tokens = tokenizer(
-                list(prompts),
+                prompt,
                 padding="max_length",
                 max_length=tokenizer.model_max_length,
                 truncation=True,
                 return_tensors="pt",
             )
-        ids: Tensor = tokens.input_ids.to(self.device)
-        return ids
+            self._known_ids[key] = tokens.input_ids[0].to(self.device)
+        return self._known_ids[key]
 
     def _predict(self, noisy: Tensor, t: Tensor, image: MaskedImage, prompt_embeds: Tensor, **told: Any) -> Tensor:
         """The U-Net's prediction, float32 whatever it computes in; `told`: what else it takes by name."""
+        self._autoencoder.park()
         inputs = torch.cat([noisy, image.hole, image.masked], 1)
         inputs = inputs.to(self.dtype, memory_format=self._layout)
         with autocast_to(self.dtype, self._stored, self.device):
@@ -145,4 +156,4 @@ class InpaintingUNet:
 
 def select_distinct(prompts: Sequence[str], distinct: Sequence[str], device: torch.device) -> Tensor:
     """Where each of B prompts stands among the distinct ones, (B,)."""
-    return torch.tensor([distinct.index(prompt) for prompt in prompts], device=device)
+    return upload(torch.tensor([distinct.index(prompt) for prompt in prompts]), device)

@@ -25,10 +25,12 @@ from realfill import files, seeds
 from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models.backbone import Backbone
-from realfill.models.fast.lora import lora_product, sum_weights
+from realfill.models.fast.lora import lora_product, round_together, sum_weights
 from realfill.models.fast.switch import use_fast
 
 ADAPTER = "default"
+_HALF = (torch.bfloat16, torch.float16)
+_ROUNDED = "rounded_factors"  # of a layer, inside `round_factors`
 
 
 def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
@@ -96,7 +98,13 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
     """A, B and what their product is multiplied by just now."""
-    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER]
+    return *_weights(layer), layer.scaling[ADAPTER]
+
+
+def _weights(layer: Any) -> tuple[Tensor, Tensor]:
+    """A and B, rounded where `round_factors` did it."""
+    rounded: tuple[Tensor, Tensor] | None = getattr(layer, _ROUNDED, None)
+    return rounded or (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
 
 
 def _adapted_layers(backbone: Backbone) -> list[Any]:
@@ -146,6 +154,28 @@ def enable_all_layers(backbone: Backbone) -> Iterator[None]:
     finally:
         for layer, scale in zip(layers, scales, strict=True):
             layer.scaling[ADAPTER] = scale
+
+
+@contextlib.contextmanager
+def round_factors(backbone: Backbone) -> Iterator[None]:
+    """Inside the block adapters on layers in half precision have been rounded to it, all of them in one kernel.
+
+    Gradients go back to the float32 factors, in one kernel as well. Each layer by itself would round its own at every
+    call, and a step has thousands of kernels as it is. Nothing is rounded on the plain way (`models.fast.switch`).
+    """
+    layers = [layer for layer in _adapted_layers(backbone) if layer.base_layer.weight.dtype in _HALF]
+    if not layers or not use_fast():
+        yield
+        return
+    factors = [factor for layer in layers for factor in _weights(layer)]
+    rounded = round_together(factors, layers[0].base_layer.weight.dtype)
+    for layer, pair in zip(layers, zip(rounded[::2], rounded[1::2], strict=True), strict=True):
+        setattr(layer, _ROUNDED, pair)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            delattr(layer, _ROUNDED)
 
 
 @contextlib.contextmanager

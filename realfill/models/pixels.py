@@ -38,3 +38,8 @@ def to_photo(pixels: Tensor) -> Photo:
     """Pixels (3, H, W) in [-1, 1] as (H, W, 3) of 8 bits."""
     photo: Photo = np.rint((pixels.permute(1, 2, 0).cpu().numpy() + 1) * 127.5).astype(np.uint8)
     return photo
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the computer's memory on a device; on CUDA out of pinned memory, so that nobody waits."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from realfill import seeds
 from realfill.config import TrainConfig
 from realfill.models.backbone import Backbone
 from realfill.models.items import Items, join_items
+from realfill.models.pixels import upload
 from realfill.training.batches import Batch, ItemPick, TrainingViews, draw_picks, pick_item
 from realfill.training.context import SceneContext
 from realfill.training.loss import EncodedBatch, encode_batch
@@ -98,12 +100,10 @@ class Loader:
             return _Draw(pick, batch, t, noise)
         # Copied from here, out of pinned memory: the device takes it between two kernels and nobody waits.
         with torch.cuda.device(self._backbone.device):
-            t, noise = self._upload(t), self._upload(noise)
-            batch = None if batch is None else batch.map_tensors(self._upload)
+            send = partial(upload, device=self._backbone.device)
+            t, noise = send(t), send(noise)
+            batch = None if batch is None else batch.map_tensors(send)
         return _Draw(pick, batch, t, noise)
-
-    def _upload(self, tensor: Tensor) -> Tensor:
-        return tensor.pin_memory().to(self._backbone.device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ with the sum of both weights, and only products of `rank` channels are added to 
 order of sums.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +27,8 @@ def lora_product(x: Tensor, base: nn.Module, down: Tensor, up: Tensor, scale: fl
 
     Args:
         x: (..., in) for an `nn.Linear`, (B, in, H, W) for an `nn.Conv2d` without groups, padded with zeros.
-        down: A, (rank, in) or (rank, in, kh, kw). Its gradient is a tensor of zeros where `scale` is 0, never None.
+        down: A, (rank, in) or (rank, in, kh, kw), in the base's precision or a wider one. Its gradient is a tensor of
+            zeros where `scale` is 0, never None.
         up: B, (out, rank) or (out, rank, 1, 1).
     """
     # The sum of weights in half precision would swallow an update smaller than half a step of the weight it is added
@@ -96,7 +98,11 @@ class _SumWeights(torch.autograd.Function):
 
 
 class _AddProducts(torch.autograd.Function):
-    """Both products in the base's half precision; A, B and their gradients come and go in float32."""
+    """Both products in the base's half precision; A, B and their gradients come and go in their own precision.
+
+    Kernels count here, since starting one takes as long as most of them compute: whatever is rounded or scaled is so
+    once and kept for the backward pass, and what is added to a large product is added by the product itself.
+    """
 
     @staticmethod
     def forward(
@@ -111,26 +117,64 @@ class _AddProducts(torch.autograd.Function):
     ) -> Tensor:
         weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         y = _layer_product(x, weight, bias, geometry)
-        inner = _layer_product(x, down.to(x.dtype), None, geometry) if scale else None
-        ctx.save_for_backward(x, weight, down, up, inner)
-        ctx.scale, ctx.geometry = scale, geometry
-        return y if inner is None else y.add_(_expand(inner, (up * scale).to(x.dtype)))
+        ctx.scale, ctx.geometry, ctx.factors = scale, geometry, (down, up)
+        if not scale:
+            ctx.save_for_backward(x, weight)
+            return y
+        a, b = down.to(x.dtype), _scaled(up, scale).to(x.dtype)
+        inner = _layer_product(x, a, None, geometry)
+        ctx.save_for_backward(x, weight, a, b, inner)
+        if geometry is not None:
+            return y.add_(_expand(inner, b))
+        _cells(y).addmm_(_cells(inner), b.t())
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, weight, down, up, inner = ctx.saved_tensors
-        scale, geometry = ctx.scale, ctx.geometry
+        x, weight, *rest = ctx.saved_tensors
+        (down, up), scale, geometry = ctx.factors, ctx.scale, ctx.geometry
         dy = _match_layout(dy, x)
         dx = _input_gradient(dy, x, weight, geometry) if ctx.needs_input_grad[0] else None
         if not scale:
             return dx, None, None, torch.zeros_like(down), torch.zeros_like(up), None, None
-        a = down.to(x.dtype)
-        narrow = _reduce(dy, (up * scale).to(x.dtype))
-        if dx is not None:
+        a, b, inner = rest
+        narrow = _reduce(dy, b)
+        if dx is not None and geometry is None:
+            _cells(dx).addmm_(_cells(narrow), a)
+        elif dx is not None:
             dx = dx.add_(_input_gradient(narrow, x, a, geometry))
         down_gradient = _weight_gradient(narrow, x, a, geometry).to(down.dtype)
-        up_gradient = _sum_outer_products(dy, inner).to(up.dtype) * scale
+        up_gradient = _scaled(_sum_outer_products(dy, inner).to(up.dtype), scale)
         return dx, None, None, down_gradient, up_gradient.view(up.shape), None, None
+
+
+class _RoundTogether(torch.autograd.Function):
+    """Rounds many tensors in one kernel, and their gradients back in another."""
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.dtype = tensors[0].dtype
+        return _cast_together(tensors, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return None, *_cast_together(gradients, ctx.dtype)
+
+
+def round_together(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """The tensors, all of one dtype, in another one; differentiable."""
+    rounded: Any = _RoundTogether.apply
+    return tuple(rounded(dtype, *tensors))
+
+
+def _cast_together(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    cast = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
+    torch._foreach_copy_(cast, list(tensors))
+    return tuple(cast)
+
+
+def _scaled(tensor: Tensor, scale: float) -> Tensor:
+    return tensor if scale == 1 else tensor * scale
 
 
 def _add_update(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
