@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from realfill import bases
 from realfill.errors import OptionError
 
-_FULL = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")  # MPS, CPU, cuBLAS
+# MPS and CUDA, CPU, Windows, cuBLAS, cuDNN; cuDNN finds no engine where none's workspace fits.
+_FULL = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "allocation_failed",
+    "unable to find an engine",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,15 @@ def choose_device(asked: str = "auto") -> str:
     return asked
 
 
+def list_devices() -> list[str]:
+    """The devices to choose from here: the one that "auto" takes, and all other GPUs."""
+    import torch
+
+    name = choose_device()
+    others = [f"cuda:{index}" for index in range(1, torch.cuda.device_count())] if name == "cuda" else []
+    return [name, *others]
+
+
 def describe_device(name: str) -> Device:
     """Name and memory of a device that `choose_device` returned."""
     import psutil  # type: ignore[import-untyped, unused-ignore]
@@ -55,12 +72,15 @@ def describe_device(name: str) -> Device:
 def free_memory(name: str) -> int:
     """Bytes that this process may still take on a device, those included that torch holds and nothing uses.
 
-    A cap by `torch.cuda.set_per_process_memory_fraction` counts.
+    A cap by `torch.cuda.set_per_process_memory_fraction` counts. On a processor weights that are mapped from their
+    files do not: the system calls their memory available, but they are read with every step.
     """
+    import psutil  # type: ignore[import-untyped, unused-ignore]
     import torch
 
     if not name.startswith("cuda"):
-        return describe_device(name).free
+        mapped = getattr(psutil.Process().memory_info(), "shared", 0) if name == "cpu" else 0  # Linux only
+        return max(0, describe_device(name).free - int(mapped))
     device = name if ":" in name else 0
     left, total = torch.cuda.mem_get_info(device)
     taken = torch.cuda.memory_allocated(device)
@@ -74,7 +94,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _FULL)
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _FULL)
+
+
+def cap_memory(name: str) -> None:
+    """Allows this process no more of a GPU's memory than is free now.
+
+    Windows' drivers move what does not fit into the computer's memory, at a hundredth of the speed, instead of
+    refusing it; a cap of torch's own allocator refuses, and the memory plan comes down.
+    """
+    import torch
+
+    if name.startswith("cuda"):
+        device = torch.device(name).index or 0
+        left, total = torch.cuda.mem_get_info(device)
+        share = (left + torch.cuda.memory_reserved(device)) / total
+        torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)
 
 
 def release_memory(name: str) -> None:

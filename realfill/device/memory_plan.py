@@ -22,7 +22,12 @@ CARDS = (8, 12, 16, 24)  # GB as cards are sold, which means 2³⁰ bytes: the s
 DRIVER = 0.8e9  # bytes that CUDA takes before anything is allocated, an estimate
 SPARE = 0.3e9  # bytes left for workspaces of convolutions on a GPU, an estimate
 USABLE = 0.92  # share of what is free that is planned with: the allocator's pieces never fit without gaps
-MOST_SEEDS, MOST_SEEDS_ELSEWHERE, MOST_PICTURES = 64, 8, 16
+# More than 32 seeds at once cost layouts and nothing is gained: diffusers' Upsample2D leaves channels-last from 64 on.
+MOST_SEEDS, MOST_SEEDS_ELSEWHERE, MOST_PICTURES = 32, 8, 16
+MOST_ELEMENTS = 2**31 - 1  # of a tensor: some of CUDA's kernels count in 32 bits
+# Elements a pixel of a picture or an item in the widest tensor: 256 channels of the decoder at full size; 8 times the
+# first level's 320 channels in the U-Net's feed-forward layers, a cell of 8 × 8 pixels.
+WIDEST_IN_AUTOENCODER, WIDEST_IN_UNET = 256, 40
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class MemoryNeeds:
     item: float  # a training item, forward and backward
     item_again: float  # the same with recompute
     seed: float
+    merged: float  # the adapted layers' own weights, put aside while seeds are denoised with W + s·BA
     encode: float  # a picture
     decode: float
 
@@ -77,7 +83,7 @@ class MemoryNeeds:
         if work == "coding":
             return plan.pictures * self.decode
         if work == "filling":
-            return plan.seeds * self.seed - freed
+            return plan.seeds * self.seed + self.merged - freed
         items = plan.items * (self.item_again if plan.recompute else self.item)
         return max(self.fixed + items - freed, plan.pictures * self.encode)
 
@@ -92,19 +98,22 @@ def choose_plan(free: float, needs: MemoryNeeds, most: MemoryPlan, *, keep: Coll
     return plan
 
 
-def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryPlan, tuple[str, ...]]:
+def greatest_plan(config: Config, *, gpu: bool, batch: int = 0, pixels: int = 0) -> tuple[MemoryPlan, tuple[str, ...]]:
     """The plan that no want of memory lowers, and the fields of it that the person gave.
 
     Args:
         gpu: CUDA, with memory of its own. Elsewhere pictures are coded one by one: several gain nothing there.
         batch: items of a step that this process computes; 0: all.
+        pixels: of the working size; 0: as the config has it.
     """
     train, sample = config.train, config.sample
+    pixels = pixels or working_pixels(config)
     most_seeds = min(MOST_SEEDS if gpu else MOST_SEEDS_ELSEWHERE, len(sample.seeds))
+    most_items = max(1, MOST_ELEMENTS // (WIDEST_IN_UNET * pixels))
     plan = MemoryPlan(
-        items=min(train.micro_batch or train.batch, batch or train.batch),
-        seeds=sample.batch or most_seeds,
-        pictures=MOST_PICTURES if gpu else 1,
+        items=min(train.micro_batch or train.batch, batch or train.batch, most_items),
+        seeds=min(sample.batch or most_seeds, most_items),
+        pictures=min(MOST_PICTURES, max(1, MOST_ELEMENTS // (WIDEST_IN_AUTOENCODER * pixels))) if gpu else 1,
         parked=not gpu,
     )
     settings = {"items": train.micro_batch, "seeds": sample.batch}
@@ -114,38 +123,49 @@ def greatest_plan(config: Config, *, gpu: bool, batch: int = 0) -> tuple[MemoryP
 # ── what a base needs ──
 
 
-def memory_needs(config: Config, *, width: int, pixels: int = 0, denoiser: int = 0) -> MemoryNeeds:
+def working_pixels(config: Config) -> int:
+    """Pixels of the working size that a config asks for, or of its base's own."""
+    return (config.fit.size or estimated_as(config.base).size) ** 2
+
+
+def memory_needs(config: Config, *, width: int, computed: int = 0, pixels: int = 0, denoiser: int = 0) -> MemoryNeeds:
     """What the base of a config needs. One that has no row in `bases` is taken as its family's, in proportion.
 
     Args:
         width: bytes of a weight: 2 in bf16, 4 in fp32.
+        computed: bytes of a number in products where they are narrower than weights (autocast); 0: as `width`.
         pixels: of the working size; 0: as the config has it.
         denoiser: parameters of one that was loaded; 0: not known.
     """
     base = estimated_as(config.base)
     known = base.memory
     share = denoiser / known.denoiser if denoiser and config.base not in BASES else 1.0
-    area = (pixels or (config.fit.size or base.size) ** 2) / base.size**2
+    area = (pixels or working_pixels(config)) / base.size**2
     # Parameters grow with the square of a network's width, activations with the width itself.
     wider = max(1.0, width / known.width)
     counts = (known.item, known.item_again, known.seed, known.encode, known.decode)
     item, item_again, seed, encode, decode = (count * area * math.sqrt(share) for count in counts)
-    layers, layers_again = known.every_layer if config.train.layers == "all" else (1.0, 1.0)
+    every_layer = config.train.layers == "all"
+    layers, layers_again = known.every_layer if every_layer else (1.0, 1.0)
+    parameters = (known.denoiser + known.others) * share
+    # Products in another precision keep a rounded copy of every weight for the backward pass.
+    copies = parameters - known.autoencoder * share if computed and computed < width else 0.0
     return MemoryNeeds(
-        weights=(known.denoiser + known.others) * share * width,
+        weights=parameters * width,
         autoencoder=known.autoencoder * share * width,
-        fixed=known.fixed * share * wider,
+        fixed=known.fixed * share * wider + copies * computed,
         item=item * layers * wider,
         item_again=item_again * layers_again * wider,
         seed=seed * wider,
+        merged=min(known.adapted[every_layer], known.denoiser + known.others) * share * width,
         encode=encode * wider,
         decode=decode * wider,
     )
 
 
-def plan_before_loading(config: Config, free: float, *, width: int, gpu: bool) -> MemoryPlan | None:
+def plan_before_loading(config: Config, free: float, *, width: int, gpu: bool, computed: int = 0) -> MemoryPlan | None:
     """The plan that a run would take with `free` bytes before its base is loaded; None: it would not fit at all."""
-    needs = memory_needs(config, width=width)
+    needs = memory_needs(config, width=width, computed=computed)
     most, keep = greatest_plan(config, gpu=gpu)
     left = free - needs.weights
     plan = choose_plan(left, needs, most, keep=keep)

@@ -38,6 +38,7 @@ def hold_device(name: str, *, check: Callable[[], None], waits: Callable[[], Non
 def _device_file(name: str) -> Path:
     """REALFILL_LOCKS moves the lock files, for tests and for machines without a common temporary folder."""
     folder = Path(os.environ.get("REALFILL_LOCKS") or tempfile.gettempdir())
+    name = "cuda:0" if name == "cuda" else name  # the same device by two names
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if name.startswith("cuda") else ""
     with contextlib.suppress(OSError, KeyError, ImportError):
         visible = f"{getpass.getuser()}-{visible}"  # another user's lock file could not be opened

@@ -78,12 +78,14 @@ def plan_memory(
 ) -> MemoryBudget:
     """The budget for a run on a loaded backbone, its plan chosen from the memory that is free now."""
     device = str(backbone.device)
+    pixels = crop.width * crop.height
     needs = memory_needs(
         config,
         width=stored_dtype(device, backbone.dtype).itemsize,
-        pixels=crop.width * crop.height,
+        computed=backbone.dtype.itemsize,
+        pixels=pixels,
         denoiser=sum(weight.numel() for weight in next(iter(backbone.trainable().values())).parameters()),
     )
     batch = -(-config.train.batch // processes)
-    most, keep = greatest_plan(config, gpu=device.startswith("cuda"), batch=batch)
+    most, keep = greatest_plan(config, gpu=device.startswith("cuda"), batch=batch, pixels=pixels)
     return MemoryBudget(choose_plan(free_memory(device), needs, most, keep=keep), say)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from realfill import files
+from realfill.device.devices import cap_memory
 from realfill.device.process_group import ProcessGroup
 from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, StageError
 from realfill.events import WAITS_FOR_DEVICE, Event, Failed, Notice, Report, Stage, StageDone, StageStarted
@@ -26,6 +27,7 @@ class Session:
         self._signal = 0  # the one that came, if any
         self._until_end = contextlib.ExitStack()  # what is released when the session ends
         self._has_device = False
+        self._reporting = threading.RLock()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -108,19 +110,22 @@ class Session:
 
     def take_device(self) -> None:
         """Waits until no other run of this user computes on the device; it is held until the session ends."""
-        if not self.processes.is_main or self._has_device:
+        if self._has_device:
             return
-        waits = None if self.processes.is_shared else lambda: self.say(WAITS_FOR_DEVICE)
         self._has_device = True
-        self._until_end.enter_context(hold_device(self.device, check=self.check, waits=waits))
+        if self.processes.is_main:
+            waits = None if self.processes.is_shared else lambda: self.say(WAITS_FOR_DEVICE)
+            self._until_end.enter_context(hold_device(self.device, check=self.check, waits=waits))
+        cap_memory(self.processes.device(self.device))
 
     def report(self, event: Event) -> None:
-        """Writes an event down and passes it on; only the main process of several does."""
+        """Writes an event down and passes it on, one at a time; only the main process of several does."""
         if self.processes.is_main:
-            if isinstance(event, Notice) and event.sentence not in self.notices:
-                self.notices.append(event.sentence)
-            self.run.append(event)
-            self._report(event)
+            with self._reporting:  # seeds are denoised in several threads
+                if isinstance(event, Notice) and event.sentence not in self.notices:
+                    self.notices.append(event.sentence)
+                self.run.append(event)
+                self._report(event)
 
     def say(self, sentence: str, *, important: bool = False) -> None:
         """Reports a notice, once."""

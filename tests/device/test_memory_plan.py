@@ -4,11 +4,14 @@ import os
 from dataclasses import astuple
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
+import torch
 
 from realfill import config
 from realfill.bases import BASES
 from realfill.device import memory_plan
+from realfill.device.devices import free_memory
 from realfill.device.memory_plan import (
     MemoryPlan,
     MemoryUse,
@@ -21,8 +24,11 @@ from realfill.device.memory_plan import (
     greatest_plan,
     lower_plan,
     memory_needs,
+    plan_before_loading,
     plan_for_card,
 )
+from realfill.models.registry import choose_dtype
+from tests.pretended_card import CARDS, pretend_card
 
 MINI, PAPER = config.PRESETS["mini"], config.PRESETS["paper"]
 WHOLE = MemoryPlan(items=16, seeds=64, pictures=16)
@@ -97,6 +103,62 @@ def test_larger_bases_train_on_the_cards_that_their_row_names(base: str, card: i
     plan = plan_for_card(config.make("quick", {"base": base}), card * 2.0**30)
     assert (plan and plan.recompute) == recompute
     assert (plan is not None) == (card * 2.0**30 >= BASES[base].least_memory)
+
+
+@pytest.mark.parametrize(
+    ("card", "dtype", "items", "seeds"),
+    [
+        ("GTX 1070", torch.float32, 1, 8),
+        ("RTX 2070", torch.float16, 4, 32),
+        ("T4", torch.float16, 8, 32),
+        ("RTX 3070", torch.bfloat16, 4, 32),
+        ("RTX 3060", torch.bfloat16, 8, 32),
+        ("RTX 4060 Ti", torch.bfloat16, 8, 32),
+        ("RTX 4090", torch.bfloat16, 16, 32),
+        ("H200", torch.bfloat16, 16, 32),
+    ],
+)
+def test_what_each_card_computes_in_and_how_much_at_once(card: str, dtype: torch.dtype, items: int, seeds: int) -> None:
+    """Of `paper` on `sd2`; bf16 by emulation would need four times the memory on the older ones."""
+    with pretend_card(CARDS[card]):
+        found = choose_dtype("cuda")
+        free = free_memory("cuda")
+    assert found == dtype
+    plan = plan_before_loading(PAPER, free, width=found.itemsize, gpu=True)
+    assert plan is not None and (plan.items, plan.seeds, plan.recompute) == (items, seeds, False)
+
+
+def test_filling_counts_the_weights_that_are_put_aside() -> None:
+    """W + s·BA stands beside W while seeds are denoised."""
+    needs = memory_needs(PAPER, width=2)
+    more = memory_needs(config.change(PAPER, {"train.layers": "all"}), width=2)
+    assert [needs.merged, more.merged] == pytest.approx([0.39e9, 2.15e9], rel=0.02)
+    one = MemoryPlan(1, 1, 1)
+    assert more.bytes_for(one, "filling") - needs.bytes_for(one, "filling") == pytest.approx(1.76e9, rel=0.02)
+
+
+def test_no_tensor_has_more_elements_than_kernels_count() -> None:
+    large = config.change(PAPER, {"fit.size": 1024, "train.batch": 256})
+    plan, _ = greatest_plan(large, gpu=True)
+    assert plan.pictures * 256 * 1024**2 < 2**31 <= (plan.pictures + 1) * 256 * 1024**2
+    assert plan.items * 40 * 1024**2 < 2**31
+
+
+def test_products_in_another_precision_keep_a_copy_of_the_weights() -> None:
+    """Measured for `sd2` on a processor: 2.6 GB however few items."""
+    assert memory_needs(PAPER, width=4, computed=2).fixed == pytest.approx(2.6e9, rel=0.1)
+    assert memory_needs(PAPER, width=4, computed=4).fixed == memory_needs(PAPER, width=4).fixed
+
+
+def test_weights_that_are_mapped_from_files_are_no_free_memory(tmp_path: Path) -> None:
+    if not hasattr(psutil.Process().memory_info(), "shared"):
+        pytest.skip("this system does not tell")
+    file = tmp_path / "weights"
+    file.write_bytes(bytes(300_000_000))
+    before = psutil.virtual_memory().available - free_memory("cpu")
+    mapped = torch.from_file(str(file), size=300_000_000, dtype=torch.uint8)
+    assert int(mapped.sum()) == 0  # read, so that it lies in memory
+    assert psutil.virtual_memory().available - free_memory("cpu") > before + 200e6
 
 
 def test_a_card_without_room_for_the_weights_is_told_so() -> None:
