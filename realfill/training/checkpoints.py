@@ -11,22 +11,27 @@ from pathlib import Path
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 
 from realfill import files
 from realfill.errors import OptionError, RunError
 from realfill.files import speak_refusals, temporary_path
 from realfill.runs.layout import checkpoint_path, checkpoint_steps
+from realfill.training.loss_scale import restore_scaler, scaler_state
 
 _PARTS = ("adapter", "optimiser")
+_LOSS_SCALE = "loss_scale"  # beside the moments, whose names have a colon
 
 
 class TrainState:
-    """Step, adapter and optimiser: all of training that must survive."""
+    """Step, adapter, optimiser and, in fp16, the loss' scale: all of training that must survive."""
 
-    def __init__(self, parameters: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, parameters: dict[str, Tensor], optimiser: torch.optim.Optimizer, scaler: GradScaler | None = None
+    ) -> None:
         self.step = 0  # this many steps are done
         self.parameters = parameters
-        self._optimiser = optimiser
+        self._optimiser, self._scaler = optimiser, scaler
         by_tensor = {id(tensor): name for name, tensor in parameters.items()}
         self._names = [by_tensor[id(tensor)] for group in optimiser.param_groups for tensor in group["params"]]
 
@@ -75,13 +80,18 @@ class TrainState:
 
     def _moments(self) -> dict[str, Tensor]:
         state = self._optimiser.state_dict()["state"]
-        return {
+        moments = {
             f"{self._names[index]}:{key}": torch.as_tensor(value)
             for index, entry in state.items()
             for key, value in entry.items()
         }
+        scale = None if self._scaler is None else scaler_state(self._scaler)
+        return moments if scale is None else {**moments, _LOSS_SCALE: scale}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
+        scale = tensors.pop(_LOSS_SCALE, None)
+        if scale is not None and self._scaler is not None:
+            restore_scaler(self._scaler, scale)
         state: dict[int, dict[str, Tensor]] = {}
         places = {name: index for index, name in enumerate(self._names)}
         for name, tensor in tensors.items():

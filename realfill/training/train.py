@@ -8,12 +8,14 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 import math
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 
 from realfill.config import Config, TrainConfig
 from realfill.device.memory_plan import MemoryPlan
@@ -29,7 +31,8 @@ from realfill.scene.scene import Scene
 from realfill.training import checkpoints
 from realfill.training.batches import DraftView, prepare_views
 from realfill.training.loader import Loader, Step
-from realfill.training.loss import realfill_loss
+from realfill.training.loss import EncodedBatch, encode_batch, realfill_loss
+from realfill.training.loss_scale import LEAST, make_scaler
 
 
 def train(
@@ -65,7 +68,9 @@ def train(
     parameters = adapter_parameters(backbone)
     optimiser = make_optimiser(backbone, config)
     rates = [group["lr"] for group in optimiser.param_groups]
-    state = checkpoints.TrainState(parameters, optimiser)
+    fp16 = backbone.dtype == torch.float16 or accelerator.mixed_precision == "fp16"
+    scaler = make_scaler(backbone.device, fp16=fp16)
+    state = checkpoints.TrainState(parameters, optimiser, scaler)
     state.resume(folder)
     saved = state.step
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
@@ -80,16 +85,20 @@ def train(
         while state.step < config.steps:
             began = time.perf_counter()
             dropout.draw(state.step)
-            step = budget.run(backbone, "coding", lambda _: loader.load(state.step))
+            drawn = budget.run(backbone, "coding", lambda _: loader.load(state.step))
+            # encoded whole, before the U-Net needs the room: an autoencoder that is parked makes one journey a step
+            step = budget.run(backbone, "coding", partial(encode_step, backbone, drawn))
             # loss → gradients: of smaller pieces, and begun again, where memory runs out
-            loss = budget.run(backbone, "training", partial(backward, accelerator, backbone, parameters, step, config))
+            compute = partial(backward, accelerator, backbone, parameters, scaler, step, config)
+            loss = budget.run(backbone, "training", compute)
             loss = sum_processes(accelerator, parameters, loss)
             # → clip
-            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
-            value = check_finite(loss, norm, step=state.step)
+            scaler.unscale_(optimiser)
+            norm = budget.run(backbone, "training", lambda _: clip_gradients(parameters, config))
+            value = check_finite(loss, norm, scaler, step=state.step)
             # → update
             set_rates(optimiser, rates, learning_rate_factor(state.step, config))
-            optimiser.step()
+            budget.run(backbone, "training", lambda _: update_parameters(scaler, optimiser))
             state.step += 1
 
             due = state.step % config.checkpoint_every == 0 or state.step == config.steps
@@ -111,38 +120,51 @@ def train(
         backbone.use_plan(None)
 
 
+def encode_step(backbone: Backbone, step: Step, _: MemoryPlan) -> Step:
+    """The step with its items encoded, as those of a pool are already."""
+    items = step.items if isinstance(step.items, EncodedBatch) else encode_batch(backbone, step.items)
+    return replace(step, items=items)
+
+
 def backward(
     accelerator: Accelerator,
     backbone: Backbone,
     parameters: Mapping[str, Tensor],
+    scaler: GradScaler,
     step: Step,
     config: TrainConfig,
     plan: MemoryPlan,
 ) -> Tensor:
-    """The gradient of a step's mean loss in `parameters[…].grad`, summed over pieces of `plan.items`.
+    """The scaled gradient of a step's mean loss in `parameters[…].grad`, summed over pieces of `plan.items`.
 
     Returns this process' share of the loss, a number on the device: each process divides by the items of all.
     """
     for parameter in parameters.values():
         parameter.grad = None
     loss = torch.zeros((), device=backbone.device)
-    compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), config.batch)
-    for piece in step.split(plan.items):
-        lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
-        for share, gradients in map_parallel(compute, lanes):
-            loss += share
-            add_gradients(parameters.values(), gradients)
+    compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), scaler, config.batch)
+    with lora.round_factors(backbone):
+        for piece in step.split(plan.items):
+            lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
+            for share, gradients in map_parallel(compute, lanes):
+                loss += share
+                add_gradients(parameters.values(), gradients)
     return loss
 
 
 def compute_gradients(
-    accelerator: Accelerator, backbone: Backbone, parameters: Sequence[Tensor], total: int, step: Step
+    accelerator: Accelerator,
+    backbone: Backbone,
+    parameters: Sequence[Tensor],
+    scaler: GradScaler,
+    total: int,
+    step: Step,
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """What some items of a step add to the mean loss over `total`, and to its gradients; nothing is accumulated."""
+    """What some items of a step add to the mean loss over `total`, and to its scaled gradients; nothing accumulates."""
     t, noise = step.t.to(backbone.device), step.noise.to(backbone.device)
     with accelerator.autocast():
         loss = realfill_loss(backbone, step.items, t=t, noise=noise, context=step.context).sum() / total
-    return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+    return loss.detach(), torch.autograd.grad(scaler.scale(loss), parameters, allow_unused=True)
 
 
 def add_gradients(parameters: Iterable[Tensor], gradients: Sequence[Tensor | None]) -> None:
@@ -164,14 +186,29 @@ def sum_processes(accelerator: Accelerator, parameters: Mapping[str, Tensor], lo
     return torch.as_tensor(flat[-1])
 
 
-def check_finite(loss: Tensor, norm: Tensor, *, step: int) -> float:
+def clip_gradients(parameters: Mapping[str, Tensor], config: TrainConfig) -> Tensor:
+    """Shortens the gradient to `config.clip_norm`; returns the length that it had, a number on the device."""
+    return torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
+
+
+def update_parameters(scaler: GradScaler, optimiser: torch.optim.Optimizer) -> None:
+    """The optimiser's step, left out where the scaled gradients were not finite; can be called again if it fails."""
+    for moments in optimiser.state.values():
+        if "exp_avg_sq" not in moments:  # memory ran out while they were made
+            moments.clear()
+    scaler.step(optimiser)
+    scaler.update()
+
+
+def check_finite(loss: Tensor, norm: Tensor, scaler: GradScaler, *, step: int) -> float:
     """The loss of a step, counted from 0, as a number.
 
     Raises:
-        Diverged: it or the gradients' norm is not finite.
+        Diverged: it is not finite, or the gradients' norm is not, under any scale that could be tried.
     """
     value, length = torch.stack([loss, norm]).tolist()  # the one time that a step waits for the device
-    if not (math.isfinite(value) and math.isfinite(length)):
+    too_large = not math.isfinite(length) and not (scaler.is_enabled() and scaler.get_scale() > LEAST)
+    if too_large or not math.isfinite(value):
         raise Diverged(
             f"The loss of step {step + 1} is not a number. The last checkpoint is kept; "
             "lower train.learning_rate_unet and train again in a new run."
