@@ -5,7 +5,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
@@ -69,6 +69,15 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class DenoisingStep:
+    """A step of denoising a group of seeds is done; `step` 0: the group begins."""
+
+    step: int
+    total: int
+    seeds: int  # in the group
+
+
+@dataclass(frozen=True)
 class SeedReady:
     """One seed's picture lies in the run folder."""
 
@@ -111,6 +120,7 @@ Event = (
     | TrainStep
     | PreviewReady
     | HeldOut
+    | DenoisingStep
     | SeedReady
     | SeedScored
     | Notice
@@ -118,21 +128,7 @@ Event = (
 )
 Report = Callable[[Event], None]
 
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        StageStarted,
-        StageDone,
-        Downloading,
-        TrainStep,
-        PreviewReady,
-        HeldOut,
-        SeedReady,
-        SeedScored,
-        Notice,
-        Failed,
-    )
-}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from realfill import events
 from realfill.events import (
+    DenoisingStep,
     Downloading,
     Failed,
     HeldOut,
@@ -26,6 +27,7 @@ EXAMPLES: list[events.Event] = [
     TrainStep(3, 150, 0.25, 2e-4, 4e-5, 1.25),
     PreviewReady(50),
     HeldOut(50, 0.125),
+    DenoisingStep(3, 25, 8),
     SeedReady(17, 1, 16, 0.5),
     SeedScored(17, 123, 1, 16),
     Notice("The hole is large; „Grüße“ × 2."),

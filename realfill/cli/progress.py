@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from realfill.batch.table import SceneRow
 from realfill.events import (
+    DenoisingStep,
     Downloading,
     Event,
     Failed,
@@ -55,6 +56,8 @@ class Progress:
                 display.tell(f"downloading {transfer(done, total, speed)}")
             case TrainStep(step, total, loss, seconds=seconds):
                 display.count(step, total, f"loss {loss:.4f}  {seconds:.2g} s/step")
+            case DenoisingStep(step, total, seeds):
+                display.tell(f"denoising, step {step}/{total} of {'a seed' if seeds == 1 else f'{seeds} seeds'}")
             case SeedReady(seed, done, total):
                 display.count(done, total, f"seed {seed}")
             case SeedScored(seed, matches, done, total):

@@ -54,6 +54,7 @@ class PreviewMaker:
             seeds=[run.config.sample.seeds[0]],
             # a budget of its own: what runs out of memory here must not slow what follows
             budget=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
+            watch=lambda step: self._session.check(),
         )
         try:
             with enable_all_layers(backbone), contextlib.closing(candidates):

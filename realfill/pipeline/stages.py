@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from realfill.config import Config
 from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
 from realfill.device.process_group import ProcessGroup
-from realfill.events import STAGES, Report, SeedReady, Stage, TrainStep
+from realfill.events import STAGES, DenoisingStep, Event, Report, SeedReady, Stage, TrainStep
 from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft, save_draft
 from realfill.geometry.propose import (
     FROM_TEXTURE,
@@ -277,15 +278,21 @@ def sample(session: Session, resources: Resources) -> None:
             seeds=missing,
             priors=priors,
             budget=resources.budget,
+            watch=partial(_watch_denoising, session),
         )
         with contextlib.closing(candidates):
-            last = time.monotonic()
             for number, candidate in enumerate(candidates, done + 1):
+                began = time.monotonic()
                 run.write_seed(candidate.seed, candidate.photo)
-                now = time.monotonic()
-                session.report(SeedReady(candidate.seed, number, len(seeds), round(now - last, 3)))
-                last = now
-                session.check()
+                seconds = candidate.seconds + time.monotonic() - began
+                session.report(SeedReady(candidate.seed, number, len(seeds), round(seconds, 3)))
+
+
+def _watch_denoising(session: Session, event: Event) -> None:
+    """Reports a step; a stop drops the group, unless it is as good as done: then all of its pictures are written."""
+    session.report(event)
+    if isinstance(event, DenoisingStep) and event.total - event.step > 1:
+        session.check()
 
 
 def select(session: Session, resources: Resources) -> None:

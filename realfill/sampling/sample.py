@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor
 from realfill.arrays import Photo
 from realfill.config import Config, SampleConfig
 from realfill.device.memory_plan import MemoryPlan
+from realfill.events import DenoisingStep, Report
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.fill import fill_from_known
 from realfill.models.backbone import Backbone, Context, Pictures
@@ -41,9 +43,10 @@ class Candidate:
 
     seed: int
     photo: Photo
+    seconds: float = 0.0  # its share of the time that its group took, and its own decoding
 
 
-def sample(
+def sample(  # noqa: PLR0913, half of them may be left out
     backbone: Backbone,
     scene: Scene,
     crop: CropTransform,
@@ -53,6 +56,7 @@ def sample(
     seeds: Sequence[int],
     priors: Sequence[DraftPrior] = (),
     budget: MemoryBudget | None = None,
+    watch: Report = lambda event: None,
 ) -> Generator[Candidate, None, None]:
     """Generate the target at working size for each seed; in batches, yielded one by one.
 
@@ -63,13 +67,15 @@ def sample(
         priors: the draft's proposals at working size; a share `config.warm` of the seeds start from them in turn, after
             the others.
         budget: the memory plan; None chooses one from the memory that is free.
+        watch: hears a `DenoisingStep` when a group begins and after each of its steps; what it raises ends the group
+            there. Where a group is shared out among cores, each share is heard.
 
     Raises:
         OutOfMemory: the smallest memory plan is still too much for the device.
     """
     budget = budget or plan_memory(backbone, crop, Config(base=backbone.spec.name, sample=config))
     backbone.use_plan(budget.plan)
-    sampler = Sampler(backbone, config, budget, scene)
+    sampler = Sampler(backbone, config, budget, scene, watch)
     from_noise, from_prior = split_seeds(seeds, priors)
     if from_noise:
         yield from sampler.generate(sampler.encode(sampling_input(scene, crop), prompt), from_noise)
@@ -117,6 +123,7 @@ class Sampler:
     config: SampleConfig
     budget: MemoryBudget
     scene: Scene
+    watch: Report
 
     @torch.no_grad()
     def encode(self, pictures: Pictures, prompt: str) -> Conditions:
@@ -146,23 +153,30 @@ class Sampler:
     def generate(self, conditions: Conditions, seeds: Sequence[int]) -> Iterator[Candidate]:
         """Candidates of one kind, in the order of their seeds, as many at once as the memory plan says."""
         while seeds:
+            began = time.perf_counter()
             latents = self.budget.run(self.backbone, "filling", partial(self._denoise, conditions, seeds))
             group, seeds = seeds[: len(latents)], seeds[len(latents) :]
-            yield from map(Candidate, group, self._decode(latents))
+            share = (time.perf_counter() - began) / len(group)
+            for seed, (photo, seconds) in zip(group, self._decode(latents), strict=True):
+                yield Candidate(seed, photo, share + seconds)
 
     def _denoise(self, conditions: Conditions, seeds: Sequence[int], plan: MemoryPlan) -> Tensor:
         """Denoised latents (B, c, h, w) of the first few seeds."""
         group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
         lanes = [group[lane] for lane in split_lanes(self.backbone.device, len(group))]
         with merge_adapters(self.backbone):
-            return torch.cat(map_parallel(partial(denoise, self.backbone, self.config, conditions), lanes))
+            compute = partial(denoise, self.backbone, self.config, conditions, watch=self.watch)
+            return torch.cat(map_parallel(compute, lanes))
 
-    def _decode(self, latents: Tensor) -> Iterator[Photo]:
-        """The pictures (H, W, 3) of latents (B, c, h, w), a few at once."""
+    def _decode(self, latents: Tensor) -> Iterator[tuple[Photo, float]]:
+        """The pictures (H, W, 3) of latents (B, c, h, w), a few at once, and the seconds that each took."""
         while len(latents):
+            began = time.perf_counter()
             pixels = self.budget.run(self.backbone, "coding", partial(self._decode_first, latents))
+            photos = [to_photo(one) for one in pixels]
             latents = latents[len(pixels) :]
-            yield from map(to_photo, pixels)
+            seconds = (time.perf_counter() - began) / len(photos)
+            yield from ((photo, seconds) for photo in photos)
 
     def _decode_first(self, latents: Tensor, plan: MemoryPlan) -> Tensor:
         """Pixels (B, 3, H, W) of as many latents as the plan decodes at once."""
@@ -170,8 +184,19 @@ class Sampler:
 
 
 @torch.no_grad()
-def denoise(backbone: Backbone, config: SampleConfig, conditions: Conditions, seeds: Sequence[int]) -> Tensor:
-    """Latents (B, c, h, w) of a group of seeds, by the solver's steps from pure noise or from the noised draft."""
+def denoise(
+    backbone: Backbone,
+    config: SampleConfig,
+    conditions: Conditions,
+    seeds: Sequence[int],
+    *,
+    watch: Report = lambda event: None,
+) -> Tensor:
+    """Latents (B, c, h, w) of a group of seeds, by the solver's steps from pure noise or from the noised draft.
+
+    Args:
+        watch: see `sample`.
+    """
     process, start, target = backbone.process, conditions.start, conditions.target
     solver = process.solver(config.sampler, config.steps, math.prod(conditions.shape[1:]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -181,7 +206,9 @@ def denoise(backbone: Backbone, config: SampleConfig, conditions: Conditions, se
         times = start.times(times, process.train_steps)
         latents = start.hold(latents, noise_clean(backbone, start.clean, noise, times[0]), 1.0)
     extra = step_arguments(solver, generators)
-    for index, t in enumerate(times):
+    pace = StepPace(backbone.device)
+    watch(DenoisingStep(0, len(times), len(seeds)))
+    for step, t in enumerate(times, 1):
         if start is not None:
             share = float(t) / process.train_steps
             latents = start.hold(latents, noise_clean(backbone, start.clean, noise, t), share)
@@ -189,10 +216,34 @@ def denoise(backbone: Backbone, config: SampleConfig, conditions: Conditions, se
         prediction = predict_guided(backbone, noisy, t, conditions, guidance=config.guidance)
         latents = solver.step(prediction, t, latents, **extra).prev_sample
         if target is not None:
-            later = times[index + 1 :]
+            later = times[step:]
             clean = target.clean.expand_as(latents)
             latents = target.hold(latents, noise_clean(backbone, clean, noise, later[0]) if len(later) else clean)
+        pace.keep()
+        watch(DenoisingStep(step, len(times), len(seeds)))
     return latents
+
+
+class StepPace:
+    """Keeps the processor one step ahead of a CUDA device.
+
+    Without it all steps would be queued before the first is computed, and a stop would wait for all of them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last: torch.cuda.Event | None = None
+
+    def keep(self) -> None:
+        """To be called when a step is queued; returns when the step before it is computed."""
+        if self._device.type != "cuda":
+            return
+        with torch.cuda.device(self._device):
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call, unused-ignore]
+            event.record()
+        if self._last is not None:
+            self._last.synchronize()
+        self._last = event
 
 
 def predict_guided(backbone: Backbone, noisy: Tensor, t: Tensor, conditions: Conditions, *, guidance: float) -> Tensor:

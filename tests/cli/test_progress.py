@@ -5,7 +5,17 @@ import io
 import pytest
 
 from realfill.cli.progress import Progress
-from realfill.events import Downloading, Failed, Notice, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
+from realfill.events import (
+    DenoisingStep,
+    Downloading,
+    Failed,
+    Notice,
+    SeedReady,
+    SeedScored,
+    StageDone,
+    StageStarted,
+    TrainStep,
+)
 
 
 class Terminal(io.StringIO):
@@ -105,3 +115,16 @@ def test_a_download_says_bytes_speed_and_time_left(clock: list[float]) -> None:
     assert lines[0] == "downloading 2.0 GB of 16.0 GB · 25 MB/s · 9 min 20 s left"
     assert len(lines) == 3  # not every one
     assert "downloading 9.0 GB of 16.0 GB" in terminal.getvalue()
+
+
+def test_denoising_is_told_step_by_step_and_now_and_then_in_a_file(clock: list[float]) -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    for output in (stream, terminal):
+        show = Progress(output)
+        show(StageStarted("sample", 8))
+        for step in range(1, 6):
+            clock[0] += 2.0
+            show(DenoisingStep(step, 25, 8))
+    lines = [line for line in stream.getvalue().splitlines() if "denoising" in line]
+    assert lines == ["denoising, step 3/25 of 8 seeds"]  # not every one
+    assert "denoising, step 5/25 of 8 seeds" in terminal.getvalue()

@@ -32,6 +32,7 @@ class Story:
     held_out: dict[int, float] = field(default_factory=dict)  # losses on held-out patches
     seconds: list[float] = field(default_factory=list)  # of the latest items of this stage
     step_seconds: list[float] = field(default_factory=list)  # of the latest steps of training, also after it
+    denoising: tuple[int, int] | None = None  # steps of the seeds in work, done and in all
     seed_seconds: list[float] = field(default_factory=list)  # of the latest seeds, also after them
     began: int = 0  # items of this stage that were there when it began
     spent: dict[Stage, float] = field(default_factory=dict)  # seconds of stages that have ended
@@ -49,7 +50,7 @@ class Story:
                 if self.stage is not None and STAGES.index(stage) < STAGES.index(self.stage):  # worked on once more
                     self.spent, self.made = {}, {}
                 self.stage, self.total, self.done, self.seconds, self.began = stage, total, done, [], done
-                self.download = ""
+                self.download, self.denoising = "", None
                 if stage == "train":
                     self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
@@ -69,6 +70,8 @@ class Story:
                 self.held_out[step] = loss
             case events.PreviewReady(step):
                 self.previews = [*(one for one in self.previews if one != step), step]
+            case events.DenoisingStep(step, total, _):
+                self.denoising = (step, total)
             case events.SeedReady(_, done, total, seconds):
                 self._count(done, total, seconds)
                 self.seed_seconds = self.seconds
@@ -105,6 +108,8 @@ def running_line(story: Story) -> str:
     parts = [_DOING[story.stage]]
     if story.stage in _ITEM and story.total:
         parts.append(f"{_ITEM[story.stage]} {story.done} of {story.total}")
+    if story.stage == "sample" and story.denoising:
+        parts.append("step {} of {}".format(*story.denoising))
     if story.seconds and story.stage in _ITEM:
         parts.append(f"{statistics.median(story.seconds):.2g} s a {_ITEM[story.stage]}")
     return " · ".join(parts)
