@@ -22,14 +22,15 @@ def test_paper_is_the_paper() -> None:
     assert paper.select.matcher == "loftr"
 
 
-def test_quick_differs_from_paper_in_length_alone() -> None:
+def test_quick_differs_from_paper_in_length_and_by_a_pool() -> None:
     quick, paper = config.PRESETS["quick"], config.PRESETS["paper"]
-    assert quick.train == paper.train.model_copy(update={"steps": 500})
+    assert paper.train.pool == 0
+    assert quick.train == paper.train.model_copy(update={"steps": 500, "pool": 256})
     assert (quick.sample.sampler, quick.sample.steps) == ("dpm++", 25)
     assert quick.select == paper.select and quick.export == paper.export
 
 
-@pytest.mark.parametrize("preset", ["paper", "quick", "mini"])
+@pytest.mark.parametrize("preset", list(config.PRESETS))
 def test_presets_survive_json(preset: config.PresetName) -> None:
     made = config.PRESETS[preset]
     assert config.validate(made.model_dump(mode="json")) == made

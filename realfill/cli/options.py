@@ -26,7 +26,8 @@ class Options:
         typer.Option(help=f"Pretrained model: {', '.join(BASES)}, a folder, a .safetensors file or a hub id."),
     ] = None
     preset: Annotated[
-        PresetName | None, typer.Option(help="Settings to begin with: paper, quick or mini. [default: by base]")
+        PresetName | None,
+        typer.Option(help="Settings to begin with: paper, quick, mini or patient. [default: by base]"),
     ] = None
     set: Annotated[
         list[str] | None,

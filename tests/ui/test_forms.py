@@ -120,5 +120,5 @@ def test_a_way_of_filling_is_what_its_settings_say(way: str) -> None:
 
 def test_presets_are_shown_as_the_way_they_fill() -> None:
     shown = {name: fill_way(preset.guide) for name, preset in PRESETS.items()}
-    assert shown == {"mini": "guided", "quick": "paper", "paper": "paper"}
+    assert shown == {"mini": "guided", "quick": "paper", "paper": "paper", "patient": "paper"}
     assert train.WAYS["guided"] == PRESETS["mini"].guide and train.WAYS["paper"] == PRESETS["paper"].guide
