@@ -6,9 +6,11 @@ First checks that losses, gradients, pictures and matches are the plain path's w
 train    a step of batch 4 and 16 of `realfill.training.train`, against the loop of `benchmarks/speed/stock_loop.py` in
          fp32 and under bf16 autocast
 sample   64 seeds x 25 and x 200 steps
+stop     seconds from a stop in the middle of a group of seeds until the device is free
 vae      encode and decode
 match    LoFTR 64 x 5 pairs, against one pair at a time
 cards    a step of batch 16 with the allocator capped to 8, 12, 16 and 24 GB
+alpha    LoRA's alpha 8 against 16, where the weights of `--base` are here; on a GPU alone
 ways     the U-Net's step in the variants of `benchmarks/speed/step_variants.py`, each alone and together
 
 Rows are printed as they come; each section has a share of `--minutes`. The exit code is 1 where a check failed.
@@ -25,8 +27,9 @@ import diffusers
 import torch
 
 from benchmarks.speed import random_sd2
+from benchmarks.speed.alpha import alpha_section
 from benchmarks.speed.matching import MatchWorkload, match_section
-from benchmarks.speed.sampling import sample_section, vae_section
+from benchmarks.speed.sampling import sample_section, stop_section, vae_section
 from benchmarks.speed.sections import parse_sections, run_sections, sections_parser
 from benchmarks.speed.step_variants import variants_section
 from benchmarks.speed.timing import SpeedReport
@@ -35,7 +38,16 @@ from realfill import config
 from realfill.device.devices import choose_device, describe_device
 from realfill.models import registry
 
-SHARES = {"train": 0.36, "sample": 0.18, "match": 0.08, "vae": 0.03, "cards": 0.09, "ways": 0.26}  # of the time
+SHARES = {  # of the time
+    "train": 0.32,
+    "sample": 0.16,
+    "stop": 0.02,
+    "match": 0.06,
+    "vae": 0.03,
+    "cards": 0.07,
+    "ways": 0.2,
+    "alpha": 0.14,
+}
 ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counted by torch's FlopCounterMode
 TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same)
 
@@ -86,9 +98,11 @@ def main(argv: list[str] | None = None) -> int:
             "train": partial(train_section, workload, report),
             "ways": partial(variants_section, workload, report),
             "sample": partial(sample_section, workload, report),
+            "stop": partial(stop_section, workload, report),
             "vae": partial(vae_section, workload, report),
             "match": partial(match_section, pairs, report),
             "cards": partial(cards_section, workload, report),
+            "alpha": partial(_compare_alphas, report, args.base, device),
         }
         run_sections(report, calls, sections, shares=SHARES, minutes=args.minutes)
     _sum_runs(workload, report)
@@ -96,6 +110,13 @@ def main(argv: list[str] | None = None) -> int:
     facts = {"device": title, "torch": torch.__version__, "diffusers": diffusers.__version__, "scale": args.scale}
     ratio = ratios.get(str(max(workload.batches)))
     return report.finish(as_json=args.json, **facts, ratio_to_stock_loop=ratio, ratios=ratios)
+
+
+def _compare_alphas(report: SpeedReport, base: str, device: str) -> None:
+    if device == "cpu" or not registry.is_present(base):
+        report.add(f"{base}, alpha", skipped="needs a GPU and the base's weights")
+        return
+    alpha_section(report, base=base, device=device, steps=200, seeds=4)
 
 
 def _sum_runs(workload: Workload, report: SpeedReport) -> None:
@@ -110,7 +131,7 @@ def _sum_runs(workload: Workload, report: SpeedReport) -> None:
     runs: tuple[tuple[config.PresetName, str, float], ...] = (
         ("paper", slow, 1.0),
         ("paper", fast, 1.0),
-        ("quick", fast, 0.5),  # half as many seeds
+        ("quick", fast, 0.5),  # half as many seeds; its steps with the pool
     )
     for preset, fill, share in runs:
         row, steps = report.find(fill), config.PRESETS[preset].train.steps
@@ -123,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = sections_parser(__doc__ or "", SHARES, minutes=9.0)
     parser.add_argument("--scale", default="full", choices=list(random_sd2.SCALES))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--base", default="sd2", help="real weights that alpha is compared on")
     parser.add_argument("--matcher-weights", default="", help="loftr_outdoor.ckpt; without, the network is random")
     parser.add_argument("--tflops", type=float, default=TFLOPS, help="what the device does in practice, for the share")
     return parser

@@ -1,5 +1,7 @@
 """Sampling and coding, ours beside the baseline; parts of the speed benchmarks."""
 
+import contextlib
+import time
 from functools import partial
 
 import torch
@@ -11,6 +13,9 @@ from benchmarks.speed.random_sd2 import PROMPT
 from benchmarks.speed.timing import DeviceTimer, SpeedReport, Timed, relative
 from benchmarks.speed.training import LIMITS, SEED, Workload
 from realfill.config import SampleConfig
+from realfill.device.memory_plan import MOST_SEEDS
+from realfill.errors import Interrupted
+from realfill.events import DenoisingStep, Event
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.sampling import sample
@@ -50,6 +55,28 @@ def sample_section(workload: Workload, report: SpeedReport) -> None:
             partial(_fill, workload, backbone, config, workload.seeds), warm_up=0, calls=1, until=report.until
         )
         _add_row(report, name, timed, seeds=workload.seeds, steps=count, sampler=sampler)
+
+
+def stop_section(workload: Workload, report: SpeedReport) -> None:
+    """From a stop after the second step of a group of seeds until the device is free, beside a step's own time."""
+    backbone, timer = _our_backbone(workload), DeviceTimer(workload.device)
+    config = SampleConfig(sampler="ddim", steps=10)
+    at: list[float] = []
+
+    def stop_after_two(event: Event) -> None:
+        if isinstance(event, DenoisingStep):
+            at.append(time.perf_counter())
+            if event.step == 2:
+                raise Interrupted("stopped by the benchmark")
+
+    count = min(workload.seeds, MOST_SEEDS)
+    candidates = sample.sample(
+        backbone, workload.scene, workload.fit, config, prompt=PROMPT, seeds=range(count), watch=stop_after_two
+    )
+    with contextlib.suppress(Interrupted):
+        next(candidates)
+    free = timer.now()
+    report.add("stop", seeds=count, stop_ms=(free - at[-1]) * 1000, step_ms=(free - at[0]) * 1000 / 3)
 
 
 def vae_section(workload: Workload, report: SpeedReport) -> None:

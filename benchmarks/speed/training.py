@@ -38,7 +38,7 @@ FEW = 4  # pool items while timing: all are encoded after the warm-up, as in the
 # Largest differences from the plain path in fp32: (losses, gradient, pictures), relative. In fp32 only the order of
 # sums differs (on a GPU also TF32 in the convolutions, which both paths use) and pictures are rounded to 8 bits;
 # bf16 keeps eight bits in every layer.
-LIMITS = {torch.float32: (2e-3, 2e-2, 2e-2), torch.bfloat16: (2e-2, 0.15, 0.15)}
+LIMITS = {torch.float32: (2e-3, 2e-2, 2e-2), torch.bfloat16: (2e-2, 0.15, 0.15), torch.float16: (2e-2, 0.15, 0.15)}
 
 
 @dataclass(frozen=True)

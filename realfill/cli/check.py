@@ -12,16 +12,17 @@ from typing import get_args
 
 from realfill import assets
 from realfill import config as settings
-from realfill.bases import BASES, EMBEDDED
-from realfill.config import MatcherName, SelectConfig
+from realfill.bases import BASES, EMBEDDED, PREFERRED, download_command
+from realfill.config import Config, MatcherName, SelectConfig
 from realfill.device import devices
-from realfill.device.devices import choose_device, describe_device, free_memory
+from realfill.device.devices import choose_device, describe_device, free_memory, list_devices
 from realfill.device.memory_plan import describe_cards, describe_plan, plan_before_loading
 from realfill.errors import RealFillError
 from realfill.humanize import size
 from realfill.runs import run
 from realfill.scene import examples
 
+PATIENT = "Without a GPU --preset patient takes about two hours of one core; a night may be split, it goes on."
 LEAST_FREE = 2e9  # bytes on the disk of the runs: a run with 64 seeds at 512 pixels takes about 0.1 GB
 
 
@@ -131,23 +132,33 @@ def _check_bases() -> Iterator[Finding]:
             how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
             if base.gated:
                 how = f"Accept its licence at {base.page} and sign in (hf auth login); then it comes by itself"
-            by_hand = f"by hand: hf download {base.source} --local-dir FOLDER, then --base FOLDER"
+            by_hand = f"by hand: {download_command(base.source)}, then --base FOLDER"
             missing = "Missing; install the project again." if base.is_embedded else f"{how}; {by_hand}."
             yield Finding(f"base {name}", False, missing)
 
 
 def _check_memory() -> Iterator[Finding]:
-    """Which memory plan each base would take here now, and on GPUs of the usual sizes."""
-    from realfill.models import backbone, registry
-
-    name = choose_device()
-    free = free_memory(name)
-    width = backbone.stored_dtype(name, registry.choose_dtype(name)).itemsize
+    """What each base would do on each device here with the memory that is free now, and on GPUs of the usual sizes."""
     for base, row in BASES.items():
         config = settings.make(row.preset, {"base": base})
-        plan = plan_before_loading(config, free, width=width, gpu=name.startswith("cuda"))
-        here = f"{name} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}"
-        yield Finding(f"memory {base}", plan is not None, f"By estimate {here}. {describe_cards(config)}")
+        for name in list_devices():
+            yield _check_memory_of(base, config, name)
+
+
+def _check_memory_of(base: str, config: Config, name: str) -> Finding:
+    from realfill.models import backbone, registry
+
+    dtype = registry.choose_dtype(name)
+    width, gpu = backbone.stored_dtype(name, dtype).itemsize, name.startswith("cuda")
+    plan = plan_before_loading(config, free_memory(name), width=width, computed=dtype.itemsize, gpu=gpu)
+    what = describe_plan(plan, config.train.batch)
+    here = f"{name} has {what}"
+    if plan is not None:
+        precision = str(dtype).removeprefix("torch.")
+        here = f"{name} computes in {precision} and takes {what}, {plan.seeds} seeds at once"
+    patient = f"{PATIENT} " if base == PREFERRED and name == "cpu" and plan is not None else ""
+    sentence = f"By estimate {here}. {patient}{describe_cards(config)}"
+    return Finding(f"memory {base}" if name == choose_device() else f"memory {base} {name}", plan is not None, sentence)
 
 
 def _check_matchers() -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from realfill import config as settings
+from realfill import files
 from realfill.bases import BASES, describe_base
 from realfill.cli import batch, bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
@@ -212,10 +213,20 @@ def list_settings(as_json: JsonOption = False) -> None:
 def check(
     as_json: JsonOption = False,
     runs_dir: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Time a few steps and seeds and write them to this JSON file.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Say what will work on this machine, and what to do about the rest."""
     from realfill.cli import check as checks
 
+    if report is not None:
+        from realfill.cli.machine_report import measure_machine
+
+        files.write_json(report, measure_machine())
+        typer.echo(f"Wrote {report}: the device, its plan and its times; it names no person, no file and no machine.")
+        raise typer.Exit(EXIT_DONE)
     findings = []
     for finding in checks.check_machine(runs_dir):
         findings.append(finding)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from realfill.cli import check
+from tests.pretended_card import CARDS, pretend_card
 
 
 def _driver(folder: Path, output: str, code: int = 0) -> None:
@@ -37,6 +38,21 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
     assert all(finding.sentence for finding in findings.values())
     assert check.mini_works(list(findings.values())) == findings["base mini"].good
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ("GTX 1070", "float32 and takes 1 of a step's 16 items at once, 8 seeds at once"),
+        ("T4", "float16 and takes 8 of a step's 16 items at once, 32 seeds at once"),
+        ("RTX 4090", "bfloat16 and takes all 16 items of a step at once, 32 seeds at once"),
+    ],
+)
+def test_every_card_is_told_what_it_will_do(card: str, words: str) -> None:
+    with pretend_card(CARDS[card]):
+        findings = {finding.name: finding for finding in check._check_memory()}
+    assert findings["memory sd2"].good
+    assert f"By estimate cuda computes in {words}" in findings["memory sd2"].sentence
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell script as a program")
