@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from realfill import config
+from realfill.bases import BASES
 from realfill.cli.main import main
 from realfill.events import TrainStep
 from realfill.jobs import queue
@@ -137,10 +138,12 @@ def test_refusals_do_not_wait_for_torch() -> None:
 
 def test_bases_and_settings_as_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bases"]) == 0
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} == {"mini", "sd2"}
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} == set(BASES)
     assert main(["bases", "--json"]) == 0
     rows = _last(capsys.readouterr().out)["bases"]
-    assert [set(row) for row in rows] == [{"name", "family", "size", "licence", "source", "present"}] * 2
+    assert [row["name"] for row in rows] == list(BASES)
+    told = {"name", "family", "size", "licence", "commercial", "gated", "gigabytes", "least_memory", "source", "present"}
+    assert all(set(row) == told for row in rows)
     assert main(["settings"]) == 0
     text = capsys.readouterr().out
     assert all(f"{name} = " in text for name in config.flat_fields())

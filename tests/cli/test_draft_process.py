@@ -49,11 +49,15 @@ def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_
     words = json.loads((tmp_path / "words.json").read_text())
     scene = scenes.load(folder)
     made = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
-    assert words["vouched"] == covered_share(made, scene.hole) > 0.5
-    assert (words["references"], words["reason"]) == ([0], "")
+    proposals = words["proposals"]
+    assert words["count"] == len(proposals) == draft_process.PROPOSALS
+    best = proposals[0]
+    assert best["vouched"] > 0.5 and covered_share(made, scene.hole) in [one["vouched"] for one in proposals]
+    assert (words["references"], words["reason"], best["whole"]) == ([0], "", "a-draft.png")
+    assert all((tmp_path / one["whole"]).exists() for one in proposals)
     whole = read_photo(tmp_path / "a-draft.png")
     assert np.array_equal(whole[~HOLE], scene.target[~HOLE])
-    with Image.open(tmp_path / words["shown"]) as picture, Image.open(tmp_path / words["confidence"]) as overlay:
+    with Image.open(tmp_path / best["shown"]) as picture, Image.open(tmp_path / best["confidence"]) as overlay:
         shown = np.asarray(picture)
         assert shown.shape == (*HOLE.shape, 4) and overlay.size == HOLE.shape[::-1]
     assert shown[HOLE, 3].min() == 255
