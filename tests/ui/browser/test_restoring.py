@@ -73,13 +73,14 @@ def test_a_fresh_tab_reopens_the_last_project_and_a_new_one_can_begin_from_it(
     last = project(server, tmp_path / "last", "Courtyard", 1)
     page.goto(server.url)
     expect(page.locator(".thumb")).to_have_count(1, timeout=WAIT)
-    canvas.settled(page)
     assert last.folder.name in page.url
+    page.get_by_role("tab", name="1 Scene").click()  # a finished project opens where its pictures are
+    canvas.settled(page)
     canvas.paint(page, (100, 90, 150, 115))
     canvas.settled(page)
     page.locator("#start").click()
     page.wait_for_function("name => !location.href.includes(name)", arg=last.folder.name)
-    made = Run.open(server.runs_dir / page.url.partition("project=")[2])
+    made = Run.open(server.runs_dir / page.url.partition("project=")[2].partition("&")[0])
     made.request_stop()
     assert made.labels.name == "Courtyard"
     before, after = scene.load(last.scene_folder).hole, scene.load(made.scene_folder).hole
