@@ -142,7 +142,18 @@ def test_bases_and_settings_as_text_and_json(capsys: pytest.CaptureFixture[str])
     assert main(["bases", "--json"]) == 0
     rows = _last(capsys.readouterr().out)["bases"]
     assert [row["name"] for row in rows] == list(BASES)
-    told = {"name", "family", "size", "licence", "commercial", "gated", "gigabytes", "least_memory", "source", "present"}
+    told = {
+        "name",
+        "family",
+        "size",
+        "licence",
+        "commercial",
+        "gated",
+        "gigabytes",
+        "least_memory",
+        "source",
+        "present",
+    }
     assert all(set(row) == told for row in rows)
     assert main(["settings"]) == 0
     text = capsys.readouterr().out

@@ -27,7 +27,7 @@ FEW = {
 
 @pytest.fixture
 def quick(tiny_base: Path) -> Config:
-    return config.make("mini", {**FEW, "base": str(tiny_base), "sample.seeds": "0"})
+    return config.make("mini", {**FEW, "base": str(tiny_base), "sample.seeds": "0", "guide.proposals": 0})
 
 
 def _loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
