@@ -19,7 +19,7 @@ def begin(page: Page, url: str) -> None:
     page.goto(url)
     ready(page)
     page.locator("html:is(.rf-rail-out, .rf-rail-away)").wait_for(state="attached")  # the rail's script is there, too
-    page.get_by_role("button", name="New project").click()
+    page.get_by_role("button", name="New project", exact=True).click()
     page.locator("#workbench .wb[data-opened][data-empty=yes]").wait_for()
 
 

@@ -14,6 +14,7 @@ from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.ui.conftest import Server
 from tests.ui.small_page import SECONDS
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def test_everything_by_keyboard(view: Page, three: list[Run]) -> None:
     view.keyboard.press("Enter")
     expect(rows(view).nth(1)).to_contain_text("Harbour")
     expect(view.locator(":focus")).to_contain_text("Harbour")
+    wait_until(lambda: "Harbour" in [run.labels.name for run in three], "the name in its run's folder")
     view.keyboard.press("F2")
     view.keyboard.type("Nothing")
     view.keyboard.press("Escape")

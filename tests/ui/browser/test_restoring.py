@@ -86,7 +86,7 @@ def test_a_fresh_tab_reopens_the_last_project_and_a_new_one_can_begin_from_it(
     before, after = scene.load(last.scene_folder).hole, scene.load(made.scene_folder).hole
     assert after.sum() > before.sum() and after[before].all()
     page.get_by_role("tab", name="1 Scene").click()
-    page.get_by_role("button", name="New project").click()
+    page.get_by_role("button", name="New project", exact=True).click()
     expect(page.locator(".invite")).to_be_visible(timeout=WAIT)
     canvas.settled(page)
 

@@ -485,7 +485,7 @@ def test_a_picked_seed_stays_while_better_ones_arrive(page: Page, server: Server
 def test_another_project_is_opened_from_the_rail(page: Page, server: Server, done: Run) -> None:
     page.goto(server.url)
     canvas.ready(page)
-    page.get_by_role("button", name="New project").click()
+    page.get_by_role("button", name="New project", exact=True).click()
     expect(page.locator("#status")).to_contain_text("Add one to five photos")
     page.locator(f"[data-id='{done.folder.name}'] [data-do=open]").click()
     page.wait_for_url(f"**project={done.folder.name}*")
