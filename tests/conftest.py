@@ -1,6 +1,7 @@
 """Fixtures that every test may use, and how tests are shared out among processes (pytest-xdist)."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,14 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(unfinished)
             unfinished.rename(folder)
     return folder
+
+
+@pytest.fixture
+def heeded_ctrl_c() -> Iterator[None]:
+    """A job in the background ignores SIGINT, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 # ── bases and scenes ──

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,7 @@ SENTENCE = "Interrupted; the same command goes on from here."
 IN_A_COMMAND = "realfill.geometry.make_draft"  # imported by `draft` itself
 
 
-@pytest.fixture
-def _heeded_ctrl_c() -> Iterator[None]:
-    """A job in the background ignores SIGINT, and so would what it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeded_ctrl_c")
+@pytest.mark.usefixtures("heeded_ctrl_c")
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 @pytest.mark.parametrize(
     ("command", "moment"),

@@ -37,8 +37,6 @@ WORDS = "words.json"
 def main(arguments: Sequence[str]) -> int:
     """Drafts and returns an exit code; what is wrong with the scene stands in words.json as "error"."""
     folder, out = map(Path, arguments)
-    if hasattr(os, "nice"):
-        os.nice(5)  # the page and what trains go first
     try:
         scene = scenes.load(folder)
         geometry = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
@@ -96,4 +94,6 @@ def _write_words(out: Path, made: Sequence[ScoredProposal], geometry: Draft, sce
 
 
 if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page and what trains go first
     sys.exit(main(sys.argv[1:]))

@@ -27,6 +27,7 @@ from realfill.training.batches import draw_batch, prepare_views
 from realfill.training.loader import draw_noise
 from realfill.training.loss import realfill_loss
 from tests.families import JOBS, TINY, StockCall
+from tests.sampling.decoded import decoded_pixels
 
 PROMPT = "a photo of sks"
 TRAIN = TrainConfig(steps=4, batch=3, rank=4, checkpoint_every=2, learning_rate_unet=1e-2, learning_rate_text=1e-2)
@@ -94,16 +95,8 @@ def sampled(
     backbone: Backbone, scene: Scene, seeds: list[int], monkeypatch: pytest.MonkeyPatch, **given: Any
 ) -> Tensor:
     """The decoded pixels (B, 3, H, W) of some seeds before they are rounded to eight bits."""
-    decoded: list[Tensor] = []
-    decode = backbone.decode
-
-    def listening(latents: Tensor) -> Tensor:
-        decoded.append(decode(latents))
-        return decoded[-1]
-
     settings = SampleConfig.model_validate({"sampler": "ddim", "steps": 4, **given})
-    with monkeypatch.context() as patch:
-        patch.setattr(backbone, "decode", listening)
+    with decoded_pixels(backbone, monkeypatch) as decoded:
         list(sample.sample(backbone, scene, crop_of(scene), settings, prompt=PROMPT, seeds=seeds))
     return torch.cat(decoded)
 

@@ -2,7 +2,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from PIL import Image
 from realfill.arrays import Hole, Photo
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
-from realfill.geometry import confidence
 from realfill.geometry import make_draft as drafting
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
@@ -28,15 +26,8 @@ from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("scoring_size")
 HOLE = box(90, 200, 140, 270)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scoring_size() -> Iterator[None]:
-    """A third of the frame's side, where photos are scored at a quarter, and not nearly all of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confidence, "SIDE", 128)
-        yield
 
 
 @pytest.fixture(scope="module")

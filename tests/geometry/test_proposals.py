@@ -1,7 +1,6 @@
 """Proposals: the portfolio of a scene, what each is made of, how they are scored, ordered and kept."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from realfill.arrays import Hole, Photo
-from realfill.geometry import confidence, proposals, propose
+from realfill.geometry import proposals, propose
 from realfill.geometry.draft import Draft, full_size_draft
 from realfill.geometry.make_draft import make_draft
 from realfill.geometry.proposal_scores import ProposalScore, gather_evidence, score_photo
@@ -18,14 +17,8 @@ from realfill.matching import sift
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
+pytestmark = pytest.mark.usefixtures("scoring_size")
 HOLE = box(90, 200, 140, 270)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scoring_size() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confidence, "SIDE", 128)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from realfill.models.registry import find_base, is_present, load_backbone, load_
 from realfill.sampling import sample
 from realfill.sampling.sample import sampling_input
 from realfill.scene.scene import Scene
+from tests.sampling.decoded import decoded_pixels
 
 PROMPT = "a photo of sks"
 KINDS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
@@ -52,15 +53,7 @@ def raw(
     backbone: Backbone, scene: Scene, settings: SampleConfig, seeds: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> Tensor:
     """The decoded pixels (B, 3, H, W) before they are rounded to eight bits."""
-    decoded: list[Tensor] = []
-    decode = backbone.decode
-
-    def listening(latents: Tensor) -> Tensor:
-        decoded.append(decode(latents))
-        return decoded[-1]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(backbone, "decode", listening)
+    with decoded_pixels(backbone, monkeypatch) as decoded:
         pictures(backbone, scene, settings, seeds)
     return torch.cat(decoded)
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,15 +83,7 @@ def test_behind_a_proxy_it_has_a_public_name_and_people_sign_in(monkeypatch: pyt
     assert parse(["--behind-proxy", "fill.example.org"]).users == {}
 
 
-@pytest.fixture
-def _heeded_ctrl_c() -> Iterator[None]:
-    """A job in the background ignores SIGINT, and so would what it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeded_ctrl_c")
+@pytest.mark.usefixtures("heeded_ctrl_c")
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 @pytest.mark.parametrize("moment", [r"\| +typer$", r"\| +numpy$", r"\| +gradio\.blocks$", "RealFill Studio is at"])
 def test_ctrl_c_ends_it_at_any_moment_in_one_line(moment: str, tmp_path: Path) -> None:
