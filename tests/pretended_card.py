@@ -300,7 +300,10 @@ class _Functions(TorchFunctionMode):
         if here:
             self._card.take_off(moved)  # the copy came out as everything that is computed from the card's tensors
             self._card.copy("to the computer")
-            self._card.wait("to the computer")
+            if patient:
+                self._card.pin(moved)
+            else:
+                self._card.wait("to the computer")
         else:
             self._card.place(moved)
             self._card.copy("to the card")

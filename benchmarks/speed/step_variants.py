@@ -9,6 +9,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from benchmarks.speed import stock_loop
 from benchmarks.speed.timing import DeviceTimer, SpeedReport, relative
 from benchmarks.speed.training import Workload, initial_adapter
 from realfill.models.fast.lora import lora_product
+from realfill.models.lora import FactorRounding, layer_output
 
 # bf16 keeps eight bits, and each variant rounds elsewhere.
 MOST_APART = 0.2
@@ -34,10 +36,11 @@ class StepVariant:
     cast, so autocast casts the small weights instead; "low": the same without autocast, norms in bf16 too;
     "formed": W + g·s·BA formed once a step, so that activations pass each layer once, without autocast too; "own":
     the library's layer (`realfill.models.fast.lora`), which is "low" with a backward pass of its own and gates that are
-    numbers of the processor. Training runs "own" with channels-last and fused.
+    numbers of the processor; "joined": the same with factors rounded together and queries, keys and values in one
+    product (`models.lora.FactorRounding`). Training runs "joined" with channels-last and fused.
     """
 
-    adapters: Literal["peft", "uncast", "low", "formed", "own"] = "peft"
+    adapters: Literal["peft", "uncast", "low", "formed", "own", "joined"] = "peft"
     channels_last: bool = False
     fused: bool = False  # AdamW in one kernel
     compiled: bool = False  # the transformer blocks, by torch.compile
@@ -59,6 +62,8 @@ VARIANTS = (
     StepVariant("formed"),
     StepVariant("own"),
     StepVariant("own", channels_last=True, fused=True),
+    StepVariant("joined"),
+    StepVariant("joined", channels_last=True, fused=True),
     StepVariant("low", channels_last=True, fused=True),
     StepVariant("formed", channels_last=True, fused=True),
     StepVariant("low", channels_last=True, fused=True, graph=True),
@@ -128,6 +133,7 @@ class VariantStep:
         _apply_variant(self._unet, variant)
         if variant.channels_last:
             self._unet.to(memory_format=torch.channels_last)
+        self._factors = FactorRounding([self._unet] if variant.adapters == "joined" else [])
         self._trained = [value for name, value in self._unet.named_parameters() if "lora_" in name]
         self._optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate_unet, fused=variant.fused or None)
         self._inputs = _inputs(workload, batch)
@@ -161,9 +167,10 @@ class VariantStep:
 
     def _backward(self) -> None:
         noisy, t, prompt_embeds, noise = self._inputs
-        without_autocast = self.variant.adapters in ("low", "formed", "own")
+        without_autocast = self.variant.adapters not in ("peft", "uncast")
         plain = contextlib.nullcontext()
-        with plain if without_autocast else torch.autocast(self._device.split(":")[0], torch.bfloat16):
+        mixed = plain if without_autocast else torch.autocast(self._device.split(":")[0], torch.bfloat16)
+        with mixed, self._factors.rounded():
             prediction = self._unet(noisy, t, prompt_embeds).sample
         torch.autograd.backward(F.mse_loss(prediction.float(), noise))
 
@@ -203,6 +210,8 @@ def _apply_variant(unet: nn.Module, variant: StepVariant) -> None:
             layer.cast_input_dtype_enabled = False
         elif variant.adapters == "own":
             layer.forward = _fast_forward(layer)
+        elif variant.adapters == "joined":
+            layer.forward = partial(layer_output, layer)
         elif variant.adapters != "peft":  # attention's layers are all linear
             layer.forward = (
                 _merged_forward(layer, gate) if variant.adapters == "formed" else _low_precision_forward(layer, gate)

@@ -6,8 +6,9 @@ parameters without a gradient.
 """
 
 import contextlib
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ from realfill.config import TrainConfig
 from realfill.errors import WeightsError
 from realfill.models.backbone import Backbone
 from realfill.models.fast.lora import lora_product, round_together, sum_weights
+from realfill.models.fast.siblings import SiblingProduct, find_siblings
 from realfill.models.fast.switch import use_fast
 
 ADAPTER = "default"
 _HALF = (torch.bfloat16, torch.float16)
-_ROUNDED = "rounded_factors"  # of a layer, inside `round_factors`
+_ROUNDED, _JOINED = "rounded_factors", "joined_output"  # of a layer, inside `FactorRounding.rounded`
 
 
 def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> None:
@@ -52,7 +54,7 @@ def attach_adapters(backbone: Backbone, config: TrainConfig, *, seed: int) -> No
             down.data = values.to(backbone.device)  # peft's own initial range, from our own generator
             up.data = torch.zeros(up.shape, device=backbone.device)
             if use_fast():
-                layer.forward = partial(_forward, layer)  # in place of PEFT's own, whose parameters and files stay
+                layer.forward = partial(layer_output, layer)  # in place of PEFT's own, whose parameters and files stay
 
 
 def detach_adapters(backbone: Backbone) -> None:
@@ -91,9 +93,10 @@ def parameter_groups(backbone: Backbone, config: TrainConfig) -> list[dict[str, 
     return groups
 
 
-def _forward(layer: Any, x: Tensor) -> Tensor:
+def layer_output(layer: Any, x: Tensor) -> Tensor:
     """What PEFT's layer computes, in fewer passes over the activation."""
-    return lora_product(x, layer.base_layer, *_factors(layer))
+    joined: Callable[[Tensor], Tensor] | None = getattr(layer, _JOINED, None)
+    return joined(x) if joined else lora_product(x, layer.base_layer, *_factors(layer))
 
 
 def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
@@ -102,7 +105,7 @@ def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
 
 
 def _weights(layer: Any) -> tuple[Tensor, Tensor]:
-    """A and B, rounded where `round_factors` did it."""
+    """A and B, rounded where `FactorRounding` did it."""
     rounded: tuple[Tensor, Tensor] | None = getattr(layer, _ROUNDED, None)
     return rounded or (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
 
@@ -156,26 +159,48 @@ def enable_all_layers(backbone: Backbone) -> Iterator[None]:
             layer.scaling[ADAPTER] = scale
 
 
-@contextlib.contextmanager
-def round_factors(backbone: Backbone) -> Iterator[None]:
-    """Inside the block adapters on layers in half precision have been rounded to it, all of them in one kernel.
+class FactorRounding:
+    """Adapters on layers in half precision, rounded to it once a step, all of them together.
 
-    Gradients go back to the float32 factors, in one kernel as well. Each layer by itself would round its own at every
-    call, and a step has thousands of kernels as it is. Nothing is rounded on the plain way (`models.fast.switch`).
+    Each layer by itself would round its own at every call, and a step has thousands of kernels as it is. Layers that
+    read one input are computed as one. Nothing is rounded on the plain way (`models.fast.switch`).
     """
-    layers = [layer for layer in _adapted_layers(backbone) if layer.base_layer.weight.dtype in _HALF]
-    if not layers or not use_fast():
-        yield
-        return
-    factors = [factor for layer in layers for factor in _weights(layer)]
-    rounded = round_together(factors, layers[0].base_layer.weight.dtype)
-    for layer, pair in zip(layers, zip(rounded[::2], rounded[1::2], strict=True), strict=True):
-        setattr(layer, _ROUNDED, pair)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            delattr(layer, _ROUNDED)
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        self._groups: list[tuple[Any, ...]] = []
+        for network in networks if use_fast() else ():
+            layers = [layer for layer in lora_layers(network) if layer.base_layer.weight.dtype in _HALF]
+            # A processor's kernels begin at once, and threads compute items side by side there.
+            on_cuda = any(layer.base_layer.weight.device.type == "cuda" for layer in layers[:1])
+            self._groups += find_siblings(network, layers) if on_cuda else zip(layers)
+
+    @contextlib.contextmanager
+    def rounded(self) -> Iterator[None]:
+        """Inside the block every layer computes with rounded factors; gradients go back to the float32 ones."""
+        if not self._groups:
+            yield
+            return
+        stacks: list[list[Tensor]] = []
+        scales: list[list[float]] = []
+        for group in self._groups:
+            stacks += [[layer.lora_A[ADAPTER].weight for layer in group]]
+            stacks += [[layer.lora_B[ADAPTER].weight for layer in group]]
+            # One layer by itself scales what it multiplies, and leaves out what is off.
+            scales += [[1.0] * len(group), [layer.scaling[ADAPTER] if len(group) > 1 else 1.0 for layer in group]]
+        factors = round_together(stacks, scales, self._groups[0][0].base_layer.weight.dtype)
+        for group, down, up in zip(self._groups, factors[::2], factors[1::2], strict=True):
+            if len(group) == 1:
+                setattr(group[0], _ROUNDED, (down, up))
+                continue
+            product = SiblingProduct([layer.base_layer for layer in group], down, up)
+            for index, layer in enumerate(group):
+                setattr(layer, _JOINED, partial(product.output, index))
+        try:
+            yield
+        finally:
+            for layer in itertools.chain(*self._groups):
+                for name in (_ROUNDED, _JOINED):
+                    layer.__dict__.pop(name, None)
 
 
 @contextlib.contextmanager

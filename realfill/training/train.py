@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -48,6 +49,9 @@ def train(
 ) -> Generator[TrainStep, None, None]:
     """Fine-tune a fresh or resumed adapter on the backbone; yields once a step.
 
+    On CUDA a step is told of when the gradients of the next one are queued, so that reading its loss holds up nothing;
+    adapter and optimiser are then as that step left them.
+
     Args:
         crop: the working area of the target.
         seed: every random number of the run derives from it.
@@ -72,8 +76,8 @@ def train(
     scaler = make_scaler(backbone.device, fp16=fp16)
     state = checkpoints.TrainState(parameters, optimiser, scaler)
     state.resume(folder)
-    saved = state.step
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
+    factors = lora.FactorRounding(backbone.trainable().values())
     views = prepare_views(scene, crop, config, cell=backbone.spec.loss_cell, draft_views=draft_views)
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
     loader = Loader(backbone, views, config, seed=seed, indices=indices)
@@ -81,43 +85,85 @@ def train(
         settings = Config(base=backbone.spec.name, train=config)
         budget = plan_memory(backbone, crop, settings, processes=accelerator.num_processes)
     budget.begin(backbone, batch=config.batch)
+    progress = Progress(state, optimiser, config, folder if accelerator.is_main_process else None)
+    late = backbone.device.type == "cuda"  # a step's loss is read when the next one is queued: the device never rests
+    unread: Reading | None = None
     try:
         while state.step < config.steps:
-            began = time.perf_counter()
             dropout.draw(state.step)
-            drawn = budget.run(backbone, "coding", lambda _: loader.load(state.step))
-            # encoded whole, before the U-Net needs the room: an autoencoder that is parked makes one journey a step
-            step = budget.run(backbone, "coding", partial(encode_step, backbone, drawn))
-            # loss → gradients: of smaller pieces, and begun again, where memory runs out
-            compute = partial(backward, accelerator, backbone, parameters, scaler, step, config)
-            loss = budget.run(backbone, "training", compute)
+            try:
+                drawn = budget.run(backbone, "coding", lambda _: loader.load(state.step))
+                # encoded whole, before the U-Net needs the room: an autoencoder that is parked makes one journey a step
+                step = budget.run(backbone, "coding", partial(encode_step, backbone, drawn))
+                # loss → gradients: of smaller pieces, and begun again, where memory runs out
+                compute = partial(backward, accelerator, backbone, parameters, scaler, step, config)
+                with factors.rounded():
+                    loss = budget.run(backbone, "training", compute)
+            finally:
+                if unread is not None:  # the step before is told whatever became of this one
+                    reading, unread = unread, None
+                    yield from progress.finish(reading, scaler)
             loss = sum_processes(accelerator, parameters, loss)
             # → clip
             scaler.unscale_(optimiser)
             norm = budget.run(backbone, "training", lambda _: clip_gradients(parameters, config))
-            value = check_finite(loss, norm, scaler, step=state.step)
+            reading = Reading(state.step, loss, norm)
+            if not late:
+                check_finite(reading, scaler)
             # → update
             set_rates(optimiser, rates, learning_rate_factor(state.step, config))
-            budget.run(backbone, "training", lambda _: update_parameters(scaler, optimiser))
+            update = partial(update_parameters, scaler, optimiser, reading if late else None)
+            budget.run(backbone, "training", update)
             state.step += 1
-
-            due = state.step % config.checkpoint_every == 0 or state.step == config.steps
-            if due and accelerator.is_main_process:
-                state.save(folder, keep=config.keep_checkpoints)
-                saved = state.step
-            denoiser, *text = (group["lr"] for group in optimiser.param_groups)
-            seconds = time.perf_counter() - began
-            yield TrainStep(state.step, config.steps, value, denoiser, text[0] if text else 0.0, seconds)
+            if late and state.step < config.steps:
+                unread = reading
+            else:
+                yield from progress.finish(reading, scaler)
     except (GeneratorExit, OutOfMemory):
         # Between two steps the state is whole. After any other exception it may not be: a second Ctrl-C lands
         # anywhere, and what led to a loss that is not a number is not worth an older checkpoint.
-        if state.step > saved and accelerator.is_main_process:
-            state.save(folder, keep=config.keep_checkpoints)
+        progress.save()
         raise
     finally:
         dropout.close()
         loader.close()
         backbone.use_plan(None)
+
+
+class Progress:
+    """What a training has done, how much of it is saved, and how long each step took."""
+
+    def __init__(
+        self,
+        state: checkpoints.TrainState,
+        optimiser: torch.optim.Optimizer,
+        config: TrainConfig,
+        folder: Path | None,
+    ) -> None:
+        """`folder`: of the checkpoints; None in processes that keep none."""
+        self._state, self._optimiser, self._config, self._folder = state, optimiser, config, folder
+        self._saved, self._began = state.step, time.perf_counter()
+
+    def finish(self, reading: "Reading", scaler: GradScaler) -> Generator[TrainStep, None, None]:
+        """Reads the loss of the step that was done last, keeps the state where a checkpoint is due, and tells of it.
+
+        Raises:
+            Diverged: as `check_finite`.
+        """
+        config, step = self._config, self._state.step
+        value = check_finite(reading, scaler)
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            self.save()
+        denoiser, *text = (group["lr"] for group in self._optimiser.param_groups)
+        seconds = time.perf_counter() - self._began
+        yield TrainStep(step, config.steps, value, denoiser, text[0] if text else 0.0, seconds)
+        self._began = time.perf_counter()  # what the caller did meanwhile does not count
+
+    def save(self) -> None:
+        """Writes a checkpoint, if anything is new."""
+        if self._state.step > self._saved and self._folder is not None:
+            self._state.save(self._folder, keep=self._config.keep_checkpoints)
+            self._saved = self._state.step
 
 
 def encode_step(backbone: Backbone, step: Step, _: MemoryPlan) -> Step:
@@ -143,12 +189,11 @@ def backward(
         parameter.grad = None
     loss = torch.zeros((), device=backbone.device)
     compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), scaler, config.batch)
-    with lora.round_factors(backbone):
-        for piece in step.split(plan.items):
-            lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
-            for share, gradients in map_parallel(compute, lanes):
-                loss += share
-                add_gradients(parameters.values(), gradients)
+    for piece in step.split(plan.items):
+        lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
+        for share, gradients in map_parallel(compute, lanes):
+            loss += share
+            add_gradients(parameters.values(), gradients)
     return loss
 
 
@@ -191,29 +236,63 @@ def clip_gradients(parameters: Mapping[str, Tensor], config: TrainConfig) -> Ten
     return torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
 
 
-def update_parameters(scaler: GradScaler, optimiser: torch.optim.Optimizer) -> None:
-    """The optimiser's step, left out where the scaled gradients were not finite; can be called again if it fails."""
+class Reading:
+    """Loss and gradient length of a step on their way from the device: who reads them a step later waits for nobody."""
+
+    def __init__(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        self.step = step  # counted from 0
+        self.values = torch.stack([loss, norm])
+        self._copy = self.values.to("cpu", non_blocking=True)  # into pinned memory where it comes from CUDA
+        self._arrival: torch.cuda.Event | None = None
+        if loss.device.type == "cuda":
+            with torch.cuda.device(loss.device):
+                self._arrival = torch.cuda.Event()  # type: ignore[no-untyped-call, unused-ignore]
+                self._arrival.record()
+
+    def read(self) -> tuple[float, float]:
+        """Both numbers, once they are there."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        loss, norm = self._copy.tolist()
+        return loss, norm
+
+
+def update_parameters(
+    scaler: GradScaler, optimiser: Any, unread: Reading | None = None, _: MemoryPlan | None = None
+) -> None:
+    """The optimiser's step, left out where the scaled gradients were not finite; can be called again if it fails.
+
+    Args:
+        unread: of this step; the device itself leaves the update out where these numbers are not finite.
+    """
     for moments in optimiser.state.values():
         if "exp_avg_sq" not in moments:  # memory ran out while they were made
             moments.clear()
-    scaler.step(optimiser)
-    scaler.update()
+    if scaler.is_enabled() or unread is None:
+        scaler.step(optimiser)
+        scaler.update()
+        return
+    optimiser.found_inf = (unread.values - unread.values).any().float()  # as a scaler tells a fused optimiser
+    try:
+        optimiser.step()
+    finally:
+        del optimiser.found_inf
 
 
-def check_finite(loss: Tensor, norm: Tensor, scaler: GradScaler, *, step: int) -> float:
-    """The loss of a step, counted from 0, as a number.
+def check_finite(reading: Reading, scaler: GradScaler) -> float:
+    """The loss of a step as a number.
 
     Raises:
         Diverged: it is not finite, or the gradients' norm is not, under any scale that could be tried.
     """
-    value, length = torch.stack([loss, norm]).tolist()  # the one time that a step waits for the device
+    value, length = reading.read()  # the one time that a step waits for the device
     too_large = not math.isfinite(length) and not (scaler.is_enabled() and scaler.get_scale() > LEAST)
     if too_large or not math.isfinite(value):
         raise Diverged(
-            f"The loss of step {step + 1} is not a number. The last checkpoint is kept; "
+            f"The loss of step {reading.step + 1} is not a number. The last checkpoint is kept; "
             "lower train.learning_rate_unet and train again in a new run."
         )
-    return float(value)
+    return value
 
 
 def make_optimiser(backbone: Backbone, config: TrainConfig) -> torch.optim.Optimizer:

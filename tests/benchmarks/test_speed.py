@@ -60,7 +60,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Workload:
     return gpu.make_workload("tiny", "cpu", tmp_path_factory.mktemp("speed") / "scene", 790.0)
 
 
-@pytest.mark.parametrize("kind", ["uncast", "low", "formed", "own"])
+@pytest.mark.parametrize("kind", ["uncast", "low", "formed", "own", "joined"])
 def test_every_way_to_run_a_step_computes_the_same_gradient(case: Workload, kind: str) -> None:
     first = initial_adapter(case, case.preset.train)
     first = {name: torch.full_like(value, 0.01) if "lora_B" in name else value for name, value in first.items()}

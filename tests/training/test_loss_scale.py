@@ -87,11 +87,11 @@ def test_scale_and_count_of_good_steps_are_in_the_checkpoint(tmp_path: Path) -> 
 
 
 def test_only_a_scale_that_cannot_be_lowered_further_ends_the_training() -> None:
-    loss, norm = torch.tensor(0.5), torch.tensor(float("inf"))
+    reading = train.Reading(0, torch.tensor(0.5), torch.tensor(float("inf")))
     scaler = make_scaler(CPU, fp16=True)
-    assert train.check_finite(loss, norm, scaler, step=0) == 0.5
+    assert train.check_finite(reading, scaler) == 0.5
     scaler.update(loss_scale.LEAST)
     with pytest.raises(Diverged):
-        train.check_finite(loss, norm, scaler, step=0)
+        train.check_finite(reading, scaler)
     with pytest.raises(Diverged):
-        train.check_finite(loss, norm, make_scaler(CPU, fp16=False), step=0)
+        train.check_finite(reading, make_scaler(CPU, fp16=False))

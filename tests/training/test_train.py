@@ -21,11 +21,13 @@ from realfill.imaging.crop import CropTransform, crop_around
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, detach_adapters
+from realfill.models.registry import load_backbone
 from realfill.runs.layout import checkpoint_steps
 from realfill.scene.scene import Scene
 from realfill.training import batches, train
 from realfill.training.batches import draw_batch, prepare_views
 from realfill.training.loss import realfill_loss
+from tests.pretended_card import CARDS, pretend_card
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = TrainConfig(
@@ -284,6 +286,81 @@ def test_an_interruption_inside_a_step_saves_no_half_state(tiny: Backbone, toy: 
     parameter.register_hook(interrupt)  # type: ignore[no-untyped-call]
     with pytest.raises(KeyboardInterrupt):
         next(steps)
+    assert checkpoint_steps(tmp_path) == [2]
+
+
+# ── on a card, where a loss is read when the next step is queued ──
+
+
+def test_a_card_is_given_the_next_step_before_a_loss_is_read(
+    tiny_base: Path, toy: Scene, tmp_path: Path, whole: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    with pretend_card(CARDS["H200"]) as card:
+        backbone: Any = load_backbone(str(tiny_base), device="cuda", dtype=torch.float32)
+        queued, told = [], []
+        predict = backbone.predict
+
+        def counted(*given: Any) -> Tensor:
+            queued.append(given)
+            return torch.as_tensor(predict(*given))
+
+        backbone.predict = counted
+        for step in train.train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=tmp_path):
+            told.append((step.loss, len(queued)))
+        waits = {line: count for line, count in card.waits.items() if "train.py" in line}
+        kept = {name: value.cpu() for name, value in weights(backbone).items()}
+    assert [count for _, count in told] == [2, 3, 4, 5, 5]
+    assert [loss for loss, _ in told] == pytest.approx(whole[0], rel=1e-4)
+    assert sum(waits.values()) == CONFIG.steps  # nothing but the readings
+    for name, value in whole[1].items():
+        torch.testing.assert_close(kept[name], value, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_resuming_on_a_card_equals_no_interruption(tiny_base: Path, toy: Scene, tmp_path: Path, stop: int) -> None:
+    """The gradients of the step that was queued already are thrown away."""
+    with pretend_card(CARDS["H200"]):
+        backbone = load_backbone(str(tiny_base), device="cuda", dtype=torch.float32)
+        steps = run(backbone, toy, tmp_path / "whole")
+        kept = weights(backbone)
+        first = run(backbone, toy, tmp_path / "parts", until=stop)
+        assert checkpoint_steps(tmp_path / "parts") == [stop]
+        second = run(backbone, toy, tmp_path / "parts")
+        assert equal(weights(backbone), kept)
+    assert losses(first + second) == losses(steps)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing_on_a_card_though_it_is_read_late(
+    tiny_base: Path, toy: Scene, tmp_path: Path
+) -> None:
+    with pretend_card(CARDS["H200"]):
+        backbone = load_backbone(str(tiny_base), device="cuda", dtype=torch.float32)
+        steps = train.train(backbone, toy, fit_of(toy), with_(checkpoint_every=2), seed=3, folder=tmp_path)
+        for _ in range(2):
+            next(steps)  # and the gradients of step 3 are there
+        before, kept = contents(tmp_path), weights(backbone)
+        backbone.trainable()["unet"].get_parameter("conv_out.bias").data.fill_(float("nan"))
+        assert next(steps).step == 3
+        third = weights(backbone)
+        with pytest.raises(Diverged, match="step 4"):
+            next(steps)
+        assert not equal(third, kept)
+        assert equal(weights(backbone), third)
+    assert contents(tmp_path) == before
+    assert checkpoint_steps(tmp_path) == [2]
+
+
+def test_a_step_is_told_and_kept_where_the_next_finds_no_memory(
+    tiny_base: Path, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pretend_card(CARDS["H200"]):
+        backbone = load_backbone(str(tiny_base), device="cuda", dtype=torch.float32)
+        steps = train.train(backbone, toy, fit_of(toy), CONFIG, seed=3, folder=tmp_path)
+        assert next(steps).step == 1
+        monkeypatch.setattr(train, "realfill_loss", short_of_memory(0))
+        assert next(steps).step == 2
+        with pytest.raises(OutOfMemory):
+            next(steps)
     assert checkpoint_steps(tmp_path) == [2]
 
 

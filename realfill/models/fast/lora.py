@@ -6,6 +6,7 @@ with the sum of both weights, and only products of `rank` channels are added to 
 order of sums.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -149,28 +150,42 @@ class _AddProducts(torch.autograd.Function):
 
 
 class _RoundTogether(torch.autograd.Function):
-    """Rounds many tensors in one kernel, and their gradients back in another."""
+    """Scales and rounds many tensors in a kernel each, and their gradients back in as many."""
 
     @staticmethod
-    def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.dtype = tensors[0].dtype
-        return _cast_together(tensors, dtype)
+    def forward(
+        ctx: Any, dtype: torch.dtype, counts: Sequence[int], scales: Sequence[float], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.dtype, ctx.counts, ctx.scales = tensors[0].dtype, counts, scales
+        stacks: list[Tensor] = []
+        parts: list[Tensor] = []
+        for count in counts:
+            first = tensors[len(parts)]
+            stacks.append(first.new_empty((count * len(first), *first.shape[1:]), dtype=dtype))
+            parts += stacks[-1].chunk(count)
+        torch._foreach_copy_(parts, _scale_together(tensors, scales))
+        return tuple(stacks)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return None, *_cast_together(gradients, ctx.dtype)
+        parts = [part for stack, count in zip(gradients, ctx.counts, strict=True) for part in stack.chunk(count)]
+        wide = [torch.empty_like(part, dtype=ctx.dtype) for part in parts]
+        torch._foreach_copy_(wide, parts)
+        return None, None, None, *_scale_together(wide, ctx.scales)
 
 
-def round_together(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """The tensors, all of one dtype, in another one; differentiable."""
+def round_together(
+    stacks: Sequence[Sequence[Tensor]], scales: Sequence[Sequence[float]], dtype: torch.dtype
+) -> tuple[Tensor, ...]:
+    """Equally shaped tensors of one dtype, times their scales, one below another in another dtype; differentiable."""
     rounded: Any = _RoundTogether.apply
-    return tuple(rounded(dtype, *tensors))
+    counts = [len(stack) for stack in stacks]
+    return tuple(rounded(dtype, counts, [*itertools.chain(*scales)], *itertools.chain(*stacks)))
 
 
-def _cast_together(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    cast = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
-    torch._foreach_copy_(cast, list(tensors))
-    return tuple(cast)
+def _scale_together(tensors: Sequence[Tensor], scales: Sequence[float]) -> list[Tensor]:
+    plain = all(scale == 1 for scale in scales)
+    return list(tensors if plain else torch._foreach_mul(list(tensors), list(scales)))
 
 
 def _scaled(tensor: Tensor, scale: float) -> Tensor:
