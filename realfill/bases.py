@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from realfill import files
 from realfill.errors import RunError, WeightsError
+from realfill.sentences import Sentence
 
 DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
 Changes = Mapping[str, Any]  # settings by dotted name
@@ -301,17 +302,28 @@ def check_folder(folder: Path, base: str) -> str:
 
 def describe_base(name: str) -> str:
     """`Apache-2.0 · 32 GB to download · 512 px · trains on GPUs from 12 GB`, and what its licence asks."""
+    return " · ".join(base_facts(name))
+
+
+def base_facts(name: str) -> list[Sentence]:
+    """What is to be known of a base before it is chosen, each fact apart."""
     base = BASES.get(name)
     if base is None:
-        return "A base of this server; its licence is its maker's."
-    parts = [base.licence, f"{base.size} px"]
-    parts += ["comes with the project"] if base.is_embedded else [f"{base.gigabytes:g} GB to download"]
-    parts += [f"trains on GPUs from {base.least_memory / 1e9:g} GB"] if base.least_memory else ["no GPU needed"]
+        return [Sentence("A base of this server; its licence is its maker's.")]
+    facts = [Sentence(base.licence), Sentence("{size} px", size=base.size)]
+    if base.is_embedded:
+        facts.append(Sentence("comes with the project"))
+    else:
+        facts.append(Sentence("{size} GB to download", size=f"{base.gigabytes:g}"))
+    if base.least_memory:
+        facts.append(Sentence("trains on GPUs from {size} GB", size=f"{base.least_memory / 1e9:g}"))
+    else:
+        facts.append(Sentence("no GPU needed"))
     if not base.commercial:
-        parts.append("not for commercial use")
+        facts.append(Sentence("not for commercial use"))
     if base.gated:
-        parts.append(f"its licence must be accepted at {base.page} first")
-    return " · ".join(parts)
+        facts.append(Sentence("its licence must be accepted at {page} first", page=base.page))
+    return facts
 
 
 def licence_notice(name: str) -> str:

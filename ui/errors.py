@@ -12,14 +12,16 @@ from typing import ParamSpec, TypeVar
 import gradio as gr
 
 from realfill.errors import RealFillError
+from realfill.sentences import Sentence
 
+from .language.catalogue import translate
 from .markup import as_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _FOLDERS = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[\\/](?:[^\s'";:,\\/]+[\\/])+""")
-DEFECT = "A defect of RealFill; the server's log says more."
+DEFECT = Sentence("A defect of RealFill; the server's log says more.")
 _log = logging.getLogger("realfill.page")
 
 
@@ -39,14 +41,14 @@ def _speak_errors(handler: Callable[P, R], write: Callable[[str], str]) -> Calla
         try:
             return handler(*args, **kwargs)
         except gr.Error as error:
-            error.message = write(error.message)
+            error.message = write(translate(error.message))
             raise
         except RealFillError as error:
-            sentence = write(strip_folders(str(error)))
-            raise gr.Error(sentence, title="Not possible", print_exception=False) from error
+            sentence = write(strip_folders(translate(str(error))))
+            raise gr.Error(sentence, title=translate("Not possible"), print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")
-            raise gr.Error(DEFECT, print_exception=False) from error
+            raise gr.Error(translate(DEFECT), print_exception=False) from error
 
     return speak
 

@@ -16,7 +16,9 @@ from gradio.components import Component
 
 from realfill import config
 from realfill.config import Config
+from realfill.sentences import Sentence
 
+from .language.catalogue import translate
 from .wiring import Values
 
 MAIN = ("train.steps", "train.batch", "sample.seeds", "sample.steps", "select.matcher")
@@ -31,47 +33,47 @@ NOT_HERE = frozenset(
 """Settings with a place of their own on the page, and those that may name files of the server."""
 
 WORDS: Mapping[str, str] = {
-    "seed": "Seed of training",
-    "fit.size": "Working size",
-    "fit.context": "Context around the hole",
-    "train.steps": "Training steps",
-    "train.batch": "Items a step",
-    "train.micro_batch": "Items at once",
-    "train.learning_rate_unet": "Learning rate of the U-Net",
-    "train.learning_rate_text": "Learning rate of the text encoder",
-    "train.decay": "Learning rate decay",
-    "train.weight_decay": "Weight decay",
-    "train.clip_norm": "Gradient clipping",
-    "train.rank": "LoRA rank",
-    "train.alpha": "LoRA alpha",
-    "train.layers": "Layers with LoRA",
-    "train.prompt": "Prompt",
-    "train.prompt_dropout": "Prompt dropout",
-    "train.mask_dropout": "Mask dropout",
-    "train.layer_dropout": "LoRA dropout",
-    "train.pool": "Pool of crops",
-    "train.crop": "Smallest crop",
-    "train.guided": "Warped references",
-    "train.aware": "Holes like the target's",
-    "train.checkpoint_every": "Checkpoint every",
-    "train.keep_checkpoints": "Checkpoints kept",
-    "train.patience": "Patience",
-    "guide.only": "Draft only",
-    "guide.draft": "Draft first",
-    "guide.warm": "Seeds from the draft",
-    "guide.strength": "Strength where references show it",
-    "guide.guess": "Strength where they do not",
-    "guide.known": "Draft counts as known",
-    "guide.bound": "Hold to the draft",
-    "guide.detail": "Detail of the references",
-    "sample.seeds": "Seeds",
-    "sample.sampler": "Sampler",
-    "sample.steps": "Steps of a seed",
-    "sample.guidance": "Guidance",
-    "sample.batch": "Seeds at once",
-    "select.matcher": "Matcher",
-    "select.size": "Size for matching",
-    "select.confidence": "Least confidence of a match",
+    "seed": Sentence("Seed of training"),
+    "fit.size": Sentence("Working size"),
+    "fit.context": Sentence("Context around the hole"),
+    "train.steps": Sentence("Training steps"),
+    "train.batch": Sentence("Items a step"),
+    "train.micro_batch": Sentence("Items at once"),
+    "train.learning_rate_unet": Sentence("Learning rate of the U-Net"),
+    "train.learning_rate_text": Sentence("Learning rate of the text encoder"),
+    "train.decay": Sentence("Learning rate decay"),
+    "train.weight_decay": Sentence("Weight decay"),
+    "train.clip_norm": Sentence("Gradient clipping"),
+    "train.rank": Sentence("LoRA rank"),
+    "train.alpha": Sentence("LoRA alpha"),
+    "train.layers": Sentence("Layers with LoRA"),
+    "train.prompt": Sentence("Prompt"),
+    "train.prompt_dropout": Sentence("Prompt dropout"),
+    "train.mask_dropout": Sentence("Mask dropout"),
+    "train.layer_dropout": Sentence("LoRA dropout"),
+    "train.pool": Sentence("Pool of crops"),
+    "train.crop": Sentence("Smallest crop"),
+    "train.guided": Sentence("Warped references"),
+    "train.aware": Sentence("Holes like the target's"),
+    "train.checkpoint_every": Sentence("Checkpoint every"),
+    "train.keep_checkpoints": Sentence("Checkpoints kept"),
+    "train.patience": Sentence("Patience"),
+    "guide.only": Sentence("Draft only"),
+    "guide.draft": Sentence("Draft first"),
+    "guide.warm": Sentence("Seeds from the draft"),
+    "guide.strength": Sentence("Strength where references show it"),
+    "guide.guess": Sentence("Strength where they do not"),
+    "guide.known": Sentence("Draft counts as known"),
+    "guide.bound": Sentence("Hold to the draft"),
+    "guide.detail": Sentence("Detail of the references"),
+    "sample.seeds": Sentence("Seeds"),
+    "sample.sampler": Sentence("Sampler"),
+    "sample.steps": Sentence("Steps of a seed"),
+    "sample.guidance": Sentence("Guidance"),
+    "sample.batch": Sentence("Seeds at once"),
+    "select.matcher": Sentence("Matcher"),
+    "select.size": Sentence("Size for matching"),
+    "select.confidence": Sentence("Least confidence of a match"),
 }
 """What people call a setting; the names that `realfill settings` lists are for programs."""
 _NAMES = re.compile("|".join(re.escape(name) for name in config.flat_fields() if "." in name))
@@ -158,7 +160,7 @@ def label(name: str) -> str:
 
 def speak_names(sentence: str) -> str:
     """A sentence in which settings are called as the page calls them: `needs guide.draft` → `needs “Draft first”`."""
-    return _NAMES.sub(lambda name: f"“{label(name[0])}”", sentence)
+    return _NAMES.sub(lambda name: f"“{translate(label(name[0]))}”", sentence)
 
 
 def _component(name: str, info: Any, value: Any, identity: str) -> Component:

@@ -136,7 +136,7 @@ class Page:
         self.news.change(self.run_handlers.tick, asked, [*outputs, self.tabs], js=SHOWN_TAB, **once)
 
     def _wire_load(self) -> None:
-        loaded = self.blocks.load(self.run_handlers.load, self.asked, self.project_outputs, js=ASKED, **QUIET)
+        loaded = self.blocks.load(self.run_handlers.load, self.asked, self.view.load_outputs, js=ASKED, **QUIET)
         loaded.success(**self.address)
         restored = loaded.success(self.run_handlers.restore, self.run_id, self.offer, **QUIET)  # nobody waits for it
         restored.success(None, self.offer, js=OFFER, **PRIVATE)

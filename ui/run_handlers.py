@@ -15,6 +15,7 @@ from realfill.config import PRESETS, Config
 from realfill.errors import RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
+from realfill.sentences import Sentence
 
 from .errors import speak_errors, strip_folders
 from .markup import as_text
@@ -25,12 +26,12 @@ from .runs.pictures import Export
 from .runs.watch import RunSnapshot, RunWatches
 from .seed_handlers import SeedHandlers
 from .tabs.scene import offer_answer, open_answer, read_inputs
-from .tabs.train import WAYS, first_cost, read_config
+from .tabs.train import WAYS, first_words, read_config
 from .wiring import Updates, Values
 
 PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
 TABS = ("scene", "train", "browse")
-DELETED = "This project was deleted; the bin on the left keeps it for a day."
+DELETED = Sentence("This project was deleted; the bin on the left keeps it for a day.")
 MOST_SEEDS = 64  # that can be asked for at once
 
 
@@ -146,11 +147,14 @@ class RunHandlers:
                 updates[self._view.tabs] = gr.Tabs(selected=shown)
         except RealFillError as error:
             updates = {self._view.status: status_html(strip_folders(str(error)))}
-        return {**self._idle_words(), **updates, self._view.train.cost: first_cost(self._base, self._jobs.runs_dir)}
+        return {**self._first_words(), **updates}
 
-    def _idle_words(self) -> Updates:
-        """What the button says that has a draft made, as it was measured last."""
-        return {self._view.try_draft: gr.update(value=draft_label(self._jobs.runs_dir))}
+    def _first_words(self) -> Updates:
+        """What a fresh page says of this machine, as it was measured last, in the visitor's language."""
+        return {
+            self._view.try_draft: gr.update(value=draft_label(self._jobs.runs_dir)),
+            **first_words(self._view.train, self._base, self._jobs.runs_dir),
+        }
 
     @speak_errors
     def restore(self, run_id: str) -> Any:

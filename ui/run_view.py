@@ -10,7 +10,9 @@ from markupsafe import Markup
 
 from realfill.config import PRESETS
 from realfill.runs.run import Run
+from realfill.sentences import Sentence
 
+from .language.catalogue import translate
 from .markup import EMPTY, markup
 from .runs.costs import whole_time
 from .runs.watch import RunSnapshot
@@ -21,9 +23,9 @@ from .wiring import Updates
 from .workbench.endpoints import payload_answer
 from .workbench.payload import Payload
 
-WELCOME = "No project yet. Add photos, mark the missing part, start."
-START = "Train for a better one"
-AGAIN = "Again as a new project"
+WELCOME = Sentence("No project yet. Add photos, mark the missing part, start.")
+START = Sentence("Train for a better one")
+AGAIN = Sentence("Again as a new project")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class RunView:
         """What opening a project may change."""
         return [*self.look_outputs, *self.browse.export_inputs, self.tabs, self.scene.workbench]
 
+    @property
+    def load_outputs(self) -> list[Component]:
+        """What a fresh page is told."""
+        return [*self.project_outputs, self.train.way, self.train.base]
+
     def show(self, snapshot: RunSnapshot, seen: tuple[Any, ...] | None) -> Updates:
         """What a snapshot changes in a page that shows the one with the key `seen`; None: in a fresh page."""
         ended, run = not snapshot.is_live, snapshot.run
@@ -108,7 +115,7 @@ class RunView:
         return {
             **dict.fromkeys((self.stop, self.resume, self.more_steps, self.go_further), gr.update(visible=False)),
             self.try_draft: gr.update(visible=True),
-            self.start: gr.update(visible=True, value=START, variant="secondary"),
+            self.start: gr.update(visible=True, value=translate(START), variant="secondary"),
             self.same_scene: gr.update(visible=False, value=False),
             self.browse.make_again: gr.update(interactive=False),
             self.status: status_html(WELCOME),
@@ -121,11 +128,13 @@ class RunView:
         ends = live and snapshot.run.stop_requested()
         trained = not live and not example and bool(snapshot.run.checkpoint_steps())
         only = state == "done" and snapshot.run.config.guide.only and not example
-        again = {"value": START if only else AGAIN, "variant": "primary" if only else "secondary"}
+        again = {"value": translate(START if only else AGAIN), "variant": "primary" if only else "secondary"}
         return {
             self.try_draft: gr.update(visible=False),
             self.start: gr.update(visible=not live, **again),
-            self.stop: gr.update(visible=live, interactive=not ends, value="Stopping…" if ends else "Stop"),
+            self.stop: gr.update(
+                visible=live, interactive=not ends, value=translate("Stopping…") if ends else translate("Stop")
+            ),
             self.resume: gr.update(visible=not live and not example and state != "done"),
             self.more_steps: gr.update(visible=trained),
             self.go_further: gr.update(visible=trained),
@@ -143,11 +152,12 @@ class RunView:
 def draft_label(runs_dir: Path) -> str:
     """What the button says that has the draft made: how long it takes, as it was measured here."""
     whole = whole_time(runs_dir, PRESETS["mini"].model_copy(update={"guide": WAYS["draft"]}))
-    return f"Try it now: {whole.span() if whole else 'some seconds'}, no training"
+    time = whole.span() if whole else translate("some seconds")
+    return translate("Try it now: {time}, no training", time=time)
 
 
 def status_html(sentence: str) -> Markup:
     """The status bar where no run is shown; the page's script says there what the scene still lacks."""
     idle = Markup(' data-idle="yes"') if sentence == WELCOME else EMPTY
     template = '<div class="rf-status" role="status"{idle}><span class="rf-line">{line}</span></div>'
-    return markup(template, line=sentence, idle=idle)
+    return markup(template, line=translate(sentence), idle=idle)

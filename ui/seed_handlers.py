@@ -11,6 +11,7 @@ from realfill.runs.export import choose_seed
 from realfill.runs.run import Run
 
 from .errors import speak_errors
+from .language.catalogue import translate
 from .markup import EMPTY, markup
 from .runs import pictures
 from .runs.cells import current_seed
@@ -115,5 +116,5 @@ def _seam(run: Run, export: Export, place: int, seed: int | None) -> Markup:
     address = show_seam(run, seed, export, place)
     if not address:
         return EMPTY
-    template = '<img src="{address}" alt="A piece of the seam, enlarged {zoom} times" draggable="false">'
-    return markup(template, address=address, zoom=pictures.ZOOM)
+    words = translate("A piece of the seam, enlarged {zoom} times", zoom=pictures.ZOOM)
+    return markup('<img src="{address}" alt="{words}" draggable="false">', address=address, words=words)

@@ -5,6 +5,7 @@ import re
 
 from starlette.types import Message, Scope, Send
 
+from ..language.catalogue import translate_page
 from . import visitors
 from .content_policy import file_policy, mark_scripts, new_nonce, page_policy
 from .routes import FILE
@@ -66,7 +67,7 @@ class AnswerSender:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
-        body, headers = mark_scripts(bytes(self._body), self._nonce), start["headers"]
+        body, headers = mark_scripts(translate_page(bytes(self._body)), self._nonce), start["headers"]
         headers = [(name, value) for name, value in headers if name not in (b"content-length", b"cache-control")]
         headers.append((b"cache-control", b"no-cache"))  # a nonce is used once
         if any(name.lower() == b"accept-encoding" and b"gzip" in value for name, value in self._scope["headers"]):

@@ -5,6 +5,7 @@ or in the header `x-realfill-visitor` for programs, which take it from that cook
 nobody makes up visitors of their own. Runs hold a hash of it, so a run folder gives nothing away.
 """
 
+import functools
 import hashlib
 import hmac
 import importlib.util
@@ -134,17 +135,38 @@ def _scope() -> MutableMapping[str, Any]:
     return scope or _SCOPE.get() or {}
 
 
+def current_header(name: str) -> str:
+    """A header, by its name in lower case, of the request that is being answered; empty where it has none."""
+    return _header(_scope(), name)
+
+
+def current_cookie(name: str) -> str:
+    """A cookie of the request that is being answered; empty where it has none."""
+    return _cookie(_scope(), name)
+
+
+def _header(scope: MutableMapping[str, Any], name: str) -> str:
+    known = {key.lower(): value for key, value in scope.get("headers", ())}
+    value: bytes = known.get(name.encode(), b"")
+    return value.decode("latin-1")
+
+
+def _cookie(scope: MutableMapping[str, Any], name: str) -> str:
+    return _read_cookie(_header(scope, "cookie"), name)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_cookie(header: str, name: str) -> str:
+    try:
+        kept = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return "" if kept is None else kept.value
+
+
 def visitor_id(scope: MutableMapping[str, Any]) -> str:
     """The id that a request shows, from header or cookie; empty where there is none that this server made."""
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-    try:
-        kept = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
-    except CookieError:
-        kept = None
-    for shown in (headers.get(HEADER.encode(), ""), "" if kept is None else kept.value):
-        if _is_ours(shown):
-            return shown
-    return ""
+    return next(filter(_is_ours, (_header(scope, HEADER), _cookie(scope, COOKIE))), "")
 
 
 def new_cookie() -> str:

@@ -4,7 +4,7 @@ const tiles = new Map(); // seed → its element, for as long as the run is the 
 let state = {run: '', cells: [], live: false, planned: 0, chosen: null};
 let share = 100, only = {starred: false, hidden: false}, current = null, waiting = null;
 
-const plural = (count, one, many) => count + ' ' + (count === 1 ? one : many);
+const matches = (count) => count === 1 ? translate('1 match') : translate('{count} matches', {count});
 
 function shown(cell, counted) {
   if (only.starred && !cell.star) return false;
@@ -22,20 +22,20 @@ function make(cell) {
   tile.innerHTML = '<div class="rf-pic"><img loading="lazy" decoding="async" draggable="false" alt=""></div>'
     + '<span class="rf-rank"></span><span class="rf-kind" hidden></span>'
     + '<span class="rf-marks" aria-hidden="true">'
-    + '<button type="button" tabindex="-1" data-mark="starred" title="Star (S)">★</button>'
-    + '<button type="button" tabindex="-1" data-mark="hidden" title="Hide (H)"><svg class="rf-eye" viewBox="0 0 16 16" aria-hidden="true"><path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM2.5 2.5l11 11"/></svg></button></span>'
+    + '<button type="button" tabindex="-1" data-mark="starred" title="' + translate('Star (S)') + '">★</button>'
+    + '<button type="button" tabindex="-1" data-mark="hidden" title="' + translate('Hide (H)') + '"><svg class="rf-eye" viewBox="0 0 16 16" aria-hidden="true"><path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM2.5 2.5l11 11"/></svg></button></span>'
     + '<span class="rf-foot"><b></b><span class="rf-bars" aria-hidden="true"></span></span>';
   return tile;
 }
 
 function words(cell) {
   const parts = [cell.name];
-  if (cell.matches === null) parts.push('not counted yet');
-  else parts.push('rank ' + cell.rank, plural(cell.matches, 'match', 'matches'));
-  if (cell.refs.length) parts.push('by reference ' + cell.refs.join(', '));
+  if (cell.matches === null) parts.push(translate('not counted yet'));
+  else parts.push(translate('rank {rank}', cell), matches(cell.matches));
+  if (cell.refs.length) parts.push(translate('by reference {counts}', {counts: cell.refs.join(', ')}));
   if (cell.kind) parts.push(cell.kind);
-  if (cell.star) parts.push('starred');
-  if (cell.hide) parts.push('hidden');
+  if (cell.star) parts.push(translate('starred'));
+  if (cell.hide) parts.push(translate('hidden'));
   return parts.join(', ');
 }
 
@@ -52,8 +52,8 @@ function fill(tile, cell, most) {
   const kind = tile.querySelector('.rf-kind');
   kind.textContent = cell.kind; kind.hidden = !cell.kind;
   const foot = tile.querySelector('.rf-foot b');
-  foot.textContent = cell.matches === null ? 'not counted yet' : plural(cell.matches, 'match', 'matches');
-  tile.querySelector('.rf-foot').title = cell.refs.map((n, i) => 'Reference ' + (i + 1) + ': ' + n).join('\n') || words(cell);
+  foot.textContent = cell.matches === null ? translate('not counted yet') : matches(cell.matches);
+  tile.querySelector('.rf-foot').title = cell.refs.map((n, i) => translate('Reference {number}: {name}', {number: i + 1, name: n})).join('\n') || words(cell);
   tile.classList.toggle('rf-star', cell.star);
   tile.classList.toggle('rf-hide', cell.hide);
   const bars = tile.querySelector('.rf-bars');
@@ -93,9 +93,11 @@ function tell(cells) {
   const away = state.cells.filter((cell) => cell.hide).length;
   const to_come = Math.max(0, state.planned - made);
   const parts = [];
-  const all = [made ? plural(made, 'seed', 'seeds') : '', drafts ? plural(drafts, 'draft', 'proposals') : ''].filter(Boolean).join(' and ');
-  if (all) parts.push(cells.length === state.cells.length ? all : cells.length + ' of ' + all);
-  if (state.cells.length && to_come && state.live) parts.push(to_come + ' to come');
+  const seeds = made === 1 ? translate('1 seed') : translate('{count} seeds', {count: made});
+  const proposals = drafts === 1 ? translate('1 draft') : translate('{count} proposals', {count: drafts});
+  const all = made && drafts ? translate('{seeds} and {proposals}', {seeds, proposals}) : made ? seeds : drafts ? proposals : '';
+  if (all) parts.push(cells.length === state.cells.length ? all : translate('{count} of {all}', {count: cells.length, all}));
+  if (state.cells.length && to_come && state.live) parts.push(translate('{count} to come', {count: to_come}));
   find('.rf-count').textContent = parts.join(' · ');
   find('[data-only=starred] span').textContent = stars || '';
   const hidden = find('[data-only=hidden]');
@@ -103,10 +105,10 @@ function tell(cells) {
   hidden.querySelector('span').textContent = away || '';
   const empty = find('.rf-empty');
   empty.hidden = cells.length > 0;
-  empty.textContent = state.cells.length ? 'No seed fits these filters.' : state.empty || '';
+  empty.textContent = state.cells.length ? translate('No seed fits these filters.') : state.empty || '';
   for (const button of element.querySelectorAll('[data-more]')) {
     button.disabled = !state.more;
-    button.title = state.more ? 'Make more pictures with other seeds' : state.why || '';
+    button.title = state.more ? translate('Make more pictures with other seeds') : state.why || '';
   }
 }
 

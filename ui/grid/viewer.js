@@ -131,7 +131,7 @@ async function share(button) {
   link.href = (await sheet([shot.before, shot.after])).toDataURL('image/jpeg', 0.92);
   link.download = seen.name.replace(/[^\w-]+/g, '-') + '-before-after.jpg';
   link.click();
-  said(button, 'Saved');
+  said(button, translate('Saved'));
 }
 
 async function copy(button) {
@@ -139,16 +139,16 @@ async function copy(button) {
   try {
     const picture = new Promise((done) => canvas.toBlob(done, 'image/png'));
     await navigator.clipboard.write([new ClipboardItem({'image/png': picture})]);
-    said(button, 'Copied');
-  } catch (error) { said(button, 'Not allowed here'); } // only over https or on this machine
+    said(button, translate('Copied'));
+  } catch (error) { said(button, translate('Not allowed here')); } // only over https or on this machine
 }
 
 function compare() {
   const shot = seen.frames[close_up ? 'close' : 'whole'];
   source(find('.rf-before'), shot.before);
   source(find('.rf-after'), shot.after);
-  find('.rf-before').alt = 'The target';
-  find('.rf-after').alt = 'The target filled in: ' + seen.name;
+  find('.rf-before').alt = translate('The target');
+  find('.rf-after').alt = translate('The target filled in: {name}', seen);
   const layer = find('.rf-over');
   layer.hidden = !over || !shot.over;
   source(layer, shot.over);
@@ -195,7 +195,7 @@ function draw() {
   pair.setAttribute('viewBox', '0 0 ' + at.w.toFixed(1) + ' ' + at.h.toFixed(1));
   pair.setAttribute('width', at.w);
   pair.setAttribute('height', at.h);
-  const parts = [picture(at.first, shown.url, 'Reference ' + (reference + 1)), picture(at.second, seen.crop.url, seen.name), outline(at.second)];
+  const parts = [picture(at.first, shown.url, translate('Reference {number}', {number: reference + 1})), picture(at.second, seen.crop.url, seen.name), outline(at.second)];
   if (mode === 'matches' && shown.lines) parts.push(...lines(shown.lines, at));
   pair.replaceChildren(...parts);
 }
@@ -216,12 +216,15 @@ function lines(points, at) {
 function note() {
   if (mode === 'compare') return seen.note || '';
   const shown = seen.refs[reference];
-  if (!shown || mode === 'beside') return 'The dashed line is the border of what was filled in.';
-  if (seen.matches === null) return 'The matches of this seed are not counted yet.';
-  if (!shown.lines) return 'The points of this count were not kept; count again to see them.';
+  if (!shown || mode === 'beside') return translate('The dashed line is the border of what was filled in.');
+  if (seen.matches === null) return translate('The matches of this seed are not counted yet.');
+  if (!shown.lines) return translate('The points of this count were not kept; count again to see them.');
   const drawn = Math.min(shown.lines.length, MOST);
-  const count = shown.count + (shown.count === 1 ? ' match' : ' matches') + ' of reference ' + (reference + 1) + ' land in the filled part';
-  return count + (drawn < shown.count ? '; ' + drawn + ' are drawn.' : '.') + (seen.why ? ' ' + seen.why : '');
+  const places = {count: shown.count, number: reference + 1, drawn};
+  const sentence = drawn < shown.count ? translate('{count} matches of reference {number} land in the filled part; {drawn} are drawn.', places)
+    : shown.count === 1 ? translate('1 match of reference {number} lands in the filled part.', places)
+    : translate('{count} matches of reference {number} land in the filled part.', places);
+  return sentence + (seen.why ? ' ' + seen.why : '');
 }
 
 function show() {
@@ -257,7 +260,7 @@ function references() {
     button.setAttribute('role', 'radio');
     button.setAttribute('aria-checked', String(index === reference));
     const count = ref.count === null ? '' : String(ref.count);
-    button.setAttribute('aria-label', 'Reference ' + (index + 1) + (count ? ', ' + count + ' matches' : ''));
+    button.setAttribute('aria-label', count ? translate('Reference {number}, {count} matches', {number: index + 1, count}) : translate('Reference {number}', {number: index + 1}));
     const image = document.createElement('img');
     image.alt = ''; image.src = ref.thumb; image.loading = 'lazy';
     button.append(image, Object.assign(document.createElement('span'), {textContent: count}));
@@ -268,7 +271,7 @@ function references() {
 
 function set_wipe() {
   frame.style.setProperty('--wipe', wipe.value + '%');
-  wipe.setAttribute('aria-valuetext', Math.round(wipe.value) + ' % before');
+  wipe.setAttribute('aria-valuetext', translate('{share} % before', {share: Math.round(wipe.value)}));
 }
 
 function large(on) {

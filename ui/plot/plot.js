@@ -4,6 +4,8 @@ const LEFT = 62, RIGHT = 14, TOP = 10, BOTTOM = 42;
 const NOTHING = {total: 1, raw: [], smooth: [], held: []};
 let data = NOTHING, pointer = null;
 
+const exact = (loss) => loss.toPrecision(3).replace('.', realfillWords.decimal);
+
 function ticks(low, high, most) {
   const span = high - low || 1, rough = span / most, ten = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * ten).find((n) => n >= rough);
@@ -48,12 +50,12 @@ function draw() {
   for (const loss of across) {
     const at = Math.round(y(loss)) + 0.5;
     pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width - RIGHT, at); pen.stroke();
-    pen.fillText(loss.toFixed(digits), LEFT - 8, at);
+    pen.fillText(decimal(loss, digits), LEFT - 8, at);
   }
   pen.textAlign = 'center';
   for (const step of ticks(0, total, Math.max(2, width / 110))) pen.fillText(String(Math.round(step)), x(step), height - BOTTOM + 14);
-  pen.fillText('training step', LEFT + (width - LEFT - RIGHT) / 2, height - 5);
-  pen.save(); pen.translate(9, TOP + (height - TOP - BOTTOM) / 2); pen.rotate(-Math.PI / 2); pen.fillText('loss', 0, 0); pen.restore();
+  pen.fillText(translate('training step'), LEFT + (width - LEFT - RIGHT) / 2, height - 5);
+  pen.save(); pen.translate(9, TOP + (height - TOP - BOTTOM) / 2); pen.rotate(-Math.PI / 2); pen.fillText(translate('loss'), 0, 0); pen.restore();
   pen.save();
   pen.beginPath(); pen.rect(LEFT, 0, width - LEFT, height - BOTTOM + 2); pen.clip();
   line(pen, data.raw, x, y, colour('--rf-raw'), 1.2);
@@ -76,7 +78,7 @@ function line(pen, points, x, y, colour, width) {
 
 function tell(pen, x, y, colour, width, height) {
   const last = data.smooth[data.smooth.length - 1];
-  canvas.setAttribute('aria-label', 'Loss over ' + data.total + ' steps; at step ' + last[0] + ' it is ' + last[1].toPrecision(3) + ', smoothed');
+  canvas.setAttribute('aria-label', translate('Loss over {total} steps; at step {step} it is {loss}, smoothed', {total: data.total, step: last[0], loss: exact(last[1])}));
   if (pointer === null) { read.textContent = ''; return; }
   let at = 0;
   data.raw.forEach((point, index) => { if (Math.abs(x(point[0]) - pointer) < Math.abs(x(data.raw[at][0]) - pointer)) at = index; });
@@ -86,8 +88,8 @@ function tell(pen, x, y, colour, width, height) {
   pen.fillStyle = colour('--rf-accent');
   pen.beginPath(); pen.arc(x(step), y(smooth), 4, 0, 7); pen.fill();
   const held = data.held.find((point) => point[0] === step);
-  read.textContent = 'step ' + step + ' · ' + raw.toPrecision(3) + ' · smoothed ' + smooth.toPrecision(3) +
-    (held ? ' · held out ' + held[1].toPrecision(3) : '');
+  const places = {step, raw: exact(raw), smooth: exact(smooth), held: held && exact(held[1])};
+  read.textContent = held ? translate('step {step} · {raw} · smoothed {smooth} · held out {held}', places) : translate('step {step} · {raw} · smoothed {smooth}', places);
 }
 
 canvas.addEventListener('pointermove', (event) => { pointer = event.clientX - canvas.getBoundingClientRect().left; draw(); });

@@ -8,13 +8,19 @@ let renaming = null;
 let current = ''; // the open project
 let read = 0; // when the list that is shown was read, in the server's seconds
 
-const STATES = {queued: 'waiting', running: 'running', stopped: 'stopped', interrupted: 'interrupted', failed: 'failed', done: 'done'};
+const STATES = {
+  queued: translate('waiting'), running: translate('running'), stopped: translate('stopped'),
+  interrupted: translate('interrupted'), failed: translate('failed'), done: translate('done'),
+};
+
+// English is that of the browser, with its order of day and month.
+const LANGUAGE = realfillWords.tag === 'en' ? [] : realfillWords.tag;
 
 function when(seconds) {
   const date = new Date(seconds * 1000), now = new Date();
-  if (date.toDateString() === now.toDateString()) return date.toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
+  if (date.toDateString() === now.toDateString()) return date.toLocaleTimeString(LANGUAGE, {hour: '2-digit', minute: '2-digit'});
   const year = date.getFullYear() === now.getFullYear() ? undefined : 'numeric';
-  return date.toLocaleDateString([], {day: 'numeric', month: 'short', year});
+  return date.toLocaleDateString(LANGUAGE, {day: 'numeric', month: 'short', year});
 }
 
 const icon = (path) => '<svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="' + path + '"/></svg>';
@@ -27,9 +33,9 @@ function make(id) {
     + '<img alt="" loading="lazy" decoding="async" draggable="false">'
     + '<span class="rf-rail-words"><b></b><span class="rf-rail-note"><i></i><span></span></span></span></button>'
     + '<span class="rf-rail-acts">'
-    + '<button type="button" data-do="rename" tabindex="-1" title="Rename (F2)">' + PEN + '</button>'
-    + '<button type="button" data-do="duplicate" tabindex="-1" title="Duplicate">' + TWICE + '</button>'
-    + '<button type="button" data-do="delete" tabindex="-1" title="Delete (Del)">' + BIN + '</button></span>';
+    + '<button type="button" data-do="rename" tabindex="-1" title="' + translate('Rename (F2)') + '">' + PEN + '</button>'
+    + '<button type="button" data-do="duplicate" tabindex="-1" title="' + translate('Duplicate') + '">' + TWICE + '</button>'
+    + '<button type="button" data-do="delete" tabindex="-1" title="' + translate('Delete (Del)') + '">' + BIN + '</button></span>';
   return row;
 }
 
@@ -45,8 +51,9 @@ function fill(row, project) {
   note.dataset.state = project.state;
   note.querySelector('span').textContent = STATES[project.state] + ' · ' + when(project.created);
   row.querySelector('.rf-rail-open').title = project.name;
-  for (const [name, verb] of [['rename', 'Rename '], ['duplicate', 'Duplicate '], ['delete', 'Delete ']])
-    row.querySelector('[data-do=' + name + ']')?.setAttribute('aria-label', verb + project.name);
+  const {name} = project;
+  const words = {rename: translate('Rename {name}', {name}), duplicate: translate('Duplicate {name}', {name}), delete: translate('Delete {name}', {name})};
+  for (const [act, label] of Object.entries(words)) row.querySelector('[data-do=' + act + ']')?.setAttribute('aria-label', label);
 }
 
 function reach(row) { // one stop of the Tab key, as in any list; its own buttons are the next stops
@@ -89,9 +96,9 @@ function render() {
       fill(row, example);
       row.querySelector('.rf-rail-acts').remove();
       row.querySelector('.rf-rail-open').tabIndex = 0;
-      row.querySelector('.rf-rail-note span').textContent = 'example';
-      own.type = 'button'; own.dataset.do = 'own'; own.className = 'rf-rail-own'; own.textContent = 'Make it your own';
-      own.setAttribute('aria-label', 'Make ' + example.name + ' your own');
+      row.querySelector('.rf-rail-note span').textContent = translate('example');
+      own.type = 'button'; own.dataset.do = 'own'; own.className = 'rf-rail-own'; own.textContent = translate('Make it your own');
+      own.setAttribute('aria-label', translate('Make {name} your own', {name: example.name}));
       row.append(own);
       return row;
     }));
@@ -102,7 +109,7 @@ function render() {
     row.querySelector('.rf-rail-own').hidden = !open;
   }
   if (gone && (!wanted.has(gone.id) || going.has(gone.id))) {
-    undo.querySelector('span').textContent = (going.has(gone.id) ? 'Deleting' : 'Deleted') + ' “' + gone.name + '”.';
+    undo.querySelector('span').textContent = going.has(gone.id) ? translate('Deleting “{name}”.', gone) : translate('Deleted “{name}”.', gone);
     undo.querySelector('button').hidden = going.has(gone.id);
     undo.hidden = false;
   } else undo.hidden = true;
@@ -111,12 +118,12 @@ function render() {
 function showBin(thrown) {
   const bin = find('.rf-rail-bin');
   bin.hidden = !thrown.length;
-  bin.querySelector('summary').textContent = 'Bin · ' + thrown.length + ', kept for a day';
+  bin.querySelector('summary').textContent = translate('Bin · {count}, kept for a day', {count: thrown.length});
   bin.querySelector('ul').replaceChildren(...thrown.map((one) => {
     const row = document.createElement('li'), name = document.createElement('span'), back = document.createElement('button');
     row.dataset.id = one.id; name.textContent = name.title = one.name;
-    back.type = 'button'; back.dataset.do = 'restore'; back.textContent = 'Restore';
-    back.setAttribute('aria-label', 'Restore ' + one.name);
+    back.type = 'button'; back.dataset.do = 'restore'; back.textContent = translate('Restore');
+    back.setAttribute('aria-label', translate('Restore {name}', one));
     row.append(name, back);
     return row;
   }));
@@ -127,7 +134,7 @@ function project(row) { return JSON.parse(row.dataset.text); }
 function rename(row) {
   const label = row.querySelector('b'), before = project(row).name, field = document.createElement('input');
   renaming = row.dataset.id;
-  field.value = before; field.maxLength = 120; field.setAttribute('aria-label', 'New name');
+  field.value = before; field.maxLength = 120; field.setAttribute('aria-label', translate('New name'));
   const open = row.querySelector('.rf-rail-open');
   open.hidden = true;
   row.prepend(field);
@@ -193,7 +200,7 @@ function folded(away, keep = true) {
   }
   fold.setAttribute('aria-expanded', String(!away));
   fold.textContent = narrow.matches ? (away ? '☰' : '✕') : away ? '»' : '«';
-  fold.title = away ? 'Show the projects' : 'Hide the projects';
+  fold.title = away ? translate('Show the projects') : translate('Hide the projects');
   fold.setAttribute('aria-label', fold.title);
   if (keep && !narrow.matches) try { localStorage.setItem('rf-rail-away', away ? '1' : ''); } catch (error) { /* no storage here: it is not kept */ }
 }
@@ -203,6 +210,16 @@ unfold();
 narrow.addEventListener('change', unfold);
 document.addEventListener('pointerdown', (event) => { // beside the drawer
   if (element.isConnected && narrow.matches && !element.contains(event.target)) folded(true);
+});
+
+// The language is the server's to tell, so the page is loaded anew.
+const language = find('.rf-rail-language');
+language.replaceChildren(...Object.entries(realfillWords.languages).map(([tag, name]) => new Option(name, tag, false, tag === realfillWords.tag)));
+for (const option of language.options) option.lang = option.value;
+language.addEventListener('change', () => {
+  const shared = location.protocol === 'https:' ? 'SameSite=None; Secure; Partitioned' : 'SameSite=Lax'; // a Space stands in a frame
+  document.cookie = 'realfill-language=' + language.value + '; Max-Age=31536000; Path=/; ' + shared;
+  location.reload();
 });
 
 // Back and Forward of the browser

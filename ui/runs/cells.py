@@ -1,14 +1,20 @@
 """What the grid shows of each seed: rank, counts, marks and a small picture."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from realfill import seeds
 from realfill.runs.export import chosen_seed
 from realfill.runs.run import Run
+from realfill.sentences import Sentence
 
+from ..language.catalogue import translate
 from .thumbnails import Thumbnails
+
+_KINDS: Mapping[str, Sentence] = {"draft": Sentence("draft"), "guided": Sentence("guided")}
+"""How `Run.kind` says a seed was made, in the page's words."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,10 @@ def list_cells(run: Run, thumbnails: Thumbnails) -> tuple[SeedCell, ...]:
 
 def grid_value(run: Run, cells: tuple[SeedCell, ...], *, live: bool) -> dict[str, Any]:
     """The grid's value. More seeds can be asked for once there are some and nobody works on the run."""
-    state = "They appear here one by one." if live else "There are no seeds yet."
+    state = translate("They appear here one by one.") if live else translate("There are no seeds yet.")
     return {
         "run": run.folder.name,
-        "cells": [dataclasses.asdict(cell) for cell in cells],
+        "cells": [_tell(cell) for cell in cells],
         "planned": len(run.config.seeds),
         "live": live,
         "why": (why := why_no_more(run, live=live or not cells)),
@@ -63,26 +69,32 @@ def grid_value(run: Run, cells: tuple[SeedCell, ...], *, live: bool) -> dict[str
 def why_no_more(run: Run, *, live: bool) -> str:
     """Why nobody can ask for more or other seeds now, as a sentence; empty where one can."""
     if run.labels.is_example:
-        return "This is a finished example; make it your own to have other seeds."
+        return translate("This is a finished example; make it your own to have other seeds.")
     if not run.config.seeds:
-        return "This project is filled by its draft alone; start a new one for seeds."
-    return "More seeds can be asked for when the work here has ended." if live else ""
+        return translate("This project is filled by its draft alone; start a new one for seeds.")
+    return translate("More seeds can be asked for when the work here has ended.") if live else ""
 
 
-def seed_name(seed: int) -> str:
+def _tell(cell: SeedCell) -> dict[str, Any]:
+    """A cell in the visitor's language; cells are remembered for all visitors."""
+    return {**dataclasses.asdict(cell), "name": translate(cell.name), "kind": translate(cell.kind)}
+
+
+def seed_name(seed: int) -> Sentence:
     """What a person calls it."""
     if not seeds.is_proposal(seed):
-        return f"Seed {seed}"
+        return Sentence("Seed {seed}", seed=seed)
     rank = seeds.proposal_rank(seed)
-    return "Draft" if rank == 0 else f"Draft {rank + 1}"
+    return Sentence("Draft") if rank == 0 else Sentence("Draft {rank}", rank=rank + 1)
 
 
 def how_made(run: Run, seed: int) -> str:
     """How a seed was made where that is not the usual way: "draft", "guided", "from draft 3"."""
     begun = run.started_from(seed)
     if begun is None or len(run.proposal_seeds()) == 1:
-        return run.kind(seed)
-    return f"from {seed_name(begun).lower()}"
+        return _KINDS.get(kind := run.kind(seed), kind)
+    rank = seeds.proposal_rank(begun)
+    return Sentence("from draft") if rank == 0 else Sentence("from draft {rank}", rank=rank + 1)
 
 
 def current_seed(run: Run) -> int | None:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from realfill import files, humanize
+from realfill import files
 from realfill.config import Config
 from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
 from realfill.events import STAGES, Stage
+from realfill.humanize import duration, size
+from realfill.sentences import Sentence
 
+from ..language.catalogue import translate, translate_measures
 from .story import Story
 from .time_left import TimeLeft, estimate
 
@@ -19,7 +22,7 @@ NAME = ".costs.json"
 _COUNTED: tuple[Stage, ...] = ("train", "sample", "select")  # stages of several items
 USUAL_REFERENCES = 3
 LEAST = 5  # steps after which a measurement is believed; the first one also warms up
-UNKNOWN = "not measured yet on this machine"
+UNKNOWN = Sentence("not measured yet on this machine")
 _guard = threading.Lock()
 
 
@@ -71,18 +74,27 @@ def sentence(runs_dir: Path, config: Config) -> str:
     """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.` and the memory plan."""
     if config.guide.only:
         whole = whole_time(runs_dir, config)
-        return f"The draft takes {whole.span() if whole else 'some seconds'}; nothing is trained."
+        time = whole.span() if whole else translate("some seconds")
+        return translate("The draft takes {time}; nothing is trained.", time=time)
     known, train, sample = _read(runs_dir), config.train, config.sample
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
-        return f"Training {train.steps} steps: {UNKNOWN}; the first run measures it. {describe_machine(config)}"
+        unknown = Sentence(
+            "Training {steps} steps: not measured yet on this machine; the first run measures it.", steps=train.steps
+        )
+        return f"{translate(unknown)} {translate(describe_machine(config))}"
     each = float(step["seconds"])
-    parts = [f"Training about {humanize.duration(train.steps * each)} ({train.steps} steps at {each:.2g} s)"]
+    whole_training = translate_measures(duration(train.steps * each))
+    pace = translate_measures(f"{each:.2g} s")
+    parts = [
+        translate("Training about {time} ({steps} steps at {each})", time=whole_training, steps=train.steps, each=pace)
+    ]
     if seed:
-        parts.append(f"{len(sample.seeds)} seeds about {humanize.duration(len(sample.seeds) * float(seed['seconds']))}")
+        time = translate_measures(duration(len(sample.seeds) * float(seed["seconds"])))
+        parts.append(translate("{count} seeds about {time}", count=len(sample.seeds), time=time))
     if step.get("memory"):
-        parts.append(f"{humanize.size(step['memory'])} of memory")
-    return f"{', '.join(parts)}. {describe_machine(config)}"
+        parts.append(translate("{size} of memory", size=translate_measures(size(step["memory"]))))
+    return f"{', '.join(parts)}. {translate(describe_machine(config))}"
 
 
 def run_seconds(runs_dir: Path, config: Config) -> float | None:

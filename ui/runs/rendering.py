@@ -12,11 +12,12 @@ from ..access.uploads import check_path
 from ..decoding import decoder
 from . import pictures
 from .pictures import Export, What
+from .seed_view import describe_seed
 
 
 def view_seed(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
-    """As `seed_view.viewer_value`."""
-    return dict(_call("view_seed", run, export, seed=seed))
+    """As `seed_view.viewer_value`, with its sentences."""
+    return describe_seed(dict(_call("view_seed", run, export, seed=seed)))
 
 
 def show_seam(run: Run, seed: int, export: Export, place: int = 0) -> str:

@@ -9,6 +9,7 @@ from realfill.imaging.crop import CropTransform
 from realfill.runs.run import Run
 
 from ..access import uploads
+from ..language.catalogue import translate, translate_number
 from . import pictures
 from .cells import seed_name
 from .pictures import Export, open_picture, read_ground
@@ -35,17 +36,26 @@ def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
         "run": run.folder.name,
         "seed": seed,
         "matches": entry.get("matches"),
-        "name": seed_name(seed),
-        "title": seed_name(seed) + ("" if rank is None else f" · #{rank} of {len(entries)}"),
+        "rank": rank,
+        "ranked": len(entries),
         "star": seed in run.labels.starred,
         "hide": seed in run.labels.hidden,
-        "note": "",
-        "why": why_this_rank(entry),
+        "score": entry.get("score"),
         "frames": open_picture(run, seed, export),
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
         "outline": pictures.outline(run),
         "refs": _references(run, seed, counts),
     }
+
+
+def describe_seed(value: dict[str, Any]) -> dict[str, Any]:
+    """What `viewer_value` returned, and its sentences in the visitor's language."""
+    if value["seed"] is None:
+        return value
+    name = translate(seed_name(value["seed"]))
+    place = translate("#{rank} of {count}", rank=value["rank"], count=value["ranked"])
+    title = name if value["rank"] is None else f"{name} · {place}"
+    return {**value, "name": name, "title": title, "note": "", "why": why_this_rank(value)}
 
 
 def why_this_rank(entry: Mapping[str, Any]) -> str:
@@ -54,12 +64,21 @@ def why_this_rank(entry: Mapping[str, Any]) -> str:
     if not score:
         return ""
     sharp = (
-        "as sharp as" if abs(score["sharpness"]) < 0.3 else "softer than" if score["sharpness"] < 0 else "busier than"
+        translate("as sharp as its surroundings")
+        if abs(score["sharpness"]) < 0.3
+        else translate("softer than its surroundings")
+        if score["sharpness"] < 0
+        else translate("busier than its surroundings")
     )
-    seam = "the border is not seen" if score["seam"] < 0.2 else "the border is seen"
-    return (
-        f"Score {score['total']:.2f}: {score['matches']} matches by SIFT, {score['agreement']:.0%} agreement with what "
-        f"references show in this place, {seam}, {sharp} its surroundings."
+    seam = translate("the border is not seen") if score["seam"] < 0.2 else translate("the border is seen")
+    return translate(
+        "Score {total}: {matches} matches by SIFT, {agreement}% agreement with what references show in this place, "
+        "{seam}, {sharp}.",
+        total=translate_number(f"{score['total']:.2f}"),
+        matches=score["matches"],
+        agreement=round(100 * score["agreement"]),
+        seam=seam,
+        sharp=sharp,
     )
 
 

@@ -6,17 +6,29 @@ from dataclasses import dataclass, field
 
 from realfill import events
 from realfill.events import STAGES, Event, Stage
-from realfill.humanize import transfer
+from realfill.humanize import duration, size
+from realfill.sentences import Sentence
+
+from ..language.catalogue import translate, translate_measures
 
 RECENT = 50  # items whose speed gives the time left
 _DOING: dict[Stage, str] = {
-    "prepare": "Getting ready",
-    "train": "Learning the scene",
-    "sample": "Filling in",
-    "select": "Counting matches",
-    "export": "Exporting",
+    "prepare": Sentence("Getting ready"),
+    "train": Sentence("Learning the scene"),
+    "sample": Sentence("Filling in"),
+    "select": Sentence("Counting matches"),
+    "export": Sentence("Exporting"),
 }
-_ITEM: dict[Stage, str] = {"train": "step", "sample": "seed", "select": "seed"}
+_OF_ALL: dict[Stage, str] = {
+    "train": Sentence("step {done} of {total}"),
+    "sample": Sentence("seed {done} of {total}"),
+    "select": Sentence("seed {done} of {total}"),
+}
+_PACE: dict[Stage, str] = {
+    "train": Sentence("{time} a step"),
+    "sample": Sentence("{time} a seed"),
+    "select": Sentence("{time} a seed"),
+}
 _GROWING = ("losses", "held_out", "notices", "spent", "made")
 
 
@@ -39,7 +51,7 @@ class Story:
     made: dict[Stage, int] = field(default_factory=dict)  # items made in them
     memory: int = 0  # most bytes in use while training
     previews: list[int] = field(default_factory=list)  # steps after which one was made
-    download: str = ""  # how far the one in work is
+    download: events.Downloading | None = None  # how far the one in work is
     notices: list[str] = field(default_factory=list)  # the important ones first
     warnings: int = 0  # how many of them are important
 
@@ -50,14 +62,14 @@ class Story:
                 if self.stage is not None and STAGES.index(stage) < STAGES.index(self.stage):  # worked on once more
                     self.spent, self.made = {}, {}
                 self.stage, self.total, self.done, self.seconds, self.began = stage, total, done, [], done
-                self.download, self.denoising = "", None
+                self.download = self.denoising = None
                 if stage == "train":
                     self.steps, self.step_seconds = total, []
                     self.losses = {step: loss for step, loss in self.losses.items() if step <= done}
                     self.held_out = {step: loss for step, loss in self.held_out.items() if step <= done}
                     self.previews = [step for step in self.previews if step <= done]
-            case events.Downloading(done, total, speed):
-                self.download = transfer(done, total, speed)
+            case events.Downloading():
+                self.download = event
             case events.StageDone(stage, seconds):
                 self.spent[stage] = self.spent.get(stage, 0.0) + seconds
                 self.made[stage] = self.made.get(stage, 0) + self.total - self.began
@@ -102,14 +114,26 @@ class Story:
 def running_line(story: Story) -> str:
     """`Learning the scene · step 45 of 150 · 1.2 s a step`."""
     if story.stage is None:
-        return "Starting; loading the model takes a moment."
-    if story.download:
-        return f"Downloading the model · {story.download}"
-    parts = [_DOING[story.stage]]
-    if story.stage in _ITEM and story.total:
-        parts.append(f"{_ITEM[story.stage]} {story.done} of {story.total}")
+        return translate("Starting; loading the model takes a moment.")
+    if story.download is not None:
+        return translate("Downloading the model · {progress}", progress=_transfer(story.download))
+    parts = [translate(_DOING[story.stage])]
+    if story.stage in _OF_ALL and story.total:
+        parts.append(translate(_OF_ALL[story.stage], done=story.done, total=story.total))
     if story.stage == "sample" and story.denoising:
-        parts.append("step {} of {}".format(*story.denoising))
-    if story.seconds and story.stage in _ITEM:
-        parts.append(f"{statistics.median(story.seconds):.2g} s a {_ITEM[story.stage]}")
+        done, total = story.denoising
+        parts.append(translate("step {done} of {total}", done=done, total=total))
+    if story.seconds and story.stage in _PACE:
+        time = translate_measures(f"{statistics.median(story.seconds):.2g} s")
+        parts.append(translate(_PACE[story.stage], time=time))
+    return " · ".join(parts)
+
+
+def _transfer(download: events.Downloading) -> str:
+    """`3.1 GB of 16.0 GB · 25 MB/s · 9 min left`, as `humanize.transfer`."""
+    done, total, speed = download.done, download.total, download.speed
+    sizes = {"done": translate_measures(size(done)), "total": translate_measures(size(total))}
+    parts = [translate("{done} of {total}", **sizes), f"{translate_measures(size(speed))}/s"]
+    if speed > 0:
+        parts.append(translate("{time} left", time=translate_measures(duration((total - done) / speed))))
     return " · ".join(parts)

@@ -8,6 +8,7 @@ from realfill.config import Config
 from realfill.events import STAGES, Stage
 from realfill.humanize import duration
 
+from ..language.catalogue import translate, translate_measures
 from .story import Story
 
 # How far the truth may lie from an estimate, as factors of it.
@@ -34,12 +35,13 @@ class TimeLeft:
         """`about 2 min`, or `3 min to 5 min` while that is not known better."""
         low, high = _coarse(self.low), _coarse(self.high)
         if high <= 5:
-            return "a few seconds"
+            return translate("a few seconds")
         if low <= 5:
-            return f"less than {duration(high)}"
+            return translate("less than {time}", time=translate_measures(duration(high)))
         if high <= _CLOSE * low:
-            return f"about {duration(_coarse(self.middle))}"
-        return f"{duration(low)} to {duration(high)}"
+            return translate("about {time}", time=translate_measures(duration(_coarse(self.middle))))
+        least, most = translate_measures(duration(low)), translate_measures(duration(high))
+        return translate("{least} to {most}", least=least, most=most)
 
 
 def estimate(story: Story, config: Config, references: int, learned: Mapping[Stage, float]) -> TimeLeft | None:

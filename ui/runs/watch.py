@@ -9,7 +9,7 @@ import statistics
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,11 +21,13 @@ from realfill.humanize import size as byte_size
 from realfill.jobs import queue
 from realfill.runs.listing import open_or_none
 from realfill.runs.run import Run
-from realfill.runs.status import LIVE, Status
+from realfill.runs.status import LIVE, State, Status
 from realfill.scene.scene_files import pictures
+from realfill.sentences import Sentence
 
 from ..errors import strip_folders
 from ..forms import speak_names
+from ..language.catalogue import translate, translate_measures, translate_number
 from ..markup import EMPTY, join_markup, markup
 from ..plot import component
 from . import costs
@@ -39,7 +41,14 @@ REMEMBERED = 32  # runs whose events are kept in memory
 STRIP = 192  # longest side in pixels of a preview in the strip
 SETTLED = 2.0  # seconds; files that changed later than that may change again within their clock's own step
 AGAIN = 30.0  # seconds after which files are read again all the same: a thumbnail may have been swept
-STATE_WORDS = {"queued": "waiting"}  # where the page's word is another than the file's
+STATE_WORDS: Mapping[State, str] = {
+    "queued": Sentence("waiting"),
+    "running": Sentence("running"),
+    "stopped": Sentence("stopped"),
+    "interrupted": Sentence("interrupted"),
+    "failed": Sentence("failed"),
+    "done": Sentence("done"),
+}
 _CELLS = ("run.json", "labels.json", "scores.json", "seeds")  # what cells are made of
 
 
@@ -201,12 +210,13 @@ class RunSnapshot:
         state, progress = self.status.state, EMPTY
         if state == "running":
             value = markup(' value="{share:.4f}" max="1"', share=self.left.share) if self.left else EMPTY
-            progress = markup('<progress aria-label="progress"{value}></progress>', value=value)
+            label = translate("progress")
+            progress = markup('<progress aria-label="{label}"{value}></progress>', label=label, value=value)
         template = (
             '<div class="rf-status" role="status" data-title="{title}"><span class="rf-state" data-state="{state}">'
             '{word}</span><span class="rf-line">{line}</span>{progress}</div>'
         )
-        word, line = STATE_WORDS.get(state, state), self.line()
+        word, line = translate(STATE_WORDS[state]), self.line()
         return markup(template, title=self._title(), state=state, word=word, line=line, progress=progress)
 
     def _title(self) -> str:
@@ -219,18 +229,21 @@ class RunSnapshot:
     def line(self) -> str:
         """What is going on, in one line."""
         if self.status.state == "running":
-            return " · ".join([running_line(self.story), *([f"{self.left.span()} left"] if self.left else [])])
+            left = [translate("{time} left", time=self.left.span())] if self.left else []
+            return " · ".join([running_line(self.story), *left])
         if self.status.state == "queued":
             return _waiting_line(self.run)
         sentence = strip_folders(self.status.sentence)
         if self.status.state == "stopped" and (not sentence or sentence.startswith("Stopped")):
             step = max(self.story.losses, default=0)  # the file's sentence speaks to who typed a command
-            return f"Stopped at step {step}. Resume goes on." if step else "Stopped. Resume goes on."
-        return sentence or {"done": "Done."}.get(self.status.state, "")
+            if not step:
+                return translate("Stopped. Resume goes on.")
+            return translate("Stopped at step {step}. Resume goes on.", step=step)
+        return translate(sentence or {"done": Sentence("Done.")}.get(self.status.state, ""))
 
     def notices(self) -> Markup:
         """What the person should know."""
-        sentences = (speak_names(strip_folders(one)) for one in self.story.notices)
+        sentences = (speak_names(translate(strip_folders(one))) for one in self.story.notices)
         items = join_markup(markup("<li>{sentence}</li>", sentence=sentence) for sentence in sentences)
         return markup('<ul class="rf-notices">{items}</ul>', items=items) if items else EMPTY
 
@@ -244,13 +257,14 @@ class RunSnapshot:
         step = max(story.losses, default=0)
         each = statistics.median(story.step_seconds) if story.step_seconds else None
         recent = [story.losses[one] for one in sorted(story.losses)[-RECENT:]]
-        span = f"Loss, last {len(recent)}" if len(recent) > 1 else "Loss"
+        span = translate("Loss, last {count}", count=len(recent)) if len(recent) > 1 else translate("Loss")
+        steps = translate("{count} of {most}", count=step, most=story.steps)
         shown = {
-            "Step": f"{step} of {story.steps}" if story.steps else "–",
-            span: f"{statistics.fmean(recent):.3g}" if recent else "–",
-            "Time left": self.left.span() if self.left else "–",
-            "A step": f"{each:.2g} s" if each is not None else "–",
-            "Memory": byte_size(story.memory) if story.memory else "–",
+            translate("Step"): steps if story.steps else "–",
+            span: translate_number(f"{statistics.fmean(recent):.3g}") if recent else "–",
+            translate("Time left"): self.left.span() if self.left else "–",
+            translate("A step"): translate_measures(f"{each:.2g} s") if each is not None else "–",
+            translate("Memory"): translate_measures(byte_size(story.memory)) if story.memory else "–",
         }
         template = "<div><dt>{name}</dt><dd>{text}</dd></div>"
         items = join_markup(markup(template, name=name, text=text) for name, text in shown.items())
@@ -259,15 +273,21 @@ class RunSnapshot:
     def previews(self) -> Markup:
         """The preview strip."""
         if not self.strip:
-            every = self.run.config.train.preview_every
-            hint = f"A preview of seed {self.run.config.sample.seeds[0]} appears every {every} steps." if every else ""
-            return markup('<p class="rf-hint">{hint}</p>', hint=hint or "Previews are switched off for this project.")
+            every, first = self.run.config.train.preview_every, self.run.config.sample.seeds[0]
+            hint = translate("Previews are switched off for this project.")
+            if every:
+                hint = translate("A preview of seed {seed} appears every {every} steps.", seed=first, every=every)
+            return markup('<p class="rf-hint">{hint}</p>', hint=hint)
         seed = self.run.config.sample.seeds[0]
-        template = '<li><img src="{url}" alt="Seed {seed} after {step} steps"><span>{step}</span></li>'
+        template = '<li><img src="{url}" alt="{words}"><span>{step}</span></li>'
         pictures = [(step, url) for step, url in self.strip if url and url != BROKEN]
-        items = join_markup(markup(template, url=url, seed=seed, step=step) for step, url in pictures)
-        strip = '<ol class="rf-strip" aria-label="Seed {seed} while training went on" tabindex="0">{items}</ol>'
-        return markup(strip, seed=seed, items=items)
+        words = Sentence("Seed {seed} after {step} steps")
+        items = join_markup(
+            markup(template, url=url, step=step, words=translate(words, seed=seed, step=step)) for step, url in pictures
+        )
+        words = translate("Seed {seed} while training went on", seed=seed)
+        strip = '<ol class="rf-strip" aria-label="{words}" tabindex="0">{items}</ol>'
+        return markup(strip, words=words, items=items)
 
     def grid(self) -> dict[str, Any]:
         """The grid's value."""
@@ -278,12 +298,13 @@ def _waiting_line(run: Run) -> str:
     """How many are before a queued run, and when it will begin, where the times of all before it are known."""
     before = queue.folders_before(run)
     if not before:
-        return "Starting as soon as the worker is there."
+        return translate("Starting as soon as the worker is there.")
     seconds = [_seconds_left(one) for one in map(open_or_none, before) if one is not None]
     known = [one for one in seconds if one is not None]
     if len(known) < len(before):
-        return f"Waiting; {len(before)} before it."
-    return f"Waiting; {len(before)} before it, begins in about {duration(sum(known))}."
+        return translate("Waiting; {count} before it.", count=len(before))
+    time = translate_measures(duration(sum(known)))
+    return translate("Waiting; {count} before it, begins in about {time}.", count=len(before), time=time)
 
 
 def _seconds_left(run: Run) -> float | None:

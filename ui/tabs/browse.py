@@ -12,6 +12,7 @@ from realfill.imaging.encode import FORMATS
 
 from ..forms import Form
 from ..grid import component
+from ..language.catalogue import translate
 from ..runs import pictures
 from ..runs.pictures import Export
 from ..wiring import QUIET, Values
@@ -25,10 +26,10 @@ WHAT = [
     ("Whole project", "project"),
 ]
 AGAIN = ("sample.sampler", "sample.steps", "sample.guidance")
-GUIDE = """<p><b>ddim</b> and <b>dpm++</b> need 20 to 30 steps, <b>ddpm</b>, the paper's own, 200. More steps
-make finer pictures and take as much longer. Guidance 1 is the paper's; 2 to 4 hold closer to the prompt and lose
-some of the scene. Where the pictures look like one photo and not like the place, an earlier checkpoint often does
-better. The seeds that are here now move to "earlier" in the project's folder.</p>"""
+GUIDE = """<p>ddim and dpm++ need 20 to 30 steps, ddpm, the paper's own, 200. More steps make finer pictures and take
+as much longer. Guidance 1 is the paper's; 2 to 4 hold closer to the prompt and lose some of the scene. Where the
+pictures look like one photo and not like the place, an earlier checkpoint often does better. The seeds that are here
+now move to "earlier" in the project's folder.</p>"""
 
 
 @dataclass(frozen=True)
@@ -128,4 +129,7 @@ def _wire(tab: BrowseTab) -> None:
 
 def list_checkpoints(steps: list[int], adapter_steps: int) -> list[tuple[str, int]]:
     """What can fill in the hole: the finished adapter and every earlier checkpoint."""
-    return [("the finished adapter", 0), *((f"step {step}", step) for step in steps if step != adapter_steps)]
+    return [
+        (translate("the finished adapter"), 0),
+        *((translate("step {step}", step=step), step) for step in steps if step != adapter_steps),
+    ]

@@ -7,13 +7,16 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from realfill.sentences import Sentence
+
+from ..language.catalogue import translate
 from ..runs.jobs import SceneInputs
 from ..wiring import Values
 from ..workbench.component import workbench
 from ..workbench.endpoints import open_scene
 from ..workbench.payload import read_payload, scene_inputs
 
-EXTENDED = "The photo was extended for this project; here the new part belongs to it and is marked."
+EXTENDED = Sentence("The photo was extended for this project; here the new part belongs to it and is marked.")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def open_answer(folder: Path, name: str = "", *, extended: bool = False) -> dict
         SceneError: it is no scene.
     """
     answer = open_scene(folder, name)
-    return {"open": {**answer, "notices": [*answer["notices"], *([EXTENDED] if extended else [])]}}
+    return {"open": {**answer, "notices": [*answer["notices"], *([translate(EXTENDED)] if extended else [])]}}
 
 
 def offer_answer(folder: Path, name: str, run_id: str) -> dict[str, Any]:

@@ -10,18 +10,20 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, default_preset, describe_base
+from realfill.bases import BASES, EMBEDDED, base_facts, default_preset
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.device.memory_plan import gpu_memory
 from realfill.humanize import size
+from realfill.sentences import Sentence
 
 from .. import forms
 from ..errors import speak_errors
 from ..forms import Form
+from ..language.catalogue import translate, translate_measures
 from ..markup import as_text, join_markup, markup
 from ..plot import component
 from ..runs import costs
-from ..wiring import QUIET, Values
+from ..wiring import QUIET, Updates, Values
 
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
 PREVIEW = 25
@@ -32,9 +34,12 @@ WAYS: Mapping[str, GuideConfig] = {
 }
 """Ways to fill the hole, each with the settings that it stands for."""
 WAY_WORDS: Mapping[str, tuple[str, str]] = {
-    "draft": ("Draft only", "no training, no model. What no reference shows is made of the scene's texture."),
-    "guided": ("Guided", "trains, and keeps what the references show."),
-    "paper": ("Paper", "trains on the photos alone, to the letter of the paper."),
+    "draft": (
+        Sentence("Draft only"),
+        Sentence("no training, no model. What no reference shows is made of the scene's texture."),
+    ),
+    "guided": (Sentence("Guided"), Sentence("trains, and keeps what the references show.")),
+    "paper": (Sentence("Paper"), Sentence("trains on the photos alone, to the letter of the paper.")),
 }
 """What each way is called and what it gives; the quickest first."""
 _TRAINING = ("train.steps", "train.batch", "sample.seeds", "sample.steps")  # what the draft alone does not need
@@ -83,7 +88,9 @@ def _build_settings(start_base: str, form: Form, runs_dir: Path) -> dict[str, Co
         way_choices(runs_dir, first), value=fill_way(first.guide), label="How the hole is filled",
         elem_id="way", elem_classes="rf-cards",
     )  # fmt: skip
-    base = gr.Radio(_bases(start_base), value=start_base, label="Base model", elem_id="base", elem_classes="rf-cards")
+    base = gr.Radio(
+        base_choices(start_base), value=start_base, label="Base model", elem_id="base", elem_classes="rf-cards"
+    )
     cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
     with gr.Accordion("Advanced", open=False, elem_id="all-settings"):
         preset_box = gr.Dropdown(
@@ -173,8 +180,9 @@ def way_choices(runs_dir: Path, settings: Config) -> list[tuple[str, str]]:
         if fill_way(settings.guide) == way:
             guide = settings.guide
         whole = costs.whole_time(runs_dir, settings.model_copy(update={"guide": guide}))
-        time = whole.span() if whole else "some seconds" if way == "draft" else costs.UNKNOWN
-        return f"{name}\n{time[0].upper()}{time[1:]}: {words}", way
+        unknown = translate("some seconds") if way == "draft" else translate(costs.UNKNOWN)
+        time = whole.span() if whole else unknown
+        return f"{translate(name)}\n{time[0].upper()}{time[1:]}: {translate(words)}", way
 
     return [card(way) for way in WAY_WORDS]
 
@@ -183,7 +191,8 @@ def cost_html(runs_dir: Path, settings: Config, preset: PresetName) -> Markup:
     """What the settings that the tab shows cost here, and what their base needs."""
     words = [costs.sentence(runs_dir, settings)]
     if not settings.guide.only:
-        words = [*base_warnings(settings.base), *words, f"Preset: {PRESET_LABELS[preset]}."]
+        shown = translate("Preset: {preset}.", preset=translate(PRESET_LABELS[preset]))
+        words = [*base_warnings(settings.base), *words, shown]
     return join_markup(markup("<p>{sentence}</p>", sentence=sentence) for sentence in words)
 
 
@@ -192,25 +201,43 @@ def base_warnings(name: str) -> list[str]:
     base = BASES.get(name)
     if base is None or base.is_embedded:
         return []
-    warnings = [f"{name} downloads {base.gigabytes:g} GB when it is used for the first time."]
+    download = translate_measures(f"{base.gigabytes:g} GB")
+    warnings = [translate("{name} downloads {size} when it is used for the first time.", name=name, size=download)]
     memory = gpu_memory()
     if memory < base.least_memory:
-        has = f"has one of {size(memory)}" if memory else "has none that can be used"
-        needs = f"{name} needs a GPU with {size(base.least_memory)} of memory and this machine {has}"
-        warnings.insert(0, f"{needs}: expect many hours, or choose {EMBEDDED}.")
+        needs = {"name": name, "least": translate_measures(size(base.least_memory)), "embedded": EMBEDDED}
+        if memory:
+            sentence = Sentence(
+                "{name} needs a GPU with {least} of memory and this machine has one of {memory}: expect many hours, or "
+                "choose {embedded}.",
+                memory=translate_measures(size(memory)),
+                **needs,
+            )
+        else:
+            sentence = Sentence(
+                "{name} needs a GPU with {least} of memory and this machine has none that can be used: expect many "
+                "hours, or choose {embedded}.",
+                **needs,
+            )
+        warnings.insert(0, translate(sentence))
     return warnings
 
 
-def first_cost(start_base: str, runs_dir: Path) -> Markup:
-    """The cost of what the tab shows at first."""
+def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
+    """What the tab says at first of this machine, in the visitor's language: its cards, and what they cost."""
     preset = default_preset(start_base)
-    return cost_html(runs_dir, config.make(preset, {"base": start_base}), preset)
+    settings = config.make(preset, {"base": start_base})
+    return {
+        tab.way: gr.update(choices=way_choices(runs_dir, settings)),
+        tab.base: gr.update(choices=base_choices(start_base)),
+        tab.cost: cost_html(runs_dir, settings, preset),
+    }
 
 
-def _bases(start: str) -> list[tuple[str, str]]:
+def base_choices(start: str) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
-    own = [] if start in BASES else [(f"{Path(start).name}\nYour own.", start)]
-    return own + [(f"{name}\n{describe_base(name)}", name) for name in BASES]
+    own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
+    return own + [(f"{name}\n{' · '.join(map(translate, base_facts(name)))}", name) for name in BASES]
 
 
 @speak_errors

@@ -22,10 +22,12 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import RealFillError, SceneError
+from realfill.sentences import Sentence
 
 from ..access import quotas, uploads, visitors
 from ..access.visitors import current_visitor
 from ..decoding import decoder
+from ..language.catalogue import translate
 from ..runs import jobs
 from .payload import Payload, scene_inputs
 
@@ -35,8 +37,8 @@ FORGOTTEN = 20.0  # seconds without a question after which a draft is given up
 MOST_LIVE = 12  # drafts of all tabs that wait or are made
 MOST_OF_ONE = 2  # of one visitor of a Space
 REMEMBERED = 48  # finished drafts, for undo and for who asks twice
-GONE = "This draft is not there any more; ask for it again."
-FAILED = "The draft could not be made; the server's log says more."
+GONE = Sentence("This draft is not there any more; ask for it again.")
+FAILED = Sentence("The draft could not be made; the server's log says more.")
 _log = logging.getLogger("realfill.page")
 
 Answer = dict[str, Any]
@@ -249,15 +251,18 @@ def sentence(reason: str, vouched: float, references: Sequence[int], textured: b
         references: numbers as a person counts them, best first.
         textured: whether what none shows is made of the scene's texture.
     """
-    rest = "made of the scene's texture" if textured else "a guess"
-    if reason:
-        return reason
-    if not references or round(100 * vouched) == 0:
-        return f"No reference shows it; it is {rest}."
-    said = [str(number) for number in references]
-    listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-    source = f"reference {listed} shows" if len(said) == 1 else f"references {listed} show"
+    rest = translate("made of the scene's texture") if textured else translate("a guess")
     share = round(100 * vouched)
+    if reason:
+        return translate(reason)
+    if not references or share == 0:
+        return translate("No reference shows it; it is {rest}.", rest=rest)
+    *others, last = [str(number) for number in references]
+    places = {"numbers": ", ".join(others), "last": last, "share": share, "rest": rest}
+    if share >= 100 and others:
+        return translate("References {numbers} and {last} show all of it.", **places)
     if share >= 100:
-        return f"{source} all of it.".capitalize()
-    return f"{source} {share} % of it; the rest is {rest}.".capitalize()
+        return translate("Reference {last} shows all of it.", **places)
+    if others:
+        return translate("References {numbers} and {last} show {share} % of it; the rest is {rest}.", **places)
+    return translate("Reference {last} shows {share} % of it; the rest is {rest}.", **places)

@@ -29,6 +29,7 @@ from ..access.uploads import check_path, read_kept_draft
 from ..decoding import decoder
 from ..decoding.decoder import PhotoFacts
 from ..errors import DEFECT, strip_folders
+from ..language.catalogue import translate
 from .drafts import DraftQueue
 from .overlaps import Overlaps
 from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
@@ -212,7 +213,7 @@ def recall_scene(asked: Any) -> Answer:
     if value is None:
         return {}
     payload, lost = drop_lost(value)
-    notice = ["Some photos of this scene are not on the server any more; add them again."]
+    notice = [translate("Some photos of this scene are not on the server any more; add them again.")]
     return {**payload_answer(payload), "notices": notice if lost else []}
 
 
@@ -281,7 +282,8 @@ def _tiny_notice(path: Path, width: int, height: int) -> str:
     """A sentence about a photo that is too small to show much, else empty."""
     if min(width, height) >= TINY:
         return ""
-    return f"{path.name} has only {width} × {height} pixels, which show hardly anything; use a larger one."
+    sentence = "{name} has only {width} × {height} pixels, which show hardly anything; use a larger one."
+    return translate(sentence, name=path.name, width=width, height=height)
 
 
 def _download(made: Path, name: str) -> Answer:
@@ -323,11 +325,11 @@ def _answer_errors(question: Question) -> Question:
         try:
             return question(asked)
         except RealFillError as error:
-            return {"error": strip_folders(str(error))}
+            return {"error": strip_folders(translate(str(error)))}
         except Refused as refusal:
-            return {"error": refusal.sentence}
+            return {"error": translate(refusal.sentence)}
         except Exception:  # a defect: the log has it all, the page a sentence
             _log.exception("a question of the workbench failed")
-            return {"error": DEFECT}
+            return {"error": translate(DEFECT)}
 
     return answer

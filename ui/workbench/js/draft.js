@@ -24,10 +24,10 @@ function draftShown() {
 }
 
 function draftLacks() {
-  if (!state.target) return "There is no target yet; add the photo first.";
-  if (!state.references.length) return "There is no reference yet; a draft is made of photos of the same place.";
-  if (state.variants) return "A draft needs known pixels around what is missing. Choose “What I mark” on the left for one.";
-  if (!shareIn(state.strokes) && !state.extend.some(Boolean)) return "Nothing is marked yet; paint over what is missing, then draft it.";
+  if (!state.target) return translate("There is no target yet; add the photo first.");
+  if (!state.references.length) return translate("There is no reference yet; a draft is made of photos of the same place.");
+  if (state.variants) return translate("A draft needs known pixels around what is missing. Choose “What I mark” on the left for one.");
+  if (!shareIn(state.strokes) && !state.extend.some(Boolean)) return translate("Nothing is marked yet; paint over what is missing, then draft it.");
   return "";
 }
 
@@ -65,7 +65,7 @@ function wantDraft(quiet = QUIET) {
   const lacks = draftLacks();
   if (lacks) return tellDraft(lacks, "waits");
   const count = state.references.length;
-  tellDraft("Drafting from " + (count === 1 ? "one reference…" : count + " references…"), "busy");
+  tellDraft(count === 1 ? translate("Drafting from one reference…") : translate("Drafting from {count} references…", { count }), "busy");
   if (!wire().pending) draftTimer = setTimeout(makeDraft, quiet); // else the photo's arrival calls again
 }
 
@@ -81,7 +81,7 @@ async function makeDraft() {
       const answer = await ask("look_draft", { draft: token });
       if (late()) return;
       if (answer.error) { draftAsked = null; return tellDraft(answer.error, "bad"); }
-      if (answer.before) tellDraft("Waiting; " + (answer.before === 1 ? "another draft comes" : answer.before + " other drafts come") + " first.", "busy");
+      if (answer.before) tellDraft(answer.before === 1 ? translate("Waiting; another draft comes first.") : translate("Waiting; {count} other drafts come first.", { count: answer.before }), "busy");
       if (answer.state === "shown") await takeDraft(answer, of, late);
       if (late()) return;
       if (answer.over) { drafted.over = true; draftAsked = null; return; }
@@ -90,7 +90,7 @@ async function makeDraft() {
   } catch {
     if (late()) return;
     draftAsked = null;
-    tellDraft("The server did not answer; check that it is running and try again.", "bad");
+    tellDraft(translate("The server did not answer; check that it is running and try again."), "bad");
   }
 }
 
@@ -128,7 +128,7 @@ function listProposals() {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = place + 1;
-    button.title = (place ? "Proposal " + (place + 1) : "The best proposal") + ": " + one.sentence;
+    button.title = (place ? translate("Proposal {number}", { number: place + 1 }) : translate("The best proposal")) + ": " + one.sentence;
     button.setAttribute("aria-pressed", String(place === at));
     button.addEventListener("click", () => chooseProposal(place));
     return button;
@@ -138,7 +138,7 @@ function listProposals() {
 function tellProposal() {
   const one = drafted.proposals[drafted.at];
   const kind = one.held_back ? "held" : one.vouched < 0.995 ? "partly" : "whole";
-  tellDraft(one.sentence + (drafted.coming ? " More proposals come…" : ""), kind);
+  tellDraft(one.sentence + (drafted.coming ? " " + translate("More proposals come…") : ""), kind);
   listProposals();
 }
 

@@ -16,7 +16,7 @@ function placeFrame() {
   const extend = extendNow();
   handles.forEach((handle, side) => {
     handle.setAttribute("aria-valuenow", extend[side]);
-    handle.setAttribute("aria-valuetext", extend[side] + " pixels");
+    handle.setAttribute("aria-valuetext", translate("{count} pixels", { count: extend[side] }));
   });
   grown.textContent = extend.some(Boolean) ? frame.width + " × " + frame.height : "";
   sketch();
@@ -28,7 +28,7 @@ function allowed(extend) {
   const sides = extend.map((side) => Math.max(0, Math.min(20000, Math.round(side) || 0)));
   const area = (width + sides[0] + sides[2]) * (height + sides[1] + sides[3]);
   if (area <= MOST_PIXELS) return sides;
-  say("The extended photo would have " + Math.round(area / 1e6) + " megapixels, and the most are 50; extend it less.", "bad");
+  say(translate("The extended photo would have {count} megapixels, and the most are 50; extend it less.", { count: Math.round(area / 1e6) }), "bad");
   return null;
 }
 
@@ -63,11 +63,11 @@ function takeSides() {
 
 // The least room, even on both sides, that gives the photo a shape.
 function takeRatio(text) {
-  if (!state.target) return say("There is no target yet; add the photo first.");
+  if (!state.target) return say(translate("There is no target yet; add the photo first."));
   const [across, down] = text.split(":").map(Number), { width, height } = state.target;
   const wider = Math.max(0, Math.round((height * across) / down) - width);
   const higher = wider ? 0 : Math.max(0, Math.round((width * down) / across) - height);
-  if (!wider && !higher && !state.extend.some(Boolean)) return say("The photo has this shape already.");
+  if (!wider && !higher && !state.extend.some(Boolean)) return say(translate("The photo has this shape already."));
   setExtend([Math.floor(wider / 2), Math.floor(higher / 2), Math.ceil(wider / 2), Math.ceil(higher / 2)]);
 }
 

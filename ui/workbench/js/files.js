@@ -16,12 +16,12 @@ function pictureNames(names) {
 
 // Uploads a file and asks the server about it; every failure is an answer with a sentence.
 async function bring(file, question) {
-  if (file.size > LARGEST) return { error: file.name + " is larger than 256 MB; save it smaller first." };
+  if (file.size > LARGEST) return { error: translate("{name} is larger than 256 MB; save it smaller first.", file) };
   try {
     const here = await upload(file);
     return await question(here.path);
   } catch {
-    return { error: (file.name || "The photo") + " could not be uploaded; check that the server is running and try again." };
+    return { error: translate("{name} could not be uploaded; check that the server is running and try again.", { name: file.name || translate("The photo") }) };
   }
 }
 
@@ -29,7 +29,7 @@ function photosOf(files) {
   const named = pictureNames(files.map((file) => file.name));
   const photos = files.filter((file) => isPhoto(file) && (named.has(file.name) || !ENDINGS.raws.includes(endingOf(file.name))));
   const others = files.filter((file) => !isPhoto(file) && !(photos.length && isSidecar(file)));
-  if (others.length) say(others[0].name + " is not a photo that can be used; JPEG, PNG, WebP, TIFF, HEIC and BMP are.", "bad");
+  if (others.length) say(translate("{name} is not a photo that can be used; JPEG, PNG, WebP, TIFF, HEIC and BMP are.", others[0]), "bad");
   return photos;
 }
 
@@ -81,7 +81,7 @@ async function takeMask(files) {
 }
 
 async function openZip(file) {
-  say("Opening " + file.name + "…");
+  say(translate("Opening {name}…", file));
   openScene(await bring(file, (path) => ask("open_zip", { path })), "open");
 }
 
@@ -90,9 +90,9 @@ async function openFolder(listed) {
   const parts = listed.filter(({ name }) => /(^|\/)(ref|target)\/[^/.][^/]*$/i.test(name));
   const named = pictureNames(parts.map(({ name }) => name));
   const wanted = parts.filter(({ name }) => named.has(name)), others = parts.map(({ name }) => name).filter((name) => !named.has(name));
-  if (!wanted.length) return say("There is no scene in there; a scene is a folder with ref and target in it.", "bad");
-  if (wanted.length > 12) return say("There is more than one scene in there; open one of its folders.", "bad");
-  say("Opening the scene…");
+  if (!wanted.length) return say(translate("There is no scene in there; a scene is a folder with ref and target in it."), "bad");
+  if (wanted.length > 12) return say(translate("There is more than one scene in there; open one of its folders."), "bad");
+  say(translate("Opening the scene…"));
   const sent = [];
   for (const { name, file } of wanted) {
     const answer = await bring(file, (path) => ({ name, path }));
@@ -104,7 +104,7 @@ async function openFolder(listed) {
 
 async function openExample(name) {
   part("gallery").close();
-  say("Opening the example…");
+  say(translate("Opening the example…"));
   openScene(await trying(ask("open_example", { name })), "open");
 }
 
@@ -112,7 +112,7 @@ async function trying(question) {
   try {
     return await question;
   } catch {
-    return { error: "The server did not answer; check that it is running and try again." };
+    return { error: translate("The server did not answer; check that it is running and try again.") };
   }
 }
 
@@ -143,9 +143,9 @@ async function openScene(answer, how) {
   if (had) commit(scene); else apply(scene);
   const notices = answer.notices ?? [];
   if (notices.length) say(notices.join(" "));
-  else if (!references.length && !target) { if (had) say("Emptied. Ctrl+Z brings your scene back."); }
-  else if (had && how !== "recall") say("Opened. Ctrl+Z brings your earlier scene back.");
-  else if (how === "open") say("Opened.");
+  else if (!references.length && !target) { if (had) say(translate("Emptied. Ctrl+Z brings your scene back.")); }
+  else if (had && how !== "recall") say(translate("Opened. Ctrl+Z brings your earlier scene back."));
+  else if (how === "open") say(translate("Opened."));
 }
 
 async function saveMask() {
@@ -154,7 +154,7 @@ async function saveMask() {
 }
 
 async function saveScene() {
-  say("Packing the scene…");
+  say(translate("Packing the scene…"));
   const answer = await trying(ask("give_scene", { scene: wire() }));
   if (answer.error) return say(answer.error, "bad");
   hush();

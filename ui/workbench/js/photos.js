@@ -11,8 +11,9 @@ function addReferences(files) {
   const room = Math.max(MOST_REFERENCES - state.references.length, 0);
   const added = files.slice(0, room).map(newPhoto), left = files.length - added.length;
   if (added.length) commit({ references: [...state.references, ...added] });
-  if (left) say("A scene takes at most " + MOST_REFERENCES + " references; " +
-    (left === 1 ? files[files.length - 1].name + " was left out." : left + " photos were left out."), "bad");
+  if (left) say(left === 1
+    ? translate("A scene takes at most {most} references; {name} was left out.", { most: MOST_REFERENCES, name: files[files.length - 1].name })
+    : translate("A scene takes at most {most} references; {count} photos were left out.", { most: MOST_REFERENCES, count: left }), "bad");
   for (const photo of added) bringReference(photo);
 }
 
@@ -32,7 +33,7 @@ async function bringReference(photo) {
     if (answer.notice) say(answer.notice);
     const twin = state.references.find((other) => other !== photo && other.path === photo.path);
     if (twin && state.references.includes(photo)) {
-      say(photo.name + " is among the references already.");
+      say(translate("{name} is among the references already.", photo));
       forget(photo);
     }
   }
@@ -54,7 +55,7 @@ function forgetTarget(target) {
 
 function removeReference(photo) {
   commit({ references: state.references.filter((other) => other !== photo) });
-  say(photo.name + " was removed. Ctrl+Z brings it back.");
+  say(translate("{name} was removed. Ctrl+Z brings it back.", photo));
   (thumbs.querySelector("button") ?? stage).focus();
 }
 
@@ -90,7 +91,7 @@ async function settle(target, answer) {
     try {
       await showPicture(target, urlOf(odd.picture));
     } catch {
-      say(target.name + " cannot be shown; save it as JPEG or PNG.", "bad");
+      say(translate("{name} cannot be shown; save it as JPEG or PNG.", target), "bad");
       return forgetTarget(target);
     }
     if (state.target === target) showTarget(); else place(target);
@@ -134,7 +135,7 @@ async function showPicture(target, url) {
 function showAll() {
   showReferences();
   const { target, extend, strokes, variants } = state;
-  const line = arriving ? "Reading " + arriving + "…" : target ? target.name + " · " + target.width + " × " + target.height : "Drop it on the canvas.";
+  const line = arriving ? translate("Reading {name}…", { name: arriving }) : target ? target.name + " · " + target.width + " × " + target.height : translate("Drop it on the canvas.");
   part("target").textContent = line;
   part("target").title = target ? line : "";
   for (const button of element.querySelectorAll("[data-needs=target]")) button.disabled = !target;
@@ -148,10 +149,10 @@ function showAll() {
   tellSteps();
   if (!target) { part("about").textContent = part("marked").textContent = ""; return; }
   const frame = frameNow();
-  part("about").textContent = extend.some(Boolean) ? frame.width + " × " + frame.height + " with the new part" : target.width + " × " + target.height;
+  part("about").textContent = extend.some(Boolean) ? translate("{width} × {height} with the new part", frame) : target.width + " × " + target.height;
   const area = target.width * target.height, all = frame.width * frame.height;
   const share = variants ? 1 : (shareIn(strokes) * area + all - area) / all;
-  part("marked").textContent = variants ? "everything is filled in" : share ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + " % marked" : "nothing marked yet";
+  part("marked").textContent = variants ? translate("everything is filled in") : share ? translate("{share} % marked", { share: decimal(100 * share, share < 0.1 ? 1 : 0) }) : translate("nothing marked yet");
 }
 
 function shareIn(strokes) {
@@ -168,7 +169,7 @@ function showReferences() {
   const now = JSON.stringify(seen);
   if (now === shownThumbs && thumbs.childElementCount) return; // strokes change nothing here
   shownThumbs = now;
-  part("count").textContent = state.references.length + " of " + MOST_REFERENCES;
+  part("count").textContent = translate("{count} of {most}", { count: state.references.length, most: MOST_REFERENCES });
   const wanted = state.references.map((photo) => thumbOf(photo));
   if (state.references.length < MOST_REFERENCES) wanted.push(addTile());
   const focused = thumbs.contains(document.activeElement) && document.activeElement;
@@ -177,9 +178,11 @@ function showReferences() {
   if (focused) thumbs.children[at]?.querySelector("." + (focused.className || "none"))?.focus();
   const weak = state.references.flatMap((photo, at) => (shareOfPhoto(photo)?.little ? [at + 1] : []));
   const same = state.references.findIndex((photo) => shareOfPhoto(photo)?.same) + 1;
-  part("overlap").textContent = same ? "Reference " + same + " is the target itself and shows nothing more. Add other photos of the place." : !weak.length ? "" :
-    (weak.length === 1 ? "Reference " + weak[0] + " shares little" : "References " + weak.slice(0, -1).join(", ") + " and " + weak[weak.length - 1] + " share little") +
-    " with the target. That can be right; photos of the same things from a similar side help most.";
+  part("overlap").textContent = same ? translate("Reference {number} is the target itself and shows nothing more. Add other photos of the place.", { number: same }) :
+    !weak.length ? "" : weak.length === 1
+      ? translate("Reference {number} shares little with the target. That can be right; photos of the same things from a similar side help most.", { number: weak[0] })
+      : translate("References {numbers} and {last} share little with the target. That can be right; photos of the same things from a similar side help most.",
+        { numbers: weak.slice(0, -1).join(", "), last: weak[weak.length - 1] });
 }
 
 function thumbOf(photo) {
@@ -188,7 +191,7 @@ function thumbOf(photo) {
   item.dataset.waiting = photo.waiting ? "yes" : "no";
   item.title = photo.name;
   const image = document.createElement("img"), carry = document.createElement("button"), count = document.createElement("span");
-  image.alt = "Reference " + number + ": " + photo.name;
+  image.alt = translate("Reference {number}: {name}", { number, name: photo.name });
   image.src = photo.thumb;
   image.draggable = false;
   carry.type = "button";
@@ -203,7 +206,7 @@ function thumbOf(photo) {
   const remove = document.createElement("button");
   remove.type = "button";
   remove.className = "remove";
-  remove.setAttribute("aria-label", "Remove reference " + number + ", " + photo.name);
+  remove.setAttribute("aria-label", translate("Remove reference {number}, {name}", { number, name: photo.name }));
   remove.innerHTML = element.querySelector("[data-do=hush]").innerHTML;
   remove.addEventListener("click", () => removeReference(photo));
   item.append(carry, remove);
@@ -212,8 +215,8 @@ function thumbOf(photo) {
     const badge = document.createElement("span");
     badge.className = "badge";
     badge.dataset.little = share.little ? "yes" : "no";
-    badge.textContent = share.shared + (share.shared === 1 ? " match" : " matches");
-    badge.title = "Points of the target that this reference shows as well";
+    badge.textContent = share.shared === 1 ? translate("1 match") : translate("{count} matches", { count: share.shared });
+    badge.title = translate("Points of the target that this reference shows as well");
     carry.append(badge);
   }
   return item;
@@ -228,7 +231,7 @@ function moveReference(photo, to) {
   const place = Math.min(Math.max(to, 0), others.length);
   if (from < 0 || place === from) return;
   commit({ references: [...others.slice(0, place), photo, ...others.slice(place)] });
-  part("order").textContent = photo.name + " is reference " + (place + 1) + " of " + state.references.length + " now.";
+  part("order").textContent = translate("{name} is reference {number} of {count} now.", { name: photo.name, number: place + 1, count: state.references.length });
 }
 
 function carryKey(event, photo) {
@@ -287,19 +290,19 @@ async function makeTarget(photo) {
   if (at < 0) return;
   if (old) references.splice(at, 0, referenceOf(old));
   commit({ references, target, strokes: answer.strokes, extend: [0, 0, 0, 0], mask: null, name: "" });
-  say(photo.name + " is the target now. Ctrl+Z takes that back.");
+  say(translate("{name} is the target now. Ctrl+Z takes that back.", photo));
 }
 
 // The target becomes the last of the references, and the place of the target is free.
 async function makeReference() {
   const { target, references } = state;
   if (!target?.path) return;
-  if (references.length >= MOST_REFERENCES) return say("There are " + MOST_REFERENCES + " references already; remove one first.");
+  if (references.length >= MOST_REFERENCES) return say(translate("There are {most} references already; remove one first.", { most: MOST_REFERENCES }));
   const answer = await trying(ask("take_reference", { path: target.path }));
   if (answer.error) return say(answer.error, "bad");
   if (state.target !== target) return;
   commit({ references: [...state.references, referenceOf(answer)], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null });
-  say(target.name + " is a reference now. Ctrl+Z takes that back.");
+  say(translate("{name} is a reference now. Ctrl+Z takes that back.", target));
 }
 
 function referenceOf({ path, name, thumb }) {
@@ -311,8 +314,8 @@ function addTile() {
   item.className = "add";
   button.type = "button";
   button.innerHTML = element.querySelector("[data-do=zoom-in]").innerHTML;
-  button.append(state.references.length ? "Add" : "Drop, paste or add");
-  button.setAttribute("aria-label", "Add references");
+  button.append(state.references.length ? translate("Add") : translate("Drop, paste or add"));
+  button.setAttribute("aria-label", translate("Add references"));
   button.addEventListener("click", () => pick("references"));
   item.append(button);
   return item;

@@ -93,7 +93,7 @@ showAll();
 showExtend();
 fill();
 let afterRecall = state; // the scene as it was before anybody touched it
-const recalled = recall().catch(() => say("Your scene could not be brought back; the server did not answer.", "bad"))
+const recalled = recall().catch(() => say(translate("Your scene could not be brought back; the server did not answer."), "bad"))
   .finally(() => { afterRecall = state; root.dataset.ready = "yes"; });
 watch("value", () => { if (props.value?.open) opened(props.value); });
 listen(window, "realfill-offer", (event) => offered(event.detail));

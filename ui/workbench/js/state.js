@@ -51,14 +51,14 @@ function apply(next) {
 // the sentence for it.
 function sceneLacks() {
   const { references, target, strokes, extend, variants } = state, share = shareIn(strokes);
-  if (wire().pending) return ["upload", "A photo is still on its way."];
-  if (!references.length && !target) return ["references", "Add one to five photos of a place, and the photo of it to complete."];
-  if (!references.length) return ["references", "Add one to five other photos of the same place."];
-  if (!target) return ["target", "Add the photo to complete."];
-  if (variants) return ["", "Ready: everything is made new."];
-  if (!share && !extend.some(Boolean)) return ["mask", "Mark what is missing."];
-  if (share >= 1) return ["mask", "All of the photo is marked. Leave some of it unmarked, or choose “Everything” on the left."];
-  return ["", "Ready: the draft takes seconds, training makes a better one."];
+  if (wire().pending) return ["upload", translate("A photo is still on its way.")];
+  if (!references.length && !target) return ["references", translate("Add one to five photos of a place, and the photo of it to complete.")];
+  if (!references.length) return ["references", translate("Add one to five other photos of the same place.")];
+  if (!target) return ["target", translate("Add the photo to complete.")];
+  if (variants) return ["", translate("Ready: everything is made new.")];
+  if (!share && !extend.some(Boolean)) return ["mask", translate("Mark what is missing.")];
+  if (share >= 1) return ["mask", translate("All of the photo is marked. Leave some of it unmarked, or choose “Everything” on the left.")];
+  return ["", translate("Ready: the draft takes seconds, training makes a better one.")];
 }
 
 // Ticks off what is there, lights what comes next, and tells the page.

@@ -37,7 +37,7 @@ function larger() { setSize(Math.max(size * 1.15, size + 1)); }
 
 function begin(at, erase, name) {
   if (state.variants) {
-    say("Everything is filled in, so there is nothing to mark. Choose “What I mark” on the left to paint.");
+    say(translate("Everything is filled in, so there is nothing to mark. Choose “What I mark” on the left to paint."));
     return;
   }
   job = { tool: name, erase, path: [at], changed: false };
@@ -119,10 +119,10 @@ function isBox(drawn) { return drawn.tool === "rectangle" || drawn.tool === "obj
 // The thing in a box is found by the server, and marked or unmarked.
 async function markObject(drawn) {
   const [a, , b] = corners(drawn).map(wholePixel), { target } = state;
-  if (!target.path) return say("The photo is still on its way; draw the box again in a moment.");
+  if (!target.path) return say(translate("The photo is still on its way; draw the box again in a moment."));
   const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
-  if (box[2] - box[0] < 4 || box[3] - box[1] < 4) return say("Draw a box around the thing to mark.");
-  say("Looking for what is in the box…");
+  if (box[2] - box[0] < 4 || box[3] - box[1] < 4) return say(translate("Draw a box around the thing to mark."));
+  say(translate("Looking for what is in the box…"));
   const answer = await trying(ask("mark_object", { target: target.path, box }));
   if (answer.error) return say(answer.error, "bad");
   if (state.target !== target) return;
