@@ -24,13 +24,13 @@
     return page.innerHTML;
   }
 
+  const translateText = (text) => sentences[text] ?? (text.startsWith('<') ? translateMarkup(text) : text);
+
   function translateProps(props) {
-    for (const name of ['label', 'info', 'placeholder', 'value']) if (typeof props[name] === 'string') {
-      const known = sentences[squeeze(props[name])];
-      props[name] = known ?? (props[name].startsWith('<') ? translateMarkup(props[name]) : props[name]);
-    }
+    for (const name of ['label', 'info', 'placeholder', 'value']) if (typeof props[name] === 'string') props[name] = translateText(props[name]);
     if (props.html_template) props.html_template = translateMarkup(props.html_template);
-    if (Array.isArray(props.choices)) props.choices = props.choices.map(([shown, value]) => [sentences[shown] ?? shown, value]);
+    if (Array.isArray(props.choices)) props.choices = props.choices.map(([shown, value]) => [translateText(shown), value]);
+    for (const tab of props.initial_tabs ?? []) tab.label = translateText(tab.label);
   }
 
   document.documentElement.lang = tag;

@@ -21,6 +21,7 @@ from realfill.runs.status import LIVE
 from ..access import visitors
 from ..errors import speak_errors
 from ..html_component import html_component, read_asset
+from ..language.catalogue import translate
 from ..runs.jobs import Jobs
 from ..runs.projects import Projects
 from ..wiring import QUIET, Updates
@@ -134,7 +135,8 @@ class RailHandlers:
         projects = [dataclasses.asdict(one) for one in self._page.projects.listing()]
         # a worker that was killed leaves waiting runs, and one that reads as interrupted
         waits = any(one["state"] in WAITING for one in projects) and self._page.jobs.tend()
-        examples = [dataclasses.asdict(one) for one in self._page.projects.examples()]
+        shelf = self._page.projects.examples()
+        examples = [{**dataclasses.asdict(one), "name": translate(one.name)} for one in shelf]
         thrown = [dataclasses.asdict(one) for one in self._page.projects.bin()]
         value = {"projects": projects, "examples": examples, "bin": thrown, "current": current, "at": at}
         if seen and {**seen, "at": at} == value:

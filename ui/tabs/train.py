@@ -237,7 +237,8 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
 def base_choices(start: str) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
-    return own + [(f"{name}\n{' · '.join(map(translate, base_facts(name)))}", name) for name in BASES]
+    facts = {name: " · ".join(map(translate, base_facts(name))) for name in BASES}
+    return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in BASES]
 
 
 @speak_errors
