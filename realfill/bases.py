@@ -296,7 +296,9 @@ def check_folder(folder: Path, base: str) -> str:
     if family is None:
         what = f"a {class_name}" if class_name else "no diffusers folder: it has no model_index.json that names a class"
         known = ", ".join(one.classes[0] for one in FAMILIES.values())
-        raise WeightsError(f"Base '{base}' is {what}. Folders of these can be used: {known}.")
+        raise WeightsError(
+            "Base '{base}' is {what}. Folders of these can be used: {known}.", base=base, what=what, known=known
+        )
     return family
 
 

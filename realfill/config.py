@@ -270,10 +270,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(first) > 10 or len(last) > 10:
-            raise OptionError(f"'{text}' is not a list of seeds; write it like 0-15 or 1,5,9.")
+            raise OptionError("'{text}' is not a list of seeds; write it like 0-15 or 1,5,9.", text=text)
         low, high = int(first), int(last or first)
         if high - low >= 4096 or high < low:
-            raise OptionError(f"'{part}' is not a range of at most 4096 seeds; write it like 0-15.")
+            raise OptionError("'{part}' is not a range of at most 4096 seeds; write it like 0-15.", part=part)
         seeds.update(dict.fromkeys(range(low, high + 1)))
     return tuple(seeds)
 
@@ -302,7 +302,7 @@ def change(config: Config, changes: Mapping[str, Any]) -> Config:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place or isinstance(place[last], dict):
             known = ", ".join(sorted(flat_fields()))
-            raise OptionError(f"There is no setting '{name}'; the settings are {known}.")
+            raise OptionError("There is no setting '{name}'; the settings are {known}.", name=name, known=known)
         place[last] = value
     return validate(data)
 
@@ -319,7 +319,9 @@ def validate(data: object) -> Config:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the settings"
         value = _shorten(repr(first["input"]))
-        raise OptionError(f"Setting {name}: {first['msg'].rstrip('.')} (given: {value}).") from error
+        raise OptionError(
+            "Setting {name}: {problem} (given: {value}).", name=name, problem=first["msg"].rstrip("."), value=value
+        ) from error
 
 
 def _shorten(text: str) -> str:

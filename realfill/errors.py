@@ -1,5 +1,8 @@
 """Every error a person can meet, as one tree. Each carries one sentence that names the thing and the cure.
 
+`SceneError("{name} is empty; …", name=path.name)`: key and places stay apart, so that a page can tell the sentence in
+another language.
+
 RealFillError                 anything we refuse or cannot do; `str(error)` is the sentence
 ├── InputError                the input or the options are wrong: exit code 2, nothing was started
 │   ├── SceneError            a photo, mask or scene folder
@@ -14,9 +17,15 @@ RealFillError                 anything we refuse or cannot do; `str(error)` is t
     └── DiskFull              no space is left for the run folder
 """
 
+from .sentences import Sentence
+
 
 class RealFillError(Exception):
-    """Base of all errors that are meant for a person."""
+    """Base of all errors that are meant for a person; `sentence` is what it says."""
+
+    def __init__(self, sentence: str = "", /, **places: object) -> None:
+        self.sentence = sentence if isinstance(sentence, Sentence) and not places else Sentence(sentence, **places)
+        super().__init__(self.sentence)
 
 
 class InputError(RealFillError):

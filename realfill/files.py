@@ -65,7 +65,9 @@ def speak_full_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             place = lasting_path(folder)
-            raise DiskFull(f"The disk of {place} is full; free some space and run the same command again.") from error
+            raise DiskFull(
+                "The disk of {place} is full; free some space and run the same command again.", place=place
+            ) from error
         raise
 
 
@@ -81,7 +83,9 @@ def speak_refusals(path: Path) -> Iterator[None]:
         with speak_full_disk(path.parent):
             yield
     except OSError as error:
-        raise RunError(f"{lasting_path(path)} cannot be written: {error.strerror or error}.") from error
+        raise RunError(
+            "{path} cannot be written: {reason}.", path=lasting_path(path), reason=error.strerror or error
+        ) from error
 
 
 def temporary_path(path: Path) -> Path:
@@ -116,12 +120,20 @@ def check_output(path: Path) -> None:
         OptionError: a folder or a device stands there, or its folder cannot be had or written to.
     """
     if path.exists() and not path.is_file():
-        raise OptionError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; give the name of a file.")
+        raise OptionError(
+            "{path} is {reason}; give the name of a file.", path=path, reason="a folder" if path.is_dir() else "no file"
+        )
     place = next((place for place in path.absolute().parents if os.path.lexists(place)), path.parent)
     if not place.is_dir():
-        raise OptionError(f"{path} cannot be written, since {place} is no folder; give another place.")
+        raise OptionError(
+            "{path} cannot be written, since {place} is no folder; give another place.", path=path, place=place
+        )
     if not os.access(place, os.W_OK):
-        raise OptionError(f"{path} cannot be written, since nothing may be written to {place}; give another place.")
+        raise OptionError(
+            "{path} cannot be written, since nothing may be written to {place}; give another place.",
+            path=path,
+            place=place,
+        )
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -194,9 +206,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); delete it or give another folder.") from error
+        raise RunError(
+            "{path} cannot be read ({error}); delete it or give another folder.", path=path, error=error
+        ) from error
     if not isinstance(data, dict):
-        raise RunError(f"{path} does not hold what RealFill writes there; delete it or give another folder.")
+        raise RunError("{path} does not hold what RealFill writes there; delete it or give another folder.", path=path)
     return data
 
 

@@ -116,8 +116,10 @@ class Lock:
         except OSError as error:
             os.close(handle)
             raise RunError(
-                f"Nothing can be locked in {self.path.parent} ({error.strerror or error}); put the runs, or by "
-                "REALFILL_LOCKS the locks of the devices, on another disk."
+                "Nothing can be locked in {parent} ({reason}); put the runs, or by REALFILL_LOCKS the "
+                "locks of the devices, on another disk.",
+                parent=self.path.parent,
+                reason=error.strerror or error,
             ) from error
         if locked and not self._is_held_elsewhere(handle):
             self._handle = handle

@@ -39,9 +39,13 @@ def choose_device(asked: str = "auto") -> str:
         return next((name for name in ("cuda", "mps") if _find_trouble(name) is None), "cpu")
     kind, _, index = asked.partition(":")
     if kind not in ("cuda", "mps", "cpu") or (index and not index.isdecimal()):
-        raise OptionError(f"There is no device '{asked}'; the devices are auto, cuda, cuda:1, mps and cpu.")
+        raise OptionError("There is no device '{asked}'; the devices are auto, cuda, cuda:1, mps and cpu.", asked=asked)
     if trouble := _find_trouble(asked):
-        raise OptionError(f"The device {asked} does not work here ({trouble}); leave --device out or give cpu.")
+        raise OptionError(
+            "The device {asked} does not work here ({trouble}); leave --device out or give cpu.",
+            asked=asked,
+            trouble=trouble,
+        )
     return asked
 
 

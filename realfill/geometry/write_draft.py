@@ -41,7 +41,9 @@ def write_draft(
     """
     file_format = encode.find_format(out)
     if confidence is not None and confidence.suffix.lower() != ".png":
-        raise OptionError(f"'{confidence.name}' is to be the confidence map, which is a PNG; end its name in .png.")
+        raise OptionError(
+            "'{name}' is to be the confidence map, which is a PNG; end its name in .png.", name=confidence.name
+        )
     scenes.check_outputs(folder, [out] if confidence is None else [out, confidence])
     began = time.monotonic()
     scene = scenes.load(folder)

@@ -119,7 +119,7 @@ def read_original(path: Path) -> Original:
     except _DAMAGE as error:
         if isinstance(error, cv2.error) and error.code == _NO_MEMORY:
             raise MemoryError from error
-        raise SceneError(f"{name} is damaged or cut off; copy it again from where it came from.") from error
+        raise SceneError("{name} is damaged or cut off; copy it again from where it came from.", name=name) from error
     return _turn_upright(original, image, metadata)
 
 
@@ -160,16 +160,20 @@ def to_eight_bits(pixels: Pixels) -> npt.NDArray[np.uint8]:
 
 def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
-        raise SceneError(f"{path.name} does not exist or is not a file; check its path.")
+        raise SceneError("{name} does not exist or is not a file; check its path.", name=path.name)
     try:
         size = path.stat().st_size
         if size == 0:
-            raise SceneError(f"{path.name} is empty (0 bytes); copy it again from where it came from.")
+            raise SceneError("{name} is empty (0 bytes); copy it again from where it came from.", name=path.name)
         if size > MEGABYTES * 2**20:
-            raise SceneError(f"{path.name} is larger than {MEGABYTES} MB; save it smaller first.")
+            raise SceneError(
+                "{name} is larger than {megabytes} MB; save it smaller first.", name=path.name, megabytes=MEGABYTES
+            )
         return path.read_bytes()
     except OSError as error:
-        raise SceneError(f"{path.name} cannot be read ({error.strerror}); check its permissions.") from error
+        raise SceneError(
+            "{name} cannot be read ({reason}); check its permissions.", name=path.name, reason=error.strerror
+        ) from error
 
 
 def _develop(data: bytes, pages: Sequence[Directory], name: str) -> Original:
@@ -192,9 +196,12 @@ def _open(data: bytes, name: str) -> Image.Image:
             raise SceneError(raw.refusal(name)) from error
         if data.startswith(TIFF_STARTS):
             raise SceneError(
-                f"{name} is a TIFF of a kind that is not read here, or is damaged; save it as RGB with 8 or 16 bits."
+                "{name} is a TIFF of a kind that is not read here, or is damaged; save it as RGB with 8 or 16 bits.",
+                name=name,
             ) from error
-        raise SceneError(f"{name} is not a picture that can be read, or is damaged; use {ACCEPTED_NAMES}.") from error
+        raise SceneError(
+            "{name} is not a picture that can be read, or is damaged; use {formats}.", name=name, formats=ACCEPTED_NAMES
+        ) from error
     check_size(image.width, image.height, name)
     return image
 
@@ -337,7 +344,9 @@ def _has_other_values(image: Image.Image, name: str) -> bool:
     if max(tags.get(258, (1,))) <= 8:
         return False
     if tags.get(284, 1) == 2:
-        raise SceneError(f"{name} stores its 16-bit channels one after the other; save it with interleaved channels.")
+        raise SceneError(
+            "{name} stores its 16-bit channels one after the other; save it with interleaved channels.", name=name
+        )
     return True
 
 

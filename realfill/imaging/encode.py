@@ -66,11 +66,18 @@ def encode(original: Original, format: Format, *, quality: int, record: Mapping[
         ValueError: `record` is longer than 60,000 bytes as JSON.
     """
     if format not in FORMATS:
-        raise OptionError(f"There is no export format '{format}'; use {alternatives(list(FORMATS))}.")
+        raise OptionError(
+            "There is no export format '{format}'; use {formats}.", format=format, formats=alternatives(list(FORMATS))
+        )
     limit = FORMATS[format].longest
     if limit and max(original.height, original.width) > limit:
         others = alternatives([name for name, other in FORMATS.items() if other.longest is None])
-        raise OptionError(f"{format} cannot hold sides over {limit} pixels; export as {others}.")
+        raise OptionError(
+            "{format} cannot hold sides over {limit} pixels; export as {others}.",
+            format=format,
+            limit=limit,
+            others=others,
+        )
     return FORMATS[format].write(original, _xmp(record), quality)
 
 
@@ -85,7 +92,7 @@ def find_format(path: Path) -> Format:
         if suffix in known.suffixes:
             return name
     endings = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-    raise OptionError(f"'{path.name}' does not say a format; end it in {endings}.")
+    raise OptionError("'{name}' does not say a format; end it in {endings}.", name=path.name, endings=endings)
 
 
 def encode_png(pixels: Pixels) -> bytes:

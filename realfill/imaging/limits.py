@@ -34,7 +34,7 @@ def check_size(width: int, height: int, name: str) -> None:
     if width * height > MEGAPIXELS * 1_000_000:
         raise SceneError(describe_size(name, f"{width * height / 1e6:.1f}"))
     if width * height == 0:
-        raise SceneError(f"{name} has no pixels; save it again from the program it came from.")
+        raise SceneError("{name} has no pixels; save it again from the program it came from.", name=name)
 
 
 def describe_size(name: str, megapixels: str) -> str:
@@ -58,10 +58,16 @@ def check_pages(pages: Sequence[Directory], name: str) -> None:
     bits, photometric = max(page.integers(258, (1,))), page.integer(262, 0)
     number = _NUMBERS.get(page.integer(339, 1), "integer " if bits > 16 else "")
     if number or not (bits in _BITS or (bits == _GREY_BITS and photometric in _GREYS)):
-        raise SceneError(f"{name} has {bits}-bit {number}colours; export it with 8 or 16 bits.")
+        raise SceneError(
+            "{name} has {bits}-bit {number}colours; export it with 8 or 16 bits.", name=name, bits=bits, number=number
+        )
     if photometric in _COLOURS:
         colours = _COLOURS[photometric]
-        raise SceneError(f"{name} stores its colours as {colours}; save it as RGB or grey with 8 or 16 bits.")
+        raise SceneError(
+            "{name} stores its colours as {colours}; save it as RGB or grey with 8 or 16 bits.",
+            name=name,
+            colours=colours,
+        )
 
 
 def check_header(image: Image.Image, data: bytes, name: str) -> None:
@@ -72,13 +78,17 @@ def check_header(image: Image.Image, data: bytes, name: str) -> None:
     """
     if image.format == "JPEG" and count_scans(data) > MOST_SCANS:
         raise SceneError(
-            f"{name} is a JPEG of over {MOST_SCANS} scans, which takes too long; save it again as a plain JPEG."
+            "{name} is a JPEG of over {most} scans, which takes too long; save it again as a plain JPEG.",
+            name=name,
+            most=MOST_SCANS,
         )
     frames = int(getattr(image, "n_frames", 1))
     if image.format in ("PNG", "WEBP") and frames > 1:
         raise SceneError(_describe_frames(name, frames))
     if isinstance(image, TiffImagePlugin.TiffImageFile) and _count_bytes(image) > _PIXEL_BYTES * MEGAPIXELS * 1_000_000:
-        raise SceneError(f"{name} takes too much memory in its tiles or channels; save it again as RGB without tiles.")
+        raise SceneError(
+            "{name} takes too much memory in its tiles or channels; save it again as RGB without tiles.", name=name
+        )
 
 
 def count_scans(data: bytes) -> int:

@@ -75,8 +75,11 @@ def develop(data: bytes, name: str, *, most_pixels: int) -> tuple[Values, int]:
             pixels = max(sizes.raw_width * sizes.raw_height, sizes.iwidth * sizes.iheight)
             if pixels > most_pixels:
                 raise SceneError(
-                    f"{name} has {pixels / 1e6:.1f} megapixels and the most accepted is {most_pixels // 1_000_000}; "
-                    "save it as a smaller TIFF or JPEG first."
+                    "{name} has {megapixels} megapixels and the most accepted is {most}; save it as a "
+                    "smaller TIFF or JPEG first.",
+                    name=name,
+                    megapixels=f"{pixels / 1000000.0:.1f}",
+                    most=most_pixels // 1_000_000,
                 )
             orientation = _ORIENTATIONS.get(sizes.flip, 1)
             opened.unpack()
@@ -87,7 +90,7 @@ def develop(data: bytes, name: str, *, most_pixels: int) -> tuple[Values, int]:
         raise MemoryError from error
     except (rawpy.LibRawError, rawpy.NotSupportedError, ValueError) as error:
         raise SceneError(
-            f"{name} is a camera raw file that cannot be developed here; save it as TIFF or JPEG first."
+            "{name} is a camera raw file that cannot be developed here; save it as TIFF or JPEG first.", name=name
         ) from error
     values = np.asarray(developed, np.uint16)
     return values[:, :, 0] if values.shape[2] == 1 else values, orientation

@@ -238,7 +238,9 @@ class _Child:
                 self.end()
                 return SceneError(_time_sentence(subject, seconds))
         self.end()
-        return SceneError(f"{subject} cannot be opened: the decoder broke off over it; {_CURE}")
+        return SceneError(
+            "{subject} cannot be opened: the decoder broke off over it; {cure}", subject=subject, cure=_CURE
+        )
 
     def _memory_sentence(self, subject: str) -> str:
         return f"{subject} takes more than {self._memory / 2**30:.3g} GB of memory to open; {_CURE}"

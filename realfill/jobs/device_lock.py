@@ -26,7 +26,7 @@ def hold_device(name: str, *, check: Callable[[], None], waits: Callable[[], Non
     lock = Lock(_device_file(name))
     if not lock.acquire():
         if waits is None:
-            raise RunBusy(f"Another RealFill run is using the device {name}; wait for it or stop it first.")
+            raise RunBusy("Another RealFill run is using the device {name}; wait for it or stop it first.", name=name)
         waits()
         lock.acquire(patience=FOREVER, check=check)
     try:

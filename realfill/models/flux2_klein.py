@@ -55,8 +55,11 @@ class Flux2Klein(FlowTransformer):
         )
         if self.transformer.config.in_channels != self.spec.latent_channels:
             raise WeightsError(
-                f"Base '{name}' is no FLUX.2 klein: its transformer takes {self.transformer.config.in_channels} "
-                f"channels, not {self.spec.latent_channels}. Take black-forest-labs/FLUX.2-klein-base-4B."
+                "Base '{name}' is no FLUX.2 klein: its transformer takes {in_channels} channels, not "
+                "{latent_channels}. Take black-forest-labs/FLUX.2-klein-base-4B.",
+                name=name,
+                in_channels=self.transformer.config.in_channels,
+                latent_channels=self.spec.latent_channels,
             )
         statistics = self.vae.bn  # `Flux2KleinPipeline._encode_vae_image`
         variance = statistics.running_var.float().view(1, -1, 1, 1) + self.vae.config.batch_norm_eps

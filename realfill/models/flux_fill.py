@@ -66,8 +66,11 @@ class FluxFill(FlowTransformer):
         channels, wanted = self.transformer.config.in_channels, 2 * self.spec.latent_channels + self.spec.cell**2
         if channels != wanted:
             raise WeightsError(
-                f"Base '{name}' is not an inpainting model (its transformer takes {channels} channels, not {wanted}). "
-                "Take black-forest-labs/FLUX.1-Fill-dev."
+                "Base '{name}' is not an inpainting model (its transformer takes {channels} channels, "
+                "not {wanted}). Take black-forest-labs/FLUX.1-Fill-dev.",
+                name=name,
+                channels=channels,
+                wanted=wanted,
             )
 
     def _scale(self, latents: Tensor) -> Tensor:

@@ -59,8 +59,11 @@ class InpaintingUNet:
         latent_channels = pipeline.vae.config.latent_channels
         if channels != 2 * latent_channels + 1:
             raise WeightsError(
-                f"Base '{name}' is not an inpainting model (its U-Net takes {channels} channels, not "
-                f"{2 * latent_channels + 1}). Take an inpainting checkpoint."
+                "Base '{name}' is not an inpainting model (its U-Net takes {channels} channels, not "
+                "{wanted}). Take an inpainting checkpoint.",
+                name=name,
+                channels=channels,
+                wanted=2 * latent_channels + 1,
             )
         self.vae, self.unet = pipeline.vae, pipeline.unet
         for part in (self.vae, self.unet, *text_parts):

@@ -267,17 +267,21 @@ def load_lora(backbone: Backbone, folder: Path, config: TrainConfig) -> None:
     """
     file = folder / LORA_WEIGHT_NAME_SAFE
     if not file.exists():
-        raise WeightsError(f"There is no adapter in {folder}; train first.")
+        raise WeightsError("There is no adapter in {folder}; train first.", folder=folder)
     try:
         saved = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"The adapter {file} is damaged; delete its folder and train again.") from error
+        raise WeightsError("The adapter {file} is damaged; delete its folder and train again.", file=file) from error
     attach_adapters(backbone, config, seed=0)
     ours = {
         name.replace(f".{ADAPTER}.weight", ".weight"): tensor for name, tensor in adapter_parameters(backbone).items()
     }
     if {key: tensor.shape for key, tensor in ours.items()} != {key: tensor.shape for key, tensor in saved.items()}:
         detach_adapters(backbone)
-        raise WeightsError(f"The adapter in {folder} does not fit base '{backbone.spec.name}' and the run's settings.")
+        raise WeightsError(
+            "The adapter in {folder} does not fit base '{name}' and the run's settings.",
+            folder=folder,
+            name=backbone.spec.name,
+        )
     for key, tensor in ours.items():
         tensor.data.copy_(saved[key])

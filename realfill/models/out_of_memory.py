@@ -57,8 +57,9 @@ class MemoryBudget:
                 smaller = lower_plan(self.plan, use)
                 if smaller is None:
                     raise OutOfMemory(
-                        f"The device has too little memory for {_TOO_MUCH[use]}, the smallest plan there is; "
-                        "close other programs, set fit.size lower or take another device."
+                        "The device has too little memory for {work}, the smallest plan there is; close "
+                        "other programs, set fit.size lower or take another device.",
+                        work=_TOO_MUCH[use],
                     ) from error
             release_memory(str(backbone.device))  # only here: until now the error held on to its frames' tensors
             self.plan = smaller

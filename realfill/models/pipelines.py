@@ -42,7 +42,12 @@ def load_pipeline(
             **parts,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"Base '{name}' could not be loaded from {folder}: {first_line(error)}") from error
+        raise WeightsError(
+            "Base '{name}' could not be loaded from {folder}: {first_line}",
+            name=name,
+            folder=folder,
+            first_line=first_line(error),
+        ) from error
     for part, module in pipeline.components.items():
         if isinstance(module, nn.Module):
             module.to("cpu" if part in resting else device, backbone.stored_dtype(device, dtype))

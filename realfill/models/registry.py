@@ -42,8 +42,10 @@ def find_base(base: str) -> Path | None:
         return place if (place / "model_index.json").exists() else None
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise OptionError(
-            f"There is no base '{base}'; give {', '.join(BASES)}, a diffusers folder, a .safetensors file "
-            "or a hub id like owner/name."
+            "There is no base '{base}'; give {bases}, a diffusers folder, a .safetensors file or a "
+            "hub id like owner/name.",
+            base=base,
+            bases=", ".join(BASES),
         )
     folder = _find_snapshot(base)
     return folder if folder and find_trouble(folder) is None else None  # an interrupted download lacks its last files
@@ -93,10 +95,14 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
         assert place is not None
     dtype = dtype or choose_dtype(device)
     if place.is_file() and place.suffix != ".safetensors":
-        raise WeightsError(f"{place.name} is not a .safetensors file; other formats can run code and are refused.")
+        raise WeightsError(
+            "{name} is not a .safetensors file; other formats can run code and are refused.", name=place.name
+        )
     family: Any = import_module(f"realfill.models.{_FILE_FAMILY if place.is_file() else check_folder(place, base)}")
     if place.is_dir() and (trouble := find_trouble(place)):
-        raise WeightsError(f"Base '{base}' in {place} cannot be used: {trouble}.")
+        raise WeightsError(
+            "Base '{base}' in {place} cannot be used: {trouble}.", base=base, place=place, trouble=trouble
+        )
     load = family.load_file if place.is_file() else family.load_folder
     backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash(place))
     return backbone
@@ -162,7 +168,11 @@ def _plan(base: str) -> Download:
     source = _source(base)
     if base in BASES and BASES[base].is_embedded:
         missing = assets.FOLDER / source
-        raise WeightsError(f"The embedded base '{base}' is missing from {missing}; install the project again.")
+        raise WeightsError(
+            "The embedded base '{base}' is missing from {missing}; install the project again.",
+            base=base,
+            missing=missing,
+        )
     if not constants.is_offline_mode():
         NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
     plan = plan_download(source, hub_files(base))
@@ -181,13 +191,23 @@ def _speak_troubles(base: str) -> Iterator[None]:
 
         if isinstance(error, GatedRepoError):
             raise WeightsError(
-                f"Base '{base}' could not be downloaded ({type(error).__name__}). Its maker asks to accept a licence: "
-                f"do so at https://huggingface.co/{source}, sign in here (hf auth login), and start again."
+                "Base '{base}' could not be downloaded ({kind}). Its maker asks to accept a licence: "
+                "do so at https://huggingface.co/{source}, sign in here (hf auth login), and start "
+                "again.",
+                base=base,
+                kind=type(error).__name__,
+                source=source,
             ) from error
         raise WeightsError(
-            f"Base '{base}' is not on this machine and could not be downloaded from huggingface.co/{source} "
-            f"({type(error).__name__}). Fetch it on a machine with network ({download_command(source)}) "
-            f"and give --base FOLDER, or use --base {EMBEDDED}, which works now."
+            "Base '{base}' is not on this machine and could not be downloaded from "
+            "huggingface.co/{source} ({kind}). Fetch it on a machine with network "
+            "({download_command}) and give --base FOLDER, or use --base {embedded}, which works "
+            "now.",
+            base=base,
+            source=source,
+            kind=type(error).__name__,
+            download_command=download_command(source),
+            embedded=EMBEDDED,
         ) from error
 
 

@@ -75,8 +75,9 @@ class DDPM:
         self.prediction_type = str(config.get("prediction_type", "epsilon"))
         if self.prediction_type not in PREDICTION_TYPES:
             raise WeightsError(
-                f"The base predicts '{self.prediction_type}'; known are {', '.join(PREDICTION_TYPES)}. "
-                "Take another base."
+                "The base predicts '{prediction_type}'; known are {known}. Take another base.",
+                prediction_type=self.prediction_type,
+                known=", ".join(PREDICTION_TYPES),
             )
         self._config = dict(config)
         self._forward: DDPMScheduler = DDPMScheduler.from_config(self._config)

@@ -116,8 +116,13 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise WeightsError(
-            f"{file.name} could not be loaded as an inpainting checkpoint: {first_line(error)} Its configs are those "
-            f"of {source}; without network, give that model's folder ({download_command(source)}) instead."
+            "{name} could not be loaded as an inpainting checkpoint: {first_line} Its configs are "
+            "those of {source}; without network, give that model's folder ({download_command}) "
+            "instead.",
+            name=file.name,
+            first_line=first_line(error),
+            source=source,
+            download_command=download_command(source),
         ) from error
     pipeline = pipeline.to(device, stored_dtype(device, dtype))
     return StableDiffusionInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
@@ -139,11 +144,14 @@ def _configs_for(file: Path) -> str:
             width = tensors.get_slice(_WIDTH_KEY).get_shape()[1] if _WIDTH_KEY in tensors.keys() else 0  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            f"{file.name} is damaged or no safetensors file: {first_line(error)} Fetch it again."
+            "{name} is damaged or no safetensors file: {first_line} Fetch it again.",
+            name=file.name,
+            first_line=first_line(error),
         ) from error
     if width not in _CONFIGS:
         raise WeightsError(
-            f"{file.name} is not a Stable Diffusion 1.5 or 2 checkpoint in the original layout; "
-            "give such a file, or a diffusers folder."
+            "{name} is not a Stable Diffusion 1.5 or 2 checkpoint in the original layout; give "
+            "such a file, or a diffusers folder.",
+            name=file.name,
         )
     return _CONFIGS[width]

@@ -75,7 +75,9 @@ class Resources:
         spec = backbone.spec
         first = run.fact(self._fact)
         if first is not None and first["name"] == spec.name and first["weights_hash"] != spec.weights_hash:
-            raise RunError(f"The base '{spec.name}' has changed since this run began; give a new --run folder.")
+            raise RunError(
+                "The base '{name}' has changed since this run began; give a new --run folder.", name=spec.name
+            )
         if session.processes.is_main:
             base = {"name": spec.name, "family": spec.family, "weights_hash": spec.weights_hash}
             precision = str(backbone.dtype).removeprefix("torch.")
@@ -179,8 +181,11 @@ class Resources:
         self._base, self._fact, self._has_adapter = other, "sampling_base", False
         if self.backbone.spec.family != trained:
             raise WeightsError(
-                f"sample.base '{other}' is of the family {self.backbone.spec.family}, and the adapter was trained on "
-                f"{trained}; give a base of that family, or leave sample.base empty."
+                "sample.base '{other}' is of the family {family}, and the adapter was trained on "
+                "{trained}; give a base of that family, or leave sample.base empty.",
+                other=other,
+                family=self.backbone.spec.family,
+                trained=trained,
             )
 
     def note_adapter(self) -> None:

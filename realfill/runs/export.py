@@ -32,7 +32,7 @@ def chosen_seed(run: Run) -> tuple[int, int | None]:
     matches, done = _matches(run), run.seeds_done()
     ranked = [seed for seed in [run.labels.seed, *matches, *done] if seed in done]
     if not ranked:
-        raise RunError(f"The run in {run.folder} has no pictures yet; run: realfill sample {run.folder}")
+        raise RunError("The run in {folder} has no pictures yet; run: realfill sample {folder}", folder=run.folder)
     return ranked[0], matches.get(ranked[0])
 
 
@@ -44,7 +44,12 @@ def choose_seed(run: Run, seed: int | None) -> None:
     """
     if seed is not None and seed not in run.seeds_done():
         known = ", ".join(map(str, run.seeds_done())) or "none"
-        raise OptionError(f"The run in {run.folder} has no picture of seed {seed}; there are {known}.")
+        raise OptionError(
+            "The run in {folder} has no picture of seed {seed}; there are {known}.",
+            folder=run.folder,
+            seed=seed,
+            known=known,
+        )
     run.labels.update(seed=seed)
 
 
@@ -63,7 +68,11 @@ def crop_of_run(run: Run) -> CropTransform | None:
     try:
         return None if known is None else CropTransform.from_json(known)
     except (TypeError, ValueError) as error:
-        raise RunError(f"{run.folder}/run.json has no usable fit ({error}); start the run in a new folder.") from error
+        raise RunError(
+            "{folder}/run.json has no usable fit ({error}); start the run in a new folder.",
+            folder=run.folder,
+            error=error,
+        ) from error
 
 
 def check_photo(crop: CropTransform, hole: Hole) -> None:
@@ -86,7 +95,7 @@ def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
     """What `render_export` encodes: the target in its own values with a seed's picture blended into its hole."""
     crop, wanted = crop_of_run(run), run.config.export
     if crop is None:
-        raise RunError(f"The run in {run.folder} has not begun; run: realfill complete --run {run.folder}")
+        raise RunError("The run in {folder} has not begun; run: realfill complete --run {folder}", folder=run.folder)
     check_photo(crop, scene.hole)
     generated = enlarge(run, scene, seed, crop)
     covered = crop.covered_hole()  # a wide feather may reach beyond it
@@ -174,7 +183,11 @@ def check_export_path(run: Run, path: Path) -> Format:
     inside = any(files.is_same_file(folder, run.folder) for folder in path.resolve().parent.parents)
     own = (one for one in files.walk_files(run.folder) if one.parent != run.folder or one.name in _NOT_EXPORTED)
     if inside or any(files.is_same_file(path, one) for one in own):
-        raise OptionError(f"{path} belongs to the run in {run.folder} itself; give a place outside of its folders.")
+        raise OptionError(
+            "{path} belongs to the run in {folder} itself; give a place outside of its folders.",
+            path=path,
+            folder=run.folder,
+        )
     return file_format
 
 

@@ -79,11 +79,15 @@ class Run(RunFolder):
         """
         check_run_folder(folder)
         if (folder / "run.json").exists():
-            raise RunError(f"{folder} holds a run already; give another folder with --run.")
+            raise RunError("{folder} holds a run already; give another folder with --run.", folder=folder)
         names = [item.name for item in list_items(folder)]
         foreign = [name for name in names if name not in _BEFORE_RUN_JSON and not name.startswith(".")]
         if foreign:
-            raise RunError(f"{folder} is no run and holds {foreign[0]}; give a new folder with --run.")
+            raise RunError(
+                "{folder} is no run and holds {foreign}; give a new folder with --run.",
+                folder=folder,
+                foreign=foreign[0],
+            )
         with files.undo_creation(folder, ("lock", "scene")), RunFolder(folder).lock():
             return cls(folder, cls._fill(folder, config, source), config)
 
@@ -96,8 +100,9 @@ class Run(RunFolder):
             notices = scene.check(source or place, variants=config.variants)
         else:
             raise RunError(
-                f"{place} holds other photos or another mask; give a new folder with --run, or leave out the scene "
-                "to use the one there."
+                "{place} holds other photos or another mask; give a new folder with --run, or leave "
+                "out the scene to use the one there.",
+                place=place,
             )
         plain = config.model_dump(mode="json")
         data = {"schema": SCHEMA, "created": timestamp(), "config": plain, "versions": versions()}
@@ -116,10 +121,16 @@ class Run(RunFolder):
         check_run_folder(folder)
         data = files.read_json(folder / "run.json")
         if data is None:
-            raise RunError(f"There is no run in {folder}; start one with: realfill complete SCENE --run {folder}")
+            raise RunError(
+                "There is no run in {folder}; start one with: realfill complete SCENE --run {folder}", folder=folder
+            )
         schema = data.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
-            raise RunError(f"A newer RealFill made the run in {folder} (schema {schema}); update RealFill to open it.")
+            raise RunError(
+                "A newer RealFill made the run in {folder} (schema {schema}); update RealFill to open it.",
+                folder=folder,
+                schema=schema,
+            )
         return cls(folder, data, settings.validate(data.get("config")))
 
     @classmethod
@@ -137,13 +148,15 @@ class Run(RunFolder):
         """
         if not (folder / "run.json").exists():
             if source is None and not (folder / "scene").is_dir():
-                raise RunError(f"There is no run in {folder} yet; give a scene folder to start one.")
+                raise RunError("There is no run in {folder} yet; give a scene folder to start one.", folder=folder)
             return cls.create(folder, config or settings.make("mini", {}), source)
         run = cls.open(folder)
         if config is not None:
             run.check(config)
         if source is not None and not _are_same_scene(run.scene_folder, source, variants=run.config.variants):
-            raise RunError(f"The run in {folder} has other photos or another mask; give a new folder with --run.")
+            raise RunError(
+                "The run in {folder} has other photos or another mask; give a new folder with --run.", folder=folder
+            )
         if config is not None and config != run.config:
             with RunFolder(folder).lock():
                 run = cls.open(folder)  # as whoever held the lock before left it
@@ -179,11 +192,15 @@ class Run(RunFolder):
             RunBusy: someone works on this run.
         """
         if not trained.is_trained or trained.config.guide.only:
-            raise RunError(f"The run in {trained.folder} has no finished adapter; train it first: realfill train")
+            raise RunError(
+                "The run in {folder} has no finished adapter; train it first: realfill train", folder=trained.folder
+            )
         origin = {"run": trained.folder.name, "photos": trained.adapter_photos()}
         with self.lock():
             if self.fact("adapter") != origin and (self.lora.is_dir() or self.checkpoint_steps() or self.seeds_done()):
-                raise RunError(f"The run in {self.folder} has an adapter or pictures already; give a new folder.")
+                raise RunError(
+                    "The run in {folder} has an adapter or pictures already; give a new folder.", folder=self.folder
+                )
             same = {
                 name: value
                 for name, value in flatten(trained.config).items()
@@ -226,8 +243,12 @@ class Run(RunFolder):
                 and not further
             ):
                 raise RunError(
-                    f"The run in {self.folder} was started with {name} = {old[name]}, not {value}; "
-                    "give a new folder with --run, or leave that setting out."
+                    "The run in {folder} was started with {name} = {old}, not {value}; give a new folder "
+                    "with --run, or leave that setting out.",
+                    folder=self.folder,
+                    name=name,
+                    old=old[name],
+                    value=value,
                 )
 
     def record(self, **facts: Any) -> None:
@@ -403,7 +424,7 @@ def check_run_folder(folder: Path) -> None:
     place = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
     if os.path.lexists(place) and not place.is_dir():
         what = "a file" if place.exists() else "a link that leads nowhere"
-        raise RunError(f"{place} is {what}; give a folder for the run.")
+        raise RunError("{place} is {what}; give a folder for the run.", place=place, what=what)
 
 
 def _are_same_scene(folder: Path, source: Path | SceneFiles, *, variants: bool) -> bool:

@@ -20,6 +20,7 @@ from realfill.errors import RunBusy, RunError
 from realfill.events import Event, from_json, to_json
 from realfill.files import speak_refusals
 from realfill.locks import STALE, Lock
+from realfill.sentences import Sentence
 
 State = Literal["queued", "running", "stopped", "failed", "done", "interrupted"]
 LIVE: tuple[State, ...] = ("queued", "running")
@@ -55,7 +56,9 @@ class RunFolder:
             RunBusy: a process on another machine has taken it, on a disk whose locks do not reach that far.
         """
         if self._lock.is_held and not self._lock.is_ours():
-            raise RunBusy(f"A process on another machine has taken over {self.folder}; this one leaves it alone.")
+            raise RunBusy(
+                "A process on another machine has taken over {folder}; this one leaves it alone.", folder=self.folder
+            )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -68,7 +71,7 @@ class RunFolder:
             yield
             return
         if not self._lock.acquire():
-            raise RunBusy(f"Another process is working on {self.folder}; wait for it or stop it first.")
+            raise RunBusy("Another process is working on {folder}; wait for it or stop it first.", folder=self.folder)
         try:
             yield
         finally:
@@ -106,7 +109,9 @@ class RunFolder:
                 raise ValueError("a time that is no number")
             return Status(cast(State, state), sentence, since, int(ticket), int(attempts))
         except (TypeError, ValueError, OverflowError) as error:
-            sentence = f"{path} does not hold what RealFill writes there ({error}); delete it."
+            sentence = Sentence(
+                "{path} does not hold what RealFill writes there ({error}); delete it.", path=path, error=error
+            )
             raise RunError(sentence) from error
 
     def enter(self, state: State, sentence: str = "", **numbers: int) -> None:

@@ -59,7 +59,12 @@ def find_members(names: Sequence[str]) -> Members:
     if not roots:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
     if len(roots) > 1:
-        raise SceneError(f"There are {len(roots)} scenes in there ({roots[0]}, {roots[1]}…); open one of them.")
+        raise SceneError(
+            "There are {count} scenes in there ({first}, {second}…); open one of them.",
+            count=len(roots),
+            first=roots[0],
+            second=roots[1],
+        )
     root = PurePosixPath(roots[0])
     own = {name: path for name, path in parts.items() if path.parent.parent == root}
     targets, references = (
@@ -74,8 +79,10 @@ def find_members(names: Sequence[str]) -> Members:
     chosen = choose_pictures(list(references))
     if len(chosen) > scene.MOST_REFERENCES:
         raise SceneError(
-            f"The scene has {len(chosen)} reference photos and the most are {scene.MOST_REFERENCES}; "
-            "keep those that show best what is missing."
+            "The scene has {count} reference photos and the most are {most}; keep those "
+            "that show best what is missing.",
+            count=len(chosen),
+            most=scene.MOST_REFERENCES,
         )
     for number, name in enumerate(chosen):
         places[references[name]] = f"ref/{number:02d}{PurePosixPath(name).suffix.lower()}"
@@ -114,7 +121,7 @@ def look_inside(archive: Path) -> tuple[int, tuple[str, ...]]:
         members = find_members(list(entries))
         size = sum(entries[name].file_size for name in members.places)
     if size > MOST_BYTES:
-        raise SceneError(f"{archive.name} is too large unpacked; save its photos smaller first.")
+        raise SceneError("{name} is too large unpacked; save its photos smaller first.", name=archive.name)
     return size, members.notices
 
 
@@ -172,13 +179,17 @@ def _open_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as packed:
             if len(packed.infolist()) > MOST_NAMES:
-                raise SceneError(f"{archive.name} holds over {MOST_NAMES} files; pack only the scene's folder.")
+                raise SceneError(
+                    "{name} holds over {most} files; pack only the scene's folder.", name=archive.name, most=MOST_NAMES
+                )
             if any(entry.flag_bits & 1 for entry in packed.infolist()):
-                raise SceneError(f"{archive.name} is locked with a password; pack it again without one.")
+                raise SceneError("{name} is locked with a password; pack it again without one.", name=archive.name)
             yield packed
     except (*_DAMAGE, OSError) as error:
         name = archive.name
-        raise SceneError(f"{name} is not a zip file that can be read; pack the scene's folder again.") from error
+        raise SceneError(
+            "{name} is not a zip file that can be read; pack the scene's folder again.", name=name
+        ) from error
 
 
 def _copy(source: IO[bytes], target: Path, limit: int, name: str) -> int:
@@ -188,6 +199,8 @@ def _copy(source: IO[bytes], target: Path, limit: int, name: str) -> int:
         while block := source.read(_BLOCK):
             done += len(block)
             if done > limit:
-                raise SceneError(f"{PurePosixPath(name).name} is too large unpacked; save its photo smaller first.")
+                raise SceneError(
+                    "{name} is too large unpacked; save its photo smaller first.", name=PurePosixPath(name).name
+                )
             file.write(block)
     return done

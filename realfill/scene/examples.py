@@ -73,7 +73,7 @@ def find(name: str) -> Example:
     known = {example.name: example for example in examples()}
     if name not in known:
         there = ", ".join(known) or f"none, since {FOLDER} is missing; install the project again"
-        raise OptionError(f"There is no example '{name}'; the examples are: {there}.")
+        raise OptionError("There is no example '{name}'; the examples are: {there}.", name=name, there=there)
     return known[name]
 
 
@@ -85,7 +85,7 @@ def _read(folder: Path) -> tuple[int, str, Example]:
     try:
         words = _SceneJson.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise OptionError(f"{path} cannot be read as the words of an example; restore the file.") from error
+        raise OptionError("{path} cannot be read as the words of an example; restore the file.", path=path) from error
     example = Example(
         name=folder.name,
         title=words.title,

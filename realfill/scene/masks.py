@@ -102,7 +102,9 @@ def _find_painted(values: Values, target: Original, name: str) -> tuple[Hole, li
             return _bright(values), []
     elif (paint := _find_brush(few)) is not None:
         return _near(values, paint), [f"{name} is a photo in which a part is painted {_word(paint)}; it is filled in."]
-    raise SceneError(f"{name} is a photo, not black and white; paint the missing part white on black, or erase it.")
+    raise SceneError(
+        "{name} is a photo, not black and white; paint the missing part white on black, or erase it.", name=name
+    )
 
 
 def _find_paint_over(values: Values, target: Original, name: str) -> tuple[Hole, list[str]] | None:
@@ -119,7 +121,9 @@ def _find_paint_over(values: Values, target: Original, name: str) -> tuple[Hole,
         return None
     brushed = np.asarray(cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, _BRUSH) > 0, np.bool_)
     if differs.mean() < 1 - _EXPLAINED and brushed.mean() < _LEAST:
-        raise SceneError(f"{name} is the photo itself, with nothing painted in it; paint the missing part white.")
+        raise SceneError(
+            "{name} is the photo itself, with nothing painted in it; paint the missing part white.", name=name
+        )
     if not brushed.any():
         return None
     paint = _as_colour(np.median(_sample(values[brushed][None])[0], axis=0))

@@ -58,8 +58,12 @@ def check(height: int, width: int, extension: Extension) -> None:
     grown_height, grown_width = extension.size(height, width)
     if grown_height * grown_width > MEGAPIXELS * 1_000_000:
         raise SceneError(
-            f"Extended to {grown_width}×{grown_height} the photo has {grown_height * grown_width / 1e6:.0f} megapixels "
-            f"and the most accepted is {MEGAPIXELS}; extend it less."
+            "Extended to {width}×{height} the photo has {megapixels} megapixels and the "
+            "most accepted is {most}; extend it less.",
+            width=grown_width,
+            height=grown_height,
+            megapixels=f"{grown_height * grown_width / 1000000.0:.0f}",
+            most=MEGAPIXELS,
         )
 
 

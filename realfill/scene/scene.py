@@ -104,11 +104,13 @@ def check_outputs(folder: Path, outputs: Sequence[Path]) -> None:
     for number, path in enumerate(outputs):
         files.check_output(path)
         if known := next((one for one in own if files.is_same_file(path, one)), None):
-            raise OptionError(f"{path} is the scene's own {known.name}; give another name, so that it stays.")
+            raise OptionError(
+                "{path} is the scene's own {name}; give another name, so that it stays.", path=path, name=known.name
+            )
         if _would_be_part(folder, path):
-            raise OptionError(f"{path} would become a part of the scene; give another place.")
+            raise OptionError("{path} would become a part of the scene; give another place.", path=path)
         if other := next((one for one in outputs[:number] if files.is_same_file(path, one)), None):
-            raise OptionError(f"{path} is to be written twice, also as {other}; give two names.")
+            raise OptionError("{path} is to be written twice, also as {other}; give two names.", path=path, other=other)
 
 
 def crop_to_fill(scene: Scene, *, size: int, multiple: int, context: float) -> CropTransform:
@@ -187,11 +189,18 @@ def _truth_notice(target: Path) -> str:
 
 def _check_count(references: Sequence[Path]) -> None:
     if not references:
-        raise SceneError(f"The scene has no reference photo; put 1 to {MOST_REFERENCES} into ref/ ({ACCEPTED_NAMES}).")
+        raise SceneError(
+            "The scene has no reference photo; put 1 to {most} into ref/ ({formats}).",
+            most=MOST_REFERENCES,
+            formats=ACCEPTED_NAMES,
+        )
     if len(references) > MOST_REFERENCES:
         raise SceneError(
-            f"The scene has {len(references)} reference photos and the most are {MOST_REFERENCES}; "
-            f"keep those that show best what is missing, without {references[-1].name} for instance."
+            "The scene has {count} reference photos and the most are {most}; keep those "
+            "that show best what is missing, without {name} for instance.",
+            count=len(references),
+            most=MOST_REFERENCES,
+            name=references[-1].name,
         )
 
 
@@ -246,15 +255,23 @@ def _find_hole(inputs: SceneFiles, original: Original, notices: list[str], *, va
         hole, about_mask = read_hole(mask, original)
         notices += about_mask
     if not hole.any():
-        raise SceneError(f"{name} marks nothing to fill; paint the missing part white in a mask of {target}.")
+        raise SceneError(
+            "{name} marks nothing to fill; paint the missing part white in a mask of {target}.",
+            name=name,
+            target=target,
+        )
     if hole.all():
         raise SceneError(
-            f"{name} marks all of {target}; leave some of it known, or have everything made new (scene variants)."
+            "{name} marks all of {target}; leave some of it known, or have everything made new (scene variants).",
+            name=name,
+            target=target,
         )
     return hole
 
 
 def _find_transparent_hole(original: Original, target: str) -> Hole:
     if original.mode != "RGBA":
-        raise SceneError(f"There is no mask for {target}; add target/mask.png with the missing part in white.")
+        raise SceneError(
+            "There is no mask for {target}; add target/mask.png with the missing part in white.", target=target
+        )
     return np.asarray(decode.to_eight_bits(original.pixels)[:, :, 3] < 250)  # a half-erased edge has lost its colour

@@ -50,7 +50,7 @@ def find_inputs(folder: Path) -> SceneFiles:
         SceneError: there is no target, a part is there twice or is a link that leads nowhere.
     """
     if not (folder / "target").is_dir():
-        raise SceneError(f"{folder} is not a scene; a scene is a folder with ref/ and target/ in it.")
+        raise SceneError("{folder} is not a scene; a scene is a folder with ref/ and target/ in it.", folder=folder)
     has_references = (folder / "ref").is_dir()
     references = pictures(folder / "ref") if has_references else []
     notices = left_out_notices(_list_names(folder / "ref")) if has_references else []
@@ -59,7 +59,9 @@ def find_inputs(folder: Path) -> SceneFiles:
         None if name is None else folder / "target" / name for name in (find_part(names, part) for part in PARTS)
     )
     if target is None:
-        raise SceneError(f"{folder.name}/target has no target picture; name it target.png, .jpg or another format.")
+        raise SceneError(
+            "{name}/target has no target picture; name it target.png, .jpg or another format.", name=folder.name
+        )
     return SceneFiles(tuple(references), target, mask, truth, tuple(notices))
 
 
@@ -73,7 +75,12 @@ def pictures(folder: Path) -> list[Path]:
     found = [paths[name] for name in choose_pictures(list(paths)) if not paths[name].is_dir()]
     if broken := next((path for path in found if not path.exists()), None):
         where = os.readlink(broken)
-        raise SceneError(f"{folder.name}/{broken.name} is a link to {where}, where nothing is; put the photo there.")
+        raise SceneError(
+            "{name}/{link} is a link to {where}, where nothing is; put the photo there.",
+            name=folder.name,
+            link=broken.name,
+            where=where,
+        )
     return found
 
 
@@ -95,9 +102,11 @@ def find_part(names: Sequence[str], part: str) -> str | None:
     """
     found = [name for name in choose_pictures(names) if _stem(name) == part]
     if len(found) > 1:
-        raise SceneError(f"target/ has {' and '.join(found)}; keep one of them.")
+        raise SceneError("target/ has {found}; keep one of them.", found=" and ".join(found))
     if not found and (other := next((name for name in _choose_others(names) if _stem(name) == part), None)):
-        raise SceneError(f"target/{other} is no picture by its ending; save it as {ACCEPTED_NAMES}.")
+        raise SceneError(
+            "target/{other} is no picture by its ending; save it as {formats}.", other=other, formats=ACCEPTED_NAMES
+        )
     return found[0] if found else None
 
 

@@ -71,7 +71,7 @@ class TrainState:
             if parts[0] is None or parts[1] is None:
                 continue
             if {n: t.shape for n, t in parts[0].items()} != {n: t.shape for n, t in self.parameters.items()}:
-                raise RunError(f"Checkpoint {path} belongs to other settings or another base; use a new run.")
+                raise RunError("Checkpoint {path} belongs to other settings or another base; use a new run.", path=path)
             for name, tensor in parts[0].items():
                 self.parameters[name].data.copy_(tensor)
             self._restore(parts[1])
@@ -110,9 +110,13 @@ def load_checkpoint_adapter(folder: Path, step: int, parameters: dict[str, Tenso
     known = ", ".join(map(str, checkpoint_steps(folder))) or "none"
     adapter = _read(checkpoint_path(folder, step), "adapter")
     if adapter is None:
-        raise OptionError(f"There is no good checkpoint of step {step}; there are {known} (sample.checkpoint).")
+        raise OptionError(
+            "There is no good checkpoint of step {step}; there are {known} (sample.checkpoint).", step=step, known=known
+        )
     if {n: t.shape for n, t in adapter.items()} != {n: t.shape for n, t in parameters.items()}:
-        raise OptionError(f"Checkpoint {step} belongs to other settings or another base; there are {known}.")
+        raise OptionError(
+            "Checkpoint {step} belongs to other settings or another base; there are {known}.", step=step, known=known
+        )
     for name, tensor in adapter.items():
         parameters[name].data.copy_(tensor)
 

@@ -289,8 +289,9 @@ def check_finite(reading: Reading, scaler: GradScaler) -> float:
     too_large = not math.isfinite(length) and not (scaler.is_enabled() and scaler.get_scale() > LEAST)
     if too_large or not math.isfinite(value):
         raise Diverged(
-            f"The loss of step {reading.step + 1} is not a number. The last checkpoint is kept; "
-            "lower train.learning_rate_unet and train again in a new run."
+            "The loss of step {step} is not a number. The last checkpoint is kept; lower "
+            "train.learning_rate_unet and train again in a new run.",
+            step=reading.step + 1,
         )
     return value
 
@@ -328,5 +329,7 @@ def check_processes(accelerator: Accelerator, config: TrainConfig) -> None:
     """
     if accelerator.num_processes > config.batch:
         raise OptionError(
-            f"A batch of {config.batch} cannot be shared by {accelerator.num_processes} processes; raise train.batch."
+            "A batch of {batch} cannot be shared by {processes} processes; raise train.batch.",
+            batch=config.batch,
+            processes=accelerator.num_processes,
         )

@@ -77,8 +77,8 @@ def _check_ids(value: Mapping[str, Any]) -> None:
     for name in _TEXT_IDS:
         shown = value.get(name)
         if not (shown is None or (isinstance(shown, str) and len(shown) <= MAX_ID)):
-            raise Refused(400, f"{name} is a text of at most {MAX_ID} characters.")
+            raise Refused(400, "{name} is a text of at most {most} characters.", name=name, most=MAX_ID)
     for name in _NUMBER_IDS:
         shown = value.get(name)
         if not (shown is None or type(shown) is int):
-            raise Refused(400, f"{name} is a whole number.")
+            raise Refused(400, "{name} is a whole number.", name=name)

@@ -97,11 +97,20 @@ class Ledger:
         for name, where, most_bytes, most_runs in limits:
             if self._sums[name, "bytes"] + size > most_bytes:
                 gigabytes = most_bytes / 2**30
-                raise Refused(413, f"More than {gigabytes:.3g} GB of files in a day{where}; come back tomorrow.")
+                raise Refused(
+                    413,
+                    "More than {gigabytes} GB of files in a day{where}; come back tomorrow.",
+                    gigabytes=f"{gigabytes:.3g}",
+                    where=where,
+                )
             if runs and self._sums[name, "runs"] + runs > most_runs:
-                raise Refused(429, f"More than {most_runs} projects in a day{where}; come back tomorrow.")
+                raise Refused(
+                    429, "More than {most} projects in a day{where}; come back tomorrow.", most=most_runs, where=where
+                )
         if runs and self._sums["all", "runs"] + runs > quota.total_runs:
-            raise Refused(429, f"More than {quota.total_runs} projects of all visitors in a day; come back tomorrow.")
+            raise Refused(
+                429, "More than {most} projects of all visitors in a day; come back tomorrow.", most=quota.total_runs
+            )
 
     def _forget(self, before: float) -> None:
         while self._bookings and self._bookings[0].time < before:
@@ -226,7 +235,7 @@ class _UploadMeter:
         if self._size > MAX_BODY:
             self.refusal = Refused(413, "That is too much at once.")
         elif self._files > MAX_FILES + 1:  # the last mark is the end
-            self.refusal = Refused(413, f"At most {MAX_FILES} files at once.")
+            self.refusal = Refused(413, "At most {most} files at once.", most=MAX_FILES)
         return message if self.refusal is None else {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:

@@ -202,7 +202,7 @@ class Jobs:
             raise RunError("Your browser keeps no cookie of this page, so a run could not be told to be yours.")
         others = [facts for item, facts in self._known() if item != but and facts.owner in known_owners()]
         if sum(facts.state in LIVE for facts in others) >= MOST:
-            raise RunError(f"You have {MOST} runs waiting or in work; stop one or wait for it.")
+            raise RunError("You have {most} runs waiting or in work; stop one or wait for it.", most=MOST)
 
     def ensure_worker(self) -> None:
         """Starts a worker where none serves the folder; it outlives the page's process."""

@@ -161,7 +161,7 @@ def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
     """
     seed = chosen_seed(run)[0] if seed is None else seed
     if seed not in run.seeds_done():
-        raise OptionError(f"There is no picture of seed {seed} here.")
+        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
     _keep_settings(run, export)
     data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, export.kind)
     if export.kind == "png" and not run.labels.is_example:
@@ -187,7 +187,7 @@ def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -
     if what == "project":
         return _write_zip(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
     if what != "starred":
-        raise OptionError(f"'{what}' cannot be exported.")
+        raise OptionError("'{what}' cannot be exported.", what=what)
     starred = [seed for seed in run.labels.starred if seed in run.seeds_done()]
     if not starred:
         raise RunError("No seed is starred; star the ones you want with ★ or the key S.")
@@ -213,7 +213,7 @@ def read_ground(run: Run) -> Ground:
 def _keep_settings(run: Run, export: Export) -> None:
     """Makes the export's settings the run's own; an example's for this once."""
     if export.kind not in FORMATS:
-        raise OptionError(f"There is no export format '{export.kind}'.")
+        raise OptionError("There is no export format '{kind}'.", kind=export.kind)
     changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
     config = run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})
     if run.labels.is_example:

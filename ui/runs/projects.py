@@ -19,6 +19,7 @@ from realfill.runs.labels import LONGEST_NAME, Labels
 from realfill.runs.listing import new_run_folder, run_folders
 from realfill.runs.run import Run, timestamp
 from realfill.runs.status import RunFolder, State
+from realfill.sentences import Sentence
 
 from .index import RunFacts, RunIndex
 from .jobs import TRASH, Jobs, owner_facts
@@ -117,7 +118,9 @@ class Projects:
                 break
             except RunBusy as error:
                 if time.monotonic() > until:
-                    sentence = f"“{name}” is still at work; it will stop soon. Delete it again then."
+                    sentence = Sentence(
+                        "“{name}” is still at work; it will stop soon. Delete it again then.", name=name
+                    )
                     raise RunBusy(sentence) from error
                 time.sleep(0.2)
         with speak_refusals(run.folder):  # without the lock: Windows moves no folder with an open file

@@ -143,7 +143,7 @@ class DraftQueue:
                 _end(request)
             live = [one for one in self._requests.values() if not one.over]
         if visitors.is_space() and sum(one.owner[0] == owner[0] for one in live) >= MOST_OF_ONE:
-            raise SceneError(f"You have {MOST_OF_ONE} drafts in work in other tabs; wait for one of them.")
+            raise SceneError("You have {most} drafts in work in other tabs; wait for one of them.", most=MOST_OF_ONE)
         if len(live) >= MOST_LIVE:
             raise SceneError("Many drafts are being made at the moment; try again in a minute.")
 

@@ -112,7 +112,7 @@ def take_mask(asked: Any) -> Answer:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
     drawn = decoder.read_mask(path, target, payload.extension)
     if drawn.strokes is None:
-        raise SceneError(f"{path.name} marks nothing to fill; the missing part is white in a mask.")
+        raise SceneError("{name} marks nothing to fill; the missing part is white in a mask.", name=path.name)
     return {"strokes": drawn.strokes, "mask": str(path) if drawn.is_exact else None, "notices": drawn.notices}
 
 
@@ -172,7 +172,7 @@ def open_zip(asked: Any) -> Answer:
     """The scene in an uploaded zip file."""
     archive = _file(asked, "path")
     if not zipfile.is_zipfile(archive):
-        raise SceneError(f"{archive.name} is not a zip file; pack the scene's folder again.")
+        raise SceneError("{name} is not a zip file; pack the scene's folder again.", name=archive.name)
     size, notices = decoder.look_inside(archive)
     quotas.admit(size)
     with _place_to_open(_plain_name(archive.stem)) as folder:
@@ -254,7 +254,9 @@ def _read_folder(folder: Path, name: str, notices: Sequence[str] = ()) -> Answer
     """A scene folder inside the private folder, what it is called, and what is to be said about it already."""
     if not (folder / "ref").is_dir():
         most = scene.MOST_REFERENCES
-        raise SceneError(f"The scene in there has no reference photos; put one to {most} of the same place into ref/.")
+        raise SceneError(
+            "The scene in there has no reference photos; put one to {most} of the same place into ref/.", most=most
+        )
     references, target = scene_files.pictures(folder / "ref"), scene_files.pictures(folder / "target")
     by_stem = {path.stem.lower(): path for path in target}
     payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))

@@ -224,5 +224,7 @@ def _extension(value: object) -> Extension:
         return NOT_EXTENDED
     sides = [side for side in value if type(side) is int and 0 <= side <= MOST_EXTENDED] if type(value) is list else []
     if len(sides) != 4:
-        raise SceneError(f"The photo can be extended by 0 to {MOST_EXTENDED} pixels on each side; check the numbers.")
+        raise SceneError(
+            "The photo can be extended by 0 to {most} pixels on each side; check the numbers.", most=MOST_EXTENDED
+        )
     return Extension(*sides)
