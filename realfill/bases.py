@@ -333,7 +333,12 @@ def licence_notice(name: str) -> str:
     base = BASES.get(name)
     if base is None or base.commercial:
         return ""
-    return f"The base '{name}' is under the {base.licence}: not for commercial use. Its text: {base.page}"
+    return Sentence(
+        "The base '{name}' is under the {licence}: not for commercial use. Its text: {page}",
+        name=name,
+        licence=base.licence,
+        page=base.page,
+    )
 
 
 def estimated_as(base: str) -> Base:

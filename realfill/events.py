@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
-WAITS_FOR_DEVICE = "Another RealFill run is using the device; this one goes on when it has finished."
+from realfill.sentences import Sentence
+
+WAITS_FOR_DEVICE = Sentence("Another RealFill run is using the device; this one goes on when it has finished.")
 Stage = Literal["prepare", "train", "sample", "select", "export"]
 STAGES: tuple[Stage, ...] = ("prepare", "train", "sample", "select", "export")
 

@@ -16,6 +16,7 @@ from typing import Literal
 from realfill.bases import BASES, estimated_as
 from realfill.config import Config
 from realfill.humanize import size
+from realfill.sentences import Sentence
 
 MemoryUse = Literal["training", "filling", "coding"]  # coding: what the autoencoder does
 CARDS = (8, 12, 16, 24)  # GB as cards are sold, which means 2³⁰ bytes: the sizes that are stated
@@ -180,17 +181,19 @@ def plan_for_card(config: Config, total: float, *, width: int = 2) -> MemoryPlan
 # ── as people read it ──
 
 
-def describe_plan(plan: MemoryPlan | None, batch: int) -> str:
+def describe_plan(plan: MemoryPlan | None, batch: int) -> Sentence:
     """`all 16 items of a step at once`, `4 of a step's 16 items at once`: what training does under a plan."""
     if plan is None:
-        return "too little memory for the base"
-    parts = [f"all {batch} items of a step" if plan.items >= batch else f"{plan.items} of a step's {batch} items"]
+        return Sentence("too little memory for the base")
     if batch == 1:
-        parts = ["the one item of a step"]
-    parts[0] += " at once"
-    if plan.recompute:
-        parts.append("activations computed twice to save memory, which takes a third longer")
-    return ", ".join(parts)
+        items = Sentence("the one item of a step at once")
+    elif plan.items >= batch:
+        items = Sentence("all {batch} items of a step at once", batch=batch)
+    else:
+        items = Sentence("{items} of a step's {batch} items at once", items=plan.items, batch=batch)
+    if not plan.recompute:
+        return items
+    return Sentence("{items}, activations computed twice to save memory, which takes a third longer", items=items)
 
 
 def describe_lowering(old: MemoryPlan, new: MemoryPlan) -> str:
@@ -224,19 +227,21 @@ def _brief(plan: MemoryPlan | None) -> str:
     return f"{plan.items} (activations computed twice)" if plan.recompute else str(plan.items)
 
 
-def describe_machine(config: Config) -> str:
+def describe_machine(config: Config) -> Sentence:
     """What training would do on this machine by the memory of its GPU, or free in the computer; for the page."""
     total = gpu_memory()
     if total:
-        plan, place = plan_for_card(config, total), f"this GPU of {size(total)}"
+        plan = plan_for_card(config, total)
+        place = Sentence("this GPU of {size}", size=size(total))
     else:
         import psutil  # type: ignore[import-untyped, unused-ignore]
 
-        plan, place = (
-            plan_before_loading(config, psutil.virtual_memory().available, width=4, gpu=False),
-            "this computer",
-        )
-    return f"By estimate {place} {'takes' if plan else 'has'} {describe_plan(plan, config.train.batch)}."
+        plan = plan_before_loading(config, psutil.virtual_memory().available, width=4, gpu=False)
+        place = Sentence("this computer")
+    what = describe_plan(plan, config.train.batch)
+    if plan is None:
+        return Sentence("By estimate {place} has {what}.", place=place, what=what)
+    return Sentence("By estimate {place} takes {what}.", place=place, what=what)
 
 
 @functools.cache

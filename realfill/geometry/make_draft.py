@@ -39,6 +39,7 @@ from realfill.matching.matcher import Matcher, Matches
 from realfill.matching.registry import load_draft_matcher
 from realfill.matching.rootsift import Keypoints
 from realfill.scene.scene import Scene
+from realfill.sentences import Sentence
 
 PLENTY = 200  # SIFT pairs of one epipolar geometry, from which no learned ones are needed
 SHARPER = 2.0  # times the trust at scoring size: so much may a region's own differ at its edge
@@ -48,7 +49,7 @@ SEED = 0.45  # a reference must have this trust somewhere in the hole
 LEAST = 0.12  # where it has, it is preferred to plain inpainting down to this
 ISLAND = 0.01  # of the hole: smaller patches of references are left to inpainting
 PLAIN = 512  # longest side at which the rest is inpainted
-NO_GEOMETRY = (
+NO_GEOMETRY = Sentence(
     "No reference lies over the target in one consistent way, so the draft only continues what is around the hole."
 )
 

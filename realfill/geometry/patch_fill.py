@@ -25,6 +25,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from realfill.arrays import Colours, Field, Hole, Indices, Labels, Photo, Points
 from realfill.geometry.make_draft import inpaint
 from realfill.imaging.holes import bounding_box
+from realfill.sentences import Sentence
 
 SIDE = 512  # longest side of the window at which patches are matched
 RADIUS = 3  # of a patch; 2 leaves it without structure (4 dB worse), 4 takes twice the time
@@ -38,7 +39,7 @@ STEP = 2  # pixels between the places that are looked at there
 DIMENSIONS = 16  # principal components of a block that are compared
 SEARCH = 3  # pixels by which a place found at half the size is moved at the size itself
 CHUNK = 256  # blocks that are compared at once
-WITHOUT_PATCHES = (
+WITHOUT_PATCHES = Sentence(
     "The package pypatchmatch has no library for this machine, so what no reference shows is smooth instead of made of "
     "the scene's texture; `pip install pypatchmatch==2.2.0` brings it where there is a wheel."
 )

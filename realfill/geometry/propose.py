@@ -20,8 +20,9 @@ from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_r
 from realfill.imaging.holes import bounding_box
 from realfill.matching import sift
 from realfill.scene.scene import Scene
+from realfill.sentences import Sentence
 
-FROM_TEXTURE = (
+FROM_TEXTURE = Sentence(
     "No reference lies over the target in one consistent way, so the draft is made of the scene's own texture."
 )
 MATCHED = 512  # longest side at which matches are counted

@@ -12,6 +12,7 @@ from realfill.jobs.child_process import GOOD_EXITS, FreshProcess, RunProcess, Wa
 from realfill.jobs.queue import ATTEMPTS, FOREVER, requeue_abandoned, waiting_runs
 from realfill.locks import Lock
 from realfill.runs.run import Run
+from realfill.sentences import Sentence
 
 _POLL = 0.5  # seconds between looks at the folder
 
@@ -94,8 +95,12 @@ class Worker:
         waits = status.state == "queued" and (status.ticket != ticket or code in GOOD_EXITS)
         died = status.state in ("running", "interrupted", "queued") and not waits
         if self._stop.is_set() and (died or status.state == "stopped") and not run.stop_requested():
-            run.enter("queued", "Waits for the next start.")
+            run.enter("queued", Sentence("Waits for the next start."))
         elif died:
             attempts = status.attempts + 1
-            why = f"The working process ended unexpectedly (code {code}); {run.folder / 'log.txt'} may say why."
+            why = Sentence(
+                "The working process ended unexpectedly (code {code}); {log} may say why.",
+                code=code,
+                log=run.folder / "log.txt",
+            )
             run.enter("queued" if attempts < ATTEMPTS else "failed", why, attempts=attempts)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
 from realfill.matching.matcher import Matcher, Matches
+from realfill.sentences import Sentence
 
 FEW = 10  # fewer in the best candidate say little; the paper's worst example that still shows the scene has 9
 
@@ -96,6 +97,9 @@ def ranking_doubt(scores: Sequence[Score]) -> str | None:
     if not scores or best >= FEW:
         return None
     if best == 0:
-        return "No candidate matches the references, so they are unranked, in the order of their seeds."
-    few = "1 match" if best == 1 else f"{best} matches"
-    return f"The best candidate has only {few} with the references, so the order says little."
+        return Sentence("No candidate matches the references, so they are unranked, in the order of their seeds.")
+    if best == 1:
+        return Sentence("The best candidate has only 1 match with the references, so the order says little.")
+    return Sentence(
+        "The best candidate has only {count} matches with the references, so the order says little.", count=best
+    )

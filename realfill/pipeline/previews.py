@@ -11,6 +11,7 @@ from realfill.errors import OutOfMemory
 from realfill.events import PreviewReady
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
+from realfill.sentences import Sentence
 
 STEPS = 10  # denoising steps: enough to see what is there, a second or two
 LONGEST = 20  # pictures kept; where more are due, every other one is left out
@@ -35,7 +36,9 @@ class PreviewMaker:
             self._make(step)
         except OutOfMemory:
             self._every = 0
-            self._session.say("There is too little memory for previews beside the training; it goes on without them.")
+            self._session.say(
+                Sentence("There is too little memory for previews beside the training; it goes on without them.")
+            )
 
     def _make(self, step: int) -> None:
         from realfill.imaging.photo import save_photo

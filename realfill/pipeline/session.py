@@ -14,6 +14,7 @@ from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, St
 from realfill.events import WAITS_FOR_DEVICE, Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.jobs.device_lock import hold_device
 from realfill.runs.run import Run
+from realfill.sentences import Sentence
 
 
 class Session:
@@ -62,7 +63,7 @@ class Session:
         # that stays "running" without a lock reads "interrupted".
         if isinstance(error, (Interrupted, KeyboardInterrupt, RunBusy)):
             with contextlib.suppress(RealFillError):
-                self.run.enter("stopped", sentence or "Stopped; the same command goes on from here.")
+                self.run.enter("stopped", sentence or Sentence("Stopped; the same command goes on from here."))
             return
         with contextlib.suppress(RealFillError, OSError):
             self.report(Failed(sentence, resumable=isinstance(error, StageError)))

@@ -46,6 +46,7 @@ from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.seeds import proposal_seed
+from realfill.sentences import Sentence
 
 _TIMED = 5  # steps after which the time of all is estimated
 
@@ -117,7 +118,7 @@ def prepare(session: Session, resources: Resources) -> None:
     if sentence := _say_whose_adapter(run):
         session.say(sentence)
     if run.config.guide.only:
-        session.say("The draft alone fills the hole: nothing is trained and no seeds are made.")
+        session.say(Sentence("The draft alone fills the hole: nothing is trained and no seeds are made."))
     elif run.fact("fit") is None:
         if sentence := licence_notice(run.config.base):
             session.say(sentence)
@@ -128,8 +129,11 @@ def prepare(session: Session, resources: Resources) -> None:
             crop = resources.crop
         height, width = scene.target.shape[:2]
         session.say(
-            f"The model works at {crop.width} × {crop.height} pixels on the hole and what surrounds it; "
-            f"the result has {width} × {height}."
+            Sentence(
+                "The model works at {crop} pixels on the hole and what surrounds it; the result has {result}.",
+                crop=f"{crop.width} × {crop.height}",
+                result=f"{width} × {height}",
+            )
         )
         if warning := scenes.enlargement_notice(crop):
             session.say(warning, important=True)
@@ -150,10 +154,17 @@ def _say_whose_adapter(run: Run) -> str:
     known = {photo["sha256"] for photo in origin["photos"]}
     here = [photo for photo in run.scene_photos() if photo["file"].startswith("ref/")]
     shared = sum(photo["sha256"] in known for photo in here)
-    doubt = "" if shared else " It may be of another place: look at the match counts."
-    return (
-        f"The adapter was taken from the run {origin['run']} and knows {len(known)} photos; {shared} of this scene's "
-        f"{len(here)} references are among them.{doubt}"
+    places = {"run": origin["run"], "photos": len(known), "shared": shared, "count": len(here)}
+    if shared:
+        return Sentence(
+            "The adapter was taken from the run {run} and knows {photos} photos; {shared} of this scene's {count} "
+            "references are among them.",
+            **places,
+        )
+    return Sentence(
+        "The adapter was taken from the run {run} and knows {photos} photos; {shared} of this scene's {count} "
+        "references are among them. It may be of another place: look at the match counts.",
+        **places,
     )
 
 
@@ -172,10 +183,15 @@ def _make_draft(session: Session, resources: Resources) -> None:
     if draft.reason and run.config.guide.proposals:
         session.say(FROM_TEXTURE, important=True)
     elif draft.reason:
-        sentence = draft.reason if run.config.guide.only else f"{draft.reason} The fill goes on without geometry."
+        sentence = (
+            draft.reason
+            if run.config.guide.only
+            else Sentence("{reason} The fill goes on without geometry.", reason=draft.reason)
+        )
         session.say(sentence, important=True)
     else:
-        session.say(f"The references show {covered_share(draft, hole):.0%} of the hole by geometry alone.")
+        share = f"{covered_share(draft, hole):.0%}"
+        session.say(Sentence("The references show {share} of the hole by geometry alone.", share=share))
 
 
 def _make_proposals(session: Session, resources: Resources) -> None:
@@ -247,7 +263,14 @@ def train(session: Session, resources: Resources) -> None:
 def _say_time_left(session: Session, step: TrainStep, seconds: float) -> None:
     left = step.total - step.step
     if left > _TIMED:
-        session.say(f"Training takes about {duration(left * seconds)} more: {left} steps at {seconds:.2g} s each.")
+        session.say(
+            Sentence(
+                "Training takes about {time} more: {left} steps at {each} s each.",
+                time=duration(left * seconds),
+                left=left,
+                each=f"{seconds:.2g}",
+            )
+        )
 
 
 def sample(session: Session, resources: Resources) -> None:

@@ -13,6 +13,7 @@ from realfill.errors import OutOfMemory
 from realfill.events import HeldOut
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
+from realfill.sentences import Sentence
 
 PATCHES = 8
 OFTEN, SELDOM = 10, 50  # measurements in a training, at least; steps between them, at most
@@ -36,7 +37,7 @@ class HeldOutLoss:
             loss = self._resources.budget.run(self._resources.backbone, "training", self._loss)
         except OutOfMemory:
             self._patience = 0
-            self._session.say("There is too little memory for held-out patches beside the training.")
+            self._session.say(Sentence("There is too little memory for held-out patches beside the training."))
             return
         self._session.report(HeldOut(step, loss))
         self._compare(step, loss)
@@ -48,7 +49,10 @@ class HeldOutLoss:
         self._misses += 1
         if self._misses == self._patience:  # once, until it falls again
             self._session.say(
-                f"The loss on held-out patches has not fallen since step {self._best_step}; stopping now loses little."
+                Sentence(
+                    "The loss on held-out patches has not fallen since step {step}; stopping now loses little.",
+                    step=self._best_step,
+                )
             )
 
     def _loss(self, plan: MemoryPlan) -> float:

@@ -100,9 +100,9 @@ class RunFolder:
         data = files.read_json(path) or {}
         state, sentence = str(data.get("state")), str(data.get("sentence", ""))
         if state not in get_args(State):
-            state, sentence = "stopped", "Not started yet."
+            state, sentence = "stopped", Sentence("Not started yet.")
         elif state == "running" and self._is_abandoned():
-            state, sentence = "interrupted", "The work ended unexpectedly; starting again goes on from there."
+            state, sentence = "interrupted", Sentence("The work ended unexpectedly; starting again goes on from there.")
         try:
             since, ticket, attempts = float(data.get("since", 0)), data.get("ticket", 0), data.get("attempts", 0)
             if not math.isfinite(since):
@@ -128,9 +128,9 @@ class RunFolder:
         with contextlib.suppress(RunBusy), self.lock():
             state = self.status().state
             if state == "queued":
-                self.enter("stopped", "Taken out of the queue.")
+                self.enter("stopped", Sentence("Taken out of the queue."))
             elif state == "running":  # nobody holds the lock: the process has died
-                self.enter("stopped", "Stopped; starting again goes on from there.")
+                self.enter("stopped", Sentence("Stopped; starting again goes on from there."))
 
     def stop_requested(self) -> bool:
         """Whether a stop was asked for since the work was last asked for."""

@@ -17,6 +17,7 @@ from realfill.imaging import decode
 from realfill.imaging.decode import Original, rotate_upright
 from realfill.imaging.holes import bounding_box
 from realfill.scene.scene_files import MaskInput
+from realfill.sentences import Sentence
 
 Values = npt.NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Colour = npt.NDArray[np.uint8]  # (3,)
@@ -219,18 +220,21 @@ def _say_if_inverted(hole: Hole, name: str) -> tuple[Hole, list[str]]:
     left, top, right, bottom = bounding_box(~hole)
     if (~hole).sum() >= 0.95 * (right - left) * (bottom - top):
         return hole, []
-    share = f"{hole.mean():.0%}"
-    return hole, [
-        f"{name} marks {share} of the photo, its whole border too: white is filled in. Invert it if black is."
-    ]
+    sentence = "{name} marks {share} of the photo, its whole border too: white is filled in. Invert it if black is."
+    return hole, [Sentence(sentence, name=name, share=f"{hole.mean():.0%}")]
 
 
 def _resize_hole(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, str]:
     """A mask's hole at the target's (H, W): any touch when it shrinks, half when it grows."""
     (height, width), (mask_height, mask_width) = size, hole.shape
-    notice = f"{name} is {mask_width}×{mask_height} and was scaled to the target's {width}×{height}."
+    sizes = {"mask": f"{mask_width}×{mask_height}", "target": f"{width}×{height}"}
+    notice = Sentence("{name} is {mask} and was scaled to the target's {target}.", name=name, **sizes)
     if abs(np.log((mask_width / mask_height) / (width / height))) > np.log(1.02):
-        notice = f"{notice[:-1]}, although its shape differs; check the hole."
+        notice = Sentence(
+            "{name} is {mask} and was scaled to the target's {target}, although its shape differs; check the hole.",
+            name=name,
+            **sizes,
+        )
     shrinks = mask_height > height or mask_width > width
     share = cv2.resize(
         hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

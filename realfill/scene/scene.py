@@ -22,6 +22,7 @@ from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
 from realfill.scene.masks import read_hole
 from realfill.scene.scene_files import MaskInput, SceneFiles, find_inputs
+from realfill.sentences import Sentence
 
 MOST_REFERENCES = 5
 ENLARGED = 1.5  # beyond this the filled part looks softer than the rest, and the person is told
@@ -128,10 +129,11 @@ def enlargement_notice(crop: CropTransform) -> str | None:
     factor = enlargement(crop)
     if factor <= ENLARGED:
         return None
-    return (
-        f"The hole is filled at {crop.width}×{crop.height} pixels and enlarged {factor:.1f} times for this target, "
-        "so it will look softer than its surroundings; a base with a larger size, a smaller fit.context or a "
-        "smaller mask keeps more detail."
+    return Sentence(
+        "The hole is filled at {size} pixels and enlarged {factor} times for this target, so it will look softer than "
+        "its surroundings; a base with a larger size, a smaller fit.context or a smaller mask keeps more detail.",
+        size=f"{crop.width}×{crop.height}",
+        factor=f"{factor:.1f}",
     )
 
 
@@ -166,8 +168,12 @@ def _read_target(path: Path, notices: list[str]) -> Original:
     original = _read_photo(path, notices)
     if not original.bit_exact:
         notices.append(
-            f"{path.name} ({original.format}) cannot be written back bit for bit: the result keeps the "
-            "known pixels as they were decoded, in a newly encoded file."
+            Sentence(
+                "{name} ({format}) cannot be written back bit for bit: the result keeps the known pixels as they were "
+                "decoded, in a newly encoded file.",
+                name=path.name,
+                format=original.format,
+            )
         )
     return original
 
@@ -176,15 +182,18 @@ def _read_photo(path: Path, notices: list[str]) -> Original:
     original = decode.read_original(path)
     if original.cicp is not None:
         notices.append(
-            f"{path.name} has {colour_spaces.describe(original.cicp)}, which no profile tells: it is worked on as if "
-            "its values were sRGB, and only a PNG result says what they are; convert it to sRGB or Display P3 first "
-            "for true colours."
+            Sentence(
+                "{name} has {colours}, which no profile tells: it is worked on as if its values were sRGB, and only a "
+                "PNG result says what they are; convert it to sRGB or Display P3 first for true colours.",
+                name=path.name,
+                colours=colour_spaces.describe(original.cicp),
+            )
         )
     return original
 
 
 def _truth_notice(target: Path) -> str:
-    return f"gt has another size than {target.name} and is left out; save both at one size."
+    return Sentence("gt has another size than {name} and is left out; save both at one size.", name=target.name)
 
 
 def _check_count(references: Sequence[Path]) -> None:

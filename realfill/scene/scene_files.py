@@ -16,6 +16,7 @@ import numpy.typing as npt
 from realfill.errors import SceneError
 from realfill.imaging import raw
 from realfill.imaging.decode import ACCEPTED_NAMES, SUFFIXES, Original
+from realfill.sentences import Sentence
 
 MaskInput = Path | Original | npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
@@ -114,7 +115,8 @@ def left_out_notices(names: Sequence[str]) -> list[str]:
     """Of the names of files that lie in ref/, a sentence for each that is no picture by its ending although somebody
     may think so; none for what is known to lie beside photos."""
     others = sorted(_choose_others(names), key=natural_order)
-    return [f"ref/{name} is no picture by its ending and was left out; use {ACCEPTED_NAMES}." for name in others]
+    sentence = Sentence("ref/{name} is no picture by its ending and was left out; use {formats}.")
+    return [Sentence(sentence, name=name, formats=ACCEPTED_NAMES) for name in others]
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:

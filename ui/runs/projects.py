@@ -209,7 +209,7 @@ def _settle(source: Path, copy: Path) -> None:
     status = RunFolder(source).status()
     done = status.state == "done"
     sentence = "" if Labels(source).is_example else status.sentence
-    RunFolder(copy).enter("done" if done else "stopped", sentence if done else "A copy; resume goes on.")
+    RunFolder(copy).enter("done" if done else "stopped", sentence if done else Sentence("A copy; resume goes on."))
 
 
 def _link(source: Path, copy: Path) -> None:
