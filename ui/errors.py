@@ -14,7 +14,7 @@ import gradio as gr
 from realfill.errors import RealFillError
 from realfill.sentences import Sentence
 
-from .language.catalogue import translate
+from .language.catalogue import retell, translate
 from .markup import as_text
 
 P = ParamSpec("P")
@@ -44,7 +44,7 @@ def _speak_errors(handler: Callable[P, R], write: Callable[[str], str]) -> Calla
             error.message = write(translate(error.message))
             raise
         except RealFillError as error:
-            sentence = write(strip_folders(translate(str(error))))
+            sentence = write(strip_folders(retell(error.sentence)))
             raise gr.Error(sentence, title=translate("Not possible"), print_exception=False) from error
         except Exception as error:  # a defect: the log has it all, the page a sentence
             _log.exception("a handler of the page failed")

@@ -160,7 +160,7 @@ def label(name: str) -> str:
 
 def speak_names(sentence: str) -> str:
     """A sentence in which settings are called as the page calls them: `needs guide.draft` → `needs “Draft first”`."""
-    return _NAMES.sub(lambda name: f"“{translate(label(name[0]))}”", sentence)
+    return _NAMES.sub(lambda name: translate("“{name}”", name=translate(label(name[0]))), sentence)
 
 
 def _component(name: str, info: Any, value: Any, identity: str) -> Component:

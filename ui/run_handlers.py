@@ -18,6 +18,7 @@ from realfill.runs.status import LIVE
 from realfill.sentences import Sentence
 
 from .errors import speak_errors, strip_folders
+from .language.catalogue import retell
 from .markup import as_text
 from .run_view import RunView, draft_label, status_html
 from .runs import costs
@@ -146,7 +147,7 @@ class RunHandlers:
                 shown = tab if tab in TABS else fitting_tab(self._jobs.view(run_id))
                 updates[self._view.tabs] = gr.Tabs(selected=shown)
         except RealFillError as error:
-            updates = {self._view.status: status_html(strip_folders(str(error)))}
+            updates = {self._view.status: status_html(strip_folders(retell(error.sentence)))}
         return {**self._first_words(), **updates}
 
     def _first_words(self) -> Updates:
@@ -183,7 +184,7 @@ class RunHandlers:
         try:
             snapshot = self._watches.look(run_id)
         except RunError as error:  # deleted in another tab: said once, not every second
-            sentence = DELETED if self._jobs.is_deleted(run_id) else strip_folders(str(error))
+            sentence = DELETED if self._jobs.is_deleted(run_id) else strip_folders(retell(error.sentence))
             return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(sentence)}
         if snapshot.key() == seen:
             return gr.skip()

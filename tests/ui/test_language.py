@@ -10,14 +10,27 @@ from typing import Any
 
 import pytest
 
+from realfill import errors
 from realfill.sentences import Sentence
 from ui.access import visitors
 from ui.language import catalogue
 from ui.language.catalogue import CATALOGUES, choose_language, translate, translate_measures, translate_page
 from ui.page import Page
-from ui.runs.jobs import Jobs
+from ui.runs.jobs import EXAMPLES, Jobs
 
 UI = Path(catalogue.__file__).parents[1]
+ROOT = UI.parent
+# What is printed where a command is typed, or answers programs.
+NOT_SHOWN = (
+    *("realfill/cli/", "realfill/evaluation/", "realfill/batch/", "realfill/distributed/", "realfill/network.py"),
+    *("ui/api.py", "ui/studio.py", "ui/access/hosts.py"),
+)
+SAYING = {
+    **dict.fromkeys(("translate", "Sentence", "gr.Error"), 0),
+    **{name: 0 for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, Exception)},
+    "Refused": 1,
+}
+"""The functions that are given a sentence, and at which place."""
 LANGUAGES = [tag for tag in CATALOGUES if tag != "en"]
 ATTRIBUTES = ("title", "aria-label", "alt", "placeholder")
 CALL = re.compile(r"""(?<!["'])\btranslate\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
@@ -26,13 +39,16 @@ PLACE = re.compile(r"\{(\w+)\}")
 
 
 def said_in_python(folder: Path) -> Iterator[str]:
-    """The sentences that the code asks for: literal arguments of `translate` and `Sentence`."""
+    """The sentences that the code says: literals that `translate`, `Sentence` and errors are given."""
     for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(ROOT).as_posix().startswith(NOT_SHOWN):
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
-                continue
-            if getattr(node.func, "id", "") in ("translate", "Sentence"):
-                yield str(node.args[0].value)
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name in SAYING:
+                sentence = node.args[SAYING[name]] if len(node.args) > SAYING[name] else None
+                if isinstance(sentence, ast.Constant):
+                    yield str(sentence.value)
 
 
 def said_in_scripts() -> Iterator[str]:
@@ -79,12 +95,24 @@ def said_by_components(config: Mapping[str, Any]) -> Iterator[str]:
         yield from (shown for shown, value in props.get("choices") or () if shown != value and "\n" not in shown)
 
 
+def said_by_examples() -> Iterator[str]:
+    """What the state of the finished examples says."""
+    for path in EXAMPLES.glob("*/state.json"):
+        yield json.loads(path.read_text(encoding="utf-8"))["sentence"]
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """All that the page can say, in English."""
     page = Page(Jobs(tmp_path_factory.mktemp("runs")))
     shown = said_by_components(page.blocks.get_config_file())
-    texts = {*said_in_python(UI), *said_in_python(UI.parent / "realfill"), *said_in_scripts(), *shown} - NAMES
+    texts = {
+        *said_in_python(UI),
+        *said_in_python(ROOT / "realfill"),
+        *said_by_examples(),
+        *said_in_scripts(),
+        *shown,
+    } - NAMES
     return {text for text in texts if re.search("[A-Za-z]{2}", text) and "${" not in text}
 
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from realfill.sentences import Sentence
+
 MAX_CALL = 2**20  # bytes of a request, without what was painted in it
 MAX_STROKES = 8_000_000  # characters of run lengths; a mask of nothing but noise stays below
 MAX_DEPTH = 64  # lists and objects in one another; the page sends about ten
@@ -27,9 +29,9 @@ _TOO_MUCH = "That is too much at once."
 class Refused(Exception):
     """A request that is not answered; status and sentence say why."""
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence = status, sentence
+    def __init__(self, status: int, sentence: str, /, **places: object) -> None:
+        self.status, self.sentence = status, Sentence(sentence, **places)
+        super().__init__(self.sentence)
 
 
 def max_length(path: str) -> int:

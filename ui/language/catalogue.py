@@ -32,6 +32,7 @@ _UNITS = {
         Sentence("{number} TB"),
     )
 }
+_PLACE = re.compile(r"\{(\w+)\}")
 _MEASURE = re.compile(rf"(\d+(?:\.\d+)?) ({'|'.join(_UNITS)})\b")
 
 
@@ -80,7 +81,47 @@ def translate(sentence: str, /, **places: object) -> str:
     if isinstance(sentence, Sentence) and sentence.places:
         sentence, places = sentence.key, {**sentence.places, **places}
     told = CATALOGUES[language()].sentences.get(sentence, sentence)
-    return told.format_map(places) if places else str(told)
+    told_places = {name: translate(value) if isinstance(value, Sentence) else value for name, value in places.items()}
+    return told.format_map(told_places) if places else str(told)
+
+
+def retell(sentence: str) -> str:
+    """As `translate`, also of an English sentence that was written down as text: its places are found again."""
+    if language() == "en" or (isinstance(sentence, Sentence) and sentence.places):
+        return translate(sentence)
+    return translate(_recognise(str(sentence)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _recognise(text: str) -> Sentence:
+    """The sentence that a text is, with key and places where the catalogues know it."""
+    for key, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            parts = found.groupdict()
+            return Sentence(
+                key, **{name: _recognise(part) if part.endswith(".") else part for name, part in parts.items()}
+            )
+    return Sentence(text)
+
+
+@functools.cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """What a text of each sentence with places looks like; the sentences with most words of their own first."""
+    keys = {key for catalogue in CATALOGUES.values() for key in catalogue.sentences if _PLACE.search(key)}
+    by_length = sorted(keys, key=lambda key: (-len(_PLACE.sub("", key)), key))
+    return [(key, _pattern(key)) for key in by_length if key.endswith(".")]
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    known: set[str] = set()
+
+    def group(name: str) -> str:
+        again, _ = name in known, known.add(name)
+        return f"(?P={name})" if again else f"(?P<{name}>.+?)"
+
+    parts = _PLACE.split(key)  # texts, and between them the names of places
+    texts = [re.escape(part) if at % 2 == 0 else group(part) for at, part in enumerate(parts)]
+    return re.compile("".join(texts), re.DOTALL)
 
 
 def translate_measures(text: str) -> str:

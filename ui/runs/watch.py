@@ -27,7 +27,7 @@ from realfill.sentences import Sentence
 
 from ..errors import strip_folders
 from ..forms import speak_names
-from ..language.catalogue import translate, translate_measures, translate_number
+from ..language.catalogue import retell, translate, translate_measures, translate_number
 from ..markup import EMPTY, join_markup, markup
 from ..plot import component
 from . import costs
@@ -239,11 +239,11 @@ class RunSnapshot:
             if not step:
                 return translate("Stopped. Resume goes on.")
             return translate("Stopped at step {step}. Resume goes on.", step=step)
-        return translate(sentence or {"done": Sentence("Done.")}.get(self.status.state, ""))
+        return retell(sentence) or (translate("Done.") if self.status.state == "done" else "")
 
     def notices(self) -> Markup:
         """What the person should know."""
-        sentences = (speak_names(translate(strip_folders(one))) for one in self.story.notices)
+        sentences = (speak_names(strip_folders(retell(one))) for one in self.story.notices)
         items = join_markup(markup("<li>{sentence}</li>", sentence=sentence) for sentence in sentences)
         return markup('<ul class="rf-notices">{items}</ul>', items=items) if items else EMPTY
 

@@ -27,7 +27,7 @@ from realfill.sentences import Sentence
 from ..access import quotas, uploads, visitors
 from ..access.visitors import current_visitor
 from ..decoding import decoder
-from ..language.catalogue import translate
+from ..language.catalogue import retell, translate
 from ..runs import jobs
 from .payload import Payload, scene_inputs
 
@@ -254,7 +254,7 @@ def sentence(reason: str, vouched: float, references: Sequence[int], textured: b
     rest = translate("made of the scene's texture") if textured else translate("a guess")
     share = round(100 * vouched)
     if reason:
-        return translate(reason)
+        return retell(reason)
     if not references or share == 0:
         return translate("No reference shows it; it is {rest}.", rest=rest)
     *others, last = [str(number) for number in references]

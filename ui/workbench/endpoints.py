@@ -29,7 +29,7 @@ from ..access.uploads import check_path, read_kept_draft
 from ..decoding import decoder
 from ..decoding.decoder import PhotoFacts
 from ..errors import DEFECT, strip_folders
-from ..language.catalogue import translate
+from ..language.catalogue import retell, translate
 from .drafts import DraftQueue
 from .overlaps import Overlaps
 from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
@@ -113,7 +113,7 @@ def take_mask(asked: Any) -> Answer:
     drawn = decoder.read_mask(path, target, payload.extension)
     if drawn.strokes is None:
         raise SceneError("{name} marks nothing to fill; the missing part is white in a mask.", name=path.name)
-    return {"strokes": drawn.strokes, "mask": str(path) if drawn.is_exact else None, "notices": drawn.notices}
+    return {"strokes": drawn.strokes, "mask": str(path) if drawn.is_exact else None, "notices": _tell(drawn.notices)}
 
 
 def mark_object(asked: Any) -> Answer:
@@ -262,12 +262,16 @@ def _read_folder(folder: Path, name: str, notices: Sequence[str] = ()) -> Answer
     payload = Payload(references=tuple(references), target=by_stem["target"], name=clean_name(name))
     facts, mask = decoder.read_facts(by_stem["target"], SHOWN, FOREIGN), by_stem.get("mask")
     if mask is None:
-        return {**payload_answer(payload, facts), "strokes": facts.strokes, "notices": [*notices]}
+        return {**payload_answer(payload, facts), "strokes": facts.strokes, "notices": _tell(notices)}
     drawn = decoder.read_mask(mask, by_stem["target"], NOT_EXTENDED)
     if drawn.is_all:
-        return {**payload_answer(replace(payload, variants=True), facts), "notices": [*notices, *drawn.notices]}
+        return {**payload_answer(replace(payload, variants=True), facts), "notices": _tell([*notices, *drawn.notices])}
     marked = replace(payload, mask=mask)
-    return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": [*notices, *drawn.notices]}
+    return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": _tell([*notices, *drawn.notices])}
+
+
+def _tell(notices: Sequence[str]) -> list[str]:
+    return [retell(notice) for notice in notices]
 
 
 def _reference(path: Path) -> Answer:
@@ -327,7 +331,7 @@ def _answer_errors(question: Question) -> Question:
         try:
             return question(asked)
         except RealFillError as error:
-            return {"error": strip_folders(translate(str(error)))}
+            return {"error": strip_folders(retell(error.sentence))}
         except Refused as refusal:
             return {"error": translate(refusal.sentence)}
         except Exception:  # a defect: the log has it all, the page a sentence
