@@ -162,6 +162,16 @@ def test_a_sentence_knows_its_places(wishes: None) -> None:
     assert translate(sentence) == translate("Waiting; {count} before it.", count=3) != sentence
 
 
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_sentence_is_known_again_where_only_its_text_was_kept(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitors.enter({"headers": [(b"cookie", f"{catalogue.COOKIE}={tag}".encode())]})
+    for key in CATALOGUES[tag].sentences:
+        if PLACE.search(key) and key.endswith("."):
+            sentence = Sentence(key, **{name: f"«{name}»" for name in PLACE.findall(key)})
+            assert catalogue.retell(str(sentence)) == translate(sentence), key
+    visitors.enter({})
+
+
 def test_units_and_decimals_are_those_of_the_language(wishes: None) -> None:
     assert translate_measures("8.5 GB of 16.0 GB, 1 min 05 s") == "8,5 GB of 16,0 GB, 1 min 05 s"
 

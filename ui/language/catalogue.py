@@ -79,7 +79,7 @@ def choose_language(chosen: str, accepted: str) -> str:
 def translate(sentence: str, /, **places: object) -> str:
     """An English sentence, with its `{named}` places filled, in the visitor's language."""
     if isinstance(sentence, Sentence) and sentence.places:
-        sentence, places = sentence.key, {**sentence.places, **places}
+        return translate(sentence.key, **{**sentence.places, **places})
     told = CATALOGUES[language()].sentences.get(sentence, sentence)
     told_places = {name: translate(value) if isinstance(value, Sentence) else value for name, value in places.items()}
     return told.format_map(told_places) if places else str(told)
@@ -95,33 +95,35 @@ def retell(sentence: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _recognise(text: str) -> Sentence:
     """The sentence that a text is, with key and places where the catalogues know it."""
-    for key, pattern in _patterns():
-        if found := pattern.fullmatch(text):
-            parts = found.groupdict()
-            return Sentence(
-                key, **{name: _recognise(part) if part.endswith(".") else part for name, part in parts.items()}
-            )
+    if any(text in catalogue.sentences for catalogue in CATALOGUES.values()):
+        return Sentence(text)
+    for key, parts in _templates():
+        if (places := _find_places(parts, text)) is not None:
+            told = {name: _recognise(part) if part.endswith(".") else part for name, part in places.items()}
+            return Sentence(key, **told)
     return Sentence(text)
 
 
 @functools.cache
-def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """What a text of each sentence with places looks like; the sentences with most words of their own first."""
+def _templates() -> list[tuple[str, list[str]]]:
+    """Each sentence with places as texts and, between them, names; those with most words of their own first."""
     keys = {key for catalogue in CATALOGUES.values() for key in catalogue.sentences if _PLACE.search(key)}
     by_length = sorted(keys, key=lambda key: (-len(_PLACE.sub("", key)), key))
-    return [(key, _pattern(key)) for key in by_length if key.endswith(".")]
+    return [(key, _PLACE.split(key)) for key in by_length if key.endswith(".")]
 
 
-def _pattern(key: str) -> re.Pattern[str]:
-    known: set[str] = set()
-
-    def group(name: str) -> str:
-        again, _ = name in known, known.add(name)
-        return f"(?P={name})" if again else f"(?P<{name}>.+?)"
-
-    parts = _PLACE.split(key)  # texts, and between them the names of places
-    texts = [re.escape(part) if at % 2 == 0 else group(part) for at, part in enumerate(parts)]
-    return re.compile("".join(texts), re.DOTALL)
+def _find_places(parts: list[str], text: str) -> dict[str, str] | None:
+    """What stands in the places of a template; each is as short as can be, so that a look takes linear time."""
+    first, last, places = parts[0], parts[-1], dict[str, str]()
+    if not (text.startswith(first) and text.endswith(last)):
+        return None
+    begin, names, texts = len(first), parts[1::2], parts[2::2]
+    for number, (name, follows) in enumerate(zip(names, texts, strict=True), 1):
+        end = len(text) - len(last) if number == len(names) else text.find(follows, begin + 1)
+        if end <= begin or places.setdefault(name, text[begin:end]) != text[begin:end]:
+            return None
+        begin = end + len(follows)
+    return places
 
 
 def translate_measures(text: str) -> str:
