@@ -253,7 +253,7 @@ def test_a_new_project_is_an_empty_page(page: Page, run: Run) -> None:
 def test_what_handlers_return_is_among_what_they_may_change(page: Page, run: Run) -> None:
     assert set(page.attach(run.folder.name)) <= set(page.project_outputs)
     assert set(page.run_handlers.tick(run.folder.name, None)) <= set(page.view.look_outputs)
-    assert set(page.run_handlers.load(None, asks({}))) <= set(page.project_outputs)
+    assert set(page.run_handlers.load(None, asks({}))) <= set(page.view.load_outputs)
 
 
 def test_stop_takes_a_waiting_run_out_and_resume_puts_it_back(page: Page, run: Run) -> None:

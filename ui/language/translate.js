@@ -26,13 +26,14 @@
 
   const translateText = (text) => sentences[text] ?? (text.startsWith('<') ? translateMarkup(text) : text);
 
-  function translateProps(props) {
-    for (const name of ['label', 'info', 'placeholder', 'value']) if (typeof props[name] === 'string') props[name] = translateText(props[name]);
+  function translateProps({type, props}) {
+    const texts = ['label', 'info', 'placeholder', ...(type === 'button' || type === 'html' ? ['value'] : [])]; // elsewhere a value is data
+    for (const name of texts) if (typeof props[name] === 'string') props[name] = translateText(props[name]);
     if (props.html_template) props.html_template = translateMarkup(props.html_template);
     if (Array.isArray(props.choices)) props.choices = props.choices.map(([shown, value]) => [translateText(shown), value]);
     for (const tab of props.initial_tabs ?? []) tab.label = translateText(tab.label);
   }
 
   document.documentElement.lang = tag;
-  if (tag !== 'en') for (const {props} of window.gradio_config?.components ?? []) if (props) translateProps(props);
+  if (tag !== 'en') window.gradio_config?.components?.forEach(translateProps);
 })();

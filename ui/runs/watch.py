@@ -285,9 +285,9 @@ class RunSnapshot:
         items = join_markup(
             markup(template, url=url, step=step, words=translate(words, seed=seed, step=step)) for step, url in pictures
         )
-        words = translate("Seed {seed} while training went on", seed=seed)
-        strip = '<ol class="rf-strip" aria-label="{words}" tabindex="0">{items}</ol>'
-        return markup(strip, words=words, items=items)
+        label = translate("Seed {seed} while training went on", seed=seed)
+        strip = '<ol class="rf-strip" aria-label="{label}" tabindex="0">{items}</ol>'
+        return markup(strip, label=label, items=items)
 
     def grid(self) -> dict[str, Any]:
         """The grid's value."""
