@@ -35,6 +35,7 @@ _LEAST = 0.0005  # share of a picture that a painted part has at least
 _LEAST_COLOUR = 0.005  # … and a colour of a drawing
 _SATURATED = 100  # levels between the strongest and the weakest channel of a brush's colour
 _MOST_COLOURS = 16  # of a drawing in flat colours
+_WINDOW = (9, 9)  # pixels, half of which differ where a photo was painted over
 _LOOKED_AT = 100_000  # pixels that statistics are made of
 _BRUSH = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # a JPEG's noise is thinner
 _HUES = ((15, "red"), (45, "orange"), (75, "yellow"), (165, "green"), (195, "cyan"), (265, "blue"), (345, "magenta"))
@@ -74,7 +75,7 @@ def find_fill(values: Values, target: Original, name: str) -> tuple[Hole, list[s
     colours, alpha = values[:, :, :3], values[:, :, 3]
     if int(alpha.min()) == int(alpha.max()):
         return _find_painted(colours, target, name)
-    opaque = np.asarray(alpha >= _HALF, np.bool_)
+    opaque = np.asarray(alpha > (int(alpha.min()) + int(alpha.max())) / 2, np.bool_)
     seen = _sample(colours[alpha == alpha.max()][None])[0]  # without soft edges
     if (np.percentile(seen, 95, axis=0) - np.percentile(seen, 5, axis=0)).max() < _NEAR:
         return opaque, []
@@ -89,18 +90,18 @@ def _find_painted(values: Values, target: Original, name: str) -> tuple[Hole, li
     is_faint = few.min() < few.max() < _NEAR  # labels such as 0 and 1
     pure = 0.0 if is_faint else float(_pure(few).mean())
     if pure >= _CLEAN:
-        return _say_if_inverted(_bright(values), name)
+        return _find_shades(values, few, name) or _say_if_inverted(_bright(values), name)
     over_target = _find_paint_over(values, target, name)
     if over_target is not None:
         return over_target
     if pure >= _PURE:
-        return _say_if_inverted(_bright(values), name)
+        return _find_shades(values, few, name) or _say_if_inverted(_bright(values), name)
     flat = _find_flat(values, few, name)
     if flat is not None:
         return flat
     if _is_grey(few):
         if pure >= _SOFT or _is_gradient(values):
-            return _bright(values), []
+            return _find_lighter(values, name)
     elif (paint := _find_brush(few)) is not None:
         return _near(values, paint), [f"{name} is a photo in which a part is painted {_word(paint)}; it is filled in."]
     raise SceneError(
@@ -133,12 +134,50 @@ def _find_paint_over(values: Values, target: Original, name: str) -> tuple[Hole,
     blurred = cv2.dilate((brushed & painted).astype(np.uint8), _BRUSH) > 0
     inner = cv2.erode(brushed.astype(np.uint8), _BRUSH) > 0
     if painted[inner if inner.any() else brushed].mean() < _FLAT or (~differs | painted | blurred).mean() < _EXPLAINED:
-        return None
+        covered = _find_covered(values, known)
+        over = f"{name} is the photo with a part painted over; that part is filled in."
+        return None if covered is None else (covered, [over])
     # In the paint's own places the target may have its colour: those belong to it that it mostly covers.
     exact = _near(values, paint, _EXACT)
     is_exact = exact[brushed].mean() >= _FLAT
     hole = brushed & (painted | blurred) | _mostly_in(exact if is_exact else painted, brushed)
     return hole, [f"{name} is the photo with a part painted {_word(paint)}; that part is filled in."]
+
+
+def _find_covered(values: Values, known: Values) -> Hole | None:
+    """The part of a copy (H, W[, 3]) that no longer shows what is `known` of it; None where the rest is no copy.
+
+    So paint may be soft, of several colours or let the photo through, and a JPEG's noise is no paint.
+    """
+    one, other = (cv2.blur(picture, (3, 3)) for picture in (values, known))
+    apart = _brightest(np.asarray(cv2.absdiff(one, other), np.uint8))
+    dense = (cv2.blur((apart > _NEAR).astype(np.float32), _WINDOW) >= 0.5).astype(np.uint8)
+    _, parts = cv2.connectedComponents(dense)
+    large = np.bincount(parts.ravel()) >= _LEAST * dense.size
+    large[0] = False
+    covered = np.asarray(large[parts], np.bool_)
+    rest = apart[cv2.dilate(covered.astype(np.uint8), np.ones(_WINDOW, np.uint8)) == 0]
+    is_copy = rest.size >= _TEXTURE * dense.size and np.percentile(rest, 95) <= _NEAR * 0.7
+    return covered if is_copy and covered.any() else None
+
+
+def _find_lighter(values: Values, name: str) -> tuple[Hole, list[str]]:
+    """What is bright of soft edges and gradients; of a picture that nowhere is, what is so by its own measure."""
+    level = _brightest(values)
+    most = int(level.max())
+    if most >= _HALF or not _is_smooth(values):
+        return _bright(values), []
+    return np.asarray(level > most / 2, np.bool_), [f"{name} is not black and white; its lighter part is filled in."]
+
+
+def _find_shades(values: Values, few: Values, name: str) -> tuple[Hole, list[str]] | None:
+    """What is painted white or in a flat dark grey on black; None where there is no such grey."""
+    colours = _flat_colours(few)
+    black = next((colour for colour in colours if colour.max() < _NEAR), None)
+    darkest = min((int(colour.max()) for colour in colours if colour is not black), default=_HALF)
+    if len(colours) < 3 or black is None or darkest >= _HALF:
+        return None
+    return ~_near(values, black), [f"{name} has {len(colours)} shades; all that is not black is filled in."]
 
 
 def _find_flat(values: Values, few: Values, name: str) -> tuple[Hole, list[str]] | None:
@@ -206,10 +245,15 @@ def _is_grey(few: Values) -> bool:
 
 
 def _is_gradient(values: Values) -> bool:
-    """Whether a grey picture goes from dark to light without the texture of a photo, where neighbours differ."""
+    """Whether a grey picture goes from dark to light without the texture of a photo."""
     level = _brightest(values)
-    rough = np.abs(cv2.Laplacian(level, cv2.CV_16S)[1:-1, 1:-1]) > _ROUGH
-    return int(level.min()) < _HALF <= int(level.max()) and float(rough.mean() if rough.size else 0.0) <= _SMOOTH
+    return int(level.min()) < _HALF <= int(level.max()) and _is_smooth(values)
+
+
+def _is_smooth(values: Values) -> bool:
+    """Whether a picture has no texture of a photo, where neighbours differ."""
+    rough = np.abs(cv2.Laplacian(_brightest(values), cv2.CV_16S)[1:-1, 1:-1]) > _ROUGH
+    return float(rough.mean() if rough.size else 0.0) <= _SMOOTH
 
 
 def _say_if_inverted(hole: Hole, name: str) -> tuple[Hole, list[str]]:
