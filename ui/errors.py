@@ -7,18 +7,23 @@ import functools
 import logging
 import re
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
 from realfill.errors import RealFillError
 from realfill.sentences import Sentence
 
+from .access.bodies import Refused
 from .language.catalogue import retell, translate
 from .markup import as_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Answer = dict[str, Any]
+Question = Callable[[Any], Answer]
+"""What a component's script asks of the server: JSON for JSON."""
 
 _FOLDERS = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[\\/](?:[^\s'";:,\\/]+[\\/])+""")
 DEFECT = Sentence("A defect of RealFill; the server's log says more.")
@@ -51,6 +56,24 @@ def _speak_errors(handler: Callable[P, R], write: Callable[[str], str]) -> Calla
             raise gr.Error(translate(DEFECT), print_exception=False) from error
 
     return speak
+
+
+def answer_errors(question: Question) -> Question:
+    """`question`, with errors as answers, {"error": a sentence}: the browser shows them where they belong."""
+
+    @functools.wraps(question)
+    def answer(asked: Any) -> Answer:
+        try:
+            return question(asked)
+        except RealFillError as error:
+            return {"error": strip_folders(retell(error.sentence))}
+        except Refused as refusal:
+            return {"error": translate(refusal.sentence)}
+        except Exception:  # a defect: the log has it all, the page a sentence
+            _log.exception("a question of the page failed")
+            return {"error": translate(DEFECT)}
+
+    return answer
 
 
 def strip_folders(sentence: str) -> str:

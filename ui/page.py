@@ -86,7 +86,7 @@ class Page:
             with gr.Tab("2  Train", id="train"):
                 self.train = train.build(self.base, self.jobs.runs_dir)
             with gr.Tab("3  Browse and export", id="browse"):
-                self.browse = browse.build()
+                self.browse = browse.build(self.jobs)
 
     def _build_bar(self) -> None:
         with gr.Row(elem_id="bar"):

@@ -11,6 +11,8 @@ from realfill import files
 
 LONGEST_NAME = 120  # signs of a run's name
 Mark = Literal["starred", "hidden"]
+Pick = tuple[int, int]
+"""The seed that a person found truer, and the one beside it, neither being named."""
 _WRITING = threading.RLock()  # the page's handlers label one run from several threads
 
 
@@ -29,7 +31,7 @@ class Labels:
         """
         return files.read_json(self._path) or {}
 
-    def update(self, **labels: str | int | list[int] | None) -> None:
+    def update(self, **labels: str | int | list[int] | list[Pick] | None) -> None:
         """Sets labels such as `name` or `seed`; None takes one back.
 
         Raises:
@@ -69,6 +71,21 @@ class Labels:
         with _WRITING:
             others = set(self._marked_seeds(mark)) - {seed}
             self.update(**{mark: sorted(others | {seed} if on else others)})
+
+    @property
+    def picks(self) -> list[Pick]:
+        """All blind picks, in the order made."""
+        picks = self.read().get("picks")
+        pairs = [tuple(pick) for pick in picks if isinstance(pick, list)] if isinstance(picks, list) else []
+        return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and all(isinstance(seed, int) for seed in pair)]
+
+    def prefer(self, winner: int, loser: int) -> None:
+        """Notes a blind pick and moves the star: to the winner, and from a loser that lost more often than it won."""
+        with _WRITING:
+            picks = [*self.picks, (winner, loser)]
+            won, lost = (sum(pick[place] == loser for pick in picks) for place in (0, 1))
+            starred = {*self.starred, winner} - ({loser} if lost > won else set())
+            self.update(picks=picks, starred=sorted(starred))
 
     def _marked_seeds(self, mark: Mark) -> list[int]:
         seeds = self.read().get(mark)

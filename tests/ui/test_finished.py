@@ -18,6 +18,7 @@ from realfill.runs.listing import run_folders
 from realfill.runs.run import Run
 from realfill.scene import scene
 from ui.access import visitors
+from ui.grid.questions import questions
 from ui.page import Page
 from ui.rail.component import RailHandlers
 from ui.runs import jobs
@@ -92,6 +93,8 @@ def test_nothing_of_it_can_be_changed(page: Page) -> None:
         lambda: page.seed_handlers.mark(ID, event(seed=3, kind="starred", on=True)),
         *(functools.partial(handlers.act, "", event(what=what, id=ID, name="x")) for what in PRESSED),
     ]
+    prefer = next(one for one in questions(page.jobs) if one.__name__ == "prefer")
+    assert "make it your own" in prefer({"project": ID, "winner": 3, "loser": 8})["error"]
     for attempt in attempts:
         with pytest.raises(gr.Error, match="make it your own"):
             attempt()

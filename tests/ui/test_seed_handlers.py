@@ -20,6 +20,7 @@ from realfill.runs.export import choose_seed, export_record
 from realfill.runs.run import Run
 from realfill.scene import scene
 from realfill.seeds import DRAFT
+from ui.grid.questions import questions
 from ui.page import Page
 from ui.runs import cells, pictures, seed_view
 from ui.runs.pictures import Export, export_picture, read_ground
@@ -94,6 +95,58 @@ def test_stars_and_hidden_ones_are_kept_with_the_run(page: Page, sampled: Run) -
     assert (fresh.labels.starred, fresh.labels.hidden, fresh.labels.name) == ([3], [8], sampled.folder.name)
     page.seed_handlers.mark(sampled.folder.name, event(seed=3, kind="starred", on=False))
     assert Run.open(sampled.folder).labels.starred == []
+
+
+def test_a_blind_pick_moves_the_star(sampled: Run) -> None:
+    labels = sampled.labels
+    labels.mark(8, "starred", True)
+    labels.prefer(3, 8)
+    assert labels.starred == [3]  # the other one has lost more often than it has won
+    labels.prefer(8, 3)
+    assert labels.starred == [3, 8]  # one each
+    assert labels.picks == [(3, 8), (8, 3)]
+    labels.prefer(8, 3)
+    assert labels.starred == [8]
+    files.write_json(sampled.folder / "labels.json", {**labels.read(), "picks": [[1], "x", [8, 3], ["8", 3]]})
+    assert labels.picks == [(8, 3)]
+
+
+# ── what the viewer's script asks for ──
+
+
+def ask(page: Page, name: str, run: Run, **about: Any) -> dict[str, Any]:
+    answers = {one.__name__: one for one in questions(page.jobs)}
+    return answers[name]({"project": run.folder.name, **about})
+
+
+def test_other_seeds_are_looked_at_without_being_taken(page: Page, sampled: Run) -> None:
+    choose_seed(sampled, 8)
+    frames = ask(page, "look_at", sampled, seed=3, export={"feather": 5, "match_colour": False})
+    assert frames == pictures.open_picture(sampled, 3, Export(5))
+    assert Run.open(sampled.folder).labels.seed == 8
+    assert picture(ask(page, "look_at", sampled, seed=3, sharp=True)["whole"]["after"]).shape == (90, 120, 3)
+
+
+def test_a_result_is_taken_along_and_leaves_the_run_as_it_was(page: Page, sampled: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in sampled.folder.rglob("*")}
+    answer = ask(page, "give_result", sampled, seed=3, export={"feather": 3})
+    path = Path(urllib.parse.unquote(answer["url"].removeprefix("gradio_api/file=")))
+    assert answer["name"] == path.name and path.name.endswith("-seed3.png")
+    assert {path: path.stat().st_mtime_ns for path in sampled.folder.rglob("*")} == before
+    assert path.read_bytes() == Path(export_picture(sampled, Export(3), 3)).read_bytes()
+
+
+def test_a_pick_is_answered_by_all_picks_and_stars(page: Page, sampled: Run) -> None:
+    assert ask(page, "prefer", sampled, winner=3, loser=8) == {"picks": [(3, 8)], "starred": [3]}
+    assert seed_view.viewer_value(sampled, 8, Export(8))["picks"] == [(3, 8)]
+
+
+@pytest.mark.parametrize("about", [{}, {"seed": 99}, {"seed": "3"}, {"seed": True}, {"seed": 3, "project": "../x"}])
+def test_what_no_run_has_is_a_sentence(page: Page, sampled: Run, about: dict[str, Any]) -> None:
+    for name in ("look_at", "give_result", "prefer"):
+        answer = ask(page, name, sampled, **about)
+        assert list(answer) == ["error"] and str(sampled.folder) not in answer["error"]
+    assert sampled.labels.picks == []
 
 
 # ── one seed ──
@@ -268,6 +321,19 @@ def test_all_starred_pictures_leave_in_one_zip(page: Page, sampled: Run) -> None
         sampled.labels.mark(seed, "starred", True)
     with zipfile.ZipFile(exported(page, sampled, what="starred", kind="jpeg")) as archive:
         assert archive.namelist() == ["000003.jpg", "000008.jpg", "settings.json"]
+
+
+def test_before_and_after_leave_as_an_animation(page: Page, sampled: Run) -> None:
+    path = exported(page, sampled, what="animation")
+    assert path.name.endswith("-seed8-before-after.webp")
+    with Image.open(path) as image:
+        assert image.size == (120, 90)
+        before = np.asarray(image.convert("RGB"), np.float32)
+        image.seek(15)
+        after = np.asarray(image.convert("RGB"), np.float32)
+    ground = read_ground(sampled)
+    assert np.abs(before - ground.target).mean() < 8
+    assert np.abs(after - before)[ground.hole].mean() > 3 * np.abs(after - before)[~ground.hole].mean()
 
 
 def test_settings_and_project_leave_too_and_the_adapter_when_it_is_there(page: Page, sampled: Run) -> None:

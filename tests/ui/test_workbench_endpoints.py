@@ -19,8 +19,9 @@ from ui.access import quotas, uploads
 from ui.access.bodies import Refused
 from ui.access.quotas import Account, Ledger, Quota
 from ui.decoding import decoder
+from ui.errors import Answer, Question
 from ui.workbench import endpoints, mask_rle
-from ui.workbench.endpoints import Answer, Question, open_scene
+from ui.workbench.endpoints import open_scene
 from ui.workbench.payload import read_payload, scene_inputs
 
 

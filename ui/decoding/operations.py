@@ -115,6 +115,16 @@ def view_seed(run: str, seed: int | None, export: Json) -> Json:
     return viewer_value(Run.open(Path(run)), seed, Export(**export))
 
 
+def open_picture(run: str, seed: int, export: Json, longest: int) -> Json:
+    """See `runs.pictures.open_picture`."""
+    return pictures.open_picture(Run.open(Path(run)), seed, Export(**export), longest)
+
+
+def copy_result(run: str, seed: int, export: Json) -> str:
+    """See `runs.pictures.copy_result`."""
+    return pictures.copy_result(Run.open(Path(run)), Export(**export), seed)
+
+
 def show_seam(run: str, seed: int, export: Json, place: int) -> str:
     """See `runs.pictures.seam`."""
     return pictures.seam(Run.open(Path(run)), seed, Export(**export), place)
@@ -151,6 +161,6 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     operation.__name__: _in_private_folder(operation)
     for operation in (
         read_facts, thumbnail, read_mask, mark_object, prepare, assemble, create_run, look_inside, unpack,
-        find_keypoints, view_seed, show_seam, pack_export,
+        find_keypoints, view_seed, open_picture, copy_result, show_seam, pack_export,
     )
 }  # fmt: skip

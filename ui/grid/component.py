@@ -9,8 +9,11 @@ from pathlib import Path
 import gradio as gr
 
 from ..html_component import html_component, read_asset
+from ..runs.jobs import Jobs
+from .questions import questions
 
 _HERE = Path(__file__).parent
+VIEWER = ("view", "pair", "seeds", "taking", "viewer")  # scripts of the viewer
 
 CSS = read_asset(_HERE, "grid.css") + read_asset(_HERE, "viewer.css")
 
@@ -20,6 +23,6 @@ def seed_grid(elem_id: str) -> gr.HTML:
     return html_component(_HERE, "grid", elem_id)
 
 
-def viewer(elem_id: str) -> gr.HTML:
-    """One seed: before and after, beside a reference, and why it ranks there."""
-    return html_component(_HERE, "viewer", elem_id)
+def viewer(elem_id: str, jobs: Jobs) -> gr.HTML:
+    """One seed: before and after, beside a reference or other seeds, and why it ranks there; two without names."""
+    return html_component(_HERE, "viewer", elem_id, VIEWER, questions(jobs))

@@ -2,6 +2,8 @@ const find = (selector) => element.querySelector(selector);
 const box = find('.rf-cells');
 const tiles = new Map(); // seed → its element, for as long as the run is the same
 let state = {run: '', cells: [], live: false, planned: 0, chosen: null};
+const pins = new Set(); // seeds that stay while others are stepped through, side by side
+const shared = window.realfill ??= {};
 let share = 100, only = {starred: false, hidden: false}, current = null, waiting = null;
 
 const matches = (count) => count === 1 ? translate('1 match') : translate('{count} matches', {count});
@@ -22,6 +24,7 @@ function make(cell) {
   tile.innerHTML = '<div class="rf-pic"><img loading="lazy" decoding="async" draggable="false" alt=""></div>'
     + '<span class="rf-rank"></span><span class="rf-kind" hidden></span>'
     + '<span class="rf-marks" aria-hidden="true">'
+    + '<button type="button" tabindex="-1" data-pin title="' + translate('Keep beside the others, side by side (P)') + '">' + translate('Keep') + '</button>'
     + '<button type="button" tabindex="-1" data-mark="starred" title="' + translate('Star (S)') + '">★</button>'
     + '<button type="button" tabindex="-1" data-mark="hidden" title="' + translate('Hide (H)') + '"><svg class="rf-eye" viewBox="0 0 16 16" aria-hidden="true"><path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM2.5 2.5l11 11"/></svg></button></span>'
     + '<span class="rf-foot"><b></b><span class="rf-bars" aria-hidden="true"></span></span>';
@@ -84,8 +87,11 @@ function render() {
     else box.insertBefore(tile, place);
   }
   if (focused && box.contains(focused) && document.activeElement !== focused) focused.focus({preventScroll: true});
+  for (const [seed, tile] of tiles) tile.classList.toggle('rf-pinned', pins.has(seed));
   select(current !== null && wanted.has(current) ? current : null);
   tell(cells);
+  shared.grid = {run: state.run, fixed: Boolean(state.fixed), cells, pins: [...pins].filter((seed) => wanted.has(seed))};
+  document.dispatchEvent(new CustomEvent('rf-cells'));
 }
 
 function tell(cells) {
@@ -106,6 +112,7 @@ function tell(cells) {
   const empty = find('.rf-empty');
   empty.hidden = cells.length > 0;
   empty.textContent = state.cells.length ? translate('No seed fits these filters.') : state.empty || '';
+  find('[data-blind]').disabled = cells.length < 2;
   for (const button of element.querySelectorAll('[data-more]')) {
     button.disabled = !state.more;
     button.title = state.more ? translate('Make more pictures with other seeds') : state.why || '';
@@ -144,6 +151,12 @@ function mark(seed, kind) {
   if (next && there) pick(Number(next.dataset.seed), true);
 }
 
+function pin(seed) {
+  if (!pins.delete(seed)) pins.add(seed);
+  if (pins.size > 4) pins.delete([...pins][0]);
+  render();
+}
+
 function move(key) {
   const list = [...box.children];
   const at = Math.max(0, list.findIndex((tile) => Number(tile.dataset.seed) === current));
@@ -158,7 +171,8 @@ box.addEventListener('click', (event) => {
   const tile = event.target.closest('.rf-cell');
   if (!tile) return;
   const button = event.target.closest('[data-mark]');
-  if (button) mark(Number(tile.dataset.seed), button.dataset.mark);
+  if (event.target.closest('[data-pin]')) pin(Number(tile.dataset.seed));
+  else if (button) mark(Number(tile.dataset.seed), button.dataset.mark);
   else pick(Number(tile.dataset.seed), true);
 });
 box.addEventListener('dblclick', (event) => { if (event.target.closest('.rf-pic')) document.dispatchEvent(new CustomEvent('rf-large')); });
@@ -172,6 +186,7 @@ box.addEventListener('keydown', (event) => {
     pick(Number(tile.dataset.seed), true);
   } else if (event.key === 's' || event.key === 'S') mark(Number(tile.dataset.seed), 'starred');
   else if (event.key === 'h' || event.key === 'H') mark(Number(tile.dataset.seed), 'hidden');
+  else if (event.key === 'p' || event.key === 'P') pin(Number(tile.dataset.seed));
   else return;
   event.preventDefault();
 });
@@ -186,15 +201,23 @@ element.addEventListener('click', (event) => {
     only[button.dataset.only] = !only[button.dataset.only];
     button.setAttribute('aria-pressed', String(only[button.dataset.only]));
     render();
-  } else if (button.dataset.more) trigger('more', {count: Number(button.dataset.more)});
+  } else if ('blind' in button.dataset) document.dispatchEvent(new CustomEvent('rf-blind'));
+  else if (button.dataset.more) trigger('more', {count: Number(button.dataset.more)});
 });
 // The viewer's own buttons speak through the document: both show the same seed.
 document.addEventListener('rf-step', (event) => { if (element.isConnected) move(event.detail); });
+document.addEventListener('rf-pick', (event) => { if (element.isConnected) pick(event.detail); });
+document.addEventListener('rf-pin', (event) => { if (element.isConnected) pin(event.detail); });
+document.addEventListener('rf-stars', (event) => {
+  if (!element.isConnected) return;
+  for (const cell of state.cells) cell.star = event.detail.includes(cell.seed);
+  render();
+});
 document.addEventListener('rf-mark', (event) => { if (element.isConnected) mark(event.detail.seed, event.detail.kind); });
 
 function take() {
   const value = props.value || {run: '', cells: []};
-  if (value.run !== state.run) { tiles.clear(); box.replaceChildren(); current = value.chosen ?? null; only = {starred: false, hidden: false};
+  if (value.run !== state.run) { tiles.clear(); pins.clear(); box.replaceChildren(); current = value.chosen ?? null; only = {starred: false, hidden: false};
     for (const button of element.querySelectorAll('[data-only]')) button.setAttribute('aria-pressed', 'false'); }
   if (current === null) current = value.chosen ?? null;
   state = JSON.parse(JSON.stringify(value));

@@ -19,7 +19,7 @@ from PIL import Image
 
 from realfill import files, seeds
 from realfill.arrays import Hole, Photo
-from realfill.config import ExportConfig
+from realfill.config import Config, ExportConfig
 from realfill.errors import OptionError, RunBusy, RunError
 from realfill.files import speak_refusals, temporary_path
 from realfill.imaging import composite, holes
@@ -43,13 +43,15 @@ from realfill.scene import scene_files
 from realfill.scene.scene import Scene
 
 from ..access import uploads
+from . import animation
 from .thumbnails import url
 
 Window = tuple[slice, slice]  # rows and columns
-What = Literal["picture", "starred", "adapter", "settings", "project"]
+What = Literal["picture", "starred", "animation", "adapter", "settings", "project"]
 WIDEST = 64  # pixels of feather that the page offers
 SEAM = (168, 112)  # width and height in photo pixels of the seam's preview
 ZOOM = 2
+SHARP = 4096  # longest side in pixels of what is looked at closely
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,11 @@ class Ground:
         return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
 
-def open_picture(run: Run, seed: int, export: Export) -> dict[str, Any]:
-    """The frames of one seed for the viewer: the photo whole and close up, each before and after."""
+def open_picture(run: Run, seed: int, export: Export, longest: int = uploads.PREVIEW) -> dict[str, Any]:
+    """The frames of one seed for the viewer: the photo whole and close up, each before and after.
+
+    `longest` is the longest side in pixels that a picture keeps; `w` and `h` say what it has in the photo.
+    """
     ground = read_ground(run)
     part = ground.fill_part(run, seed, export)
     whole = ground.target.copy()
@@ -104,14 +109,14 @@ def open_picture(run: Run, seed: int, export: Export) -> dict[str, Any]:
     return {
         "whole": {
             **_size(ground.target),
-            "before": _save_frame(ground.target, f"{run.folder} target"),
-            "after": _save_frame(whole, f"{key} whole"),
+            "before": _save_frame(ground.target, f"{run.folder} target", longest),
+            "after": _save_frame(whole, f"{key} whole", longest),
             "over": _overlay(over, ground, whole=True),
         },
         "close": {
             **_size(part),
-            "before": _save_frame(ground.target[ground.part], f"{run.folder} target part"),
-            "after": _save_frame(part, f"{key} part"),
+            "before": _save_frame(ground.target[ground.part], f"{run.folder} target part", longest),
+            "after": _save_frame(part, f"{key} part", longest),
             "over": _overlay(over, ground, whole=False),
         },
     }
@@ -172,6 +177,21 @@ def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
     return uploads.offer(data, run.folder.name, f"{_name(run)}-{_seed_stem(seed)}{FORMATS[export.kind].suffixes[0]}")
 
 
+def copy_result(run: Run, export: Export, seed: int) -> str:
+    """Writes a seed's picture as PNG to be dragged or copied out of the page; returns the file's path.
+
+    Nothing is kept of it: neither the result nor the settings of the run change.
+
+    Raises:
+        OptionError: there is no such seed.
+    """
+    if seed not in run.seeds_done():
+        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+    run.config = _with_settings(run, export)
+    data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, "png")
+    return uploads.offer(data, f"{run.folder.name} copy", f"{_name(run)}-{_seed_stem(seed)}.png")
+
+
 def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -> str:
     """Writes what was asked for as one file for download and returns its path.
 
@@ -186,6 +206,8 @@ def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -
         return _write_zip(run, f"{_name(run)}-lora.zip", lambda into: pack_lora(run, into))
     if what == "project":
         return _write_zip(run, f"{_name(run)}-project.zip", lambda into: pack_project(run, into))
+    if what == "animation":
+        return _animate(run, export, chosen_seed(run)[0] if seed is None else seed)
     if what != "starred":
         raise OptionError("'{what}' cannot be exported.", what=what)
     starred = [seed for seed in run.labels.starred if seed in run.seeds_done()]
@@ -214,12 +236,29 @@ def _keep_settings(run: Run, export: Export) -> None:
     """Makes the export's settings the run's own; an example's for this once."""
     if export.kind not in FORMATS:
         raise OptionError("There is no export format '{kind}'.", kind=export.kind)
-    changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
-    config = run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})
+    config = _with_settings(run, export)
     if run.labels.is_example:
         run.config = config
     else:
         run.update(config)
+
+
+def _animate(run: Run, export: Export, seed: int) -> str:
+    """Writes before and after of a seed as an animation for download; returns the file's path."""
+    if seed not in run.seeds_done():
+        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+    ground = read_ground(run)
+    whole = ground.target.copy()
+    whole[ground.part] = ground.fill_part(run, seed, export)
+    photos = (np.ascontiguousarray(uploads.preview(photo, animation.LONGEST)) for photo in (ground.target, whole))
+    return uploads.offer(
+        animation.encode_wipe(*photos), run.folder.name, f"{_name(run)}-{_seed_stem(seed)}-before-after.webp"
+    )
+
+
+def _with_settings(run: Run, export: Export) -> Config:
+    changes = {"feather": export.feather, "quality": export.quality, "match_colour": export.match_colour}
+    return run.config.model_copy(update={"export": run.config.export.model_copy(update=changes)})
 
 
 def _write_zip(run: Run, name: str, fill: Callable[[BinaryIO], None]) -> str:
@@ -305,9 +344,9 @@ def _size(photo: Photo) -> dict[str, int]:
     return {"w": int(photo.shape[1]), "h": int(photo.shape[0])}
 
 
-def _save_frame(photo: Photo, key: str) -> str:
-    path = uploads.folder() / "shown" / f"{hashlib.sha256(key.encode()).hexdigest()}.webp"
+def _save_frame(photo: Photo, key: str, longest: int = uploads.PREVIEW) -> str:
+    path = uploads.folder() / "shown" / f"{hashlib.sha256(f'{key} {longest}'.encode()).hexdigest()}.webp"
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
-        uploads.save_webp(np.ascontiguousarray(uploads.preview(photo)), path)
+        uploads.save_webp(np.ascontiguousarray(uploads.preview(photo, longest)), path)
     return url(path)

@@ -14,10 +14,22 @@ from . import pictures
 from .pictures import Export, What
 from .seed_view import describe_seed
 
+_DECODED = ("picture", "starred", "animation")
+
 
 def view_seed(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
     """As `seed_view.viewer_value`, with its sentences."""
     return describe_seed(dict(_call("view_seed", run, export, seed=seed)))
+
+
+def open_picture(run: Run, seed: int, export: Export, longest: int) -> dict[str, Any]:
+    """As `pictures.open_picture`."""
+    return dict(_call("open_picture", run, export, seed=seed, longest=longest))
+
+
+def copy_result(run: Run, export: Export, seed: int) -> str:
+    """As `pictures.copy_result`."""
+    return str(check_path(_call("copy_result", run, export, seed=seed)))
 
 
 def show_seam(run: Run, seed: int, export: Export, place: int = 0) -> str:
@@ -27,7 +39,7 @@ def show_seam(run: Run, seed: int, export: Export, place: int = 0) -> str:
 
 def pack_export(run: Run, what: What, export: Export, seed: int | None = None) -> str:
     """As `pictures.pack_export`."""
-    if what not in ("picture", "starred"):  # no picture is decoded for them, and a project may have gigabytes
+    if what not in _DECODED:  # no picture is decoded for them, and a project may have gigabytes
         return pictures.pack_export(run, what, export, seed)
     count = len(run.labels.starred) if what == "starred" else 1
     return str(check_path(_call("pack_export", run, export, count, what=what, seed=seed)))

@@ -1,5 +1,6 @@
 """One seed in full, as the viewer shows it: pictures, references with their counts, and the points of its matches."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
         "ranked": len(entries),
         "star": seed in run.labels.starred,
         "hide": seed in run.labels.hidden,
+        "export": dataclasses.asdict(export),
+        "picks": run.labels.picks,
         "score": entry.get("score"),
         "frames": open_picture(run, seed, export),
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},

@@ -14,6 +14,7 @@ from ..forms import Form
 from ..grid import component
 from ..language.catalogue import translate
 from ..runs import pictures
+from ..runs.jobs import Jobs
 from ..runs.pictures import Export
 from ..wiring import QUIET, Values
 
@@ -21,6 +22,7 @@ WITH_QUALITY = [name for name, known in FORMATS.items() if known.quality]
 WHAT = [
     ("Picture", "picture"),
     ("Starred pictures", "starred"),
+    ("Before/after animation", "animation"),
     ("Adapter (LoRA)", "adapter"),
     ("Settings", "settings"),
     ("Whole project", "project"),
@@ -62,15 +64,15 @@ class BrowseTab:
         return Export(feather, values[self.kind], quality, bool(values[self.match_colour]))
 
 
-def build() -> BrowseTab:
-    """Renders the tab into the open gradio context."""
+def build(jobs: Jobs) -> BrowseTab:
+    """Renders the tab over the runs of `jobs` into the open gradio context."""
     start = PRESETS[default_preset(EMBEDDED)]
     again = Form(start)
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=39, min_width=300, elem_id="browse-left"):
             seeds = _build_seeds(again)
         with gr.Column(scale=61, min_width=420, elem_id="browse-right"):
-            viewer = component.viewer("viewer")
+            viewer = component.viewer("viewer", jobs)
             with gr.Row(elem_id="export-bar", equal_height=False):
                 export = _build_export(start.export)
     tab = BrowseTab(viewer=viewer, again=again, **seeds, **export)

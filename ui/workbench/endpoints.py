@@ -4,31 +4,28 @@ Every argument is whatever a client sent.
 """
 
 import contextlib
-import functools
 import hashlib
-import logging
 import secrets
 import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from realfill import files
-from realfill.errors import RealFillError, SceneError
+from realfill.errors import SceneError
 from realfill.scene import archive as scene_archive
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.archive import find_members
 
 from ..access import quotas, uploads
-from ..access.bodies import Refused
 from ..access.uploads import check_path, read_kept_draft
 from ..decoding import decoder
 from ..decoding.decoder import PhotoFacts
-from ..errors import DEFECT, strip_folders
+from ..errors import Answer, Question, answer_errors
 from ..language.catalogue import retell, translate
 from .drafts import DraftQueue
 from .overlaps import Overlaps
@@ -42,10 +39,6 @@ MOST_FILES = 12  # of a scene folder
 MOST_OTHERS = 500  # names of files beside them
 HALF_DAY = uploads.KEEP_SECONDS / 2
 _COPYING = threading.Lock()  # two answers may want one copy at once
-_log = logging.getLogger("realfill.page")
-
-Answer = dict[str, Any]
-Question = Callable[[Any], Answer]
 
 
 def questions() -> list[Question]:
@@ -73,7 +66,7 @@ def questions() -> list[Question]:
         return {}
 
     return [
-        _answer_errors(question)
+        answer_errors(question)
         for question in (
             take_reference, take_target, take_mask, mark_object, give_mask, give_scene,
             list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
@@ -321,21 +314,3 @@ def _file(asked: Any, name: str) -> Path:
     if path is None:
         raise SceneError(uploads.GONE)
     return path
-
-
-def _answer_errors(question: Question) -> Question:
-    """`question`, with errors as answers: the browser shows them where they belong."""
-
-    @functools.wraps(question)
-    def answer(asked: Any) -> Answer:
-        try:
-            return question(asked)
-        except RealFillError as error:
-            return {"error": strip_folders(retell(error.sentence))}
-        except Refused as refusal:
-            return {"error": translate(refusal.sentence)}
-        except Exception:  # a defect: the log has it all, the page a sentence
-            _log.exception("a question of the workbench failed")
-            return {"error": translate(DEFECT)}
-
-    return answer

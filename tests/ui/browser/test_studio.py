@@ -1,5 +1,6 @@
 """The page in a real Chromium: the whole way from photos to the exported file, with the mouse and without one."""
 
+import io
 import re
 from pathlib import Path
 from typing import Literal, get_args
@@ -427,18 +428,98 @@ def test_a_finished_example_is_looked_at_closely_and_taken_along(page: Page, ser
     page.wait_for_function(
         "old => document.querySelector('.rf-frame').getBoundingClientRect().width > 2 * old", arg=width
     )
-    shown = frame.evaluate("one => one.style.transform")
+    shown = frame.evaluate("one => one.style.transform + one.style.width")
     page.locator(".rf-cell").nth(2).click()  # the same place of another seed
     expect(page.locator(".rf-title")).to_contain_text("#3")
-    assert frame.evaluate("one => one.style.transform") == shown
+    assert frame.evaluate("one => one.style.transform + one.style.width") == shown
     page.keyboard.press("0")
-    expect(frame).to_have_attribute("style", re.compile(r"^(?!.*scale)"))
+    expect(page.locator(".rf-stage")).to_have_attribute("data-zoomed", "no")
+    assert abs(float(frame.evaluate("one => one.getBoundingClientRect().width")) - width) < 1
     with page.expect_download() as download:
         page.get_by_role("button", name="Before/after").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     with Image.open(saved) as picture:  # two of 4:3 or so beside each other
         assert picture.format == "JPEG" and picture.width > 1.5 * picture.height
+    drag = page.locator("[data-drag]")
+    with page.expect_response("**/component_server*") as asked:
+        drag.hover()
+    assert asked.value.json()["name"].endswith(".png")
+    carried = drag.evaluate(
+        "one => { const carries = new DataTransfer(); one.dispatchEvent(new DragEvent('dragstart', "
+        "{bubbles: true, dataTransfer: carries})); return carries.getData('DownloadURL'); }"
+    )
+    kind, name, url = carried.split(":", 2)
+    assert (kind, name) == ("image/png", asked.value.json()["name"])
+    with Image.open(io.BytesIO(page.request.get(url).body())) as picture:  # whole, at the photo's own size
+        assert picture.format == "PNG" and picture.width > 600
+
+
+def positions(page: Page) -> list[list[float]]:
+    """Where in its room each picture beside the others begins, and how large it is."""
+    return list(
+        page.locator(".rf-paper").evaluate_all(
+            "all => all.map(one => { const at = one.getBoundingClientRect(), room = one.parentElement"
+            ".getBoundingClientRect(); return [at.x - room.x, at.y - room.y, at.width].map(Math.round); })"
+        )
+    )
+
+
+def test_seeds_stand_side_by_side_and_move_together(page: Page, server: Server, done: Run) -> None:
+    browse(page, server, done)
+    ranked = shown(page)
+    page.locator(".rf-cell").first.click()
+    page.get_by_role("tab", name="Side by side").click()
+    page.get_by_role("radio", name="4", exact=True).click()
+    names = page.locator(".rf-name")
+    expect(names).to_have_text([f"Seed {seed} · #{rank}" for rank, seed in enumerate(ranked[:4], 1)])
+    expect(page.locator(".rf-pane[data-coming=yes]")).to_have_count(0)
+    pictures = page.locator(".rf-paper img").evaluate_all("all => all.map(one => one.src)")
+    assert len(set(pictures)) == 4
+    still = positions(page)
+    page.locator(".rf-pane").nth(1).hover()
+    page.mouse.wheel(0, -500)
+    page.wait_for_function("old => document.querySelector('.rf-paper').offsetWidth > 1.5 * old", arg=still[0][2])
+    moved = positions(page)
+    assert moved[0] != still[0] and all(one == moved[0] for one in moved)
+    page.keyboard.press("0")
+    page.locator(".rf-caption [data-pin-one]").nth(1).click()  # it stays while the others are stepped through
+    page.get_by_role("radio", name="2", exact=True).click()
+    page.get_by_role("button", name="Next seed").click()
+    page.get_by_role("button", name="Next seed").click()
+    expect(names).to_have_text([f"Seed {ranked[1]} · #2", f"Seed {ranked[2]} · #3"])
+    page.locator(".rf-caption [data-star-one]").first.click()
+    wait_until(lambda: done.labels.starred == [ranked[1]], "the star is kept")
+    names.first.click()  # that one is exported
+    wait_until(lambda: done.labels.seed == ranked[1], "the one that was clicked is taken")
+    page.locator(f".rf-cell[data-seed='{ranked[1]}']").press("s")
+    wait_until(lambda: done.labels.starred == [], "the star is taken back")
+
+
+def test_the_truer_of_two_is_picked_without_their_names(page: Page, server: Server, done: Run) -> None:
+    browse(page, server, done)
+    page.get_by_role("button", name="Which is truer?").click()
+    letters = page.locator(".rf-letter")
+    expect(letters).to_have_text(["A", "B", "Reference 1"])
+    expect(page.locator(".rf-title")).to_have_text("")
+    page.keyboard.press("b")
+    expect(letters.nth(1)).to_contain_text("Seed")
+    wait_until(lambda: len(done.labels.picks) == 1, "the pick is kept")
+    ((winner, loser),) = done.labels.picks
+    expect(letters.nth(1)).to_contain_text(f"Seed {winner} ")
+    expect(letters.first).to_contain_text(f"Seed {loser} ")
+    expect(page.locator(".rf-note")).to_contain_text(f"Most often truer: Seed {winner}, 1 of 1")
+    expect(page.locator(f".rf-cell[data-seed='{winner}']")).to_have_class(re.compile("rf-star"))
+    assert done.labels.starred == [winner]
+    page.get_by_role("button", name="Next two").click()
+    expect(letters).to_have_text(["A", "B", "Reference 1"])
+    page.get_by_role("button", name="Both alike").click()
+    expect(page.locator(".rf-note")).to_contain_text("Both alike")
+    assert len(done.labels.picks) == 1
+    page.get_by_role("button", name="End", exact=True).click()
+    expect(page.locator(".rf-frame")).to_be_visible()
+    page.locator(f".rf-cell[data-seed='{winner}']").press("s")
+    wait_until(lambda: done.labels.starred == [], "the star is taken back")
 
 
 @pytest.mark.long
@@ -584,6 +665,7 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
     assert outline == "solid", "the focus cannot be seen"
     page.keyboard.press("Enter")
     expect(page.locator("#browse-left")).to_be_hidden()  # shown large
+    expect(page.locator("#export")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#browse-left")).to_be_visible()
     tab_to(page, "[data-mode=compare]")
