@@ -54,8 +54,12 @@ def choose_seed(run: Run, seed: int | None) -> None:
 
 
 def export_record(run: Run, seed: int) -> dict[str, Any]:
-    """All that made a seed's picture: settings, base with weight hash, versions. JSON data."""
-    return {"seed": seed, "matches": _matches(run).get(seed), **{name: run.fact(name) for name in _MADE_BY}}
+    """All that made a seed's picture: settings, base with weight hash, versions. JSON data.
+
+    The export's own settings are the run's as they are now, also where they are for this once and not written down.
+    """
+    record = {"seed": seed, "matches": _matches(run).get(seed), **{name: run.fact(name) for name in _MADE_BY}}
+    return {**record, "config": {**record["config"], "export": run.config.export.model_dump(mode="json")}}
 
 
 def crop_of_run(run: Run) -> CropTransform | None:
