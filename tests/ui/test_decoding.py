@@ -27,12 +27,12 @@ from tests.imaging.raws import dng
 from tests.ui.test_workbench_endpoints import brought, value
 from ui.access import uploads
 from ui.decoding import decoder
+from ui.errors import Question
 from ui.runs import rendering
 from ui.runs.jobs import Jobs, SceneInputs
 from ui.runs.pictures import Export
 from ui.runs.thumbnails import Thumbnails
 from ui.workbench import endpoints
-from ui.workbench.endpoints import Question
 
 
 @pytest.fixture

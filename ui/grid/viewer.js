@@ -39,6 +39,7 @@ function layout() {
 function show() {
   find('.rf-viewer').hidden = !seen;
   find('.rf-none').hidden = !!seen;
+  find('.rf-none').textContent = shared.grid?.cells.length ? translate('Choose a seed to see it here.') : translate('The best one appears here when it is made.');
   if (!seen) return;
   const tabs = all('[data-mode]'), chosen = tabs.find((tab) => tab.dataset.mode === mode);
   for (const tab of tabs) {
@@ -129,7 +130,7 @@ document.addEventListener('keydown', (event) => {
 });
 document.addEventListener('rf-large', () => { if (element.isConnected) large(!document.body.classList.contains('rf-is-large')); });
 document.addEventListener('rf-blind', () => { if (element.isConnected) begin_blind(); });
-document.addEventListener('rf-cells', () => { if (element.isConnected && seen && mode === 'seeds') show(); });
+document.addEventListener('rf-cells', () => { if (element.isConnected && (!seen || mode === 'seeds')) show(); });
 new ResizeObserver(layout).observe(stage);
 
 function take() {
