@@ -9,13 +9,15 @@ Each stage does what is missing in the run folder and nothing else, so resuming 
 
 import contextlib
 import dataclasses
+import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realfill import config as settings
 from realfill import files
@@ -47,6 +49,9 @@ from realfill.runs.run import Run
 from realfill.scene import scene as scenes
 from realfill.seeds import proposal_seed
 from realfill.sentences import Sentence
+
+if TYPE_CHECKING:
+    from realfill.sampling.sample import Candidate
 
 _TIMED = 5  # steps after which the time of all is estimated
 
@@ -224,6 +229,7 @@ def _write_confidence(session: Session, resources: Resources, draft: Draft) -> N
 def train(session: Session, resources: Resources) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
     from realfill.models import lora
+    from realfill.models.fast.compiled import run_eagerly
     from realfill.training import train as training
     from realfill.training.draft_views import draft_views
 
@@ -244,7 +250,10 @@ def train(session: Session, resources: Resources) -> None:
             draft_views=draft_views(resources.draft, scene, crop) if config.guided else (),
             budget=resources.budget,
         )
-        with contextlib.closing(steps):  # training ends with a checkpoint before an error goes on its way
+        with (
+            run_eagerly(),
+            contextlib.closing(steps),
+        ):  # training ends with a checkpoint before an error goes on its way
             for step in steps:
                 session.report(dataclasses.replace(step, memory=used_memory(session.device)))
                 previews.make_if_due(step.step)
@@ -303,12 +312,36 @@ def sample(session: Session, resources: Resources) -> None:
             budget=resources.budget,
             watch=partial(_watch_denoising, session),
         )
+        numbers = itertools.count(done + 1)
+
+        def tell(seed: int, seconds: float) -> None:
+            session.report(SeedReady(seed, next(numbers), len(seeds), round(seconds, 3)))
+
         with contextlib.closing(candidates):
-            for number, candidate in enumerate(candidates, done + 1):
-                began = time.monotonic()
-                run.write_seed(candidate.seed, candidate.photo)
-                seconds = candidate.seconds + time.monotonic() - began
-                session.report(SeedReady(candidate.seed, number, len(seeds), round(seconds, 3)))
+            _write_seeds(run, candidates, tell)
+
+
+def _write_seeds(run: Run, candidates: Iterator["Candidate"], tell: Callable[[int, float], None]) -> None:
+    """Writes every candidate in a thread while the next one is made, and tells of seed and seconds once it is there.
+
+    However making them ends, what was made is written and told of.
+    """
+
+    def write(candidate: "Candidate") -> tuple[int, float]:
+        began = time.monotonic()
+        run.write_seed(candidate.seed, candidate.photo)
+        return candidate.seed, candidate.seconds + time.monotonic() - began
+
+    last: Future[tuple[int, float]] | None = None
+    with ThreadPoolExecutor(1, "writer") as thread:
+        try:
+            for candidate in candidates:
+                before, last = last, thread.submit(write, candidate)
+                if before is not None:
+                    tell(*before.result())
+        finally:
+            if last is not None:
+                tell(*last.result())
 
 
 def _watch_denoising(session: Session, event: Event) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from realfill import config
+from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
 from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
@@ -336,6 +337,34 @@ def test_a_full_disk_ends_in_a_sentence_and_goes_on_later(done: Path, monkeypatc
         complete(done, device="cpu")
     assert Run.open(done).status().state == "failed"
     assert list(complete(done, device="cpu").seconds) == ["sample"]
+
+
+def test_a_seed_is_told_of_once_its_picture_is_there_and_a_full_disk_keeps_the_others(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures are written in a thread while the next one is made."""
+    run = Run.open(done)
+    for seed in SEEDS:
+        run.forget(f"seeds/{seed:06}.png")
+    told: list[int] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, SeedReady):
+            assert run.seed_path(event.seed).exists()
+            told.append(event.seed)
+
+    def full_at_the_second(picture: Photo, path: Path) -> None:
+        if path == run.seed_path(SEEDS[1]):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        photo.save_photo(picture, path)
+
+    with monkeypatch.context() as patch, pytest.raises(DiskFull, match="free some space"):
+        patch.setattr("realfill.runs.run.save_photo", full_at_the_second)
+        complete(done, device="cpu", report=report)
+    assert told == [SEEDS[0], SEEDS[2]]  # the third was made by then
+    assert run.status().state == "failed"
+    complete(done, device="cpu", report=report)
+    assert sorted(told) == sorted(SEEDS) and run.seeds_done() == list(SEEDS)
 
 
 @contextlib.contextmanager
