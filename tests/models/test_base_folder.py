@@ -113,6 +113,21 @@ def test_what_is_wrong_is_said_with_a_cure_before_anything_is_hashed(
         load_backbone(str(base), device="cpu")
 
 
+def test_an_sdxl_that_does_not_inpaint_is_refused(tiny_bases: dict[str, Path], tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_bases["sdxl"], tmp_path / "sdxl"))
+    change(base / "model_index.json", _class_name="StableDiffusionXLPipeline")
+    change(base / "unet" / "config.json", in_channels=4)
+    with pytest.raises(WeightsError, match=r"not an inpainting model.*4 channels.*take an inpainting"):
+        load_backbone(str(base), device="cpu")
+
+
+def test_a_cache_with_fp16_files_alone_is_whole(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halve(base, *PARTS)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(base))
+    assert registry.find_base("someone/model") == base
+    assert load_backbone("someone/model", device="cpu").spec.name == "someone/model"
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_every_public_layout_loads_and_has_the_same_weights(kind: str, base: Path, tiny_base: Path) -> None:
     WHOLE[kind](base)

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import huggingface_hub
@@ -11,12 +13,20 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from benchmarks.speed import random_sd2
 from realfill import assets
 from realfill.bases import BASES, FAMILIES
 from realfill.errors import OptionError, WeightsError
-from realfill.models import backbone, registry
+from realfill.models import backbone, registry, stable_diffusion
 from realfill.models.registry import find_base, is_present, load_backbone
+from tests.models.single_file import original_layout
 
+# What the published folders name, and a single file lacks.
+NEVER_READ = {
+    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+    "requires_safety_checker": True,
+}
 WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
 
@@ -123,6 +133,27 @@ def test_a_single_file_names_the_configs_it_needs(tmp_path: Path, width: int, so
     save_file({WIDTH_KEY: torch.zeros(4, width)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=source):
         load_backbone(str(tmp_path / "model.safetensors"), device="cpu")
+
+
+@pytest.mark.parametrize("width", [768, 1024], ids=["1.5", "2"])
+def test_a_single_file_is_the_folder_it_was_made_of(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thin but for the text's width, by which the two kinds are told apart."""
+    tiny = random_sd2.TINY
+    text = {**tiny.text, "hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 8}
+    scale = replace(tiny, unet={**tiny.unet, "cross_attention_dim": width}, text=text)
+    pipeline = random_sd2.pipeline(scale, device="cpu", dtype=torch.float32)
+    pipeline.save_pretrained(tmp_path / "folder")
+    index = tmp_path / "folder" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), **NEVER_READ}))
+    save_file(original_layout(pipeline), tmp_path / "model.safetensors")
+    monkeypatch.setitem(stable_diffusion._CONFIGS, width, str(tmp_path / "folder"))
+    loaded: Any = load_backbone(str(tmp_path / "model.safetensors"), device="cpu", dtype=torch.float32)
+    for part in ("unet", "vae", "text_encoder"):
+        wanted, found = getattr(pipeline, part).state_dict(), getattr(loaded, part).state_dict()
+        assert wanted.keys() == found.keys()
+        assert all(torch.equal(found[name], value) for name, value in wanted.items()), part
 
 
 def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whole runs on pretended cards: every way through the pipeline that a GPU takes, where there is none."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from realfill import config
-from realfill.config import Config
+from realfill.config import Config, PresetName
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import Interrupted
 from realfill.events import DenoisingStep, Event, Notice, SeedReady, Stage, StageStarted, TrainStep
@@ -23,17 +24,18 @@ STEPS = 2
 Listen = Callable[[Event, PretendedCard], None]
 
 
-def settings(base: Path, **changes: Any) -> Config:
-    """`paper` in small, with changes whose names have `__` for the dot."""
+def settings(base: Path, preset: PresetName = "paper", **changes: Any) -> Config:
+    """A preset in small, with changes whose names have `__` for the dot."""
     small = {
         "base": str(base),
         "train.steps": STEPS,
         "train.batch": 2,
+        "guide.proposals": 1,
         "sample.seeds": "0-1",
         "sample.steps": 2,
         "select.matcher": "sift",
     }
-    return config.make("paper", {**small, **{name.replace("__", "."): value for name, value in changes.items()}})
+    return config.make(preset, {**small, **{name.replace("__", "."): value for name, value in changes.items()}})
 
 
 def run_on(
@@ -68,31 +70,75 @@ def losses(told: list[Event]) -> list[float]:
 # ── every way through ──
 
 
-# Each with other choices of pool, sampler, guidance, previews, held-out losses, draft and adapted layers.
-WAYS = [
-    ("RTX 3070", {"train__pool": 0, "sample__sampler": "ddpm", "sample__guidance": 1.0}),
-    pytest.param(
-        *("H200", {"train__pool": 3, "sample__sampler": "ddim", "sample__guidance": 3.0, "train__patience": 1}),
-        marks=pytest.mark.long,
-    ),
-    ("T4", {"train__pool": 3, "sample__sampler": "dpm++", "train__preview_every": 2, "train__layers": "all"}),
-    pytest.param(
-        *("GTX 1070", {"train__pool": 0, "sample__sampler": "ddim", "guide__draft": True, "guide__warm": 0.5}),
-        marks=pytest.mark.long,
-    ),
-]
 PRECISIONS = {"RTX 3070": "bfloat16", "H200": "bfloat16", "T4": "float16", "GTX 1070": "float32"}
+MATCHERS = {"sift": "", "xfeat": "", "loftr": "coarse_loftr/LoFTR_teacher.pt", "aliked": "aliked/aliked-t16.pth"}
+CHOICES: dict[str, Sequence[Any]] = {
+    "card": list(PRECISIONS),
+    "preset": list(config.PRESETS),
+    "select__matcher": list(MATCHERS),
+    "sample__sampler": ["ddpm", "ddim", "dpm++"],
+    "train__pool": [0, 3],
+    "sample__guidance": [1.0, 3.0],
+    "train__preview_every": [0, 2],
+    "train__patience": [0, 1],
+    "train__layers": ["attention", "all"],
+}
 
 
-@pytest.mark.parametrize(("card", "changes"), WAYS)
+def pairs_of(row: dict[str, Any]) -> set[frozenset[tuple[str, Any]]]:
+    return {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
+
+
+def cover_pairs(choices: dict[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Rows that have every value of every choice together with every value of every other one.
+
+    Greedy: a row begins with a pair that is missing and takes, choice by choice, what adds most.
+    """
+    missing = {
+        frozenset([(one, a), (other, b)]): {one: a, other: b}
+        for one, other in itertools.combinations(choices, 2)
+        for a, b in itertools.product(choices[one], choices[other])
+    }
+    rows = []
+    while missing:
+        row = next(iter(missing.values()))
+        for name in (name for name in choices if name not in row):
+            made = [{**row, name: value} for value in choices[name]]
+            row = max(made, key=lambda candidate: len(pairs_of(candidate) & missing.keys()))
+        rows.append({name: row[name] for name in choices})
+        missing = {pair: values for pair, values in missing.items() if pair not in pairs_of(row)}
+    return rows
+
+
+ROWS = cover_pairs(CHOICES)
+ALWAYS = [next(row for row in ROWS if row["card"] == card) for card in ("GTX 1070", "T4", "RTX 3070")]
+
+
+def test_the_rows_have_every_pair_of_choices() -> None:
+    covered = set().union(*(pairs_of(row) for row in ROWS))
+    names = itertools.combinations(CHOICES.items(), 2)
+    assert len(covered) == sum(len(one) * len(other) for (_, one), (_, other) in names)
+    assert len(ROWS) <= 24
+
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=[] if row in ALWAYS else [pytest.mark.long]) for row in ROWS],
+    ids=lambda row: "-".join(str(value) for value in row.values()),
+)
 def test_a_whole_run_passes_on_every_generation_of_cards(
-    card: str, changes: dict[str, Any], tiny_base: Path, toy_scene: Path, tmp_path: Path
+    row: dict[str, Any], tiny_base: Path, toy_scene: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """No operation meets operands of two devices; what is computed in is the card's own arithmetic."""
-    _, state = run_on(card, tmp_path / "run", toy_scene, settings(tiny_base, **changes))
+    changes = dict(row)
+    card, file = changes.pop("card"), MATCHERS[row["select__matcher"]]
+    weights = str(request.getfixturevalue("shared") / "weights" / file) if file else ""
+    wanted = settings(tiny_base, **changes, select__weights=weights, select__size=64)
+    _, state = run_on(card, tmp_path / "run", toy_scene, wanted)
     run = Run.open(tmp_path / "run")
-    assert run.result.exists() and len(run.seeds_done()) >= 2
+    assert run.result.exists() and {0, 1} <= set(run.seeds_done())
     assert (run.fact("device"), run.fact("precision")) == ("cuda", PRECISIONS[card])
+    assert run.read("scores")["matcher"] == row["select__matcher"]
     assert state.peak > 0 and state.copies["to the computer"] > 0
 
 
