@@ -24,7 +24,7 @@ from realfill import config
 from realfill.bases import BASES
 from realfill.config import TrainConfig
 from realfill.device.memory_plan import MemoryPlan, memory_needs
-from realfill.models.lora import attach_adapters, detach_adapters
+from realfill.models.lora import attach_adapters, detach_adapters, lora_layers
 
 ADAPTERS: dict[str, TrainConfig] = {name: TrainConfig(layers=name) for name in ("attention", "all")}
 
@@ -103,6 +103,16 @@ class ShapeCounter:
         others = sum(count for name, count in counts.items() if name != denoiser)
         return {"denoiser": counts[denoiser], "others": others, "autoencoder": counts["vae"]}
 
+    def count_adapted(self) -> dict[str, float]:
+        """Weights of the layers that have adapters, by `ADAPTERS`."""
+        counts = {}
+        for layers, training in ADAPTERS.items():
+            attach_adapters(self.backbone, training, seed=0)
+            adapted = (layer for part in self.backbone.trainable().values() for layer in lora_layers(part))
+            counts[layers] = float(sum(layer.base_layer.weight.numel() for layer in adapted))
+            detach_adapters(self.backbone)
+        return counts
+
     def count_bytes(self, adapters: Iterable[str] = ADAPTERS) -> dict[str, float]:
         """Bytes by the names of `memory_plan.MemoryNeeds`; `_all`: with adapters on all layers."""
         side = self.backbone.spec.size
@@ -162,10 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
     for base in args.bases:
         dtype, counter = WIDTHS.get(base, torch.bfloat16), make_counter(base)
         known = BASES[base].memory
-        for name, count in counter.parameters.items():
-            rows.append({"base": base, "name": name, "parameters": count, "planned": getattr(known, name)})
+        planned_parameters = {name: getattr(known, name) for name in counter.parameters}
+        adapted = {f"adapted_{layers}": count for layers, count in counter.count_adapted().items()}
+        planned_parameters |= dict(zip(adapted, known.adapted, strict=True))
+        for name, count in {**counter.parameters, **adapted}.items():
+            rows.append({"base": base, "name": name, "parameters": count, "planned": planned_parameters[name]})
             if not args.json:
-                print(f"{base:9} {name:15} {count / 1e6:9.1f} M counted  {rows[-1]['planned'] / 1e6:9.1f} M planned")
+                print(f"{base:9} {name:17} {count / 1e6:9.1f} M counted  {rows[-1]['planned'] / 1e6:9.1f} M planned")
         for name, count in counter.count_bytes().items():
             layers = "all" if name.endswith("_all") else "attention"
             planned = memory_needs(config.make("paper", {"base": base, "train.layers": layers}), width=dtype.itemsize)
@@ -173,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
                 {"base": base, "name": name, "bytes": count, "planned": getattr(planned, name.removesuffix("_all"))}
             )
             if not args.json:
-                print(f"{base:9} {name:15} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
+                print(f"{base:9} {name:17} {count / 1e6:9.1f} MB counted {rows[-1]['planned'] / 1e6:9.1f} MB planned")
     if args.json:
         print_json(rows=rows)
     return 0

@@ -158,7 +158,7 @@ def memory_needs(config: Config, *, width: int, computed: int = 0, pixels: int =
         item=item * layers * wider,
         item_again=item_again * layers_again * wider,
         seed=seed * wider,
-        merged=min(known.adapted[every_layer], known.denoiser + known.others) * share * width,
+        merged=known.adapted[every_layer] * share * width,
         encode=encode * wider,
         decode=decode * wider,
     )

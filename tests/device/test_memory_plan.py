@@ -250,5 +250,7 @@ def test_the_estimates_are_what_the_shapes_count() -> None:
     from benchmarks.speed import memory_shapes
 
     planned = memory_needs(config.change(MINI, {"train.layers": "attention"}), width=4)
-    counted = memory_shapes.make_counter("mini").count_bytes(["attention"])
+    counter = memory_shapes.make_counter("mini")
+    assert list(counter.count_adapted().values()) == pytest.approx(BASES["mini"].memory.adapted, rel=0.02)
+    counted = counter.count_bytes(["attention"])
     assert {name: getattr(planned, name) for name in counted} == pytest.approx(counted, rel=0.25)
