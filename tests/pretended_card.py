@@ -14,12 +14,13 @@ Tensors "on cuda" are CPU tensors whose storage is known to the card. A function
 
 Values are real, computed by the processor, so whole runs go through the code that `device.type == "cuda"` selects.
 What it cannot show: what CUDA's own kernels do (speed, rounding, workspaces, several kernels for one operation),
-streams, autocast on CUDA, CUDA graphs, `torch.compile`.
+streams, autocast on CUDA, what cannot be captured in a CUDA graph, `torch.compile`.
 """
 
 import contextlib
 import sys
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +36,7 @@ import torch.utils.checkpoint
 from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from realfill.device import devices
 
@@ -116,6 +117,7 @@ class PretendedCard:
         self.fraction = 1.0  # set_per_process_memory_fraction
         self.room = card.total - card.taken  # bytes for this process; a test may take some away in the middle of a run
         self.backward = 0
+        self.recording: PretendedGraph | None = None
         self._storages: dict[int, tuple[int, Any]] = {}  # bytes by storage, and the reference that tells of its end
         self._pinned: dict[int, Any] = {}
         self._lock = threading.RLock()
@@ -171,7 +173,9 @@ class PretendedCard:
         return tensor.untyped_storage()._cdata in self._pinned
 
     def wait(self, why: str) -> None:
-        """Counts a wait of the processor."""
+        """Counts a wait of the processor; a graph that is being captured allows none."""
+        if self.recording is not None:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({why})")
         with self._lock:
             self.waits[f"{_project_line()} {why}"] += 1
 
@@ -189,6 +193,32 @@ class PretendedCard:
     def _remove(self, key: int) -> None:
         with self._lock:
             self.live -= self._storages.pop(key, (0, None))[0]
+
+
+class PretendedGraph:
+    """A CUDA graph: the operations of a capture, computed again on the same tensors."""
+
+    def __init__(self, state: PretendedCard) -> None:
+        self._state = state
+        self.operations: list[tuple[Any, Any, Any, Any]] = []  # function, arguments, named ones, result
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[None]:
+        """Records what the block computes."""
+        self._state.recording = self
+        try:
+            yield
+        finally:
+            self._state.recording = None
+
+    def replay(self) -> None:
+        """One launch, however much is computed; Python runs no line of what was captured."""
+        self._state.launch("graph")
+        with _disable_current_modes(), torch.no_grad():
+            for function, args, kwargs, found in self.operations:
+                for old, new in zip(_tensors((found,)), _tensors((function(*args, **kwargs),)), strict=True):
+                    if old.data_ptr() != new.data_ptr():  # neither a view nor changed in place
+                        old.copy_(new)
 
 
 def _project_line() -> str:
@@ -349,6 +379,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._count_waits(function, args, given, held)
         known = {tensor.untyped_storage()._cdata for tensor in given}
         found = function(*args, **kwargs)
+        if card.recording is not None:
+            card.recording.operations.append((function, args, kwargs, found))
         if not self._computes_on_card(function, args, wanted, given, held):
             return found
         fresh = [tensor for tensor in _tensors((found,)) if tensor.untyped_storage()._cdata not in known]
@@ -394,15 +426,16 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
-def pretend_card(card: Card, *, spills: bool = False) -> Iterator[PretendedCard]:
+def pretend_card(card: Card, *, spills: bool = False, graphs: bool = False) -> Iterator[PretendedCard]:
     """Inside the block there is a CUDA device, this one.
 
     Args:
+        graphs: whether CUDA graphs can be captured, as on every real card; their operations are computed again.
         spills: what does not fit goes to the computer's memory instead of raising, as Windows' drivers do.
     """
     state = PretendedCard(card, spills=spills)
     with contextlib.ExitStack() as stack:
-        for name, answer in _answers_of_cuda(state).items():
+        for name, answer in (_answers_of_cuda(state) | (_answers_of_graphs(state) if graphs else {})).items():
             stack.enter_context(patch.object(torch.cuda, name, answer))
         bf16: Any = torch.cuda._check_bf16_tensor_supported
         bf16.cache_clear()  # a bf16 tensor can be made on every card, by emulation
@@ -420,6 +453,18 @@ def pretend_card(card: Card, *, spills: bool = False) -> Iterator[PretendedCard]
         yield state
 
 
+def _answers_of_graphs(state: PretendedCard) -> dict[str, Any]:
+    """`torch.cuda`'s functions around CUDA graphs by name; there is one stream."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    return {
+        "Stream": lambda device=None: stream,
+        "current_stream": lambda device=None: stream,
+        "stream": lambda stream: contextlib.nullcontext(),
+        "CUDAGraph": lambda: PretendedGraph(state),
+        "graph": lambda graph, **_: graph.capture(),
+    }
+
+
 def _answers_of_cuda(state: PretendedCard) -> dict[str, Any]:
     """`torch.cuda`'s functions by name."""
     card = state.card
@@ -435,11 +480,18 @@ def _answers_of_cuda(state: PretendedCard) -> dict[str, Any]:
     )
 
     class Event:
+        def __init__(self, enable_timing: bool = False) -> None:
+            self.time = 0.0
+
         def record(self, stream: Any = None) -> None:
             """Work is done when it is asked for."""
+            self.time = time.perf_counter()
 
         def synchronize(self) -> None:
             state.wait("torch.cuda.Event")
+
+        def elapsed_time(self, later: Any) -> float:
+            return float((later.time - self.time) * 1000)
 
     def set_fraction(fraction: float, device: Any = None) -> None:
         state.fraction = fraction

@@ -11,6 +11,8 @@ vae      encode and decode
 match    LoFTR 64 x 5 pairs, against one pair at a time
 cards    a step of batch 16 with the allocator capped to 8, 12, 16 and 24 GB
 alpha    LoRA's alpha 8 against 16, where the weights of `--base` are here; on a GPU alone
+tries    the step and the filling with what `REALFILL_TRY` names, each alone: CUDA graph, compiled blocks, cuDNN's own
+         choice
 ways     the U-Net's step in the variants of `benchmarks/speed/step_variants.py`, each alone and together
 
 Rows are printed as they come; each section has a share of `--minutes`. The exit code is 1 where a check failed.
@@ -34,6 +36,7 @@ from benchmarks.speed.sections import parse_sections, run_sections, sections_par
 from benchmarks.speed.step_variants import variants_section
 from benchmarks.speed.timing import SpeedReport
 from benchmarks.speed.training import OURS, POOLED, Workload, cards_section, headline, train_section
+from benchmarks.speed.tries import tries_section
 from realfill import config
 from realfill.device.devices import choose_device, describe_device
 from realfill.models import registry
@@ -45,8 +48,9 @@ SHARES = {  # of the time
     "match": 0.06,
     "vae": 0.03,
     "cards": 0.07,
-    "ways": 0.2,
-    "alpha": 0.14,
+    "tries": 0.12,
+    "ways": 0.12,
+    "alpha": 0.1,
 }
 ITEM_TFLOP = 27.5 / 16  # U-Net with adapters, forward and backward pass, counted by torch's FlopCounterMode
 TFLOPS = 790.0  # what a large bf16 product reaches on an H200 (an H100 the same)
@@ -96,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         workload = make_workload(args.scale, device, Path(folder) / "scene", args.tflops)
         calls = {
             "train": partial(train_section, workload, report),
+            "tries": partial(tries_section, workload, report),
             "ways": partial(variants_section, workload, report),
             "sample": partial(sample_section, workload, report),
             "stop": partial(stop_section, workload, report),

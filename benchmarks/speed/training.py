@@ -77,9 +77,9 @@ def train_section(workload: Workload, report: SpeedReport) -> None:
     timer = DeviceTimer(workload.device)
     for batch in sorted(workload.batches, reverse=True):
         if not report.skip_if_late(OURS):
-            _time_ours(workload, report, workload.backbone(), batch=batch, pool=workload.preset.train.pool)
+            time_steps(workload, report, workload.backbone(), batch=batch, pool=workload.preset.train.pool)
         if not workload.preset.train.pool and not report.skip_if_late(POOLED):
-            _time_ours(workload, report, workload.backbone(), batch=batch, pool=workload.pool)
+            time_steps(workload, report, workload.backbone(), batch=batch, pool=workload.pool)
         for name in (MIXED, STOCK) if workload.device != "cpu" else (STOCK,):
             if not report.skip_if_late(name):
                 _time_stock(workload, report, timer, first, batch=batch, mixed=name == MIXED)
@@ -103,7 +103,7 @@ def cards_section(workload: Workload, report: SpeedReport) -> None:
         DeviceTimer(workload.device).reset_peak()
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes * 1e9 - DRIVER) / total))
         try:
-            _time_ours(workload, report, backbone, batch=max(workload.batches), pool=0, name=name)
+            time_steps(workload, report, backbone, batch=max(workload.batches), pool=0, name=name)
         except (OutOfMemory, torch.OutOfMemoryError) as error:
             report.add(name, failed=str(error))
         finally:
@@ -121,9 +121,10 @@ def headline(workload: Workload, report: SpeedReport) -> dict[str, float]:
     return ratios
 
 
-def _time_ours(
+def time_steps(
     workload: Workload, report: SpeedReport, backbone: Backbone, *, batch: int, pool: int, name: str = ""
 ) -> None:
+    """Our training's step, in a row of its own."""
     config, timer = _config(workload, batch=batch, pool=min(pool, FEW)), DeviceTimer(workload.device)
     encoded = drawn_numbers(workload, _config(workload, batch=batch, pool=pool)) if pool else []
     once = (

@@ -28,6 +28,7 @@ class Spec:
     latent_channels: int
     weights_hash: str  # sha256 over names and contents of the weight files
     loss_cell: int  # pixels per cell that the loss counts or does not: no more than `cell`
+    chooses_prompts: bool = False  # whether prompts may come as a `PromptChoice`
     has_context: bool = False  # whether other photos of the scene may stand beside an item in the network's attention
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
@@ -68,6 +69,22 @@ def stored_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
     Float32 on a processor: memory is not short there, and adapters are added to weights before anything is rounded.
     """
     return torch.float32 if device == "cpu" else dtype
+
+
+class PromptChoice(tuple[str, ...]):
+    """The prompts of B items by where each stands among the distinct ones, on the device: a CUDA graph can change that.
+
+    As a sequence it is as long as the items; which prompt each has, the device alone knows.
+    """
+
+    distinct: tuple[str, ...]
+    where: Tensor  # (B,)
+
+    def __new__(cls, distinct: tuple[str, ...], where: Tensor) -> "PromptChoice":
+        """As many empty strings as there are items."""
+        choice = super().__new__(cls, [""] * len(where))
+        choice.distinct, choice.where = distinct, where
+        return choice
 
 
 class Backbone(Protocol):

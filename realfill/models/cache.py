@@ -16,6 +16,8 @@ import torch
 from realfill.config import TrainConfig
 from realfill.models import lora
 from realfill.models.backbone import Backbone
+from realfill.models.fast.compiled import compile_blocks
+from realfill.models.fast.switch import tries
 from realfill.models.lora import adapter_parameters
 from realfill.models.registry import file_state, load_backbone
 
@@ -35,6 +37,8 @@ class ModelCache:
             self._base, self._adapter = None, (None, None)  # two at once may not fit
             release_unused_memory()
             self._base, self._key = load_backbone(name, device=device), key
+            if tries("compile"):
+                compile_blocks(self._base)
         return self._base
 
     def carries(self, backbone: Backbone, adapter: Hashable) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
 from realfill.models.autoencoder import Autoencoder, autocast_to, fastest_layout, recompute_activations
-from realfill.models.backbone import EncodedItems, Layers, Pictures, Spec, blank_hole
+from realfill.models.backbone import EncodedItems, Layers, Pictures, PromptChoice, Spec, blank_hole
 from realfill.models.fast.switch import use_fast
 from realfill.models.fast.unet import speed_up
 from realfill.models.items import Items
@@ -89,6 +89,7 @@ class InpaintingUNet:
             latent_channels=latent_channels,
             loss_cell=cell,
             weights_hash=weights_hash,
+            chooses_prompts=True,
         )
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -157,6 +158,11 @@ class InpaintingUNet:
         return output.float().contiguous()
 
 
-def select_distinct(prompts: Sequence[str], distinct: Sequence[str], device: torch.device) -> Tensor:
-    """Where each of B prompts stands among the distinct ones, (B,)."""
-    return upload(torch.tensor([distinct.index(prompt) for prompt in prompts]), device)
+def select_distinct(prompts: Sequence[str], device: torch.device) -> tuple[list[str], Tensor | None]:
+    """The distinct ones of B prompts, and where each stands among them, (B,); None: they are the prompts themselves."""
+    if isinstance(prompts, PromptChoice):
+        return list(prompts.distinct), prompts.where
+    distinct = sorted(set(prompts))
+    if distinct == list(prompts):
+        return distinct, None
+    return distinct, upload(torch.tensor([distinct.index(prompt) for prompt in prompts]), device)

@@ -110,9 +110,9 @@ def _weights(layer: Any) -> tuple[Tensor, Tensor]:
     return rounded or (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
 
 
-def _adapted_layers(backbone: Backbone) -> list[Any]:
+def _adapted_layers(networks: Iterable[nn.Module]) -> list[Any]:
     """The layers of all networks that carry an adapter."""
-    return [layer for network in backbone.trainable().values() for layer in lora_layers(network)]
+    return [layer for network in networks for layer in lora_layers(network)]
 
 
 class LayerDropout:
@@ -123,7 +123,7 @@ class LayerDropout:
 
     def __init__(self, backbone: Backbone, *, rate: float, seed: int) -> None:
         self._rate, self._seed = rate, seed
-        self._layers = _adapted_layers(backbone)
+        self._layers = _adapted_layers(backbone.trainable().values())
 
     @property
     def gates(self) -> Tensor:
@@ -148,7 +148,7 @@ class LayerDropout:
 @contextlib.contextmanager
 def enable_all_layers(backbone: Backbone) -> Iterator[None]:
     """Switches no adapter off inside the block, whatever `LayerDropout` drew; for pictures between two steps."""
-    layers = _adapted_layers(backbone)
+    layers = _adapted_layers(backbone.trainable().values())
     scales = [layer.scaling[ADAPTER] for layer in layers]
     for layer in layers:
         layer.set_scale(ADAPTER, 1.0)
@@ -168,15 +168,26 @@ class FactorRounding:
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
         self._groups: list[tuple[Any, ...]] = []
+        networks = list(networks)
+        self._order = {id(layer): index for index, layer in enumerate(_adapted_layers(networks))}
         for network in networks if use_fast() else ():
             layers = [layer for layer in lora_layers(network) if layer.base_layer.weight.dtype in _HALF]
             # A processor's kernels begin at once, and threads compute items side by side there.
             on_cuda = any(layer.base_layer.weight.device.type == "cuda" for layer in layers[:1])
             self._groups += find_siblings(network, layers) if on_cuda else zip(layers)
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether all adapters there are get rounded."""
+        return sum(len(group) for group in self._groups) == len(self._order) > 0
+
     @contextlib.contextmanager
-    def rounded(self) -> Iterator[None]:
-        """Inside the block every layer computes with rounded factors; gradients go back to the float32 ones."""
+    def rounded(self, gates: Tensor | None = None) -> Iterator[None]:
+        """Inside the block every layer computes with rounded factors; gradients go back to the float32 ones.
+
+        Args:
+            gates: (layers,) on the device, which B is multiplied by beside the scale that the layer has.
+        """
         if not self._groups:
             yield
             return
@@ -184,7 +195,7 @@ class FactorRounding:
         scales: list[list[float]] = []
         for group in self._groups:
             stacks += [[layer.lora_A[ADAPTER].weight for layer in group]]
-            stacks += [[layer.lora_B[ADAPTER].weight for layer in group]]
+            stacks += [[self._gated(layer, gates) for layer in group]]
             # One layer by itself scales what it multiplies, and leaves out what is off.
             scales += [[1.0] * len(group), [layer.scaling[ADAPTER] if len(group) > 1 else 1.0 for layer in group]]
         factors = round_together(stacks, scales, self._groups[0][0].base_layer.weight.dtype)
@@ -202,6 +213,10 @@ class FactorRounding:
                 for name in (_ROUNDED, _JOINED):
                     layer.__dict__.pop(name, None)
 
+    def _gated(self, layer: Any, gates: Tensor | None) -> Tensor:
+        up: Tensor = layer.lora_B[ADAPTER].weight
+        return up if gates is None else up * gates[self._order[id(layer)]]
+
 
 @contextlib.contextmanager
 def merge_adapters(backbone: Backbone) -> Iterator[None]:
@@ -215,7 +230,7 @@ def merge_adapters(backbone: Backbone) -> Iterator[None]:
         yield
         return
     with contextlib.ExitStack() as undo:
-        for layer in _adapted_layers(backbone):
+        for layer in _adapted_layers(backbone.trainable().values()):
             weight = layer.base_layer.weight
             undo.callback(setattr, weight, "data", weight.data)
             undo.callback(setattr, layer, "forward", layer.forward)

@@ -22,6 +22,7 @@ from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
 from realfill.models.base_folder import find_trouble, folder_weight_files
 from realfill.models.download import Download, Watch, check_space, fetch, plan_download
+from realfill.models.fast.switch import tries
 from realfill.network import NAME_SERVER
 
 _FILE_FAMILY = "stable_diffusion"  # the one family whose single files can be loaded
@@ -103,6 +104,7 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
         raise WeightsError(
             "Base '{base}' in {place} cannot be used: {trouble}.", base=base, place=place, trouble=trouble
         )
+    torch.backends.cudnn.benchmark = device.startswith("cuda") and tries("benchmark")
     load = family.load_file if place.is_file() else family.load_folder
     backbone: Backbone = load(place, name=base, device=device, dtype=dtype, weights_hash=weights_hash(place))
     return backbone

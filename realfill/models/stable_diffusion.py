@@ -56,11 +56,11 @@ class StableDiffusionInpaint(InpaintingUNet):
 
     def prompt_embeds(self, prompts: Sequence[str]) -> Tensor:
         """(B, tokens, width) with gradient; each distinct prompt goes through the text encoder once."""
-        distinct = sorted(set(prompts))
+        distinct, where = select_distinct(prompts, self.device)
         ids = self._tokenize(self.tokenizer, distinct)
         with autocast_to(self.dtype, self._stored, self.device):
             hidden: Tensor = self.text_encoder(ids)[0]
-        return hidden if distinct == list(prompts) else hidden[select_distinct(prompts, distinct, self.device)]
+        return hidden if where is None else hidden[where]
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Any) -> Tensor:
         """See `Backbone.predict`. Float32 out, whatever the U-Net computes in."""

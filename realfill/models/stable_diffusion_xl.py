@@ -45,17 +45,22 @@ class StableDiffusionXLInpaint(InpaintingUNet):
             "text_encoder": (pipeline.text_encoder, pipeline.tokenizer),
             "text_encoder_2": (pipeline.text_encoder_2, pipeline.tokenizer_2),
         }
+        self._shown: dict[tuple[str, ...], Tensor] = {}  # by distinct prompts: 0 where one is empty, else 1
         self._empty_is_zero = bool(pipeline.config.force_zeros_for_empty_prompt)
 
     def condition(self, image: Any, prompts: Sequence[str], context: Context = ()) -> XLCondition:
         """See `Backbone.condition`. An empty prompt is zeros, as the stock pipeline's without a negative prompt."""
-        distinct = sorted(set(prompts))
+        distinct, where = select_distinct(prompts, self.device)
         hidden, pooled = self._encode_prompts(distinct)
         if self._empty_is_zero:
-            shown = upload(torch.tensor([float(prompt != "") for prompt in distinct]), self.device)
+            key = tuple(distinct)
+            if key not in self._shown:
+                self._shown[key] = upload(torch.tensor([float(prompt != "") for prompt in distinct]), self.device)
+            shown = self._shown[key]
             hidden, pooled = hidden * shown[:, None, None], pooled * shown[:, None]
-        where = select_distinct(prompts, distinct, self.device)
-        return XLCondition(hidden[where], pooled[where], image)
+        if where is not None:
+            hidden, pooled = hidden[where], pooled[where]
+        return XLCondition(hidden, pooled, image)
 
     def _encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Both encoders' last hidden states but one, side by side (B, tokens, width), and the second's projection."""

@@ -7,7 +7,7 @@ optimiser are all a checkpoint holds, and a resumed run equals an uninterrupted 
 
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,13 @@ from realfill.imaging.crop import CropTransform
 from realfill.models import lora
 from realfill.models.backbone import Backbone
 from realfill.models.fast.lanes import map_parallel, split_lanes
+from realfill.models.fast.switch import tries
 from realfill.models.lora import adapter_parameters, attach_adapters, parameter_groups
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.scene.scene import Scene
 from realfill.training import checkpoints
 from realfill.training.batches import DraftView, prepare_views
+from realfill.training.graph import Compute, Gradients, GraphTrial
 from realfill.training.loader import Loader, Step
 from realfill.training.loss import EncodedBatch, encode_batch, realfill_loss
 from realfill.training.loss_scale import LEAST, make_scaler
@@ -77,28 +79,29 @@ def train(
     state = checkpoints.TrainState(parameters, optimiser, scaler)
     state.resume(folder)
     dropout = lora.LayerDropout(backbone, rate=config.layer_dropout, seed=seed)
-    factors = lora.FactorRounding(backbone.trainable().values())
     views = prepare_views(scene, crop, config, cell=backbone.spec.loss_cell, draft_views=draft_views)
     indices = range(accelerator.process_index, config.batch, accelerator.num_processes)
     loader = Loader(backbone, views, config, seed=seed, indices=indices)
     if budget is None:
-        settings = Config(base=backbone.spec.name, train=config)
-        budget = plan_memory(backbone, crop, settings, processes=accelerator.num_processes)
+        named = Config(base=backbone.spec.name, train=config)
+        budget = plan_memory(backbone, crop, named, processes=accelerator.num_processes)
     budget.begin(backbone, batch=config.batch)
+    compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), scaler, config.batch)
+    gradients = choose_gradients(backbone, compute, dropout, config)
     progress = Progress(state, optimiser, config, folder if accelerator.is_main_process else None)
     late = backbone.device.type == "cuda"  # a step's loss is read when the next one is queued: the device never rests
     unread: Reading | None = None
     try:
         while state.step < config.steps:
             dropout.draw(state.step)
+            if isinstance(gradients, GraphTrial):
+                gradients.begin_step()
             try:
                 drawn = budget.run(backbone, "coding", lambda _: loader.load(state.step))
                 # encoded whole, before the U-Net needs the room: an autoencoder that is parked makes one journey a step
                 step = budget.run(backbone, "coding", partial(encode_step, backbone, drawn))
                 # loss → gradients: of smaller pieces, and begun again, where memory runs out
-                compute = partial(backward, accelerator, backbone, parameters, scaler, step, config)
-                with factors.rounded():
-                    loss = budget.run(backbone, "training", compute)
+                loss = budget.run(backbone, "training", partial(backward, gradients, parameters, step))
             finally:
                 if unread is not None:  # the step before is told whatever became of this one
                     reading, unread = unread, None
@@ -172,14 +175,18 @@ def encode_step(backbone: Backbone, step: Step, _: MemoryPlan) -> Step:
     return replace(step, items=items)
 
 
+def choose_gradients(
+    backbone: Backbone, compute: Compute, dropout: lora.LayerDropout, config: TrainConfig
+) -> Callable[[Step], list[Gradients]]:
+    """What computes the gradients of a piece: of its shares side by side, or as a CUDA graph where that is tried."""
+    factors = lora.FactorRounding(backbone.trainable().values())
+    if backbone.device.type == "cuda" and backbone.spec.chooses_prompts and tries("graph"):
+        return GraphTrial(compute, factors, dropout, [config.prompt, ""])
+    return partial(compute_lanes, compute, factors, backbone.device)
+
+
 def backward(
-    accelerator: Accelerator,
-    backbone: Backbone,
-    parameters: Mapping[str, Tensor],
-    scaler: GradScaler,
-    step: Step,
-    config: TrainConfig,
-    plan: MemoryPlan,
+    compute: Callable[[Step], list[Gradients]], parameters: Mapping[str, Tensor], step: Step, plan: MemoryPlan
 ) -> Tensor:
     """The scaled gradient of a step's mean loss in `parameters[…].grad`, summed over pieces of `plan.items`.
 
@@ -187,14 +194,19 @@ def backward(
     """
     for parameter in parameters.values():
         parameter.grad = None
-    loss = torch.zeros((), device=backbone.device)
-    compute = partial(compute_gradients, accelerator, backbone, list(parameters.values()), scaler, config.batch)
+    loss = torch.zeros((), device=next(iter(parameters.values())).device)
     for piece in step.split(plan.items):
-        lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(backbone.device, len(piece))]
-        for share, gradients in map_parallel(compute, lanes):
+        for share, gradients in compute(piece):
             loss += share
             add_gradients(parameters.values(), gradients)
     return loss
+
+
+def compute_lanes(compute: Compute, factors: lora.FactorRounding, device: torch.device, piece: Step) -> list[Gradients]:
+    """The gradients of a piece's shares, one a lane."""
+    lanes = [piece.part(lane.start, lane.stop) for lane in split_lanes(device, len(piece))]
+    with factors.rounded():
+        return map_parallel(compute, lanes)
 
 
 def compute_gradients(
@@ -204,7 +216,7 @@ def compute_gradients(
     scaler: GradScaler,
     total: int,
     step: Step,
-) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+) -> Gradients:
     """What some items of a step add to the mean loss over `total`, and to its scaled gradients; nothing accumulates."""
     t, noise = step.t.to(backbone.device), step.noise.to(backbone.device)
     with accelerator.autocast():
