@@ -20,6 +20,7 @@ from realfill.errors import WeightsError
 from realfill.matching import weights
 from realfill.matching.matcher import FeatureMatcher, Matcher
 from realfill.matching.weights import PackagedFile, Published
+from realfill.sentences import Sentence
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,10 @@ def load_matcher_or_fallback(
             raise
         name = _find_fallback(config.matcher)
         fallback, more = load_matcher_or_fallback(config.model_copy(update={"matcher": name}), device, fetch=fetch)
-        sentences = [str(error), more or f"Candidates are ranked with {name} instead."]
-        return fallback, " ".join(sentences)
+        if more:
+            return fallback, Sentence("{reason} {more}", reason=error.sentence, more=more)
+        sentence = "{reason} Candidates are ranked with {matcher} instead."
+        return fallback, Sentence(sentence, reason=error.sentence, matcher=name)
 
 
 def _find_fallback(matcher: MatcherName) -> MatcherName:
@@ -199,4 +202,5 @@ def _missing_weights(matcher: MatcherName, given: str) -> str | None:
             return weights.packaged_cure(entry.title, file)
     if entry.published is None or weights.is_present(entry.published, given):
         return None
-    return f"{entry.title}'s weights are not on this machine. {weights.manual_cure(entry.published)}"
+    cure = weights.manual_cure(entry.published)
+    return Sentence("{matcher}'s weights are not on this machine. {cure}", matcher=entry.title, cure=cure)

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from realfill import files
 from realfill.errors import RunError, WeightsError
 from realfill.network import NAME_SERVER
+from realfill.sentences import Sentence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,9 +106,13 @@ def is_present(published: Published, given: str) -> bool:
 def manual_cure(published: Published) -> str:
     """How a person gets the weights, in one sentence."""
     path = cache_path(published)
-    return (
-        f"To have them, download {published.urls[0]} ({published.size / 1e6:.0f} MB) and put it into {path.parent} "
-        f"as {published.name}, or name the file with --matcher-weights; --matcher sift needs none and works now."
+    return Sentence(
+        "To have them, download {url} ({size} MB) and put it into {folder} as {name}, or name the file with "
+        "--matcher-weights; --matcher sift needs none and works now.",
+        url=published.urls[0],
+        size=f"{published.size / 1e6:.0f}",
+        folder=path.parent,
+        name=published.name,
     )
 
 

@@ -18,6 +18,7 @@ from realfill.device.memory_plan import (
 from realfill.errors import OutOfMemory
 from realfill.imaging.crop import CropTransform
 from realfill.models.backbone import Backbone, stored_dtype
+from realfill.sentences import Sentence
 
 Result = TypeVar("Result")
 
@@ -38,7 +39,7 @@ class MemoryBudget:
     def begin(self, backbone: Backbone, *, batch: int) -> None:
         """Puts the plan in force for training and says what it is."""
         backbone.use_plan(self.plan)
-        self._say(f"Memory plan, an estimate: {describe_plan(self.plan, batch)}.")
+        self._say(Sentence("Memory plan, an estimate: {plan}.", plan=describe_plan(self.plan, batch)))
 
     def run(self, backbone: Backbone, use: MemoryUse, compute: Callable[[MemoryPlan], Result]) -> Result:
         """What `compute` returns under the plan; begun again under ever smaller ones while memory runs out.

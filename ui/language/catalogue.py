@@ -33,7 +33,10 @@ _UNITS = {
     )
 }
 _PLACE = re.compile(r"\{(\w+)\}")
+_DECIMAL = re.compile(r"\d+\.\d+")
 _MEASURE = re.compile(rf"(\d+(?:\.\d+)?) ({'|'.join(_UNITS)})\b")
+_MEASURES = re.compile(rf"{_MEASURE.pattern}( {_MEASURE.pattern})*")
+ENOUGH = 12  # letters of its own by which a sentence with places is known again
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,16 @@ def translate(sentence: str, /, **places: object) -> str:
     if isinstance(sentence, Sentence) and sentence.places:
         return translate(sentence.key, **{**sentence.places, **places})
     told = CATALOGUES[language()].sentences.get(sentence, sentence)
-    told_places = {name: translate(value) if isinstance(value, Sentence) else value for name, value in places.items()}
-    return told.format_map(told_places) if places else str(told)
+    return told.format_map({name: _tell_place(value) for name, value in places.items()}) if places else str(told)
+
+
+def _tell_place(value: object) -> object:
+    """What stands in a place: a sentence, or a number with its unit, is told too; a name stays as it is."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return translate_number(value)
+    if isinstance(value, str) and _MEASURES.fullmatch(value):
+        return translate_measures(value)
+    return translate(value) if isinstance(value, Sentence) else value
 
 
 def retell(sentence: str) -> str:
@@ -99,8 +110,7 @@ def _recognise(text: str) -> Sentence:
         return Sentence(text)
     for key, parts in _templates():
         if (places := _find_places(parts, text)) is not None:
-            told = {name: _recognise(part) if part.endswith(".") else part for name, part in places.items()}
-            return Sentence(key, **told)
+            return Sentence(key, **{name: _recognise(part) for name, part in places.items()})
     return Sentence(text)
 
 
@@ -108,8 +118,8 @@ def _recognise(text: str) -> Sentence:
 def _templates() -> list[tuple[str, list[str]]]:
     """Each sentence with places as texts and, between them, names; those with most words of their own first."""
     keys = {key for catalogue in CATALOGUES.values() for key in catalogue.sentences if _PLACE.search(key)}
-    by_length = sorted(keys, key=lambda key: (-len(_PLACE.sub("", key)), key))
-    return [(key, _PLACE.split(key)) for key in by_length if key.endswith(".")]
+    own = {key: len(_PLACE.sub("", key)) for key in keys}
+    return [(key, _PLACE.split(key)) for key in sorted(keys, key=lambda key: (-own[key], key)) if own[key] >= ENOUGH]
 
 
 def _find_places(parts: list[str], text: str) -> dict[str, str] | None:
