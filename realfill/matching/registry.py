@@ -184,8 +184,9 @@ def load_matcher_or_fallback(
         fallback, more = load_matcher_or_fallback(config.model_copy(update={"matcher": name}), device, fetch=fetch)
         if more:
             return fallback, Sentence("{reason} {more}", reason=error.sentence, more=more)
-        sentence = "{reason} Candidates are ranked with {matcher} instead."
-        return fallback, Sentence(sentence, reason=error.sentence, matcher=name)
+        return fallback, Sentence(
+            "{reason} Candidates are ranked with {matcher} instead.", reason=error.sentence, matcher=name
+        )
 
 
 def _find_fallback(matcher: MatcherName) -> MatcherName:
