@@ -54,6 +54,7 @@ class Base:
     family: str
     source: str  # a hub id, or a folder of `assets.FOLDER`
     size: int  # pixels of a side
+    multiple: int  # of which the sides of what it works on are multiples, in pixels
     gigabytes: float  # to download, and on the disk; all that a run needs
     licence: str
     preset: DefaultPreset  # the preset that a run begins with
@@ -120,6 +121,7 @@ BASES: Mapping[str, Base] = {
         family="stable_diffusion",
         source="mini",
         size=256,
+        multiple=32,
         gigabytes=0.03,
         licence="Apache-2.0",
         preset="mini",
@@ -144,6 +146,7 @@ BASES: Mapping[str, Base] = {
         family="stable_diffusion",
         source="sd2-community/stable-diffusion-2-inpainting",
         size=512,
+        multiple=64,
         gigabytes=5.2,
         licence="CreativeML Open RAIL++-M",
         preset="quick",
@@ -168,6 +171,7 @@ BASES: Mapping[str, Base] = {
         family="stable_diffusion_xl",
         source="diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
         size=1024,
+        multiple=32,
         gigabytes=7.0,
         licence="CreativeML Open RAIL++-M",
         preset="quick",
@@ -193,6 +197,7 @@ BASES: Mapping[str, Base] = {
         family="flux2_klein",
         source="black-forest-labs/FLUX.2-klein-base-4B",
         size=512,
+        multiple=16,
         gigabytes=32.0,  # two models of 16
         licence="Apache-2.0",
         preset="quick",
@@ -222,6 +227,7 @@ BASES: Mapping[str, Base] = {
         family="flux_fill",
         source="black-forest-labs/FLUX.1-Fill-dev",
         size=1024,
+        multiple=16,
         gigabytes=34.0,
         licence="FLUX.1 [dev] Non-Commercial License",
         commercial=False,
@@ -256,6 +262,13 @@ def default_base(memory: float) -> str:
 def default_preset(base: str) -> DefaultPreset:
     """The preset for a base by name; `quick` for one that has no row here."""
     return BASES[base].preset if base in BASES else "quick"
+
+
+def sources(base: str) -> list[str]:
+    """The hub ids that a base by name comes from: what is trained and, where another one draws, that."""
+    row = BASES[base]
+    draws = row.changes.get("sample.base")
+    return [row.source, *([str(draws)] if draws else [])]
 
 
 def find_family(base: str) -> str | None:

@@ -1,11 +1,12 @@
 """The table of bases: presets and defaults that follow from it."""
 
+import json
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from realfill import config
+from realfill import assets, config
 from realfill.bases import (
     BASES,
     EMBEDDED,
@@ -59,3 +60,12 @@ def test_a_family_is_told_by_what_a_folder_says_that_it_is(tmp_path: Path) -> No
             assert FAMILIES[find_family(str(tmp_path)) or ""] is family
     assert {find_family(name) for name in BASES} == set(FAMILIES)
     assert all(find_family(base.source) == base.family for base in BASES.values())
+
+
+def test_the_embedded_base_works_on_the_sides_that_its_row_says() -> None:
+    """As `inpainting_unet` reads them from the network: a cell of the autoencoder, halved by all levels but one."""
+    folder = assets.FOLDER / BASES["mini"].source
+    unet, vae = (json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae"))
+    cell = 2 ** (len(vae["block_out_channels"]) - 1)
+    assert BASES["mini"].multiple == cell * 2 ** (len(unet["block_out_channels"]) - 1)
+    assert BASES["mini"].size == cell * unet["sample_size"]

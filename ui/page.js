@@ -52,8 +52,13 @@
 
   // ── the title of the browser's tab ──
 
+  let finished = ''; // what ended while nobody looked
+
+  document.addEventListener('rf-finished', (event) => { if (document.hidden) finished = event.detail; tellTitle(); });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) finished = ''; tellTitle(); });
+
   function tellTitle() {
-    const said = document.querySelector('#status .rf-status')?.dataset.title;
+    const said = finished || document.querySelector('#status .rf-status')?.dataset.title;
     document.title = said ? said + ' – RealFill Studio' : 'RealFill Studio';
   }
 

@@ -8,6 +8,7 @@ from gradio.components import Component
 from realfill.bases import EMBEDDED
 
 from . import api
+from .machine import component as machine
 from .rail import component
 from .run_handlers import RunHandlers
 from .run_view import START, WELCOME, RunView, draft_label, status_html
@@ -15,12 +16,13 @@ from .runs.jobs import Jobs
 from .runs.projects import Projects
 from .seed_handlers import SeedHandlers
 from .tabs import browse, scene, train
-from .wiring import PRIVATE, QUIET
+from .wiring import PRIVATE, QUIET, Values
 
 SECONDS = 1.0  # between looks at the run folder
 BRAND = '<h1><span class="rf-logo" aria-hidden="true"></span>RealFill Studio</h1>'
 ADDRESS = "() => window.realfill.address()"
 ASKED = "() => [window.realfill.asked()]"
+FIT = "(fit) => { if (fit) window.dispatchEvent(new CustomEvent('realfill-fit', {detail: fit})); }"
 SHOWN_TAB = "(id, seen) => [id, seen, window.realfill.tab()]"
 OFFER = "(scene) => { if (scene) window.dispatchEvent(new CustomEvent('realfill-offer', {detail: scene})); }"
 
@@ -41,6 +43,7 @@ class Page:
             self.shown_tab: Component = gr.Textbox(visible="hidden")
             self.asked: Component = gr.JSON(visible="hidden")
             self.offer = gr.JSON(visible="hidden", elem_id="offer")  # the workbench's own value may change meanwhile
+            self.fit = gr.JSON(visible="hidden", elem_id="fit")  # what the canvas needs to show what the model sees
             self.timer = gr.Timer(SECONDS, active=False)
             self._build_desk()
             self.view = RunView(
@@ -65,6 +68,7 @@ class Page:
             # what the rail asks for: opening a project, or none, and naming it in the browser's address
             self.attach, self.blank = self.run_handlers.attach, self.run_handlers.blank
             self.project_outputs = self.view.project_outputs
+            self.enqueue, self.queue_inputs = self.run_handlers.enqueue, {*self.train.inputs}
             self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, **PRIVATE}
             self._wire()
             component.wire(self.rail, self)
@@ -75,6 +79,7 @@ class Page:
             with gr.Column(scale=0, min_width=40, elem_id="side"):
                 gr.HTML(BRAND, elem_id="brand")
                 self.rail = component.build()
+                machine.build(self.jobs, self.projects)
             with gr.Column(scale=1, elem_id="work"):
                 self._build_tabs()
                 self._build_bar()
@@ -126,7 +131,26 @@ class Page:
         self.browse.make_again.click(handlers.make_again, again, outputs, **QUIET)
         self._wire_looks(outputs)
         self._wire_load()
+        self._wire_fit()
         self.seed_handlers.wire()
+
+    def _wire_fit(self) -> None:
+        """Tells the canvas what the model will see, and the form how much of it a person wants there."""
+        [context, size], feather = self.train.form.parts(train.FIT), self.browse.feather
+        changes = [self.blocks.load, self.train.base.change, context.change, size.change, feather.change]
+        told = gr.on(
+            changes, self._tell_fit, {self.train.base, context, size, feather}, self.fit,
+            queue=False, trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+        told.success(None, self.fit, js=FIT, **PRIVATE)
+        self.scene.workbench.fit(self._take_context, None, context, queue=False, **QUIET)
+
+    def _tell_fit(self, values: Values) -> dict[str, Any]:
+        return {**train.fit_facts(self.train, values), "feather": int(values[self.browse.feather] or 0)}
+
+    def _take_context(self, event: gr.EventData) -> Any:
+        context = event._data.get("context")
+        return min(max(float(context), 0.0), 8.0) if isinstance(context, (int, float)) else gr.skip()
 
     def _wire_looks(self, outputs: list[Component]) -> None:
         # gradio spends some milliseconds on every component that a handler may change, also where it changes none

@@ -29,6 +29,7 @@ from .seed_handlers import SeedHandlers
 from .tabs.scene import offer_answer, open_answer, read_inputs
 from .tabs.train import WAYS, first_words, read_config
 from .wiring import Updates, Values
+from .workbench.payload import read_payload, scene_inputs
 
 PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
 TABS = ("scene", "train", "browse")
@@ -64,6 +65,12 @@ class RunHandlers:
         if variants:
             raise SceneError("A draft needs known pixels around what is missing; choose “What I mark” for one.")
         return self._start(inputs, PRESETS["mini"].model_copy(update={"base": self._base, "guide": WAYS["draft"]}))
+
+    @speak_errors
+    def enqueue(self, values: Values, event: gr.EventData) -> None:
+        """Makes a run of a scene that came with a folder of scenes, by the settings as they stand."""
+        inputs, variants = scene_inputs(read_payload(event._data.get("scene")))
+        self._jobs.start(inputs, read_config(self._view.train, values, variants=variants))
 
     def _start(self, inputs: SceneInputs, settings: Config, trained: Run | None = None) -> Updates:
         run = self._jobs.start(inputs, settings, trained=trained)

@@ -150,6 +150,7 @@ def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> No
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from . import server
     from .decoding import decoder
+    from .decoding.pointing import POINTING
     from .page import Page
     from .runs.jobs import Jobs, default_base
 
@@ -165,7 +166,7 @@ def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> No
         sys.stderr.write("Who signs in can use it and see all its runs; put https before it on a network.\n")
     jobs.tend()
     page.projects.sweep()
-    ended, sweeps = threading.Event(), (uploads.sweep, page.projects.sweep)
+    ended, sweeps = threading.Event(), (uploads.sweep, page.projects.sweep, POINTING.rest)
     threading.Thread(target=keep_tidy, args=(sweeps, ended), name="sweeps", daemon=True).start()
     try:
         if isinstance(signal.getsignal(signal.SIGINT), EndAtOnce):

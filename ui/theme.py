@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from .grid import component
+from .machine import component as machine
 from .plot import component as plot
 from .rail import component as rail
 
@@ -37,7 +38,8 @@ _BLUES = gr.themes.Color(
     c950="#152849",
 )
 
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + rail.CSS + component.CSS + plot.CSS
+_PAGE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+CSS = "".join((_PAGE, rail.CSS, component.CSS, plot.CSS, machine.CSS))
 
 HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
 

@@ -17,6 +17,7 @@ from realfill.errors import EXIT_DONE, EXIT_INPUT, OptionError
 from realfill.events import Stage
 from realfill.humanize import alternatives, duration
 from realfill.imaging.encode import FORMATS, find_format
+from realfill.jobs import queue
 from realfill.jobs.queue import claim
 from realfill.jobs.worker import Worker
 from realfill.runs.run import Run
@@ -250,6 +251,28 @@ def worker(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     server.work(lambda sentence: typer.echo(sentence, err=True))
+
+
+@app.command("queue")
+def show_queue(
+    runs_dir: Annotated[Path, typer.Argument(help="The folder of runs.", metavar="RUNS_DIR")],
+    paused: Annotated[
+        bool | None, typer.Option("--pause/--resume", help="Begin no further run, or go on; the one in work stays.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List waiting runs in the order in which they begin; pause the queue, or let it go on."""
+    if not runs_dir.is_dir():
+        raise OptionError(f"There is no folder {runs_dir}.")
+    if paused is not None:
+        (queue.pause if paused else queue.unpause)(runs_dir)
+    waiting, held = queue.waiting_runs(runs_dir), queue.is_paused(runs_dir)
+    if as_json:
+        print_json({"paused": held, "waiting": [str(run.folder) for run in waiting]})
+        return
+    for place, run in enumerate(waiting, start=1):
+        typer.echo(f"{place}  {run.labels.name}  {run.folder}")
+    typer.echo("The queue is paused." if held else f"{len(waiting)} waiting.")
 
 
 bench.register(app)

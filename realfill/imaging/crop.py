@@ -201,16 +201,22 @@ def crop_around(hole: Hole, *, size: int, multiple: int, context: float) -> Crop
     Raises:
         ValueError: the hole (H, W) is empty.
     """
-    photo_height, photo_width = hole.shape
-    left, top, right, bottom = bounding_box(hole)
+    return crop_around_box(bounding_box(hole), *hole.shape, size=size, multiple=multiple, context=context)
+
+
+def crop_around_box(
+    box: tuple[int, int, int, int], photo_height: int, photo_width: int, *, size: int, multiple: int, context: float
+) -> CropTransform:
+    """As `crop_around`, of a hole with the bounding box left, top, right, bottom (exclusive)."""
+    left, top, right, bottom = box
     margin = max(context, LEAST_MARGIN)
     x0, x1 = max(0.0, left - margin * (right - left)), min(float(photo_width), right + margin * (right - left))
     y0, y1 = max(0.0, top - margin * (bottom - top)), min(float(photo_height), bottom + margin * (bottom - top))
     width, height = x1 - x0, y1 - y0
     grow = max(1.0, size / MOST_ENLARGED / math.sqrt(width * height))
     wider, higher = min(width * grow, float(photo_width)), min(height * grow, float(photo_height))
-    box = (_place(x0, width, wider, photo_width), _place(y0, height, higher, photo_height), wider, higher)
-    return _fit_box(box, photo_height, photo_width, size, multiple)
+    grown = (_place(x0, width, wider, photo_width), _place(y0, height, higher, photo_height), wider, higher)
+    return _fit_box(grown, photo_height, photo_width, size, multiple)
 
 
 def _fit_box(box: Box, photo_height: int, photo_width: int, size: int, multiple: int) -> CropTransform:

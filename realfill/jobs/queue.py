@@ -4,6 +4,8 @@ A run is waiting when its state says "queued"; its ticket is the time it was add
 process', which goes through the same command a person would type, so that a crash costs one run; that process
 stays warm for the next run (see child_process.py). The device lock lets one process of a user at a time compute on a
 device, whether it was started by a worker or by hand.
+
+While `.paused` lies beside the runs no waiting run is begun; the one in work goes on.
 """
 
 import contextlib
@@ -11,7 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from realfill import files
 from realfill.errors import DiskFull, RealFillError, RunBusy, RunError
+from realfill.files import speak_refusals
 from realfill.locks import Lock
 from realfill.runs.listing import open_or_none, run_folders
 from realfill.runs.run import Run
@@ -19,6 +23,7 @@ from realfill.runs.status import RunFolder, Status
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 FOREVER = float("inf")
+PAUSED = ".paused"  # beside the runs
 
 
 def submit(run: Run) -> int:
@@ -56,6 +61,43 @@ def folders_before(run: Run) -> list[Path]:
     statuses = ((read_status(one), one) for one in run_folders(folder.parent))
     working = [one for status, one in statuses if status is not None and status.state == "running"]
     return [*working, *queued[: queued.index(folder)]] if folder in queued else []
+
+
+def move(run: Run, place: int) -> None:
+    """Gives a waiting run another place among the waiting ones, 1 for the next; one that does not wait stays.
+
+    All keep the tickets that are there, handed out anew, so that a run which is taken up meanwhile is not missed.
+    """
+    folder = run.folder.resolve()
+    queued = _queued_folders(folder.parent)
+    if folder not in queued:
+        return
+    tickets = [status.ticket for one in queued if (status := read_status(one)) is not None]
+    queued.remove(folder)
+    queued.insert(min(max(place, 1), len(queued) + 1) - 1, folder)
+    last = 0
+    for one, ticket in zip(queued, tickets, strict=False):
+        last = max(ticket, last + 1)
+        with contextlib.suppress(RunError, DiskFull), RunFolder(one).lock():
+            status = RunFolder(one).status()
+            if status.state == "queued" and status.ticket != last:
+                RunFolder(one).enter("queued", status.sentence, ticket=last)
+
+
+def pause(runs_dir: Path) -> None:
+    """Has no waiting run of a folder begin until `unpause`."""
+    files.write_bytes(runs_dir / PAUSED, b"")
+
+
+def unpause(runs_dir: Path) -> None:
+    """Lets waiting runs begin again."""
+    with speak_refusals(runs_dir / PAUSED):
+        (runs_dir / PAUSED).unlink(missing_ok=True)
+
+
+def is_paused(runs_dir: Path) -> bool:
+    """Whether waiting runs are held back."""
+    return (runs_dir / PAUSED).exists()
 
 
 def _queued_folders(runs_dir: Path) -> list[Path]:

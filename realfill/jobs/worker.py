@@ -9,7 +9,7 @@ from pathlib import Path
 from realfill import files
 from realfill.errors import DiskFull, RunBusy, RunError
 from realfill.jobs.child_process import GOOD_EXITS, FreshProcess, RunProcess, WarmProcess
-from realfill.jobs.queue import ATTEMPTS, FOREVER, requeue_abandoned, waiting_runs
+from realfill.jobs.queue import ATTEMPTS, FOREVER, is_paused, requeue_abandoned, waiting_runs
 from realfill.locks import Lock
 from realfill.runs.run import Run
 from realfill.sentences import Sentence
@@ -51,12 +51,15 @@ class Worker:
             return self._loop(say)
 
     def _loop(self, say: Callable[[str], None]) -> int:
-        count, last = 0, time.monotonic()
+        count, last, paused = 0, time.monotonic(), False
         self._process.start()
         files.sweep(self.runs_dir)
         requeue_abandoned(self.runs_dir)
         while not self._stop.is_set():
-            if runs := [run for run in waiting_runs(self.runs_dir) if run.folder not in self._unusable]:
+            if is_paused(self.runs_dir) != paused:
+                paused = not paused
+                say("The queue is paused; no run begins." if paused else "The queue goes on.")
+            if runs := [] if paused else self._find_work():
                 self._take(runs[0], say)
                 count, last = count + 1, time.monotonic()
             elif time.monotonic() - last >= self.idle:
@@ -65,6 +68,9 @@ class Worker:
                 requeue_abandoned(self.runs_dir)
             self._stop.wait(_POLL)  # also leaves the device free for a moment, for who waits by hand
         return count
+
+    def _find_work(self) -> list[Run]:
+        return [run for run in waiting_runs(self.runs_dir) if run.folder not in self._unusable]
 
     def _take(self, run: Run, say: Callable[[str], None]) -> None:
         """Works on a run. One whose files allow no work or no end of it would be first in line for ever."""

@@ -19,7 +19,8 @@ from realfill.config import MatcherName, SelectConfig
 from realfill.errors import WeightsError
 from realfill.matching import weights
 from realfill.matching.matcher import FeatureMatcher, Matcher
-from realfill.matching.weights import PackagedFile, Published
+from realfill.matching.weights import PackagedFile
+from realfill.published import Published
 from realfill.sentences import Sentence
 
 

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,24 +17,13 @@ from urllib.request import urlopen
 from realfill import files
 from realfill.errors import RunError, WeightsError
 from realfill.network import NAME_SERVER
+from realfill.published import Published
 from realfill.sentences import Sentence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TIMEOUT = 10.0  # seconds of silence after which a server counts as unreachable
-
-
-@dataclass(frozen=True)
-class Published:
-    """A file of weights that others publish."""
-
-    title: str
-    name: str
-    size: int  # bytes
-    sha256: str
-    urls: tuple[str, ...]  # tried in this order; all https
-    others: Mapping[str, str] = field(default_factory=dict)  # sha256 of further files that may be given, by file name
 
 
 @dataclass(frozen=True)

@@ -273,6 +273,22 @@ def test_a_worker_completes_what_is_queued(
     assert main(["complete", "--queued", "--run", str(run.folder)]) == 0  # no longer queued: nothing to do
 
 
+def test_the_queue_is_listed_paused_and_resumed(
+    toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs_dir = tmp_path / "runs"
+    run = Run.create(runs_dir / "a", config.Config(), toy_scene)
+    queue.submit(run)
+    assert main(["queue", str(runs_dir)]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"1  a  {run.folder}", "1 waiting."]
+    assert main(["queue", str(runs_dir), "--pause", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"paused": True, "waiting": [str(run.folder)]}
+    assert queue.is_paused(runs_dir)
+    assert main(["queue", str(runs_dir), "--resume"]) == 0
+    assert not queue.is_paused(runs_dir)
+    assert main(["queue", str(tmp_path / "nowhere")]) == 2
+
+
 @pytest.mark.skipif(os.name != "posix", reason="two processes on one CPU need gloo")
 @pytest.mark.long
 def test_two_processes_train_one_run(toy_scene: Path, quick: list[str], tmp_path: Path) -> None:

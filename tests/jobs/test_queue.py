@@ -89,6 +89,60 @@ def test_first_come_first_served(make: Callable[[str], Run], tmp_path: Path) -> 
     assert waiting_runs(tmp_path / "runs") == [] and queue_position(first) == 0
 
 
+def test_a_waiting_run_is_given_another_place(make: Callable[[str], Run], tmp_path: Path) -> None:
+    runs = {name: make(name) for name in "abcd"}
+    for run in runs.values():
+        queue.submit(run)
+
+    def order() -> str:
+        return "".join(run.folder.name for run in waiting_runs(tmp_path / "runs"))
+
+    queue.move(runs["d"], 1)
+    assert order() == "dabc"
+    queue.move(runs["d"], 3)
+    assert order() == "abdc"
+    queue.move(runs["a"], 99)
+    queue.move(runs["b"], 0)
+    assert order() == "bdca"
+    for _ in range(80):  # however often
+        queue.move(runs["a"], 2)
+        queue.move(runs["a"], 4)
+    assert order() == "bdca" and runs["c"].status().attempts == 0
+    late = make("e")
+    assert queue.submit(late) == 5  # who comes later still waits behind
+    runs["b"].request_stop()
+    queue.move(runs["b"], 4)
+    assert order() == "dcae" and runs["b"].status().state == "stopped"
+    assert _work(tmp_path / "runs", _child(FINISH)) == 4
+    assert "".join(_taken(tmp_path / "runs")) == "dcae"
+
+
+def test_runs_with_one_ticket_part_when_one_is_moved(make: Callable[[str], Run], tmp_path: Path) -> None:
+    runs = [make(name) for name in "abc"]
+    for run in runs:
+        run.enter("queued", ticket=7)
+    queue.move(runs[2], 1)
+    assert [run.folder.name for run in waiting_runs(tmp_path / "runs")] == ["c", "a", "b"]
+
+
+def test_a_paused_queue_begins_nothing_and_goes_on(make: Callable[[str], Run], tmp_path: Path) -> None:
+    runs_dir, said = tmp_path / "runs", list[str]()
+    queue.submit(make("a"))
+    queue.pause(runs_dir)
+    assert Worker(runs_dir, _child(FINISH), idle=0.1).work(said.append) == 0
+    assert said == ["The queue is paused; no run begins."] and len(waiting_runs(runs_dir)) == 1
+    worker = Worker(runs_dir, _child(FINISH), idle=60)
+    thread = threading.Thread(target=worker.work, args=(said.append,))
+    thread.start()
+    _until(lambda: len(said) == 2)
+    queue.unpause(runs_dir)
+    queue.unpause(runs_dir)
+    _until(lambda: not waiting_runs(runs_dir))
+    worker.stop()
+    thread.join()
+    assert "The queue goes on." in said and _taken(runs_dir) == ["a"] and not queue.is_paused(runs_dir)
+
+
 def test_a_run_in_work_is_not_queued(make: Callable[[str], Run]) -> None:
     run = make("a")
     with Run.open(run.folder).lock(), pytest.raises(RunBusy):

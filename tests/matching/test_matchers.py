@@ -27,6 +27,7 @@ from realfill.matching.matcher import FeatureMatcher, Matches
 from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher, load_matcher_or_fallback
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
+from realfill.published import Published
 
 KINDS: dict[str, tuple[MatcherName, str]] = {
     "sift": ("sift", ""),
@@ -340,9 +341,9 @@ def test_a_download_is_checked_and_put_in_place(offline: Path, tmp_path: Path, m
     longer.write_bytes(buffer.getvalue() + b"more")
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
 
-    def published(*sources: Path) -> weights.Published:
+    def published(*sources: Path) -> Published:
         urls = tuple(path.as_uri() for path in sources)
-        return weights.Published("Test", "test.ckpt", len(buffer.getvalue()), digest, urls)
+        return Published("Test", "test.ckpt", len(buffer.getvalue()), digest, urls)
 
     with pytest.raises(WeightsError, match="not the published file"):
         weights.obtain(published(gone, longer), "")

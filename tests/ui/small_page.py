@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from realfill import config
 from ui import api, logs, server
 from ui.access import hosts, uploads, visitors
 from ui.access.uploads import check_path
@@ -18,6 +19,8 @@ from ui.errors import speak_errors
 from ui.rail import component
 from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
+from ui.wiring import Values
+from ui.workbench.payload import read_payload, scene_inputs
 
 SECONDS = 0.5  # between the rail's looks, so that tests need not wait long for the next one
 ADDRESS = "(id) => history.replaceState(null, '', id ? '?project=' + id : '?')"
@@ -38,6 +41,7 @@ class SmallPage:
             self.photos = gr.Gallery(type="filepath", interactive=True)
             broken = gr.Button("break", elem_id="broken")
             self.project_outputs: list[Component] = [self.run_id, self.shown]
+            self.queue_inputs: set[Component] = {self.run_id}
             self.address = {"fn": None, "inputs": self.run_id, "js": ADDRESS, "api_visibility": "private"}
             self.photo.change(self.take, self.photo, self.shown, **quiet)
             self.photos.change(self.take_all, self.photos, self.shown, **quiet)
@@ -60,6 +64,12 @@ class SmallPage:
         """What the address names."""
         asked = str(request.query_params.get("project", "") or self.jobs.latest_id())
         return self.attach(asked) if asked else self.blank()
+
+    @speak_errors
+    def enqueue(self, values: Values, event: gr.EventData) -> None:
+        """Starts a run of a scene that was brought."""
+        inputs, _ = scene_inputs(read_payload(event._data.get("scene")))
+        self.jobs.start(inputs, config.make("mini", {"base": self.base}))
 
     @speak_errors
     def take(self, path: str | None) -> str:

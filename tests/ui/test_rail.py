@@ -7,6 +7,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 
+from realfill.jobs import queue
 from realfill.runs.run import Run
 from tests.ui.small_page import SmallPage
 from ui.rail.component import RailHandlers
@@ -86,3 +87,29 @@ def test_a_look_without_news_sends_nothing(handlers: RailHandlers, page: SmallPa
     assert shown(second, page)["projects"][0]["state"] == "queued"
     assert shown(second, page)["at"] > shown(first, page)["at"]  # by which the page tells the older from the newer
     assert second[page.rail.timer].active is True
+
+
+def test_the_queue_is_ordered_paused_and_let_go_on(handlers: RailHandlers, page: SmallPage, run: Run) -> None:
+    other = Run.open(page.jobs.runs_dir / page.projects.duplicate(run.folder.name))
+    for one in (run, other):
+        queue.submit(one)
+
+    def places(updates: Any) -> dict[str, int]:
+        return {one["id"]: one["place"] for one in shown(updates, page)["projects"]}
+
+    moved = handlers.act("", pressed("move", other.folder.name, "1"))
+    assert places(moved) == {other.folder.name: 1, run.folder.name: 2}
+    paused = shown(handlers.act("", pressed("pause")), page)
+    assert paused["paused"] and paused["ordered"] and queue.is_paused(page.jobs.runs_dir)
+    assert not page.jobs.tend()  # nobody needs a worker meanwhile
+    gone_on = shown(handlers.act("", pressed("unpause")), page)
+    assert not gone_on["paused"] and page.jobs.tend()
+
+
+def test_on_a_space_the_queue_is_nobodys(
+    handlers: RailHandlers, page: SmallPage, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "somebody/studio")
+    for what in ("pause", "unpause", "move"):
+        with pytest.raises(gr.Error, match="who came first"):
+            handlers.act("", pressed(what, run.folder.name, "1"))

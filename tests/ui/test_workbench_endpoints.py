@@ -13,6 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from realfill.imaging.crop import crop_around
 from realfill.runs.labels import LONGEST_NAME
 from realfill.scene import examples, scene
 from ui.access import quotas, uploads
@@ -366,6 +367,44 @@ def test_what_is_in_a_box_is_marked(ask: dict[str, Question], tmp_path: Path) ->
         assert "Nothing stands out" in ask["mark_object"]({"target": target, "box": box})["error"]
     for forged in (None, [1, 2, 3], [1, 2, 3, "4"], [1.5, 2, 3, 4]):
         assert "draw it again" in ask["mark_object"]({"target": target, "box": forged})["error"]
+
+
+def test_the_thing_at_a_point_is_marked_and_rough_marks_are_fitted(ask: dict[str, Question], tmp_path: Path) -> None:
+    photo = Image.new("RGB", (200, 150), (120, 160, 120))
+    photo.paste((200, 20, 20), (80, 50, 120, 100))
+    photo.save(tmp_path / "sign.png")
+    target = brought(tmp_path / "sign.png")
+    pointed = hole_in(ask["mark_object"]({"target": target, "box": [100, 75, 100, 75]}))
+    assert pointed[50:100, 80:120].all() and pointed.sum() < 60 * 70
+    rough = np.zeros((150, 200), np.bool_)
+    rough[44:110, 70:126] = True
+    scene = {"target": target, "strokes": mask_rle.encode(rough)}
+    fitted = hole_in(ask["fit_marks"]({"scene": scene}))
+    assert fitted[50:100, 80:120].all() and fitted.sum() < 50 * 60
+    assert "Nothing is marked" in ask["fit_marks"]({"scene": {"target": target}})["error"]
+
+
+def test_what_a_base_sees_is_what_the_run_will_crop(ask: dict[str, Question]) -> None:
+    hole = np.zeros((900, 1200), np.bool_)
+    hole[200:500, 300:420] = True
+    asked: dict[str, Any] = {
+        "hole": [300, 200, 420, 500],
+        "width": 1200,
+        "height": 900,
+        "context": 0.5,
+        "size": 256,
+        "multiple": 32,
+    }
+    crop = crop_around(hole, size=256, multiple=32, context=0.5)
+    seen = ask["frame_context"](asked)
+    assert seen["box"] == list(crop.box) and (seen["width"], seen["height"]) == (crop.width, crop.height)
+    assert seen["enlargement"] == 1 / crop.scale
+    forged: list[dict[str, Any]] = [
+        {"hole": [300, 200, 300, 500]}, {"hole": [0, 0, 1, 901]}, {"hole": None}, {"width": 10**9}, {"size": 0},
+        {"multiple": 0}, {"context": -1}, {"context": float("nan")}, {"context": "1"}, {"height": 900.5},
+    ]  # fmt: skip
+    for change in forged:
+        assert "cannot be drawn" in ask["frame_context"](asked | change)["error"]
 
 
 def test_a_photo_that_is_too_small_is_told(ask: dict[str, Question], tmp_path: Path) -> None:

@@ -92,13 +92,25 @@ def read_mask(mask: Path, target: Path, by: Extension) -> DrawnMask:
 
 
 def mark_object(target: Path, box: tuple[int, int, int, int]) -> dict[str, Any] | None:
-    """What stands out in a box of a photo, as painted strokes; None: nothing. See `imaging.segment.mark_object`.
+    """What stands out in a box of a photo, or is at a point, as painted strokes; None: nothing. See `imaging.segment`.
+
+    A point is a box without sides.
 
     Raises:
         SceneError: the photo cannot be used.
     """
     strokes: dict[str, Any] | None = call("mark_object", target.name, target=str(target), box=list(box))["strokes"]
     return strokes
+
+
+def fit_marks(target: Path, strokes: Mapping[str, Any]) -> dict[str, Any]:
+    """Painted strokes, fitted to the edges of what they lie on; see `imaging.segment.fit_to_edges`.
+
+    Raises:
+        SceneError: the photo cannot be used.
+    """
+    fitted: dict[str, Any] = call("fit_marks", target.name, target=str(target), strokes=dict(strokes))
+    return fitted
 
 
 def prepare(scene: Mapping[str, Any], target: Path, hole: Path | None, extended: Path | None) -> None:

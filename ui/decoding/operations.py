@@ -30,7 +30,7 @@ from ..runs import pictures
 from ..runs.pictures import Export
 from ..runs.seed_view import viewer_value
 from ..workbench import mask_rle
-from ..workbench.mask_rle import reduce_mask
+from ..workbench.mask_rle import enlarge_mask, reduce_mask
 from ..workbench.payload import read_mask_file, read_payload, whole_hole
 
 Json = dict[str, Any]
@@ -63,8 +63,17 @@ def read_mask(mask: str, target: str, extend: Sequence[int]) -> Json:
 def mark_object(target: str, box: Sequence[int]) -> Json:
     """See `decoder.mark_object`."""
     left, top, right, bottom = box
-    hole = segment.mark_object(read_photo(Path(target)), (left, top, right, bottom))
+    photo = read_photo(Path(target))
+    is_point = (left, top) == (right, bottom)
+    hole = segment.mark_at(photo, left, top) if is_point else segment.mark_object(photo, (left, top, right, bottom))
     return {"strokes": mask_rle.encode(reduce_mask(hole)) if hole.any() else None}
+
+
+def fit_marks(target: str, strokes: Json) -> Json:
+    """See `decoder.fit_marks`."""
+    photo = read_photo(Path(target))
+    marks = enlarge_mask(mask_rle.decode(strokes), *photo.shape[:2])
+    return mask_rle.encode(reduce_mask(segment.fit_to_edges(photo, marks)))
 
 
 def prepare(scene: Json, hole: str | None, extended: str | None) -> None:
@@ -160,7 +169,7 @@ def _in_private_folder(operation: Callable[..., Any]) -> Callable[..., Any]:
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     operation.__name__: _in_private_folder(operation)
     for operation in (
-        read_facts, thumbnail, read_mask, mark_object, prepare, assemble, create_run, look_inside, unpack,
+        read_facts, thumbnail, read_mask, mark_object, fit_marks, prepare, assemble, create_run, look_inside, unpack,
         find_keypoints, view_seed, open_picture, copy_result, show_seam, pack_export,
     )
 }  # fmt: skip

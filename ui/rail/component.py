@@ -1,8 +1,9 @@
 """The left rail: all projects with thumbnail, state and date; open, rename, duplicate, delete with undo.
 
-The component's value is {"projects": […], "examples": […], "bin": […], "current": id, "at": when read} as JSON, where
-no id means the one of before; its rows are keyed by id, and what the person does comes back as one event, `act`, with
-{what, id, name}.
+The component's value is {"projects": […], "examples": […], "bin": […], "current": id, "at": when read, "paused",
+"ordered": whether the queue's order is a person's to change} as JSON, where no id means the one of before; its rows are
+keyed by id, and what the person does comes back as one event, `act`, with {what, id, name}. A folder of scenes that is
+dropped on the rail is uploaded by its script and comes back as the event `enqueue`, with {scenes}.
 """
 
 import dataclasses
@@ -19,12 +20,13 @@ from realfill.errors import RunError
 from realfill.runs.status import LIVE
 
 from ..access import visitors
-from ..errors import speak_errors
-from ..html_component import html_component, read_asset
+from ..errors import answer_errors, speak_errors
+from ..html_component import folder_script, html_component, read_asset
 from ..language.catalogue import translate
 from ..runs.jobs import Jobs
 from ..runs.projects import Projects
-from ..wiring import QUIET, Updates
+from ..wiring import QUIET, Updates, Values
+from ..workbench import endpoints
 
 SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
 WAITING = ("queued", "interrupted")
@@ -41,6 +43,7 @@ class RailHost(Protocol):
     projects: Projects
     run_id: Component  # the open project's id
     project_outputs: list[Component]  # all that `attach` and `blank` may change
+    queue_inputs: set[Component]  # what `enqueue` is called with
     address: dict[str, Any]  # the event that writes the open project into the address; follows every change of it
 
     def attach(self, run_id: str) -> Updates:
@@ -48,6 +51,9 @@ class RailHost(Protocol):
 
     def blank(self) -> Updates:
         """Shows an empty page for a new project."""
+
+    def enqueue(self, values: Values, event: gr.EventData) -> None:
+        """Makes a run of a scene that was brought, and puts it into the queue."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ class Rail:
 
 def build() -> Rail:
     """Renders the rail into the open gradio context."""
-    rows = html_component(_HERE, "rail", "rail")
+    rows = html_component(
+        _HERE, "rail", "rail", questions=[answer_errors(endpoints.open_files)], before=folder_script()
+    )
     if visitors.can_sign_in():
         _sign_in()
     return Rail(rows, gr.State(None), gr.Timer(SECONDS, active=False))
@@ -85,6 +93,8 @@ def wire(rail: Rail, page: RailHost) -> None:
     handlers = RailHandlers(rail, page)
     acted = rail.list.act(handlers.act, page.run_id, [*page.project_outputs, *mine], trigger_mode="multiple", **QUIET)
     acted.success(**page.address)
+    queued = rail.list.enqueue(page.enqueue, page.queue_inputs, None, trigger_mode="multiple", **QUIET)
+    queued.then(handlers.look, [page.run_id, rail.seen], mine, queue=False, **QUIET)
     rail.timer.tick(handlers.look, [page.run_id, rail.seen], mine, queue=False, trigger_mode="once", **QUIET)
     page.blocks.load(handlers.load, None, mine, queue=False, **QUIET)
     page.run_id.change(handlers.look, [page.run_id, rail.seen], mine, queue=False, **QUIET)
@@ -103,6 +113,9 @@ class RailHandlers:
             "duplicate": lambda run_id, _: projects.duplicate(run_id),
             "undo": lambda run_id, _: projects.restore(run_id),
             "own": lambda run_id, _: projects.take_example(run_id),
+            "move": lambda run_id, place: page.jobs.move(run_id, int(place) if place.isdecimal() else 0),
+            "pause": lambda run_id, _: page.jobs.pause(),
+            "unpause": lambda run_id, _: page.jobs.unpause(),
             "refresh": lambda run_id, _: None,
         }
 
@@ -139,6 +152,7 @@ class RailHandlers:
         examples = [{**dataclasses.asdict(one), "name": translate(one.name)} for one in shelf]
         thrown = [dataclasses.asdict(one) for one in self._page.projects.bin()]
         value = {"projects": projects, "examples": examples, "bin": thrown, "current": current, "at": at}
+        value |= {"paused": self._page.jobs.is_paused, "ordered": not visitors.is_space()}
         if seen and {**seen, "at": at} == value:
             return {}
         live = waits or any(one["state"] in LIVE or not one["thumb"] for one in [*projects, *examples])

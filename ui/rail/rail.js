@@ -24,7 +24,7 @@ function when(seconds) {
 }
 
 const icon = (path) => '<svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="' + path + '"/></svg>';
-const PEN = icon('M3 13l.7-3L10.6 3l2.4 2.4-7 6.9z'), TWICE = icon('M6 6h7.5v7.5H6zM10 3.5V2.5H2.5V10h1'), BIN = icon('M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5');
+const PEN = icon('M3 13l.7-3L10.6 3l2.4 2.4-7 6.9z'), BELL = icon('M4 11V7a4 4 0 0 1 8 0v4l1 1.5H3zM6.7 14.5h2.6'), FOLDER = icon('M1.5 12.5v-9h4l1.5 2h7.5v7zM8 7v4M6 9h4'), TWICE = icon('M6 6h7.5v7.5H6zM10 3.5V2.5H2.5V10h1'), BIN = icon('M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5');
 
 function make(id) {
   const row = document.createElement('li');
@@ -32,6 +32,7 @@ function make(id) {
   row.innerHTML = '<button type="button" class="rf-rail-open" data-do="open" tabindex="-1">'
     + '<img alt="" loading="lazy" decoding="async" draggable="false">'
     + '<span class="rf-rail-words"><b></b><span class="rf-rail-note"><i></i><span></span></span></span></button>'
+    + '<span class="rf-rail-grip" title="' + translate('Drag to change the order (Alt and the arrow keys)') + '" hidden>⠿</span>'
     + '<span class="rf-rail-acts">'
     + '<button type="button" data-do="rename" tabindex="-1" title="' + translate('Rename (F2)') + '">' + PEN + '</button>'
     + '<button type="button" data-do="duplicate" tabindex="-1" title="' + translate('Duplicate') + '">' + TWICE + '</button>'
@@ -49,7 +50,8 @@ function fill(row, project) {
   if (renaming !== project.id) row.querySelector('b').textContent = project.name;
   const note = row.querySelector('.rf-rail-note');
   note.dataset.state = project.state;
-  note.querySelector('span').textContent = STATES[project.state] + ' · ' + when(project.created);
+  note.querySelector('span').textContent = STATES[project.state] + ' · ' + (project.place ? translate('no. {place}', project) : when(project.created));
+  row.querySelector('.rf-rail-grip').hidden = !project.place || !props.value.ordered;
   row.querySelector('.rf-rail-open').title = project.name;
   const {name} = project;
   const words = {rename: translate('Rename {name}', {name}), duplicate: translate('Duplicate {name}', {name}), delete: translate('Delete {name}', {name})};
@@ -72,11 +74,14 @@ function render() {
     row.remove(); rows.delete(id);
     if (focused && next) next.querySelector('.rf-rail-open').focus();
   }
+  showQueue(value);
+  tellFinished(value.projects);
   let place = list.firstChild;
-  for (const project of value.projects) {
+  for (const project of inLine(value.projects)) {
     let row = rows.get(project.id);
     if (!row) rows.set(project.id, row = make(project.id));
     fill(row, project);
+    if (carried) continue; // the hand that carries one of them has the last word
     if (row === place) place = place.nextSibling;
     else list.insertBefore(row, place);
     row.querySelector('.rf-rail-open').setAttribute('aria-current', String(project.id === current));
@@ -114,6 +119,168 @@ function render() {
     undo.hidden = false;
   } else undo.hidden = true;
 }
+
+// ── the queue: what is in work and what waits stand above the others ──
+
+const LIVE = ['running', 'queued'];
+const queueHead = find('.rf-rail-queue'), bell = queueHead.querySelector('[data-do=notify]'), said = find('.rf-rail-said');
+let carried = null; // the row that is dragged to another place
+
+function inLine(projects) {
+  const rank = (project) => project.state === 'running' ? 0 : project.place || Infinity;
+  const live = projects.filter((project) => LIVE.includes(project.state)).sort((one, other) => rank(one) - rank(other));
+  return [...live, ...projects.filter((project) => !LIVE.includes(project.state))];
+}
+
+function showQueue({projects, paused, ordered}) {
+  const waiting = projects.filter((project) => project.place).length, live = projects.some((project) => LIVE.includes(project.state));
+  queueHead.hidden = !live && !paused;
+  queueHead.querySelector('h2').textContent = (paused ? translate('Paused') : translate('Queue')) + (waiting ? ' · ' + translate('{waiting} waiting', {waiting}) : '');
+  const button = queueHead.querySelector('[data-do=pause], [data-do=unpause]');
+  button.dataset.do = paused ? 'unpause' : 'pause';
+  button.textContent = paused ? translate('Go on') : translate('Pause');
+  button.title = paused ? translate('Let waiting projects begin again') : translate('Begin no further project; the one in work goes on');
+  button.hidden = !ordered;
+}
+
+const waitingRows = () => [...list.children].filter((row) => row.dataset.text && project(row).place);
+
+// Puts a waiting project before (`by` < 0) or behind its neighbour, or where it was dragged to (`by` 0).
+function reorder(row, by) {
+  const line = waitingRows(), from = line.indexOf(row), to = from + by;
+  if (from < 0 || to < 0 || to >= line.length || !props.value.ordered) return;
+  if (by) line[to][by < 0 ? 'before' : 'after'](row);
+  row.querySelector('.rf-rail-open').focus();
+  act('move', row.dataset.id, String(to + 1));
+}
+
+list.addEventListener('pointerdown', (event) => {
+  const grip = event.target.closest('.rf-rail-grip');
+  if (!grip) return;
+  event.preventDefault();
+  carried = grip.closest('li');
+  carried.dataset.carried = 'yes';
+  grip.setPointerCapture(event.pointerId);
+});
+list.addEventListener('pointermove', (event) => {
+  if (!carried) return;
+  for (const other of waitingRows()) {
+    const box = other.getBoundingClientRect(), middle = box.top + box.height / 2;
+    if (other === carried || event.clientY < box.top || event.clientY > box.bottom) continue;
+    const behind = Boolean(carried.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
+    if (behind && event.clientY > middle) other.after(carried);
+    if (!behind && event.clientY < middle) other.before(carried);
+  }
+});
+for (const kind of ['pointerup', 'pointercancel']) list.addEventListener(kind, () => {
+  const row = carried;
+  carried = null;
+  if (!row) return;
+  delete row.dataset.carried;
+  reorder(row, 0);
+});
+
+// ── told when one is done: in the tab's title, and by the system where that was asked for ──
+
+const NOTIFY = 'rf-notify';
+let before = new Map(); // id → state, as it was shown last
+
+const notifies = () => { try { return window.Notification?.permission === 'granted' && localStorage.getItem(NOTIFY) === '1'; } catch (error) { return false; } };
+
+function showBell() {
+  bell.hidden = !window.Notification;
+  bell.setAttribute('aria-pressed', String(notifies()));
+}
+
+async function toggleNotify() {
+  const wanted = !notifies();
+  if (wanted && await Notification.requestPermission() !== 'granted') tell(translate('Your browser allows no notifications from this page; its settings for the page change that.'));
+  try { localStorage.setItem(NOTIFY, wanted ? '1' : ''); } catch (error) { /* no storage here: nothing is sent */ }
+  showBell();
+}
+
+function tellFinished(projects) {
+  for (const project of projects) {
+    if (!['done', 'failed'].includes(project.state) || !LIVE.includes(before.get(project.id))) continue;
+    document.dispatchEvent(new CustomEvent('rf-finished', {detail: (project.state === 'done' ? '✓ ' : '! ') + project.name}));
+    if (notifies() && document.hidden) try {
+      const note = new Notification(project.name, {body: STATES[project.state], tag: project.id, icon: project.thumb || undefined});
+      note.onclick = () => { window.focus(); act('open', project.id); note.close(); };
+    } catch (error) { /* Android shows them for installed pages alone */ }
+  }
+  before = new Map(projects.map((project) => [project.id, project.state]));
+}
+
+// ── a folder of scenes becomes a queue ──
+
+const MOST_FILES = 2000, MOST_SCENES = 100;
+const many = find('input[type=file]');
+let telling = 0;
+
+function tell(sentence, seconds = 12) {
+  clearTimeout(telling);
+  said.textContent = sentence;
+  said.hidden = !sentence;
+  if (sentence && seconds) telling = setTimeout(() => tell(''), 1000 * seconds);
+}
+
+// The scenes among files: name of the scene's folder → its files in ref and target.
+function scenesAmong(files) {
+  const scenes = new Map();
+  for (const one of files) {
+    const found = /^\/?(.*)\/(?:ref|target)\/[^/.][^/]*$/i.exec(one.name);
+    if (found) scenes.set(found[1], [...scenes.get(found[1]) ?? [], one]);
+  }
+  return new Map([...scenes].sort(([one], [other]) => one.localeCompare(other, undefined, {numeric: true})));
+}
+
+async function enqueue(files) {
+  const scenes = scenesAmong(files);
+  if (!scenes.size) return tell(translate('There is no scene in there; a scene is a folder with ref and target in it.'));
+  if (scenes.size > MOST_SCENES || files.length >= MOST_FILES)
+    return tell(translate('There are more than {most} scenes in there; bring them in parts, or use “realfill batch”.', {most: MOST_SCENES}));
+  const refused = [];
+  let count = 0;
+  for (const [folder, parts] of scenes) {
+    tell(translate('Bringing scene {count} of {all}…', {count: ++count, all: scenes.size}), 0);
+    const name = folder.split('/').pop(), answer = await bringScene(parts);
+    if (answer.error) refused.push(name + ': ' + answer.error);
+    else trigger('enqueue', {scene: {...answer, name: answer.name || name, references: answer.references.map((one) => one.path), target: answer.target.path}});
+  }
+  const came = scenes.size - refused.length;
+  tell([came === 1 ? translate('1 scene brought.') : translate('{came} scenes brought.', {came}), ...refused].join(' '), refused.length ? 60 : 12);
+}
+
+async function bringScene(parts) {
+  const named = pictureNames(parts.map(({name}) => name)), sent = [];
+  try {
+    for (const {name, file} of parts.filter(({name}) => named.has(name))) sent.push({name, path: (await upload(file)).path});
+    return await server.open_files({files: sent, others: parts.map(({name}) => name).filter((name) => !named.has(name))});
+  } catch (error) {
+    return {error: translate('it could not be uploaded; check that the server is running and try again.')};
+  }
+}
+
+element.addEventListener('dragover', (event) => {
+  if (!event.dataTransfer.types.includes('Files')) return;
+  event.preventDefault();
+  rail.dataset.over = 'yes';
+});
+element.addEventListener('dragleave', (event) => { if (!element.contains(event.relatedTarget)) delete rail.dataset.over; });
+element.addEventListener('drop', async (event) => {
+  event.preventDefault();
+  delete rail.dataset.over;
+  const entries = entriesOf(event);
+  if (entries.length) enqueue(await filesIn(entries, MOST_FILES));
+});
+many.addEventListener('change', () => {
+  const files = [...many.files].map((file) => ({name: '/' + file.webkitRelativePath, file}));
+  many.value = '';
+  enqueue(files);
+});
+find('.rf-rail-many').innerHTML = FOLDER;
+bell.innerHTML = BELL;
+showBell();
 
 function showBin(thrown) {
   const bin = find('.rf-rail-bin');
@@ -158,6 +325,9 @@ function act(what, id, name) { trigger('act', {what, id: id || '', name: name ||
 
 function perform(what, row) {
   if (what === 'rename') rename(row);
+  else if (what === 'many') many.click();
+  else if (what === 'notify') toggleNotify();
+  else if (what === 'machine') document.dispatchEvent(new CustomEvent('rf-machine'));
   else if (what === 'restore') act('undo', row.dataset.id);
   else if (what === 'undo') { act('undo', gone.id); gone = null; undo.hidden = true; }
   else {
@@ -181,6 +351,11 @@ element.addEventListener('click', (event) => {
 list.addEventListener('focusin', (event) => { const row = event.target.closest('li'); if (row) reach(row); });
 list.addEventListener('keydown', (event) => {
   const row = event.target.closest('li');
+  if (row && event.altKey && ['ArrowUp', 'ArrowDown'].includes(event.key)) {
+    reorder(row, event.key === 'ArrowUp' ? -1 : 1);
+    event.preventDefault(); event.stopPropagation();
+    return;
+  }
   if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
   const to = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling, Home: list.firstElementChild, End: list.lastElementChild}[event.key];
   if (to) to.querySelector('.rf-rail-open').focus();
@@ -224,6 +399,8 @@ language.addEventListener('change', () => {
 
 // Back and Forward of the browser
 document.addEventListener('rf-open', (event) => { if (element.isConnected) act(event.detail ? 'open' : 'new', event.detail); });
+// what the dialog "Models and machine" asks for
+document.addEventListener('rf-rail', ({detail: {what, id}}) => { if (element.isConnected && (!id || rows.has(id))) perform(what, rows.get(id)); });
 // another tab or the command line may have changed something meanwhile
 document.addEventListener('visibilitychange', () => { if (!document.hidden) act('refresh'); });
 watch('value', render);

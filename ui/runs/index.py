@@ -36,6 +36,7 @@ class RunFacts:
     opens: bool
     state: State = "stopped"
     created: float = 0.0
+    ticket: int = 0  # by which queued runs are in order
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def _read_facts(folder: Path) -> RunFacts:
     try:
         data = files.read_json(folder / "run.json") or {}
         created = parse_timestamp(str(data.get("created")))
-        return RunFacts(name, owner, True, RunFolder(folder).status().state, created)
+        status = RunFolder(folder).status()
+        return RunFacts(name, owner, True, status.state, created, status.ticket)
     except (RunError, OSError, ValueError, OverflowError):
         return RunFacts(name, owner, opens=False)

@@ -166,6 +166,44 @@ class Jobs:
             self._check_room(run.folder)
             queue.submit(run)
 
+    def move(self, run_id: str, place: int) -> None:
+        """Gives a waiting run another place in the queue, 1 for the next.
+
+        Raises:
+            RunError: as `open`; or strangers wait in the same queue.
+        """
+        self._check_own_queue()
+        with self._queueing:
+            queue.move(self.open(run_id), place)
+
+    def pause(self) -> None:
+        """Begins no further run; the one in work goes on.
+
+        Raises:
+            RunError: strangers wait in the same queue, or nothing can be written.
+        """
+        self._check_own_queue()
+        queue.pause(self.runs_dir)
+
+    def unpause(self) -> None:
+        """Lets waiting runs begin again.
+
+        Raises:
+            RunError: as `pause`.
+        """
+        self._check_own_queue()
+        queue.unpause(self.runs_dir)
+        self.tend()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether waiting runs are held back."""
+        return queue.is_paused(self.runs_dir)
+
+    def _check_own_queue(self) -> None:
+        if visitors.is_space():
+            raise RunError("Others wait in this queue too; it goes by who came first.")
+
     def book(self, copied: Iterable[Path]) -> None:
         """Books a new run for who asks, with the files that it begins with; nothing off a Space, where runs are shared.
 
@@ -185,6 +223,8 @@ class Jobs:
 
         Returns whether there are such runs.
         """
+        if queue.is_paused(self.runs_dir):
+            return False
         wanted = any(facts.state in UNFINISHED and queue.wants_worker(folder) for folder, facts in self._known())
         if wanted:
             self.ensure_worker()

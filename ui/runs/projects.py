@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,17 @@ _LIVING = ("lock", "stop", "state.json", "log.txt")  # belong to the work, not t
 
 @dataclass(frozen=True)
 class Project:
-    """One line of the rail. `created` is in seconds since 1970; `thumb` an address, empty until it is made."""
+    """One line of the rail. `created` is in seconds since 1970; `thumb` an address, empty until it is made.
+
+    `place` is that among the visitor's waiting projects, 1 for the next; 0: it does not wait.
+    """
 
     id: str
     name: str
     state: State
     created: float
     thumb: str
+    place: int = 0
 
 
 class Projects:
@@ -57,7 +61,10 @@ class Projects:
         folders = self._jobs.folders()
         known = [(self._jobs.index.facts(folder), folder) for folder in folders]
         known.sort(key=lambda one: (-one[0].created, one[1].name))  # the newest get their pictures first, too
-        return [project for facts, folder in known if (project := self._describe(facts, folder)) is not None]
+        waiting = sorted((facts.ticket, folder.name) for facts, folder in known if facts.state == "queued")
+        places = {name: place for place, (_, name) in enumerate(waiting, start=1)}
+        listed = (self._describe(facts, folder) for facts, folder in known)
+        return [replace(one, place=places.get(one.id, 0)) for one in listed if one is not None]
 
     def examples(self) -> list[Project]:
         """The finished examples, by name."""
@@ -148,6 +155,16 @@ class Projects:
         known = [(self._bin.facts(folder), folder) for folder in folders]
         known.sort(key=lambda one: -_deleted_at(one[1]))
         return [project for facts, folder in known if (project := self._describe(facts, folder)) is not None]
+
+    def empty_bin(self) -> None:
+        """Removes for good what the asking visitor deleted.
+
+        Raises:
+            RunError: a file of it cannot be removed.
+        """
+        for folder in run_folders(self._trash):
+            if self._jobs.may_see(folder):
+                files.remove_folder(folder)
 
     def sweep(self, now: float | None = None) -> None:
         """Removes for good the projects that were deleted over a day ago; what else lies there is not ours."""

@@ -190,11 +190,17 @@ class RunSnapshot:
             self.run.folder.name,
             dataclasses.astuple(self.status),
             (story.stage, story.done, story.total),
-            len(queue.folders_before(self.run)) if self.status.state == "queued" else 0,
+            self._queue_key(),
             self.strip,  # this and the two below are compared by their place from the end
             self.losses_key(),
             self.seeds_key(),
         )
+
+    def _queue_key(self) -> tuple[int, bool]:
+        """How many a waiting run waits for, and whether all of them are held back."""
+        if self.status.state != "queued":
+            return 0, False
+        return len(queue.folders_before(self.run)), queue.is_paused(self.run.folder.parent)
 
     def losses_key(self) -> tuple[Any, ...]:
         """Changes when the loss plot or the notices do."""
@@ -297,6 +303,8 @@ class RunSnapshot:
 def _waiting_line(run: Run) -> str:
     """How many are before a queued run, and when it will begin, where the times of all before it are known."""
     before = queue.folders_before(run)
+    if queue.is_paused(run.folder.parent):
+        return translate("The queue is paused; let it go on in the list on the left.")
     if not before:
         return translate("Starting as soon as the worker is there.")
     seconds = [_seconds_left(one) for one in map(open_or_none, before) if one is not None]

@@ -10,7 +10,7 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, base_facts, default_preset
+from realfill.bases import BASES, EMBEDDED, base_facts, default_preset, estimated_as
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.device.memory_plan import gpu_memory
 from realfill.humanize import size
@@ -239,6 +239,16 @@ def base_choices(start: str) -> list[tuple[str, str]]:
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
     facts = {name: " · ".join(map(translate, base_facts(name))) for name in BASES}
     return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in BASES]
+
+
+FIT = ("fit.context", "fit.size")
+
+
+def fit_facts(tab: TrainTab, values: Values) -> dict[str, Any]:
+    """What the canvas needs to show what the model will see: context, and the base's size and multiple in pixels."""
+    context, size = (values[field] for field in tab.form.parts(FIT))
+    base = estimated_as(values[tab.base])
+    return {"context": float(context or 0.0), "size": int(size or base.size), "multiple": base.multiple}
 
 
 @speak_errors

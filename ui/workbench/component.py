@@ -5,25 +5,21 @@ the script owns what is inside. The value is the scene as `payload.read_payload`
 strings, which gradio neither copies nor fetches.
 """
 
-import json
 import re
 from pathlib import Path
 
 import gradio as gr
 from markupsafe import Markup
 
-from realfill.imaging import raw
-from realfill.imaging.decode import SUFFIXES
 from realfill.scene import examples
-from realfill.scene.scene_files import FILMS, SIDECARS
 
-from ..html_component import read_asset
+from ..html_component import folder_script, read_asset
 from ..markup import join_markup, markup
 from . import endpoints
 
 _HERE = Path(__file__).parent
 # Concatenated in this order they are the body of one function with element, props, server, upload, watch.
-SCRIPTS = ("strokes", "state", "view", "tools", "extend", "draft", "photos", "files", "start")
+SCRIPTS = ("strokes", "state", "view", "tools", "extend", "context", "draft", "photos", "files", "start")
 # 24 units wide, drawn with a stroke of 1.8.
 ICONS = {
     "brush": "M20 4 10.5 13.5M9 13c-2.6-.3-4 1.2-4.3 3.4-.2 1.6-1 2.4-1.9 2.9 3 1.6 8.2 1.1 8.6-3.1A3 3 0 0 0 9 13z",
@@ -38,6 +34,9 @@ ICONS = {
     "M18.5 9.5 21 12l-2.5 2.5",
     "shrink": "M12 3v6M9.5 6.5 12 9l2.5-2.5M12 21v-6M9.5 17.5 12 15l2.5 2.5M3 12h6M6.5 9.5 9 12l-2.5 2.5M21 12h-6"
     "M17.5 9.5 15 12l2.5 2.5",
+    "edges": "M4 16c1-6 3-9 6-9s3 3 5 3 3-2 5-5M4 20h16M9 20v-3M15 20v-6",
+    "soft": "M12 4a8 8 0 1 0 0 16M12 4a8 8 0 0 1 0 16M15.5 7v.1M18 10v.1M18.6 12.5v.1M18 15v.1M15.5 18v.1",
+    "context": "M4 7V4h3M17 4h3v3M20 17v3h-3M7 20H4v-3M8.5 9h7v6h-7z",
     "undo": "M8 5 3.5 9.5 8 14M4 9.5h10a5.5 5.5 0 0 1 0 11h-3",
     "redo": "m16 5 4.5 4.5L16 14M20 9.5H10a5.5 5.5 0 0 0 0 11h3",
     "minus": "M5 12h14",
@@ -61,17 +60,11 @@ def workbench() -> gr.HTML:
     return gr.HTML(
         html_template=_with_icons(read_asset(_HERE, "workbench.html").replace("[[cards]]", _example_cards())),
         css_template=read_asset(_HERE, "workbench.css"),
-        js_on_load="\n".join([_endings(), *(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS)]),
+        js_on_load="\n".join([folder_script(), *(read_asset(_HERE, f"js/{name}.js") for name in SCRIPTS)]),
         apply_default_css=False,
         server_functions=endpoints.questions(),
         elem_id="workbench",
     )
-
-
-def _endings() -> str:
-    """By their endings the script knows files as the server does."""
-    kinds = {"pictures": SUFFIXES, "raws": raw.SUFFIXES, "sidecars": SIDECARS | FILMS}
-    return f"const ENDINGS = {json.dumps({kind: sorted(endings) for kind, endings in kinds.items()})};"
 
 
 def _example_cards() -> Markup:

@@ -17,16 +17,18 @@ from typing import Any
 
 from realfill import files
 from realfill.errors import SceneError
+from realfill.imaging.crop import crop_around_box
 from realfill.scene import archive as scene_archive
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.archive import find_members
 
 from ..access import quotas, uploads
 from ..access.uploads import check_path, read_kept_draft
-from ..decoding import decoder
+from ..decoding import decoder, pointing
 from ..decoding.decoder import PhotoFacts
 from ..errors import Answer, Question, answer_errors
 from ..language.catalogue import retell, translate
+from . import mask_rle
 from .drafts import DraftQueue
 from .overlaps import Overlaps
 from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
@@ -35,6 +37,7 @@ SHOWN = 2048  # longest side in pixels of a target that the browser cannot decod
 FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
 TINY = 64  # pixels of the shorter side from which on a photo shows something
 SMALL_FILE = 50_000  # bytes
+MOST_SIDE = 100_000  # pixels of a photo
 MOST_FILES = 12  # of a scene folder
 MOST_OTHERS = 500  # names of files beside them
 HALF_DAY = uploads.KEEP_SECONDS / 2
@@ -68,7 +71,7 @@ def questions() -> list[Question]:
     return [
         answer_errors(question)
         for question in (
-            take_reference, take_target, take_mask, mark_object, give_mask, give_scene,
+            take_reference, take_target, take_mask, mark_object, fit_marks, frame_context, give_mask, give_scene,
             list_examples, open_example, open_zip, open_files, keep_scene, recall_scene, look_overlap,
             begin_draft, look_draft, drop_draft,
         )
@@ -110,17 +113,52 @@ def take_mask(asked: Any) -> Answer:
 
 
 def mark_object(asked: Any) -> Answer:
-    """The strokes of what stands out in a box of the target; `box` is left, top, right, bottom in its pixels."""
+    """The strokes of what stands out in a box of the target, by SAM 2.1 where that is here, else by GrabCut.
+
+    `box` is left, top, right, bottom in its pixels. Without sides it is a point, and means the thing there.
+    """
     box, target = _field(asked, "box"), _file(asked, "target")
     if not (isinstance(box, list) and len(box) == 4 and all(type(side) is int for side in box)):
         raise SceneError("The box did not arrive whole; draw it again.")
     facts = decoder.read_facts(target)
-    left, right = (min(max(side, 0), facts.width) for side in box[::2])
-    top, bottom = (min(max(side, 0), facts.height) for side in box[1::2])
-    strokes = decoder.mark_object(target, (left, top, right, bottom)) if left < right and top < bottom else None
+    find = pointing.POINTING.mark if pointing.is_here() else decoder.mark_object
+    if box[:2] == box[2:]:
+        x, y = min(max(box[0], 0), facts.width - 1), min(max(box[1], 0), facts.height - 1)
+        strokes = find(target, (x, y, x, y))
+    else:
+        left, right = (min(max(side, 0), facts.width) for side in box[::2])
+        top, bottom = (min(max(side, 0), facts.height) for side in box[1::2])
+        strokes = find(target, (left, top, right, bottom)) if left < right and top < bottom else None
     if strokes is None:
         raise SceneError("Nothing stands out in there; draw the box closer around one thing, or use the brush.")
-    return {"strokes": strokes}
+    return {"strokes": strokes, "by": "sam" if pointing.is_here() else "grabcut"}
+
+
+def fit_marks(asked: Any) -> Answer:
+    """The strokes of a scene, fitted to the edges of what they lie on."""
+    payload = read_payload(_field(asked, "scene"))
+    if payload.target is None or payload.strokes is None:
+        raise SceneError("Nothing is marked yet; paint over what is to be filled in first.")
+    return {"strokes": decoder.fit_marks(payload.target, mask_rle.encode(payload.strokes))}
+
+
+def frame_context(asked: Any) -> Answer:
+    """What a base sees around a hole: its crop of the photo, at what size it works, and how much that is enlarged.
+
+    `hole` is the bounding box, `width` and `height` the photo's, `context` the share of the hole's sides.
+    """
+    numbers = [_field(asked, name) for name in ("width", "height", "size", "multiple")]
+    hole, context = _field(asked, "hole"), _field(asked, "context")
+    whole = isinstance(hole, list) and len(hole) == 4 and all(type(number) is int for number in (*hole, *numbers))
+    if not whole or type(context) not in (int, float):
+        raise SceneError("What the model sees cannot be drawn; reload the page, your scene is kept.")
+    width, height, size, multiple = numbers
+    left, top, right, bottom = hole
+    inside = 0 <= left < right <= width <= MOST_SIDE and 0 <= top < bottom <= height <= MOST_SIDE
+    if not (inside and 8 <= size <= MOST_SIDE and 1 <= multiple <= size and 0 <= context <= 8):
+        raise SceneError("What the model sees cannot be drawn; reload the page, your scene is kept.")
+    crop = crop_around_box((left, top, right, bottom), height, width, size=size, multiple=multiple, context=context)
+    return {"box": list(crop.box), "width": crop.width, "height": crop.height, "enlargement": scene.enlargement(crop)}
 
 
 def give_mask(asked: Any) -> Answer:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from realfill.config import Config
+from realfill.jobs import queue
 from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.ui.conftest import Server
@@ -161,3 +162,80 @@ def test_a_page_that_opens_nothing_lists_projects_and_examples(
     expect(page.locator(".rf-rail-list [aria-current=true]")).to_contain_text("Mill")
     expect(own).to_be_hidden()
     shutil.rmtree(place)
+
+
+@pytest.fixture
+def line(small: Server, three: list[Run]) -> Iterator[list[Run]]:
+    """The three projects, waiting in the order of their names while the queue is paused."""
+    queue.pause(small.runs_dir)
+    for run in three:
+        queue.submit(run)
+    yield three
+    for run in list_runs(small.runs_dir):
+        run.request_stop()
+    queue.unpause(small.runs_dir)
+
+
+def waiting(small: Server) -> list[str]:
+    return [run.labels.name for run in queue.waiting_runs(small.runs_dir)]
+
+
+def test_the_queue_is_ordered_by_hand_and_by_keys(page: Page, small: Server, line: list[Run]) -> None:
+    page.goto(small.url)
+    expect(page.locator(".rf-rail-queue h2")).to_have_text("Paused · 3 waiting")
+    assert names(page) == ["Barn", "Kitchen", "Pier"]
+    expect(rows(page).first).to_contain_text("waiting · no. 1")
+    grip, first = (rows(page).nth(2).locator(".rf-rail-grip").bounding_box(), rows(page).first.bounding_box())
+    assert grip is not None and first is not None
+    page.mouse.move(grip["x"] + 5, grip["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(first["x"] + 5, first["y"] + 4, steps=8)
+    page.mouse.up()
+    wait_until(lambda: waiting(small) == ["Pier", "Barn", "Kitchen"], "the order in the queue")
+    expect(rows(page).first).to_contain_text("Pier")
+    expect(rows(page).first).to_contain_text("no. 1")
+    rows(page).first.locator(".rf-rail-open").focus()
+    page.keyboard.press("Alt+ArrowDown")
+    wait_until(lambda: waiting(small) == ["Barn", "Pier", "Kitchen"], "the order by keys")
+    expect(page.locator(":focus")).to_contain_text("Pier")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".rf-rail-queue [data-do=pause]")).to_have_text("Pause")
+    assert not queue.is_paused(small.runs_dir)
+
+
+def test_a_folder_of_scenes_becomes_a_queue(
+    page: Page, small: Server, line: list[Run], toy_scene: Path, tmp_path: Path
+) -> None:
+    for name in ("shed", "mill"):
+        shutil.copytree(toy_scene, tmp_path / "scenes" / name)
+    (tmp_path / "scenes" / "empty" / "target").mkdir(parents=True)
+    shutil.copy(toy_scene / "target" / "mask.png", tmp_path / "scenes" / "empty" / "target" / "other.png")
+    page.goto(small.url)
+    expect(rows(page)).to_have_count(3)
+    page.locator("#rail input[type=file]").set_input_files(tmp_path / "scenes")
+    expect(page.locator(".rf-rail-said")).to_contain_text("2 scenes brought. empty: There is no scene in there")
+    expect(rows(page)).to_have_count(5)
+    assert waiting(small) == ["Barn", "Kitchen", "Pier", "mill", "shed"]
+    made = queue.waiting_runs(small.runs_dir)[-1]
+    assert (made.scene_folder / "target" / "mask.png").is_file() and len(
+        list((made.scene_folder / "ref").iterdir())
+    ) == 2
+
+
+def test_who_asked_is_told_when_a_project_is_done(page: Page, small: Server, line: list[Run]) -> None:
+    page.context.grant_permissions(["notifications"], origin=small.url)
+    page.add_init_script(
+        "window.notes = []; window.Notification = class { static permission = 'granted';"
+        "static async requestPermission() { return 'granted'; } constructor(title) { window.notes.push(title); } };"
+        "Object.defineProperty(document, 'hidden', {get: () => true});"
+    )
+    page.goto(small.url)
+    expect(rows(page)).to_have_count(3)
+    line[0].enter("failed", "for a test")
+    expect(rows(page).filter(has_text="Barn")).to_contain_text("failed")
+    assert page.evaluate("window.notes") == []  # nobody asked
+    page.get_by_role("button", name="Notify me").click()
+    expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
+    line[1].enter("done")
+    expect(rows(page).filter(has_text="Kitchen")).to_contain_text("done")
+    assert page.evaluate("window.notes") == ["Kitchen"]

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
+from realfill import config
 from realfill.arrays import Hole
 from realfill.config import MatcherName
 from realfill.events import TrainStep
 from realfill.imaging import composite, decode
+from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
@@ -211,6 +213,46 @@ def test_the_choice_how_to_fill_and_the_settings_agree(page: Page, server: Serve
     page.locator("#preset input").click()
     page.get_by_role("option", name="paper, in full").click()
     way(page, "paper")
+
+
+def test_how_much_the_model_sees_is_drawn_and_goes_into_the_form(page: Page, server: Server, photos: Path) -> None:
+    canvas.begin(page, server.url)
+    canvas.bring(page, [photos / "ref" / "0.png"], photos / "target.png")
+    canvas.paint(page, (60, 40, 90, 70))
+    page.keyboard.press("x")
+    says = page.locator("[data-part=context-says]")
+    expect(says).to_contain_text("The model sees")
+    corner = page.get_by_role("slider", name="Context, upper left corner")
+    corner.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(corner).to_have_attribute("aria-valuenow", "0.75")
+    open_settings(page)
+    expect(page.locator("#set-fit-context input")).to_have_value("0.75")
+    fill(page, "fit-context", "2")
+    page.get_by_role("tab", name="1 Scene").click()
+    expect(corner).to_have_attribute("aria-valuenow", "2")
+
+
+def test_models_and_machine_are_told_and_room_is_freed(page: Page, server: Server, toy_scene: Path) -> None:
+    run = Run.create(new_run_folder(server.runs_dir), config.make("mini", {}), toy_scene)
+    run.labels.update(name="Much room")
+    page.on("dialog", lambda dialog: dialog.accept())
+    canvas.begin(page, server.url)
+    page.get_by_role("button", name="Models and machine").click()
+    dialog = page.get_by_role("dialog", name="Models and machine")
+    expect(dialog.get_by_role("progressbar", name="Memory")).to_be_visible()
+    expect(dialog).to_contain_text(re.compile(r"GB free of"))
+    expect(dialog.locator(".rf-machine-models")).to_contain_text("comes with the project")
+    dialog.get_by_role("button", name="Fetch sd2").click()
+    expect(dialog.locator(".rf-machine-models em")).to_contain_text("could not be downloaded", timeout=WAIT)
+    dialog.get_by_role("button", name="Delete Much room").click()
+    expect(dialog.get_by_role("button", name="Empty the bin")).to_be_visible()
+    assert not run.folder.exists()
+    dialog.get_by_role("button", name="Empty the bin").click()
+    expect(dialog.get_by_role("button", name="Empty the bin")).to_be_hidden()
+    assert not list((server.runs_dir / ".trash").iterdir())
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
 
 
 @pytest.mark.long

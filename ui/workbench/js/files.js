@@ -2,17 +2,8 @@
 
 const LARGEST = 256 * 2 ** 20; // bytes; ui.server.MAX_FILE
 const isZip = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
-// ENDINGS comes from component.py: the same lists as for folders and zips.
-const endingOf = (name) => (/\.[^./]+$/.exec(name)?.[0] ?? "").toLowerCase();
-const stemOf = (name) => name.slice(0, name.length - endingOf(name).length).toLowerCase();
 const isPhoto = (file) => ENDINGS.pictures.includes(endingOf(file.name)) || ENDINGS.raws.includes(endingOf(file.name)) || file.type.startsWith("image/");
 const isSidecar = (file) => /^(\.|Icon\r?$)/.test(file.name) || ENDINGS.sidecars.includes(endingOf(file.name));
-
-// Names, with their folders before them, of those files that are pictures: a camera raw only where no picture has its name.
-function pictureNames(names) {
-  const stems = new Set(names.filter((name) => ENDINGS.pictures.includes(endingOf(name))).map(stemOf));
-  return new Set(names.filter((name) => ENDINGS.pictures.includes(endingOf(name)) || (ENDINGS.raws.includes(endingOf(name)) && !stems.has(stemOf(name)))));
-}
 
 // Uploads a file and asks the server about it; every failure is an answer with a sentence.
 async function bring(file, question) {
@@ -218,27 +209,10 @@ async function dropped(event) {
   const where = dropPlace(event);
   showDropping(null);
   if (!hasFiles(event) || !where || !root.offsetParent) return;
-  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const entries = entriesOf(event);
   const files = [...event.dataTransfer.files];
-  if (entries.some((entry) => entry.isDirectory)) return openFolder(await filesIn(entries));
+  if (entries.some((entry) => entry.isDirectory)) return openFolder(await filesIn(entries, 500));
   if (files.length) PICKED[where](files);
-}
-
-async function filesIn(entries) {
-  const found = [], waiting = [...entries];
-  while (waiting.length && found.length < 500) {
-    const entry = waiting.shift();
-    if (entry.isFile) found.push({ name: entry.fullPath, file: await new Promise((take, no) => entry.file(take, no)) });
-    else {
-      const reader = entry.createReader();
-      for (;;) {
-        const some = await new Promise((take, no) => reader.readEntries(take, no));
-        if (!some.length) break;
-        waiting.push(...some);
-      }
-    }
-  }
-  return found;
 }
 
 function pasted(event) {

@@ -1,7 +1,7 @@
 // Everything is connected here, once.
 
 const ACTIONS = {
-  "undo": undo, "redo": redo, "invert": invert, "clear": clearMarks, "grow": () => growMarks(false), "shrink": () => growMarks(true), "fit": fit, "hush": hush,
+  "undo": undo, "redo": redo, "invert": invert, "clear": clearMarks, "grow": () => growMarks(false), "shrink": () => growMarks(true), "fit-marks": fitMarks, "soft-edge": toggleSoftEdge, "context": toggleContext, "fit": fit, "hush": hush,
   "zoom-in": () => zoom(1.25, view.width / 2, view.height / 2),
   "zoom-out": () => zoom(0.8, view.width / 2, view.height / 2),
   "zoom-one": () => zoom(1 / view.scale / view.dots, view.width / 2, view.height / 2),
@@ -46,6 +46,13 @@ function connect() {
     handle.addEventListener("pointerup", handleUp);
     handle.addEventListener("pointercancel", handleUp);
     handle.addEventListener("keydown", handleKey);
+  }
+  for (const corner of contextCorners) {
+    corner.addEventListener("pointerdown", cornerDown);
+    corner.addEventListener("pointermove", cornerMove);
+    corner.addEventListener("pointerup", cornerUp);
+    corner.addEventListener("pointercancel", cornerUp);
+    corner.addEventListener("keydown", cornerKey);
   }
   connectStage();
   listen(document, "keydown", keyDown);
@@ -96,5 +103,6 @@ let afterRecall = state; // the scene as it was before anybody touched it
 const recalled = recall().catch(() => say(translate("Your scene could not be brought back; the server did not answer."), "bad"))
   .finally(() => { afterRecall = state; root.dataset.ready = "yes"; });
 watch("value", () => { if (props.value?.open) opened(props.value); });
+listen(window, "realfill-fit", (event) => takeFit(event.detail));
 listen(window, "realfill-offer", (event) => offered(event.detail));
 showExamples().catch(() => null);

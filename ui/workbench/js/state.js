@@ -108,6 +108,8 @@ function publish() {
   clearTimeout(saveTimer);
   saveTimer = setTimeout(save, 300);
   lookOverlap();
+  askContext();
+  placeContext();
   wantDraft();
   tellSteps();
 }

@@ -53,6 +53,29 @@ function shareOf(bytes, total) {
   return marked / total;
 }
 
+// The bounding box of what is marked, in the mask's own pixels: [left, top, right, bottom].
+function boxOfRuns({ width, runs }) {
+  const text = atob(runs), box = [Infinity, Infinity, 0, 0];
+  let at = 0, missing = false, length = 0, shift = 0;
+  for (let index = 0; index < text.length; index++) {
+    const byte = text.charCodeAt(index);
+    length |= (byte & 127) << shift;
+    shift += 7;
+    if (byte > 127) continue;
+    if (missing && length) {
+      const first = Math.floor(at / width), last = Math.floor((at + length - 1) / width), whole = last > first;
+      box[0] = Math.min(box[0], whole ? 0 : at % width);
+      box[1] = Math.min(box[1], first);
+      box[2] = Math.max(box[2], whole ? width : (at % width) + length);
+      box[3] = Math.max(box[3], last + 1);
+    }
+    at += length;
+    missing = !missing;
+    length = shift = 0;
+  }
+  return box;
+}
+
 function toBase64(bytes) {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.slice(at, at + 8192));

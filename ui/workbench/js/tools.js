@@ -5,6 +5,8 @@ let tool = "brush", size = 100; // size: diameter in photo pixels
 let job = null; // what is being drawn: {tool, erase, path: [points], changed}
 let lastPoint = null, hovering = false, spaceDown = false, panning = null, pinch = null;
 const fingers = new Map();
+const POINT = 6; // screen pixels: a smaller box is a point
+let grownTold = false; // why what was pointed at is marked larger than it is
 let hand = null; // the keyboard's place on the canvas, in screen pixels of the stage
 let ringAt = null;
 
@@ -116,18 +118,36 @@ function fillArea(drawn) {
 
 function isBox(drawn) { return drawn.tool === "rectangle" || drawn.tool === "object"; }
 
-// The thing in a box is found by the server, and marked or unmarked.
+// The thing in a box, or at a point, is found by the server, and marked or unmarked.
 async function markObject(drawn) {
   const [a, , b] = corners(drawn).map(wholePixel), { target } = state;
-  if (!target.path) return say(translate("The photo is still on its way; draw the box again in a moment."));
-  const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
-  if (box[2] - box[0] < 4 || box[3] - box[1] < 4) return say(translate("Draw a box around the thing to mark."));
-  say(translate("Looking for what is in the box…"));
+  if (!target.path) return say(translate("The photo is still on its way; point again in a moment."));
+  let box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+  if (Math.max(box[2] - box[0], box[3] - box[1]) * view.scale < POINT) box = [a.x, a.y, a.x, a.y];
+  say(translate("Looking for the thing there…"));
   const answer = await trying(ask("mark_object", { target: target.path, box }));
   if (answer.error) return say(answer.error, "bad");
   if (state.target !== target) return;
-  hush();
   paintStrokes(answer.strokes, drawn.erase);
+  if (drawn.erase || grownTold) return hush();
+  grownTold = true;
+  const grown = translate("Marked a little larger than it is, since shadows and halos betray a removal. “Shrink the mask” takes that back.");
+  const better = translate("SAM 2.1 marks whole things at a point: fetch it under “Models and machine”, 156 MB.");
+  say(answer.by === "sam" ? grown : grown + " " + better);
+}
+
+// What is marked roughly is fitted to the edges of what lies under it.
+async function fitMarks() {
+  const { target, strokes } = state;
+  if (!target || state.variants) return;
+  if (!shareIn(strokes)) return say(translate("Nothing is marked yet; paint over the thing roughly, then fit the mask to its edges."));
+  if (!target.path) return say(translate("The photo is still on its way; try again in a moment."));
+  say(translate("Looking for the edges…"));
+  const answer = await trying(ask("fit_marks", { scene: wire() }));
+  if (answer.error) return say(answer.error, "bad");
+  if (state.target !== target || state.strokes !== strokes) return hush(); // painted meanwhile
+  commit({ strokes: answer.strokes, mask: null });
+  say(translate("Fitted to the edges, and a little larger. Ctrl+Z takes it back."));
 }
 
 // Lays strokes that the server found over those that are there, or takes them away.
@@ -293,6 +313,7 @@ function isText(node) {
 
 const KEYS = {
   b: () => choose("brush"), e: () => choose("eraser"), r: () => choose("rectangle"), l: () => choose("lasso"), o: () => choose("object"),
+  g: fitMarks, s: toggleSoftEdge, x: toggleContext,
   "[": smaller, "]": larger, f: fit, i: invert, d: toggleDraft, c: toggleTrust, "?": () => part("help").showModal(),
   "+": () => zoom(1.25, view.width / 2, view.height / 2), "=": () => zoom(1.25, view.width / 2, view.height / 2),
   "-": () => zoom(0.8, view.width / 2, view.height / 2), escape: () => { cancelTool(); hush(); },

@@ -9,6 +9,8 @@ const strokesCanvas = document.createElement("canvas");
 const strokesLayer = strokesCanvas.getContext("2d", { willReadFrequently: true });
 const MARGIN = 34; // screen pixels round the photo when all of it is shown; the handles need them
 const view = { scale: 1, x: 0, y: 0, width: 0, height: 0, dots: 1, fitted: true };
+let softEdge = false; // whether the seam is shown in which the result passes into the photo
+let feather = 8; // its width in photo pixels, as the export has it
 let liveExtend = null; // while a border is dragged
 
 const extendNow = () => liveExtend ?? state.extend;
@@ -99,6 +101,7 @@ function draw() {
     drawPhoto();
     drawMarks();
     placeFrame();
+    placeContext();
     moveRing();
     part("zoom").textContent = state.target ? Math.round(view.scale * view.dots * 100) + " %" : "–";
   });
@@ -146,12 +149,32 @@ function fillMarks() {
     marksLayer.fillRect(frame.left, frame.top, frame.width, frame.height);
     return;
   }
+  if (softEdge && !job) drawSeam(width, height);
   if (strokesCanvas.width > 1) marksLayer.drawImage(strokesCanvas, 0, 0, width, height);
   const [left, top, right, bottom] = extendNow();
   marksLayer.fillRect(-left, -top, frame.width, top);
   marksLayer.fillRect(-left, height, frame.width, bottom);
   marksLayer.fillRect(-left, 0, left, height);
   marksLayer.fillRect(width, 0, right, height);
+}
+
+// The seam: the mask's shadow, half of the feather's width around it and blurred over the other half.
+function drawSeam(width, height) {
+  if (strokesCanvas.width < 2) return;
+  marksLayer.shadowColor = MARK;
+  marksLayer.shadowBlur = 0.6 * feather * view.scale * view.dots; // shadows are measured in dots of the canvas
+  for (let turn = 0; turn < 12; turn++) {
+    const angle = (turn * Math.PI) / 6, reach = 0.5 * feather;
+    marksLayer.drawImage(strokesCanvas, reach * Math.cos(angle), reach * Math.sin(angle), width, height);
+  }
+  marksLayer.shadowColor = "transparent";
+}
+
+function toggleSoftEdge() {
+  softEdge = !softEdge;
+  element.querySelector("[data-do=soft-edge]").setAttribute("aria-pressed", String(softEdge));
+  if (softEdge) say(feather ? translate("The seam: over {feather} pixels outside the mask the result passes into your photo. “Feather” in Browse changes it.", { feather }) : translate("The seam is hard: “Feather” in Browse is 0."));
+  drawMarks();
 }
 
 function setView(layer) {
