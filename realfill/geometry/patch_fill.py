@@ -75,7 +75,13 @@ def _library() -> Any:
 
 
 def fill_from_patches(
-    target: Photo, hole: Hole, sources: Sequence[PatchSource], *, seed: int, nearness: float = 0.0
+    target: Photo,
+    hole: Hole,
+    sources: Sequence[PatchSource],
+    *,
+    seed: int,
+    nearness: float = 0.0,
+    whole: bool = False,
 ) -> Photo:
     """The target (H, W, 3) with its hole (H, W) filled by patches of itself and of sources; known pixels are kept.
 
@@ -85,20 +91,23 @@ def fill_from_patches(
         sources: beside the target; what does not fit beside it (`MOST_TILES`) is left out, the last ones first.
         seed: of the random search; another one gives another fill.
         nearness: how much a patch counts that lies in the same place of the frame; 0: places do not count.
+        whole: the whole target and whole sources in one row instead of a window round the hole: large things are
+            found at the coarsest size, and come whole.
     """
     if not hole.any():
         return target
     if not is_available() or min(hole.shape) < LEAST_SIDE or (hole.all() and not sources):
         return inpaint(target, hole)
-    left, top, right, bottom = _window(hole)
+    left, top, right, bottom = (0, 0, hole.shape[1], hole.shape[0]) if whole else _window(hole)
     part = np.s_[top:bottom, left:right]
     own = PatchSource(target[part], ~hole[part], left, top)
     scale = min(1.0, SIDE / max(own.valid.shape))
     if min(_scaled(own.valid.shape, scale)) < LEAST_SIDE:  # a long strip
         return inpaint(target, hole)
-    pictures = _choose_tiles([own, *(_cut_source(source, own, scale) for source in sources)])
+    pictures = _choose_tiles([own, *(source if whole else _cut_source(source, own, scale) for source in sources)])
     shrunk = [_resize_source(one, scale) for one in pictures]
-    canvas = _lay_side_by_side(shrunk, _congruent_corners(pictures, shrunk, scale))
+    corners = _row_corners(shrunk) if whole else _congruent_corners(pictures, shrunk, scale)
+    canvas = _lay_side_by_side(shrunk, corners)
     small = _shrink_hole(hole[part], scale)
     missing = np.zeros(canvas.tile.shape, np.bool_)
     missing[: small.shape[0], : small.shape[1]] = small
@@ -201,6 +210,12 @@ def _congruent_corners(pictures: Sequence[PatchSource], shrunk: Sequence[PatchSo
     return np.array(corners, np.intp)
 
 
+def _row_corners(pictures: Sequence[PatchSource]) -> Corners:
+    """Corners (N, 2) of pictures in one row."""
+    starts = np.cumsum([0, *(one.valid.shape[1] for one in pictures[:-1])])
+    return np.stack([np.zeros_like(starts), starts], 1)
+
+
 def _lay_side_by_side(pictures: Sequence[PatchSource], corners: Corners) -> _Canvas:
     # Sides that halve evenly: the library carries places from size to size by the ratio of the sides.
     height, width = -(-(corners + [one.valid.shape for one in pictures]).max(0) // ALIGNMENT) * ALIGNMENT
@@ -248,10 +263,9 @@ def _add_detail(filled: Photo, hole: Hole, canvas: _Canvas, pictures: Sequence[P
     height, width = pictures[0].valid.shape
     large = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
     corners, found = _look_up_blocks(filled, hole, canvas.photo, canvas.known)
-    starts = np.cumsum([0, *(one.valid.shape[1] for one in pictures[:-1])])
-    whole = _lay_side_by_side(pictures, np.stack([np.zeros_like(starts), starts], 1))
+    whole = _lay_side_by_side(pictures, _row_corners(pictures))
     coarse = np.zeros(whole.photo.shape, np.float32)
-    for one, start, (row, column) in zip(pictures, starts, canvas.corners, strict=True):
+    for one, (_, start), (row, column) in zip(pictures, whole.corners, canvas.corners, strict=True):
         rows, columns = _scaled(one.valid.shape, scale)
         small = canvas.photo[row : row + rows, column : column + columns]
         place = np.s_[: one.valid.shape[0], start : start + one.valid.shape[1]]

@@ -20,7 +20,7 @@ from realfill.imaging.holes import distance_from_hole
 from realfill.matching.matcher import Matcher
 from realfill.matching.selection import score_candidates
 
-MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.2, 0.05, 0.25, 0.05, 0.1  # agreement: 1
+MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.3, 0.3, 0.2, 0.05, 0.45  # agreement: 1
 AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
 _PARTS = ("agreement", "seam", "sharpness", "shown")
 
@@ -93,13 +93,16 @@ def score_photo(evidence: Evidence, photo: Photo, matches: int, shown: float = 0
 
 
 def _agreement(evidence: Evidence, photo: Photo) -> float:
-    """Mean over the hole of trust times likeness in structure, in each pixel with the view most trusted there."""
-    best, agreed = np.zeros(evidence.hole.shape, np.float32), np.zeros(evidence.hole.shape, np.float32)
-    for view, trust in evidence.views:
-        same = structure_similarity(view, photo)
-        better = trust > best
-        best, agreed = np.where(better, trust, best), np.where(better, trust * same, agreed)
-    return float(agreed[evidence.hole].mean())
+    """Mean over the hole of how far the laid references look alike in structure, each as far as it is trusted there.
+
+    In each pixel Σ trust² · likeness / Σ trust: a reference that is not trusted says little, and a scene of which none
+    is has little to say at all.
+    """
+    if not evidence.views:
+        return 0.0
+    squares = [trust**2 * structure_similarity(view, photo) for view, trust in evidence.views]
+    total = np.sum([trust for _, trust in evidence.views], axis=0)
+    return float((np.sum(squares, axis=0) / np.maximum(total, 1e-6))[evidence.hole].mean())
 
 
 def _seam(photo: Photo, hole: Hole) -> float:

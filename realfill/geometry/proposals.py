@@ -15,6 +15,7 @@ import numpy as np
 
 from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo
 from realfill.geometry.alignment import LEARNED_LEAST
+from realfill.geometry.colour_correction import fit_regions
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
@@ -26,11 +27,11 @@ from realfill.imaging.holes import distance_from_hole
 from realfill.scene.scene import Scene
 
 TOLERANCE = 8.0  # pixels of the frame between a point and where a similarity puts it: things are not flat
-HANDICAP = 1.3  # a homography must explain so many times more than a similarity to be preferred
 LEAST_INLIERS = 12  # unrelated photos reach 8; of a learned matcher's pairs LEARNED_LEAST are needed
 HALF = 0.5  # of the pairs: from there on they count as a learned matcher's
 BEYOND = 0.5  # of the frame's sides: so far beyond it a laid reference gives patches
 NEAR = 0.075  # of the frame's longer side: known pixels so near to the hole tell a reference's colours
+UNLIKE = 0.02  # of a pixel's say in a region's colours where the structure is another
 RIDGE = 30.0  # variance in CIELAB from which known pixels decide a channel's gain
 NEARNESS = (0.02, 0.005, 0.01)  # of `fill_from_patches`, where references are laid; seeds take turns
 SCALES = ((1.0,), (1.0, 0.7), (1.0, 1.4))  # of plain references; seeds take turns
@@ -42,7 +43,7 @@ SUPPORT = 20.0  # inliers on which two thirds of a laid reference's trust rest
 BORDER = 4  # pixels beside the hole at which a laid reference's colours are to meet the target's
 ALONE = 0.8  # of its trust: what one reference shows without another that agrees
 WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
-PATCHED = ("placed", "patches")
+PATCHED = ("placed", "patches", "canvas")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class LaidReference:
 class Recipe:
     """How one proposal is made."""
 
-    kind: str  # "draft": all that geometry shows; "single": one reference; "placed", "patches": patches alone
+    kind: str  # "draft": all that geometry shows; "single": one reference; PATCHED: patches alone
     seed: int  # of the patches
     source: int = -1  # of "single": which of the laid references
 
@@ -89,7 +90,7 @@ class Sources:
     target: Photo  # (h, w, 3), the nearest known colours in the hole
     hole: Hole  # (h, w)
     draft: Draft
-    laid: tuple[LaidReference, ...]  # most inliers first
+    laid: tuple[LaidReference, ...]  # the most trusted first
     plain: tuple[PatchSource, ...]  # every reference as it is, at a scale like the target's
 
 
@@ -106,7 +107,7 @@ def gather_sources(scene: Scene, draft: Draft) -> Sources:
         for one in _lay_rigidly(index, photo, replace(pairs, second=fit.to_working(pairs.second)), target, hole)
     ]
     plain = [_centre(photo, hole.shape) for photo in photos]
-    laid.sort(key=lambda one: -one.inliers / (HANDICAP if one.kind == "plane" else 1))
+    laid.sort(key=lambda one: -one.trust)
     return Sources(target, hole, draft, tuple(laid), tuple(plain))
 
 
@@ -173,7 +174,7 @@ def _lay(
     both = near if near.sum() >= LEAST_SHOWN else both
     agrees = float(structure_similarity(laid[inner], target)[both].mean())
     trust = max(0.0, agrees) * (1 - math.exp(-inliers / SUPPORT))
-    photo = _match_colours(laid, laid[inner], target, both)
+    photo = _match_regions(_match_colours(laid, laid[inner], target, both), valid, target, both, inner)
     yield LaidReference(index, kind, inliers, trust, photo, np.asarray(valid), (down, across))
 
 
@@ -211,6 +212,27 @@ def _match_colours(photo: Photo, inner: Photo, target: Photo, both: Hole) -> Pho
     return np.asarray(np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2RGB) * 255, 0, 255), np.uint8)
 
 
+def _match_regions(photo: Photo, valid: Hole, target: Photo, both: Hole, inner: tuple[slice, slice]) -> Photo:
+    """A laid reference (H, W, 3) with each of its colour regions as the target has it, so that sky is like its sky.
+
+    Args:
+        valid: (H, W), where the reference shows something.
+        both: (h, w), known pixels of the target that tell its colours; they say more where the structure is the same.
+        inner: the frame's part of the reference.
+    """
+    size = scoring_size(photo.shape)
+    weight, aim = np.zeros(valid.shape, np.float32), np.zeros_like(photo)
+    weight[inner] = both * np.maximum(structure_similarity(photo[inner], target), UNLIKE)
+    aim[inner] = target
+    small, aim, weight, shown = (
+        cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (photo, aim, weight, valid.astype(np.float32))
+    )
+    lacking = fit_regions(small, aim, weight, shown)
+    if lacking is None:
+        return photo
+    return np.asarray(np.clip(photo + lacking.look_up(photo), 0, 255), np.uint8)
+
+
 def _to_lab(photo: Photo) -> Colours:
     return np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
@@ -229,7 +251,7 @@ def list_recipes(sources: Sources, count: int) -> list[Recipe]:
     if not is_available():
         return [Recipe("draft", 0), *singles][:count]
     ways = [Recipe("draft", 0)] if covered[-1] else []
-    ways += [*singles[:1], Recipe("placed", 0), Recipe("patches", 0), *singles[1:]]
+    ways += [*singles[:1], Recipe("placed", 0), Recipe("canvas", 0), Recipe("patches", 0), *singles[1:]]
     recipes, turn = list(ways), 0
     while len(recipes) < count:
         turn += 1
@@ -254,6 +276,8 @@ def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
         confidence = np.where(hole & ~rest, ALONE * one.trust, confidence).astype(np.float32)
     if recipe.kind == "patches":
         filled = fill_from_patches(photo, rest, _plain_sources(sources, recipe.seed), seed=recipe.seed)
+    elif recipe.kind == "canvas":
+        filled = fill_from_patches(photo, rest, _rotate(sources.plain, recipe.seed), seed=recipe.seed, whole=True)
     else:
         nearness = NEARNESS[recipe.seed % len(NEARNESS)]
         filled = fill_from_patches(
@@ -286,7 +310,7 @@ def _rotate(items: Sequence[PatchSource], steps: int) -> list[PatchSource]:
 
 
 def _best_laid(sources: Sources) -> list[LaidReference]:
-    """One laid picture of each reference, most inliers first."""
+    """One laid picture of each reference, the most trusted first."""
     best: dict[int, LaidReference] = {}
     for one in sources.laid:
         best.setdefault(one.reference, one)
