@@ -37,6 +37,13 @@ def test_what_a_source_shows_fills_the_hole_and_known_pixels_stay() -> None:
     assert error(made, truth) < 0.6 * error(fill_from_patches(with_hole(truth), HOLE, [], seed=1), truth)
 
 
+def test_on_a_canvas_of_whole_photos_what_a_source_shows_is_found_too() -> None:
+    truth = view()
+    made = fill_from_patches(with_hole(truth), HOLE, [whole(view(75, 50))], seed=1, whole=True)
+    assert np.array_equal(made[~HOLE], truth[~HOLE])
+    assert error(made, truth) < 0.6 * error(fill_from_patches(with_hole(truth), HOLE, [], seed=1), truth)
+
+
 def test_the_hole_holds_nothing_and_equal_seeds_give_equal_fills() -> None:
     truth, sources = view(), [whole(view(300, 200))]
     first = fill_from_patches(with_hole(truth), HOLE, sources, seed=1)

@@ -55,9 +55,25 @@ def test_a_reference_is_laid_by_its_matches_and_another_place_is_not(sources: So
     assert len(sources.plain) == 2
 
 
+def test_a_laid_reference_has_each_region_in_the_targets_light() -> None:
+    """The reference's sky is darker than the target's and its stone brighter: no change of all colours mends both."""
+    target = painted(1, 300, 400)
+    target[:150] = np.clip(target[:150] // 4 + (150, 170, 190), 0, 255)
+    target[150:] = target[150:] // 4 + (60, 50, 40)
+    other = target.astype(int)
+    other[:150] -= 70
+    other[150:] += 70
+    given = scene(target, HOLE, other.clip(0, 255).astype(np.uint8))
+    sources = gather_sources(given, make_draft(given, sift.load(size=512)))
+    assert sources.laid
+    laid = sources.laid[0]
+    for region in (HOLE & (np.arange(300)[:, None] < 145), HOLE & (np.arange(300)[:, None] > 155)):
+        assert np.abs(laid.photo[laid.inner].astype(int) - target)[region].mean() < 20
+
+
 def test_each_way_is_there_once_before_any_is_repeated(sources: Sources) -> None:
     recipes = list_recipes(sources, 12)
-    assert [recipe.kind for recipe in recipes[:4]] == ["draft", "single", "placed", "patches"]
+    assert [recipe.kind for recipe in recipes[:5]] == ["draft", "single", "placed", "canvas", "patches"]
     assert len(set(recipes)) == len(recipes) == 12
     assert list_recipes(sources, 5) == recipes[:5]
 
