@@ -44,8 +44,13 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
     ("card", "words"),
     [
         ("GTX 1070", "float32 and takes 1 of a step's 16 items at once, 8 seeds at once"),
+        ("RTX 2070", "float16 and takes 4 of a step's 16 items at once, 32 seeds at once"),
         ("T4", "float16 and takes 8 of a step's 16 items at once, 32 seeds at once"),
+        ("RTX 3070", "bfloat16 and takes 4 of a step's 16 items at once, 32 seeds at once"),
+        ("RTX 3060", "bfloat16 and takes 8 of a step's 16 items at once, 32 seeds at once"),
+        ("RTX 4060 Ti", "bfloat16 and takes 8 of a step's 16 items at once, 32 seeds at once"),
         ("RTX 4090", "bfloat16 and takes all 16 items of a step at once, 32 seeds at once"),
+        ("H200", "bfloat16 and takes all 16 items of a step at once, 32 seeds at once"),
     ],
 )
 def test_every_card_is_told_what_it_will_do(card: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -38,21 +39,25 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def learn(
     base: Path, scene: Scene, folder: Path, config: TrainConfig = CONFIG, *, graphs: bool = True
 ) -> tuple[list[float], list[int]]:
-    """The losses of a training, and how often a graph had been replayed after each step."""
-    losses, replays = [], []
+    """The losses of a training, and after each step how often a graph had been replayed; checks what that saves."""
+    losses, replays, kernels = [], [], [0]
     with pretend_card(CARDS["H200"], graphs=graphs) as card:
         backbone = load_backbone(str(base), device="cuda")
         crop = crop_around(scene.hole, size=32, multiple=8, context=0.5)
         for step in train.train(backbone, scene, crop, config, seed=0, folder=folder):
             losses.append(step.loss)
             replays.append(card.operations["graph"])
+            kernels.append(card.kernels)
+    first, *_, last, _ = np.diff(kernels)  # the first gave two steps' gradients, the last none
+    if replays[-1] > 3:
+        assert last < (first / 5 if config.micro_batch == 0 else first)
     return losses, replays
 
 
-@pytest.fixture
-def plain(tiny_base: Path, toy: Scene, tmp_path: Path) -> list[float]:
+@pytest.fixture(scope="module")
+def plain(tiny_base: Path, toy: Scene, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """The losses where nothing is tried."""
-    losses, replays = learn(tiny_base, toy, tmp_path / "plain")
+    losses, replays = learn(tiny_base, toy, tmp_path_factory.mktemp("plain"))
     assert not any(replays)
     return losses
 
@@ -63,7 +68,7 @@ def favour(monkeypatch: pytest.MonkeyPatch, *, graphs: bool) -> None:
     monkeypatch.setattr(GraphTrial, "_milliseconds", lambda _, graph: 1.0 if graph == graphs else 2.0)
 
 
-@pytest.mark.parametrize("pieces", [0, 2])
+@pytest.mark.parametrize("pieces", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_a_graph_computes_the_same_whatever_gates_and_prompts_a_step_draws(
     plain: list[float], tiny_base: Path, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
 ) -> None:
@@ -75,6 +80,7 @@ def test_a_graph_computes_the_same_whatever_gates_and_prompts_a_step_draws(
     assert replays[-1] == STEPS - 3  # from the fourth step on; one is queued before the step before is told of
 
 
+@pytest.mark.long
 def test_the_slower_way_is_given_up(
     plain: list[float], tiny_base: Path, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +90,7 @@ def test_the_slower_way_is_given_up(
     assert replays[-1] == 3  # one that captures, two that are timed
 
 
+@pytest.mark.long
 def test_ways_are_timed_by_the_device(
     tiny_base: Path, toy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,7 +316,7 @@ def test_a_card_is_given_the_next_step_before_a_loss_is_read(
         torch.testing.assert_close(kept[name], value, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_resuming_on_a_card_equals_no_interruption(tiny_base: Path, toy: Scene, tmp_path: Path, stop: int) -> None:
     """The gradients of the step that was queued already are thrown away."""
     with pretend_card(CARDS["H200"]):
