@@ -13,6 +13,8 @@ from realfill import files
 from realfill.errors import RunError, WeightsError
 from realfill.sentences import Sentence
 
+_DENOISER = "model.diffusion_model."  # before the denoiser's tensors in a single file
+INPAINTING_CHANNELS = 9  # of a U-Net: noisy latents, hole, latents of what is known
 DefaultPreset = Literal["mini", "quick"]  # those of `config.PRESETS` that a run may begin with by itself
 Changes = Mapping[str, Any]  # settings by dotted name
 
@@ -36,12 +38,23 @@ class MemoryFigures:
 
 
 @dataclass(frozen=True)
+class PublicFigure:
+    """What others measured of training an adapter on a base."""
+
+    seconds: float  # of a training item
+    card: str  # "an L40S"
+    conditions: str  # "at 512 px"
+    source: str
+
+
+@dataclass(frozen=True)
 class Family:
     """Bases that one file in `models` drives."""
 
     classes: tuple[str, ...]  # `_class_name` of model_index.json
     parts: tuple[str, ...]  # folders that hold weights
     stands_for: str  # the row of `BASES` by which one without a row is estimated
+    file_tensor: str = ""  # in a single .safetensors file of its maker's layout; empty: such files cannot be loaded
     changes: Changes = field(default_factory=dict)  # settings that differ from the presets, whichever preset
     preset_changes: Mapping[str, Changes] = field(default_factory=dict)  # the same by the preset's name
 
@@ -64,6 +77,8 @@ class Base:
     gated: bool = False  # whether its page asks to accept the licence before anything can be downloaded
     variant: str = ""  # of the weight files that are downloaded: "fp16" takes *.fp16.safetensors
     changes: Changes = field(default_factory=dict)  # settings that differ from the family's
+    time: str = ""  # of a scene, as it was measured for this project
+    figure: PublicFigure | None = None
 
     @property
     def is_embedded(self) -> bool:
@@ -88,11 +103,13 @@ FAMILIES: Mapping[str, Family] = {
         classes=("StableDiffusionInpaintPipeline", "StableDiffusionPipeline"),
         parts=("unet", "vae", "text_encoder"),
         stands_for="sd2",
+        file_tensor="model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
     ),
     "stable_diffusion_xl": Family(
         classes=("StableDiffusionXLInpaintPipeline", "StableDiffusionXLPipeline"),
         parts=("unet", "vae", "text_encoder", "text_encoder_2"),
         stands_for="sdxl",
+        file_tensor="model.diffusion_model.label_emb.0.0.weight",
         preset_changes={"quick": {"train.steps": 300, "train.batch": 4}},
     ),
     "flux2_klein": Family(
@@ -126,6 +143,7 @@ BASES: Mapping[str, Base] = {
         licence="Apache-2.0",
         preset="mini",
         least_memory=0,
+        time="one to two minutes on two cores",
         memory=MemoryFigures(
             width=4,
             denoiser=10.7e6,
@@ -151,6 +169,7 @@ BASES: Mapping[str, Base] = {
         licence="CreativeML Open RAIL++-M",
         preset="quick",
         least_memory=8e9,
+        time="not known yet on a GPU; without one the preset patient takes about two hours of one core",
         memory=MemoryFigures(
             width=2,
             denoiser=866e6,
@@ -177,6 +196,7 @@ BASES: Mapping[str, Base] = {
         preset="quick",
         least_memory=12e9,
         variant="fp16",
+        figure=PublicFigure(1.12, "an RTX 3090 Ti", "at 1024 px", "kohya-ss/sd-scripts#827"),
         memory=MemoryFigures(
             width=2,
             denoiser=2567e6,
@@ -207,6 +227,7 @@ BASES: Mapping[str, Base] = {
             "sample.base": "black-forest-labs/FLUX.2-klein-4B",
             **{"sample.steps": 4, "sample.guidance": 1.0},
         },
+        figure=PublicFigure(0.505, "an L40S", "at 512 px without references beside them", "PEFT's method comparison"),
         memory=MemoryFigures(
             width=2,
             denoiser=3876e6,
@@ -234,6 +255,7 @@ BASES: Mapping[str, Base] = {
         gated=True,
         preset="quick",
         least_memory=32e9,
+        figure=PublicFigure(0.243, "a B200", "at 512 px, a quarter of its tokens", "unslothai/unsloth#6839"),
         memory=MemoryFigures(
             width=2,
             denoiser=11902e6,
@@ -274,19 +296,34 @@ def sources(base: str) -> list[str]:
 def find_family(base: str) -> str | None:
     """The family of a base by name, folder or hub id, as far as it is known without loading or fetching anything.
 
-    A single file and a hub id without a row are taken for Stable Diffusion until they are here; None: a folder of
-    another kind of model.
+    A hub id without a row is taken for Stable Diffusion until it is here; None: a folder or file of another kind of
+    model.
     """
     for row in BASES.values():
         if row is BASES.get(base) or row.source == base:
             return row.family
-    folder = Path(base).expanduser()
-    return family_of_class(read_class_name(folder)) if folder.is_dir() else "stable_diffusion"
+    place = Path(base).expanduser()
+    if place.is_file():
+        try:
+            return family_of_file(place)
+        except (OSError, ValueError):
+            return None
+    return family_of_class(read_class_name(place)) if place.is_dir() else "stable_diffusion"
 
 
 def family_of_class(class_name: str) -> str | None:
     """The family that drives a pipeline of this class, or None."""
     return next((name for name, family in FAMILIES.items() if class_name in family.classes), None)
+
+
+def family_of_file(file: Path) -> str | None:
+    """The family of a model in one .safetensors file of its maker's layout, or None.
+
+    Raises:
+        OSError, ValueError: as `files.read_tensor_header`.
+    """
+    tensors = files.read_tensor_header(file)
+    return next((name for name, family in FAMILIES.items() if family.file_tensor in tensors), None)
 
 
 def read_class_name(folder: Path) -> str:
@@ -315,6 +352,44 @@ def check_folder(folder: Path, base: str) -> str:
     return family
 
 
+def check_file(file: Path) -> str:
+    """The family that drives a model in one .safetensors file; its header alone is read.
+
+    Raises:
+        WeightsError: it is damaged, none drives such a model, or it does not inpaint; the sentence says what would do.
+    """
+    try:
+        family, tensors = family_of_file(file), files.read_tensor_header(file)
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            "{name} is damaged or no safetensors file: {first_line} Fetch it again.",
+            name=file.name,
+            first_line=f"{error}.",
+        ) from error
+    if family is None and any(name.removeprefix(_DENOISER).startswith("double_blocks.") for name in tensors):
+        raise WeightsError(
+            "{name} is a FLUX transformer alone, without text encoders and autoencoder; give the model's "
+            "diffusers folder or its hub id.",
+            name=file.name,
+        )
+    if family is None:
+        raise WeightsError(
+            "{name} is not a Stable Diffusion 1.5, 2 or XL checkpoint in the original layout; give such a file, "
+            "or a diffusers folder.",
+            name=file.name,
+        )
+    shape = tensors.get(f"{_DENOISER}input_blocks.0.0.weight", {}).get("shape") or [0, INPAINTING_CHANNELS]
+    if shape[1] != INPAINTING_CHANNELS:
+        raise WeightsError(
+            "{name} is not an inpainting model (its U-Net takes {channels} channels, not {wanted}); "
+            "take an inpainting checkpoint.",
+            name=file.name,
+            channels=shape[1],
+            wanted=INPAINTING_CHANNELS,
+        )
+    return family
+
+
 def describe_base(name: str) -> str:
     """`Apache-2.0 · 32 GB to download · 512 px · trains on GPUs from 12 GB`, and what its licence asks."""
     return " · ".join(base_facts(name))
@@ -339,6 +414,42 @@ def base_facts(name: str) -> list[Sentence]:
     if base.gated:
         facts.append(Sentence("its licence must be accepted at {page} first", page=base.page))
     return facts
+
+
+def describe_time(name: str, items: int, *, brief: bool = False) -> str:
+    """How long a base takes where this machine has not measured it, without a full stop.
+
+    Args:
+        items: of the whole training; others' figures are of training alone.
+        brief: leaves out how others measured.
+    """
+    base = BASES.get(name)
+    if base is not None and base.time:
+        return base.time
+    figure = base.figure if base is not None else None
+    if figure is None:
+        return "not known yet"
+    minutes = max(1, round(items * figure.seconds / 60))
+    took = f"training took others about {minutes} min on {figure.card}"
+    return took if brief else f"{took} ({items} items {figure.conditions}; {figure.source})"
+
+
+def base_facts(name: str, items: int) -> dict[str, Any]:
+    """A base as programs read it; `items`: as `describe_time`."""
+    base = BASES[name]
+    return {
+        "name": name,
+        "family": base.family,
+        "size": base.size,
+        "licence": base.licence,
+        "commercial": base.commercial,
+        "gated": base.gated,
+        "gigabytes": base.gigabytes,
+        "least_memory": base.least_memory,
+        "preset": base.preset,
+        "source": base.source,
+        "time": describe_time(name, items),
+    }
 
 
 def licence_notice(name: str) -> str:

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from realfill.bases import BASES, EMBEDDED, PREFERRED, preset_changes
+from realfill.bases import BASES, EMBEDDED, PREFERRED, default_preset, preset_changes
 from realfill.errors import OptionError
 
 SamplerName = Literal["ddpm", "ddim", "dpm++"]
 MatcherName = Literal["loftr", "xfeat", "aliked", "sift"]
+MaskForm = Literal["green", "picture"]
 PresetName = Literal["paper", "quick", "mini", "patient"]
 PROPOSALS = 8  # complete proposals of a scene, where they are made
 MOST_PROPOSALS = 64
@@ -66,6 +67,11 @@ class TrainConfig(_Settings):
     layer_dropout: Rate = Field(0.1, description="Rate at which a LoRA layer is switched off for a step.")
     context_dropout: Rate = Field(
         0.5, description="Rate at which each other photo is left out beside an item; for bases that see several."
+    )
+    mask_form: MaskForm = Field(
+        "green",
+        description="How bases without a channel for the mask are shown the hole: painted green, or filled smoothly "
+        "with the mask beside it as a picture of its own.",
     )
     low_noise: float = Field(
         1.0,
@@ -286,6 +292,12 @@ def make(preset: PresetName, changes: Mapping[str, Any]) -> Config:
     """
     base = str(changes.get("base", PRESETS[preset].base))
     return change(PRESETS[preset], {**preset_changes(base, preset), **changes})
+
+
+def default_items(base: str) -> int:
+    """Items of the whole training that a base begins with, by the preset that it begins with."""
+    train = make(default_preset(base), {"base": base}).train
+    return train.steps * train.batch
 
 
 def change(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import struct
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from realfill.errors import DiskFull, OptionError, RunBusy, RunError
 
 MAX_JSON = 16 * 2**20  # bytes of a JSON file; a scene that was begun has 8 MB with its mask
+MAX_HEADER = 100 * 2**20  # bytes, safetensors' own bound
 MAX_DEPTH = 64  # lists and objects in one another; ours have about five
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SUFFIX = ".realfill.tmp"  # other programs' hidden files often end in .tmp too
@@ -212,6 +214,29 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(data, dict):
         raise RunError("{path} does not hold what RealFill writes there; delete it or give another folder.", path=path)
     return data
+
+
+def read_tensor_header(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of its tensors, by name: `dtype`, `shape`, `data_offsets`.
+
+    The format: 8 bytes of length, a JSON header, the tensors.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, or cut off.
+    """
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            size = path.stat().st_size
+            header = json.loads(stream.read(length)) if length < min(size, MAX_HEADER) else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        is_whole = bool(ends) and size == 8 + length + max(ends)
+    except (ValueError, struct.error, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("its header is not that of a safetensors file") from error
+    if not is_whole:
+        raise ValueError("it is not as long as its header says")
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
 def _read_bounded(path: Path) -> bytes:

@@ -51,6 +51,7 @@ WORDS: Mapping[str, str] = {
     "train.prompt_dropout": Sentence("Prompt dropout"),
     "train.mask_dropout": Sentence("Mask dropout"),
     "train.layer_dropout": Sentence("LoRA dropout"),
+    "train.mask_form": Sentence("Form of the mask"),
     "train.pool": Sentence("Pool of crops"),
     "train.crop": Sentence("Smallest crop"),
     "train.guided": Sentence("Warped references"),

@@ -20,13 +20,16 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from benchmarks.speed import random_sd2
 from realfill.models.backbone import Backbone
-from realfill.models.flux2_klein import Flux2Klein, GreenImage, KleinCondition
+from realfill.models.flux2_klein import Flux2Klein, KleinCondition, ShownImage
 from realfill.models.flux_fill import FillCondition, FillImage, FluxFill
 from realfill.models.inpainting_unet import MaskedImage
 from realfill.models.items import Items
 from realfill.models.registry import find_base
 from realfill.models.stable_diffusion import StableDiffusionInpaint, UNetCondition
 from realfill.models.stable_diffusion_xl import StableDiffusionXLInpaint, XLCondition
+from realfill.models.text_encoders import TextEncoders
+
+NO_TEXT = TextEncoders(load=lambda: None, identity=lambda: "")  # embeddings are given
 
 
 @dataclass(frozen=True)
@@ -148,13 +151,13 @@ def klein(dtype: torch.dtype, *, doubles: int = 5, singles: int = 20) -> Shapes:
     networks: dict[str, Any] = {"transformer": transformer, "vae": vae}
     for part in networks.values():
         part.to(dtype)
-    pipeline: Any = SimpleNamespace(**networks, text_encoder=nn.Identity(), scheduler=_flow_schedule())
-    backbone = Flux2Klein(pipeline, name="klein", weights_hash="")
+    pipeline: Any = SimpleNamespace(**networks, scheduler=_flow_schedule())
+    backbone = Flux2Klein(pipeline, NO_TEXT, name="klein", weights_hash="")
 
     def condition(count: int) -> Items:
         latents = empty(count, *backbone.spec.latent_shape(backbone.spec.size, backbone.spec.size), dtype=dtype)
         beside = ((latents[:1],),) * count
-        return KleinCondition(empty(count, 512, 7680, dtype=dtype), GreenImage(latents), beside)
+        return KleinCondition(empty(count, 512, 7680, dtype=dtype), ShownImage(latents[:, None]), beside)
 
     return Shapes(backbone, networks, condition)
 
@@ -180,9 +183,8 @@ def flux_fill(dtype: torch.dtype, *, doubles: int = 19, singles: int = 38) -> Sh
     networks: dict[str, Any] = {"transformer": transformer, "vae": vae}
     for part in networks.values():
         part.to(dtype)
-    texts = {"text_encoder": nn.Identity(), "text_encoder_2": nn.Identity()}
-    pipeline: Any = SimpleNamespace(**networks, **texts, scheduler=_flow_schedule())
-    backbone = FluxFill(pipeline, name="flux-fill", weights_hash="")
+    pipeline: Any = SimpleNamespace(**networks, scheduler=_flow_schedule())
+    backbone = FluxFill(pipeline, NO_TEXT, name="flux-fill", weights_hash="")
 
     def condition(count: int) -> Items:
         channels, height, width = backbone.spec.latent_shape(backbone.spec.size, backbone.spec.size)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from realfill import config as settings
-from realfill.bases import BASES, EMBEDDED, check_folder, default_preset
+from realfill.bases import BASES, EMBEDDED, check_file, check_folder, default_preset
 from realfill.config import Config, PresetName
 from realfill.errors import OptionError
 from realfill.runs.run import Run, check_run_folder
@@ -68,6 +68,8 @@ class Options:
             changes["base"] = str(path.resolve())  # the run may be resumed from elsewhere
             if path.is_dir():
                 check_folder(path, base)  # refuses another kind of model before a run folder is made
+            elif path.suffix == ".safetensors":
+                check_file(path)
         return changes
 
     def config(self, folder: Path) -> Config:

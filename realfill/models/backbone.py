@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from realfill.config import MaskForm
 from realfill.device.memory_plan import MemoryPlan
 from realfill.models.items import Items
 from realfill.models.scheduler import NoiseProcess
@@ -112,6 +113,10 @@ class Backbone(Protocol):
 
         The hole is as the family marks it, grey or green; what pixels hold there has no influence.
         """
+        ...
+
+    def use_mask_form(self, form: MaskForm) -> None:
+        """Show holes in this form from now on, where the network has no channel for the mask; else nothing changes."""
         ...
 
     def image_condition(self, pictures: Pictures) -> Items:

@@ -5,20 +5,21 @@ Layout: diffusers' `DiffusionPipeline.from_pretrained`. `model_index.json` names
 file, or shards that an index names, plain or as the variant fp16.
 """
 
-import json
-import struct
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from realfill import files
+from realfill.bases import INPAINTING_CHANNELS
 from realfill.errors import RealFillError
 
 # Parts that the project does without: a filter for pictures and what feeds it.
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 _STEMS = ("diffusion_pytorch_model", "model")  # diffusers' and transformers' names
 _VARIANTS = ("", "fp16")  # the plain files are preferred
-_INPAINTING_CHANNELS = 9  # noisy latents, hole, latents of what is known
 _FETCH = "fetch it again, or take another folder"
 
 
@@ -45,6 +46,36 @@ def weight_files(part: Path) -> list[Path]:
 def folder_weight_files(folder: Path) -> list[Path]:
     """The weight files of all parts that are there, in the order of their names."""
     return sorted(file for name in weight_parts(folder) for file in weight_files(folder / name) if file.is_file())
+
+
+def hash_files(files: Sequence[Path]) -> str:
+    """sha256 over the names and contents of files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(_digest_file(file, stat_file(file)))
+    return digest.hexdigest()
+
+
+def hash_parts(folder: Path, parts: Sequence[str]) -> str:
+    """sha256 over all files of some parts, configs and words too: equal ones compute the same."""
+    return hash_files([file for part in parts for file in sorted((folder / part).iterdir()) if file.is_file()])
+
+
+def stat_file(file: Path) -> tuple[int, int]:
+    """Size and time of a file: equal as long as nobody touches it."""
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+@cache
+def _digest_file(file: Path, state: tuple[int, int]) -> bytes:
+    """sha256 of a file's content; the hub's cache names large files by it, checked when they came."""
+    blob = file.resolve()
+    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return bytes.fromhex(blob.name)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def find_variant(folder: Path) -> str | None:
@@ -81,9 +112,9 @@ def _weight_troubles(part: Path, name: str) -> Iterator[str]:
         yield f"{name}/config.json is missing or damaged; {_FETCH}"
         return
     channels = config.get("in_channels")
-    if name == "unet" and channels != _INPAINTING_CHANNELS:
+    if name == "unet" and channels != INPAINTING_CHANNELS:
         yield (
-            f"it is not an inpainting model (its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}); take an "
+            f"it is not an inpainting model (its U-Net takes {channels} channels, not {INPAINTING_CHANNELS}); take an "
             "inpainting checkpoint"
         )
     found = weight_files(part)
@@ -124,16 +155,12 @@ def _has_tokenizer(part: Path) -> bool:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a safetensors file is as long as its header says: 8 bytes of length, the header, the tensors."""
+    """Whether a safetensors file is as long as its header says."""
     try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            size = file.stat().st_size
-            header = json.loads(stream.read(length)) if length < size else {}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+        files.read_tensor_header(file)
+    except (OSError, ValueError):
         return False
-    return bool(ends) and size == 8 + length + max(ends)
+    return True
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -1,32 +1,27 @@
-"""What transformers of rectified flow share: latents in patches of 2 × 2, and text encoders that rest off the device.
+"""What transformers of rectified flow share: latents in patches of 2 × 2, prompts that are encoded once."""
 
-Prompts are fixed, so each is encoded once; the text encoders, half of all weights, lie on the device only meanwhile.
-"""
-
-import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realfill.device.devices import free_memory, release_memory
+from realfill.config import MaskForm
 from realfill.device.memory_plan import MemoryPlan
 from realfill.models.autoencoder import Autoencoder, recompute_activations
 from realfill.models.backbone import Layers, Spec
 from realfill.models.latent_grid import known_cells
 from realfill.models.scheduler import FlowMatch
+from realfill.models.text_encoders import Embeddings, TextEncoders
 
 PATCH = 2  # latent cells of the autoencoder on a side of one token
-ROOM = 1.1  # of the text encoders' bytes that must be free for them to lie beside the transformer
 # PEFT's `target_modules` that both architectures have in their double blocks
 JOINT_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
 
 class FlowTransformer:
-    """Autoencoder, transformer and resting text encoders of a stock pipeline; what is shown is a subclass' affair."""
+    """Autoencoder and transformer of a stock pipeline, and its text encoders; what is shown is a subclass' affair."""
 
     family: ClassVar[str]
     size: ClassVar[int]  # pixels of the working size
@@ -38,17 +33,17 @@ class FlowTransformer:
         *,
         name: str,
         weights_hash: str,
-        text_encoders: Sequence[nn.Module],
+        text: TextEncoders,
         shift: Callable[[int, int], float],
     ) -> None:
         """Products are computed in the weights' own precision. `shift`: see `FlowMatch`."""
         self.vae, self.transformer = pipeline.vae, pipeline.transformer
-        self._pipeline, self._text_encoders = pipeline, text_encoders
-        for part in (self.vae, self.transformer, *text_encoders):
+        self._text = text
+        for part in (self.vae, self.transformer):
             part.requires_grad_(False).eval()
         self.device, self.dtype = self.transformer.device, self.transformer.dtype
         self._autoencoder = Autoencoder(self.vae, dtype=self.dtype)
-        self._prompts: dict[str, Any] = {}
+        self._prompts: dict[str, Embeddings] = {}
         self._encoding = threading.Lock()
         self.process = FlowMatch(pipeline.scheduler.config, shift)
         cell = self._autoencoder.cell * PATCH
@@ -72,6 +67,9 @@ class FlowTransformer:
         """See `Backbone.decode`."""
         return self._autoencoder.decode(F.pixel_shuffle(self._unscale(latents.to(self.device)), PATCH))
 
+    def use_mask_form(self, form: MaskForm) -> None:
+        """See `Backbone.use_mask_form`."""
+
     def _scale(self, latents: Tensor) -> Tensor:
         """The autoencoder's latents in patches (B, c, h, w) as the transformer takes them."""
         raise NotImplementedError
@@ -85,39 +83,18 @@ class FlowTransformer:
         known = F.pixel_unshuffle(known_cells(weight, self.spec.loss_cell), PATCH)
         return known.repeat(1, self.spec.latent_channels // PATCH**2, 1, 1)
 
-    def embed_prompt(self, prompt: str) -> Any:
+    def embed_prompt(self, prompt: str) -> Embeddings:
         """A prompt's embeddings as `_embed` makes them, from the first time on kept on the device."""
         with self._encoding:
-            if prompt not in self._prompts:
-                with torch.no_grad(), self._text_encoders_on_device():
-                    self._prompts[prompt] = self._embed(prompt)
+            if prompt not in self._prompts:  # the empty one is needed, too: by dropout and by guidance
+                wanted = [one for one in dict.fromkeys((prompt, "")) if one not in self._prompts]
+                found = self._text.embed(wanted, self._embed, device=self.device, denoiser=self.transformer)
+                self._prompts.update(found)
             return self._prompts[prompt]
 
-    def _embed(self, prompt: str) -> Any:
-        """A prompt's embeddings; the text encoders are on the device."""
+    def _embed(self, pipeline: Any, prompt: str) -> Embeddings:
+        """A prompt's embeddings by a stock pipeline of the text parts."""
         raise NotImplementedError
-
-    @contextlib.contextmanager
-    def _text_encoders_on_device(self) -> Iterator[None]:
-        """The text encoders on the device, in the transformer's place where there is no room for both."""
-        if self.device.type == "cpu":
-            yield
-            return
-        device = str(self.device)
-        weights = [weight for part in self._text_encoders for weight in part.parameters()]
-        is_short = free_memory(device) < ROOM * sum(weight.nbytes for weight in weights)
-        try:
-            if is_short:
-                self.transformer.to("cpu")
-                release_memory(device)
-            for part in self._text_encoders:
-                part.to(self.device)
-            yield
-        finally:
-            for part in self._text_encoders:
-                part.to("cpu")
-            release_memory(device)
-            self.transformer.to(self.device)
 
     def _call_transformer(self, tokens: Tensor, t: Tensor, **told: Any) -> Tensor:
         """The transformer's output (B, tokens, c), float32 whatever it computes in; `told`: what it takes by name."""

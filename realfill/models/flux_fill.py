@@ -16,7 +16,9 @@ from realfill.models.backbone import Context, EncodedItems, Layers, Pictures, bl
 from realfill.models.flow_transformer import JOINT_ATTENTION, PATCH, FlowTransformer, as_latents, as_tokens
 from realfill.models.items import Items
 from realfill.models.pipelines import load_pipeline
+from realfill.models.text_encoders import Embeddings, TextEncoders, text_encoders_in
 
+TEXT_PARTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 GUIDANCE = 30.0  # the embedding that the distilled network takes, as its pipeline has it; the same in training
 
 
@@ -42,7 +44,7 @@ class FluxFill(FlowTransformer):
 
     family, size = "flux_fill", 1024
 
-    def __init__(self, pipeline: Any, *, name: str, weights_hash: str) -> None:
+    def __init__(self, pipeline: Any, text: TextEncoders, *, name: str, weights_hash: str) -> None:
         schedule = pipeline.scheduler.config
 
         def shift(cells: int, steps: int) -> float:
@@ -60,7 +62,7 @@ class FluxFill(FlowTransformer):
             pipeline,
             name=name,
             weights_hash=weights_hash,
-            text_encoders=[pipeline.text_encoder, pipeline.text_encoder_2],
+            text=text,
             shift=shift,
         )
         channels, wanted = self.transformer.config.in_channels, 2 * self.spec.latent_channels + self.spec.cell**2
@@ -102,8 +104,8 @@ class FluxFill(FlowTransformer):
         embeds, pooled = zip(*(self.embed_prompt(prompt) for prompt in prompts), strict=True)
         return FillCondition(torch.cat(embeds), torch.cat(pooled), image)
 
-    def _embed(self, prompt: str) -> tuple[Tensor, Tensor]:
-        embeds, pooled, _ = self._pipeline.encode_prompt(prompt, None, device=self.device)
+    def _embed(self, pipeline: Any, prompt: str) -> Embeddings:
+        embeds, pooled, _ = pipeline.encode_prompt(prompt, None, device=self.device)
         return embeds, pooled
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Any) -> Tensor:
@@ -140,12 +142,7 @@ def load_folder(folder: Path, *, name: str, device: str, dtype: torch.dtype, wei
     Raises:
         WeightsError: the folder is incomplete, damaged or another kind of model.
     """
-    pipeline = load_pipeline(
-        FluxFillPipeline,
-        folder,
-        name=name,
-        device=device,
-        dtype=dtype,
-        resting=["text_encoder", "text_encoder_2"],
-    )
-    return FluxFill(pipeline, name=name, weights_hash=weights_hash)
+    text = text_encoders_in(folder, FluxFillPipeline, TEXT_PARTS, name=name, device=device, dtype=dtype)
+    without: dict[str, None] = dict.fromkeys(TEXT_PARTS)
+    pipeline = load_pipeline(FluxFillPipeline, folder, name=name, device=device, dtype=dtype, **without)
+    return FluxFill(pipeline, text, name=name, weights_hash=weights_hash)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from realfill.config import MaskForm
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
 from realfill.models.autoencoder import Autoencoder, autocast_to, fastest_layout, recompute_activations
@@ -103,6 +104,9 @@ class InpaintingUNet:
     def encode_masked(self, pixels: Tensor, hole: Tensor) -> Tensor:
         """See `Backbone.encode_masked`: grey stands in the hole."""
         return self.encode(blank_hole(pixels, hole))
+
+    def use_mask_form(self, form: MaskForm) -> None:
+        """See `Backbone.use_mask_form`: the mask has a channel."""
 
     def image_condition(self, pictures: Pictures) -> MaskedImage:
         """See `Backbone.image_condition`. The hole is shrunk by nearest, as the stock pipelines do."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from realfill.bases import download_command
 from realfill.errors import WeightsError
 from realfill.models import backbone
 from realfill.models.base_folder import find_variant
@@ -52,6 +53,34 @@ def load_pipeline(
         if isinstance(module, nn.Module):
             module.to("cpu" if part in resting else device, backbone.stored_dtype(device, dtype))
     return pipeline
+
+
+def load_single_file(
+    pipeline_class: Any, file: Path, source: str, *, device: str, dtype: torch.dtype, **parts: Any
+) -> Any:
+    """A pipeline on its device from one .safetensors file in its maker's layout.
+
+    Args:
+        source: hub id or folder whose configs fit the file; from the hub's cache where they are there.
+        parts: as `load_pipeline`.
+
+    Raises:
+        WeightsError: it is damaged, another kind of model, or the configs cannot be had.
+    """
+    stored = backbone.stored_dtype(device, dtype)
+    try:
+        pipeline = pipeline_class.from_single_file(str(file), config=source, torch_dtype=stored, **parts)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise WeightsError(
+            "{name} could not be loaded as an inpainting checkpoint: {first_line} Its configs are "
+            "those of {source}; without network, give that model's folder ({download_command}) "
+            "instead.",
+            name=file.name,
+            first_line=first_line(error),
+            source=source,
+            download_command=download_command(source),
+        ) from error
+    return pipeline.to(device, stored)
 
 
 def first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realfill.arrays import Hole, Photo
@@ -14,6 +15,23 @@ def to_tensors(photo: Photo, hole: Hole) -> tuple[Tensor, Tensor]:
     """One picture (H, W, 3) as pixels (1, 3, H, W) in [-1, 1], and its hole (1, 1, H, W)."""
     pixels = photo.astype(np.float32) / 127.5 - 1
     return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()), to_planes([hole])
+
+
+def fill_smoothly(pixels: Tensor, hole: Tensor) -> Tensor:
+    """Pixels (B, 3, H, W) with their holes (B, 1, H, W) filled by ever wider averages of what is known around them.
+
+    As `imaging.fill.fill_from_known`, on the device; zeros where nothing is known.
+    """
+    known = (hole <= 0.5).to(pixels.dtype)
+    levels = [(torch.where(hole > 0.5, 0.0, pixels), known)]
+    while max(levels[-1][1].shape[-2:]) > 1:
+        colour, weight = (F.avg_pool2d(plane, 2, ceil_mode=True, count_include_pad=False) for plane in levels[-1])
+        levels.append((colour, weight))
+    guess = torch.zeros_like(levels[-1][0])
+    for colour, weight in reversed(levels):
+        wider = F.interpolate(guess, colour.shape[-2:], mode="bilinear")
+        guess = weight * (colour / weight.clamp(min=1e-6)) + (1 - weight) * wider
+    return torch.where(hole > 0.5, guess, pixels)
 
 
 def to_planes(holes: Sequence[Hole]) -> Tensor:

@@ -5,10 +5,8 @@ A new family of models is a file here with `load_folder` and a class like `backb
 """
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,13 @@ from urllib.parse import urlparse
 import torch
 
 from realfill import assets
-from realfill.bases import BASES, EMBEDDED, check_folder, download_command
+from realfill.bases import BASES, EMBEDDED, check_file, check_folder, download_command
 from realfill.errors import OptionError, WeightsError
 from realfill.models.backbone import Backbone
-from realfill.models.base_folder import find_trouble, folder_weight_files
+from realfill.models.base_folder import find_trouble, folder_weight_files, hash_files, stat_file
 from realfill.models.download import Download, Watch, check_space, fetch, plan_download
 from realfill.models.fast.switch import tries
 from realfill.network import NAME_SERVER
-
-_FILE_FAMILY = "stable_diffusion"  # the one family whose single files can be loaded
 
 
 def find_base(base: str) -> Path | None:
@@ -99,7 +95,8 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
         raise WeightsError(
             "{name} is not a .safetensors file; other formats can run code and are refused.", name=place.name
         )
-    family: Any = import_module(f"realfill.models.{_FILE_FAMILY if place.is_file() else check_folder(place, base)}")
+    family_name = check_file(place) if place.is_file() else check_folder(place, base)
+    family: Any = import_module(f"realfill.models.{family_name}")
     if place.is_dir() and (trouble := find_trouble(place)):
         raise WeightsError(
             "Base '{base}' in {place} cannot be used: {trouble}.", base=base, place=place, trouble=trouble
@@ -112,7 +109,7 @@ def load_backbone(base: str, *, device: str, dtype: torch.dtype | None = None) -
 
 def weights_hash(place: Path) -> str:
     """sha256 over the names and contents of the weight files that are read, so that a run knows what made it."""
-    return _hash_weights(place, _stat_files(place))
+    return hash_files(_weight_files(place))
 
 
 def file_state(base: str) -> Hashable:
@@ -230,18 +227,7 @@ def _weight_files(place: Path) -> list[Path]:
 
 
 def _stat_files(place: Path) -> Hashable:
-    stats = [(file, file.stat()) for file in _weight_files(place)]
-    return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
-
-
-@cache
-def _hash_weights(place: Path, state: Hashable) -> str:
-    digest = hashlib.sha256()
-    for file in _weight_files(place):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+    return tuple((str(file), *stat_file(file)) for file in _weight_files(place))
 
 
 def silence_libraries() -> None:

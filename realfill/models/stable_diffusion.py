@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionInpaintPipeline
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from realfill.bases import download_command
+from realfill.bases import FAMILIES
 from realfill.errors import WeightsError
+from realfill.files import read_tensor_header
 from realfill.models.autoencoder import autocast_to
-from realfill.models.backbone import Context, Layers, stored_dtype
+from realfill.models.backbone import Context, Layers
 from realfill.models.inpainting_unet import CLIP_TARGETS, UNET_TARGETS, InpaintingUNet, MaskedImage, select_distinct
 from realfill.models.items import Items
-from realfill.models.pipelines import first_line, load_pipeline
+from realfill.models.pipelines import load_pipeline, load_single_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,26 +105,15 @@ def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights
     Raises:
         WeightsError: the file is damaged, another kind of model, or its configs cannot be had.
     """
-    source = _configs_for(file)
-    try:
-        pipeline = StableDiffusionInpaintPipeline.from_single_file(
-            str(file),
-            config=source,
-            torch_dtype=stored_dtype(device, dtype),
-            safety_checker=None,
-            feature_extractor=None,
-        )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-        raise WeightsError(
-            "{name} could not be loaded as an inpainting checkpoint: {first_line} Its configs are "
-            "those of {source}; without network, give that model's folder ({download_command}) "
-            "instead.",
-            name=file.name,
-            first_line=first_line(error),
-            source=source,
-            download_command=download_command(source),
-        ) from error
-    pipeline = pipeline.to(device, stored_dtype(device, dtype))
+    pipeline = load_single_file(
+        StableDiffusionInpaintPipeline,
+        file,
+        _configs_for(file),
+        device=device,
+        dtype=dtype,
+        safety_checker=None,
+        feature_extractor=None,
+    )
     return StableDiffusionInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
 
 
@@ -134,20 +123,11 @@ _CONFIGS = {
     768: "stable-diffusion-v1-5/stable-diffusion-inpainting",
     1024: "sd2-community/stable-diffusion-2-inpainting",
 }
-_WIDTH_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
 
 def _configs_for(file: Path) -> str:
     """The hub id whose configs fit a single-file checkpoint, told by its header alone."""
-    try:
-        with safe_open(str(file), framework="pt") as tensors:
-            width = tensors.get_slice(_WIDTH_KEY).get_shape()[1] if _WIDTH_KEY in tensors.keys() else 0  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            "{name} is damaged or no safetensors file: {first_line} Fetch it again.",
-            name=file.name,
-            first_line=first_line(error),
-        ) from error
+    width = read_tensor_header(file)[FAMILIES["stable_diffusion"].file_tensor]["shape"][1]
     if width not in _CONFIGS:
         raise WeightsError(
             "{name} is not a Stable Diffusion 1.5 or 2 checkpoint in the original layout; give "

@@ -9,12 +9,15 @@ import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 from torch import Tensor, nn
 
+from realfill.bases import BASES
 from realfill.models.autoencoder import autocast_to
 from realfill.models.backbone import Context, Layers
 from realfill.models.inpainting_unet import CLIP_TARGETS, UNET_TARGETS, InpaintingUNet, MaskedImage, select_distinct
 from realfill.models.items import Items
-from realfill.models.pipelines import load_pipeline
+from realfill.models.pipelines import load_pipeline, load_single_file
 from realfill.models.pixels import upload
+
+CONFIGS = BASES["sdxl"].source  # of single files, which have none
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,4 +109,14 @@ def load_folder(
         WeightsError: the folder is incomplete, damaged or another kind of model.
     """
     pipeline = load_pipeline(StableDiffusionXLInpaintPipeline, folder, name=name, device=device, dtype=dtype)
+    return StableDiffusionXLInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)
+
+
+def load_file(file: Path, *, name: str, device: str, dtype: torch.dtype, weights_hash: str) -> StableDiffusionXLInpaint:
+    """From a single .safetensors checkpoint in the original layout; its configs come from the hub or its cache.
+
+    Raises:
+        WeightsError: the file is damaged, another kind of model, or its configs cannot be had.
+    """
+    pipeline = load_single_file(StableDiffusionXLInpaintPipeline, file, CONFIGS, device=device, dtype=dtype)
     return StableDiffusionXLInpaint(pipeline, name=name, weights_hash=weights_hash, dtype=dtype)

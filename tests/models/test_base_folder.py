@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realfill.errors import WeightsError
-from realfill.models import registry
+from realfill.models import base_folder, registry
 from realfill.models.base_folder import find_trouble, find_variant, folder_weight_files
 from realfill.models.registry import load_backbone
 
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_with_a_cure_before_anything_is_hashed(
 ) -> None:
     spoil, sentence = DAMAGES[damage]
     spoil(base)
-    monkeypatch.setattr(registry, "_hash_weights", lambda *_: pytest.fail("hashed"))
+    monkeypatch.setattr(base_folder, "_digest_file", lambda *_: pytest.fail("hashed"))
     with pytest.raises(WeightsError, match=sentence):
         load_backbone(str(base), device="cpu")
 

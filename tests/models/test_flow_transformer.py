@@ -23,11 +23,12 @@ def test_a_training_encodes_each_of_its_two_prompts_once_and_trains_the_transfor
     network: Any = backbone
     asked, embed = [], network._embed
 
-    def counted(prompt: str) -> object:
+    def counted(pipeline: Any, prompt: str) -> object:
         asked.append(prompt)
-        return embed(prompt)
+        return embed(pipeline, prompt)
 
     monkeypatch.setattr(backbone, "_embed", counted)
+    monkeypatch.setattr("realfill.models.text_encoders._KNOWN", {})
     config = TrainConfig(steps=5, batch=4, rank=2, prompt_dropout=0.5)
     crop = crop_around(toy.hole, size=32, multiple=8, context=0.5)
     steps = list(train.train(backbone, toy, crop, config, seed=3, folder=tmp_path))
