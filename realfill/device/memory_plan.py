@@ -25,6 +25,7 @@ SPARE = 0.3e9  # bytes left for workspaces of convolutions on a GPU, an estimate
 USABLE = 0.92  # share of what is free that is planned with: the allocator's pieces never fit without gaps
 # More than 32 seeds at once cost layouts and nothing is gained: diffusers' Upsample2D leaves channels-last from 64 on.
 MOST_SEEDS, MOST_SEEDS_ELSEWHERE, MOST_PICTURES = 32, 8, 16
+FEW_SEEDS = 4  # from which on room for more is made by leaving adapters unmerged, an estimate
 MOST_ELEMENTS = 2**31 - 1  # of a tensor: some of CUDA's kernels count in 32 bits
 # Elements a pixel of a picture or an item in the widest tensor: 256 channels of the decoder at full size; 8 times the
 # first level's 320 channels in the U-Net's feed-forward layers, a cell of 8 × 8 pixels.
@@ -40,6 +41,7 @@ class MemoryPlan:
     pictures: int  # pictures that the autoencoder encodes or decodes
     parked: bool = False  # the autoencoder lies in the computer's memory between uses; True where that is the device's
     recompute: bool = False  # the backward pass computes the activations again (gradient checkpointing), a third more
+    merged: bool = True  # seeds are denoised with W + s·BA in W's place, which is put aside on the device meanwhile
 
 
 def lower_plan(plan: MemoryPlan, work: MemoryUse, *, keep: Collection[str] = ()) -> MemoryPlan | None:
@@ -50,8 +52,12 @@ def lower_plan(plan: MemoryPlan, work: MemoryUse, *, keep: Collection[str] = ())
     """
     if work == "coding":
         return replace(plan, pictures=_half(plan.pictures)) if plan.pictures > 1 else None
-    if work == "filling" and plan.seeds > 1 and "seeds" not in keep:
-        return replace(plan, seeds=_half(plan.seeds))
+    if work == "filling":
+        may_halve = plan.seeds > 1 and "seeds" not in keep
+        if plan.merged and not (may_halve and plan.seeds > FEW_SEEDS):
+            return replace(plan, merged=False)
+        if may_halve:
+            return replace(plan, seeds=_half(plan.seeds))
     if work == "training" and plan.items > 1 and "items" not in keep:
         items = _half(plan.items)
         return replace(plan, items=items, pictures=min(plan.pictures, items))
@@ -84,7 +90,7 @@ class MemoryNeeds:
         if work == "coding":
             return plan.pictures * self.decode
         if work == "filling":
-            return plan.seeds * self.seed + self.merged - freed
+            return plan.seeds * self.seed + (self.merged if plan.merged else 0.0) - freed
         items = plan.items * (self.item_again if plan.recompute else self.item)
         return max(self.fixed + items - freed, plan.pictures * self.encode)
 
@@ -203,6 +209,8 @@ def describe_lowering(old: MemoryPlan, new: MemoryPlan) -> str:
         parts.append(f"{new.items} instead of {old.items} training items at once")
     if new.seeds < old.seeds:
         parts.append(f"{new.seeds} instead of {old.seeds} seeds at once")
+    if new.merged < old.merged:
+        parts.append("the adapter beside the weights instead of added to them")
     if new.parked > old.parked:
         parts.append("the autoencoder in the computer's memory while it rests")
     elif new.pictures < old.pictures and new.items == old.items:

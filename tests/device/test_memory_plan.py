@@ -137,6 +137,24 @@ def test_filling_counts_the_weights_that_are_put_aside() -> None:
     assert more.bytes_for(one, "filling") - needs.bytes_for(one, "filling") == pytest.approx(1.76e9, rel=0.02)
 
 
+def test_adapters_stay_beside_the_weights_where_both_would_not_fit() -> None:
+    """With adapters on all layers of a large base the weights put aside are as many as the weights."""
+    plans = ladder(WHOLE, "filling")
+    assert [(plan.seeds, plan.merged) for plan in plans[3:7]] == [(8, True), (4, True), (4, False), (2, False)]
+    assert not lower_plan(MemoryPlan(1, 16, 1), "filling", keep=["seeds"]).merged  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("base", [name for name, row in BASES.items() if row.least_memory])
+def test_every_base_trains_fills_and_decodes_on_the_card_that_its_row_names(base: str) -> None:
+    settings = config.make("quick", {"base": base})
+    total = -(-BASES[base].least_memory // 4e9) * 4 * 2.0**30  # cards have 8, 12, 16, … times 2³⁰ bytes
+    plan, needs = plan_for_card(settings, total), memory_needs(settings, width=2)
+    assert plan is not None
+    left = total - memory_plan.DRIVER - needs.weights
+    for work in ("training", "filling", "coding"):
+        assert needs.bytes_for(plan, work) < left, work
+
+
 def test_no_tensor_has_more_elements_than_kernels_count() -> None:
     large = config.change(PAPER, {"fit.size": 1024, "train.batch": 256})
     plan, _ = greatest_plan(large, gpu=True)
