@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 
 from realfill.config import SampleConfig
+from realfill.device.devices import is_out_of_memory
 from realfill.errors import OutOfMemory
 from realfill.events import PreviewReady
 from realfill.pipeline.resources import Resources
@@ -34,7 +35,9 @@ class PreviewMaker:
             return
         try:
             self._make(step)
-        except OutOfMemory:
+        except (OutOfMemory, RuntimeError, MemoryError) as error:
+            if not isinstance(error, OutOfMemory) and not is_out_of_memory(error):
+                raise
             self._every = 0
             self._session.say(
                 Sentence("There is too little memory for previews beside the training; it goes on without them.")
@@ -47,24 +50,31 @@ class PreviewMaker:
         from realfill.sampling import sample
 
         run, resources = self._session.run, self._resources
-        backbone, training = resources.backbone, resources.budget.plan
-        candidates = sample.sample(
-            backbone,
-            resources.scene,
-            resources.crop,
-            SampleConfig(sampler="ddim", steps=STEPS, guidance=run.config.sample.guidance, batch=1),
-            prompt=run.config.train.prompt,
-            seeds=[run.config.sample.seeds[0]],
-            # a budget of its own: what runs out of memory here must not slow what follows
-            budget=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
-            watch=lambda step: self._session.check(),
-        )
+        backbone, training, seeds = resources.backbone, resources.budget.plan, run.config.sample
         try:
-            with enable_all_layers(backbone), contextlib.closing(candidates):
-                photo = next(candidates).photo
+            with resources.draw_while_training() as drawing, enable_all_layers(drawing):
+                candidates = sample.sample(
+                    drawing,
+                    resources.scene,
+                    resources.crop,
+                    _preview_settings(seeds),
+                    prompt=run.config.train.prompt,
+                    seeds=[seeds.seeds[0]],
+                    # a budget of its own: what runs out of memory here must not slow what follows
+                    budget=MemoryBudget(dataclasses.replace(training, seeds=1, pictures=1)),
+                    watch=lambda step: self._session.check(),
+                )
+                with contextlib.closing(candidates):
+                    photo = next(candidates).photo
         finally:
             backbone.use_plan(training)
         path = run.preview_path(step)
         path.parent.mkdir(exist_ok=True)
         save_photo(photo, path)
         self._session.report(PreviewReady(step))
+
+
+def _preview_settings(config: SampleConfig) -> SampleConfig:
+    """Few steps; no more than a distilled base takes, which makes nothing better of many."""
+    steps = min(STEPS, config.steps) if config.base else STEPS
+    return SampleConfig(sampler="ddim", steps=steps, guidance=config.guidance, hold=config.hold, batch=1)

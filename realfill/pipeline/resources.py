@@ -1,10 +1,12 @@
 """What the stages of a run work with: scene, base, crop, memory, draft, matcher and adapter, each loaded once."""
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from realfill.errors import RunError, WeightsError
+from realfill.errors import RunError
 from realfill.events import Downloading
 from realfill.geometry.draft import Draft, load_draft
 from realfill.geometry.propose import load_proposals
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from realfill.matching.matcher import Matcher
     from realfill.models.backbone import Backbone
     from realfill.models.out_of_memory import MemoryBudget
+    from realfill.models.second_base import SecondBase
 
 _TELL_EVERY = 2.0  # seconds between two reports of a download
 _DRAFT_SIZE, _DRAFT_MULTIPLE = 512, 8  # where no base says them; the export takes the draft's own detail
@@ -30,6 +33,7 @@ class Resources:
         self._session = session
         self._base, self._fact = session.run.config.base, "base"  # what is loaded, and where run.json says so
         self._has_adapter = False
+        self._second: SecondBase | None = None
 
     @functools.cached_property
     def scene(self) -> scenes.Scene:
@@ -72,6 +76,7 @@ class Resources:
         session, run = self._session, self._session.run
         session.take_device()
         backbone = load_base(self._base, session.processes.device(session.device))
+        backbone.use_mask_form(run.config.train.mask_form)
         spec = backbone.spec
         first = run.fact(self._fact)
         if first is not None and first["name"] == spec.name and first["weights_hash"] != spec.weights_hash:
@@ -171,22 +176,36 @@ class Resources:
         Raises:
             WeightsError: it is of another family, so that the adapter cannot fit.
         """
+        from realfill.models.second_base import check_family
+
         run = self._session.run
         other = run.config.sample.base
         if not other or self._fact == "sampling_base":
             return
-        trained = run.fact("base")["family"]
+        self._second = None
         for loaded in ("backbone", "budget"):
             self.__dict__.pop(loaded, None)
         self._base, self._fact, self._has_adapter = other, "sampling_base", False
-        if self.backbone.spec.family != trained:
-            raise WeightsError(
-                "sample.base '{other}' is of the family {family}, and the adapter was trained on "
-                "{trained}; give a base of that family, or leave sample.base empty.",
-                other=other,
-                family=self.backbone.spec.family,
-                trained=trained,
-            )
+        check_family(self.backbone, run.fact("base")["family"])
+
+    @contextlib.contextmanager
+    def draw_while_training(self) -> "Iterator[Backbone]":
+        """The base that makes the seeds, with the adapter as far as it is trained: the trained one or a second one.
+
+        Raises:
+            WeightsError: as `load_adapter`.
+        """
+        from realfill.models.second_base import SecondBase
+
+        session, config = self._session, self._session.run.config
+        if not config.sample.base:
+            yield self.backbone
+            return
+        if self._second is None:
+            device = session.processes.device(session.device)
+            self._second = SecondBase(config.sample.base, device, config.train)
+        with self._second.draw(self.backbone) as second:
+            yield second
 
     def note_adapter(self) -> None:
         """Says that the backbone carries the finished adapter already, having just been trained."""

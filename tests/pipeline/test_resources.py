@@ -7,6 +7,7 @@ import pytest
 
 from realfill import config
 from realfill.errors import WeightsError
+from realfill.imaging.photo import read_photo
 from realfill.pipeline import complete
 from realfill.runs.run import Run
 from tests.tiny import make_klein_base
@@ -45,5 +46,26 @@ def test_a_base_of_another_family_cannot_make_the_seeds(
     tiny_bases: dict[str, Path], tiny_base: Path, toy_scene: Path, tmp_path: Path
 ) -> None:
     wrong = settings(tiny_bases["klein"], **{"sample.base": str(tiny_base)})
-    with pytest.raises(WeightsError, match=r"sample\.base.*stable_diffusion.*flux2_klein"):
-        complete(tmp_path / "run", scene=toy_scene, config=wrong, device="cpu", until="sample")
+    for when, until in (("seeds", "sample"), ("previews", "train")):
+        changed = config.change(wrong, {"train.preview_every": 1 if when == "previews" else 0})
+        with pytest.raises(WeightsError, match=r"sample\.base.*stable_diffusion.*flux2_klein"):
+            complete(tmp_path / when, scene=toy_scene, config=changed, device="cpu", until=until)
+
+
+def test_previews_are_drawn_by_the_base_that_makes_the_seeds_and_training_stays_the_same(
+    tiny_bases: dict[str, Path], distilled: Path, toy_scene: Path, tmp_path: Path
+) -> None:
+    base = tiny_bases["klein"]
+    changes = {"train.steps": 2, "train.learning_rate_unet": 0.05, "train.pool": 0}
+    for name, other in (("own", {}), ("distilled", {"sample.base": str(distilled)})):
+        settings_of = settings(base, **{**changes, **other, "train.preview_every": 2})
+        complete(tmp_path / name, scene=toy_scene, config=settings_of, device="cpu", until="train")
+    complete(tmp_path / "without", scene=toy_scene, config=settings(base, **changes), device="cpu", until="train")
+    runs = {name: Run.open(tmp_path / name) for name in ("own", "distilled", "without")}
+    found = {name: run.previews()[0][1].read_bytes() for name, run in runs.items() if run.previews()}
+    assert set(found) == {"own", "distilled"} and found["own"] != found["distilled"]
+    adapters = {(run.lora / "pytorch_lora_weights.safetensors").read_bytes() for run in runs.values()}
+    assert len(adapters) == 1
+    seeds = settings(base, **{**changes, "sample.base": str(distilled), "train.preview_every": 2})
+    complete(tmp_path / "distilled", config=seeds, device="cpu", until="sample")  # the seed is the preview's
+    assert (Run.open(tmp_path / "distilled").read_seed(0) == read_photo(runs["distilled"].previews()[0][1])).all()
