@@ -14,6 +14,7 @@ from realfill.bases import (
     PREFERRED,
     default_base,
     default_preset,
+    describe_time,
     find_family,
     preset_changes,
 )
@@ -50,6 +51,21 @@ def test_every_preset_for_a_base_is_settings(name: str, preset: config.PresetNam
 def test_the_presets_of_stable_diffusion_are_the_presets() -> None:
     for name, preset in (("sd2", "paper"), ("sd2", "quick"), ("mini", "mini")):
         assert not preset_changes(name, preset)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_base_says_how_long_it_takes_and_who_measured_it(name: str) -> None:
+    said, row = describe_time(name, config.default_items(name)), BASES[name]
+    assert bool(row.time) != (row.figure is not None)
+    if row.figure is not None:
+        assert "others" in said and row.figure.source in said and row.figure.card in said
+        assert row.figure.source not in describe_time(name, 1200, brief=True)
+    assert describe_time("somebody/else", 1200) == "not known yet"
+
+
+def test_others_figures_grow_with_the_items() -> None:
+    assert "about 22 min on an RTX 3090 Ti" in describe_time("sdxl", 1200)
+    assert "about 224 min" in describe_time("sdxl", 12_000)
 
 
 def test_a_family_is_told_by_what_a_folder_says_that_it_is(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page for programs: `start_training`, `status`, `list_seeds`, `export`, and nothing else is public.
+"""The page for programs: `list_bases`, `start_training`, `status`, `list_seeds`, `export`, and nothing else is public.
 
 docs/api.md shows them with `gradio_client`. They do what the page does, by the same functions, for the same
 visitor; what a client sends is checked as what a browser sends is.
@@ -12,7 +12,7 @@ from typing import Any, Protocol, get_args
 import gradio as gr
 
 from realfill import config
-from realfill.bases import BASES, default_preset
+from realfill.bases import BASES, base_facts, default_preset
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import FORMATS, Format
@@ -70,6 +70,11 @@ class Api:
         if text := " ".join(str(name).split())[:LONGEST_NAME]:
             run.labels.update(name=text)
         return {"project": run.folder.name}
+
+    @speak_plain_errors
+    def list_bases(self) -> list[dict[str, Any]]:
+        """The bases by name: licence, gigabytes to download, pixels, bytes of memory to train, and time of a scene."""
+        return [base_facts(name, config.default_items(name)) for name in BASES]
 
     @speak_plain_errors
     def status(self, project: str) -> dict[str, Any]:
@@ -163,7 +168,7 @@ class Api:
 def publish(page: ApiHost) -> None:
     """Offers the API in the open gradio context."""
     api = Api(page)
-    functions: list[Callable[..., Any]] = [api.start_training, api.status, api.list_seeds, api.export]
+    functions: list[Callable[..., Any]] = [api.list_bases, api.start_training, api.status, api.list_seeds, api.export]
     for function in functions:
         gr.api(function, api_name=function.__name__, concurrency_limit=2)
 

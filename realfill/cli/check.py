@@ -12,7 +12,7 @@ from typing import get_args
 
 from realfill import assets
 from realfill import config as settings
-from realfill.bases import BASES, EMBEDDED, PREFERRED, download_command
+from realfill.bases import BASES, EMBEDDED, PREFERRED, describe_time, download_command
 from realfill.config import Config, MatcherName, SelectConfig
 from realfill.device import devices
 from realfill.device.devices import choose_device, describe_device, free_memory, list_devices
@@ -126,14 +126,15 @@ def _check_bases() -> Iterator[Finding]:
     from realfill.models.registry import is_present
 
     for name, base in BASES.items():
+        time = f"Time of a scene: {describe_time(name, settings.default_items(name))}."
         if is_present(name):
-            yield Finding(f"base {name}", True, f"Ready ({base.size} px).")
+            yield Finding(f"base {name}", True, f"Ready ({base.size} px). {time}")
         else:
             how = f"Comes by itself when first used, {base.gigabytes:g} GB from huggingface.co/{base.source}"
             if base.gated:
                 how = f"Accept its licence at {base.page} and sign in (hf auth login); then it comes by itself"
             by_hand = f"by hand: {download_command(base.source)}, then --base FOLDER"
-            missing = "Missing; install the project again." if base.is_embedded else f"{how}; {by_hand}."
+            missing = "Missing; install the project again." if base.is_embedded else f"{how}; {by_hand}. {time}"
             yield Finding(f"base {name}", False, missing)
 
 

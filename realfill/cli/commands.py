@@ -9,7 +9,7 @@ import typer
 
 from realfill import config as settings
 from realfill import files
-from realfill.bases import BASES, describe_base
+from realfill.bases import BASES, base_facts, describe_base
 from realfill.cli import batch, bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
@@ -169,32 +169,13 @@ def bases(as_json: JsonOption = False) -> None:
     """List the pretrained models by name, and which of them are on this machine."""
     from realfill.models.registry import is_present
 
-    rows = [
-        {
-            "name": name,
-            "family": base.family,
-            "size": base.size,
-            "licence": base.licence,
-            "commercial": base.commercial,
-            "gated": base.gated,
-            "gigabytes": base.gigabytes,
-            "least_memory": base.least_memory,
-            "source": base.source,
-            "present": is_present(name),
-        }
-        for name, base in BASES.items()
-    ]
+    rows = [{**base_facts(name, settings.default_items(name)), "present": is_present(name)} for name in BASES]
     if as_json:
         print_json({"bases": rows})
         return
-    table = [["name", "what it is", "from", ""]]
-    table += [
-        [name, describe_base(name), base.source, "present" if row["present"] else "not here yet"]
-        for (name, base), row in zip(BASES.items(), rows, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for row in rows:
+        name, place = row["name"], "on this machine" if row["present"] else "not here yet"
+        typer.echo(f"{name}: {describe_base(name)}\n    time of a scene: {row['time']}\n    {row['source']}, {place}")
 
 
 @app.command("settings")

@@ -145,7 +145,13 @@ def test_uncounted_seeds_come_last(mine: Api, run: Run) -> None:
 def test_functions_are_typed_for_clients() -> None:
     with gr.Blocks() as blocks:
         api.publish(Page(Jobs(Path())))
-    assert {fn.api_name for fn in blocks.fns.values()} == {"start_training", "status", "list_seeds", "export"}
+    assert {fn.api_name for fn in blocks.fns.values()} == {
+        "list_bases",
+        "start_training",
+        "status",
+        "list_seeds",
+        "export",
+    }
 
 
 def test_a_place_in_the_queue_is_told(mine: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

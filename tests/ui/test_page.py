@@ -456,4 +456,4 @@ def test_sentences_lose_the_servers_folders(sentence: str, shown: str) -> None:
 def test_programs_find_the_four_functions_under_the_names_that_are_documented(page: Page) -> None:
     events = page.blocks.get_config_file()["dependencies"]
     public = [event["api_name"] for event in events if event["api_visibility"] == "public"]
-    assert public == ["start_training", "status", "list_seeds", "export"]
+    assert public == ["list_bases", "start_training", "status", "list_seeds", "export"]

@@ -173,5 +173,5 @@ def test_runs_are_the_users_wherever_they_sign_in_and_the_browsers_own_stay(host
 
 def test_signing_in_adds_nothing_for_programs(hosted: Server) -> None:
     known = client(hosted, {visitors.COOKIE: fresh_id(hosted)}).view_api(return_format="dict")
-    assert set(known["named_endpoints"]) == {"/start_training", "/status", "/list_seeds", "/export"}
+    assert set(known["named_endpoints"]) == {"/list_bases", "/start_training", "/status", "/list_seeds", "/export"}
     assert known["unnamed_endpoints"] == {}

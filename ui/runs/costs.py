@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from realfill import config as settings
 from realfill import files
+from realfill.bases import default_preset, describe_time
 from realfill.config import Config
 from realfill.device.memory_plan import describe_machine
 from realfill.errors import RealFillError
@@ -80,7 +82,9 @@ def sentence(runs_dir: Path, config: Config) -> str:
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
         unknown = Sentence(
-            "Training {steps} steps: not measured yet on this machine; the first run measures it.", steps=train.steps
+            "Training {steps} steps: not measured yet on this machine; the first run measures it. Time of a scene: {time}.",
+            steps=train.steps,
+            time=describe_time(config.base, train.steps * train.batch),
         )
         return f"{translate(unknown)} {translate(describe_machine(config))}"
     each = float(step["seconds"])
@@ -115,6 +119,13 @@ def whole_time(runs_dir: Path, config: Config) -> TimeLeft | None:
     if config.guide.only and "prepare" not in learned:
         return None
     return estimate(Story(), config, USUAL_REFERENCES, learned)
+
+
+def base_time(runs_dir: Path, base: str) -> str:
+    """`about 2 min here`, as it was measured with the settings that a base begins with, or what else is known."""
+    config = settings.make(default_preset(base), {"base": base})
+    whole = whole_time(runs_dir, config)
+    return f"{whole.span()} here" if whole else describe_time(base, settings.default_items(base), brief=True)
 
 
 def _key(config: Config, kind: str) -> str:

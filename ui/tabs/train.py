@@ -89,7 +89,11 @@ def _build_settings(start_base: str, form: Form, runs_dir: Path) -> dict[str, Co
         elem_id="way", elem_classes="rf-cards",
     )  # fmt: skip
     base = gr.Radio(
-        base_choices(start_base), value=start_base, label="Base model", elem_id="base", elem_classes="rf-cards"
+        base_choices(start_base, runs_dir),
+        value=start_base,
+        label="Base model",
+        elem_id="base",
+        elem_classes="rf-cards",
     )
     cost = gr.HTML("", elem_id="cost", elem_classes="rf-hint")
     with gr.Accordion("Advanced", open=False, elem_id="all-settings"):
@@ -234,10 +238,12 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
     }
 
 
-def base_choices(start: str) -> list[tuple[str, str]]:
+def base_choices(start: str, runs_dir: Path) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
-    facts = {name: " · ".join(map(translate, base_facts(name))) for name in BASES}
+    facts = {
+        name: " · ".join(map(translate, [*describe_facts(name), costs.base_time(runs_dir, name)])) for name in BASES
+    }
     return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in BASES]
 
 

@@ -30,6 +30,22 @@ def test_another_base_batch_or_size_is_another_measurement(tmp_path: Path) -> No
     assert costs.UNKNOWN not in costs.sentence(tmp_path, config.change(MINI, {"train.learning_rate_unet": 1e-4}))
 
 
+def test_a_base_says_what_it_takes_here_or_what_others_measured(tmp_path: Path) -> None:
+    assert "took others about 10 min on an L40S" in costs.base_time(tmp_path, "klein")
+    klein = config.make("quick", {"base": "klein"})
+    assert "PEFT" in costs.sentence(tmp_path, klein)
+    told = Story()
+    for event in (
+        *(StageStarted("prepare", 1), StageDone("prepare", 4.0), StageStarted("train", 300), StageDone("train", 300.0)),
+        *(StageStarted("sample", 32), StageDone("sample", 64.0), StageStarted("select", 32), StageDone("select", 64.0)),
+        *(StageStarted("export", 1), StageDone("export", 1.0)),
+    ):
+        told.add(event)
+    costs.remember_stages(tmp_path, klein, told)
+    assert costs.base_time(tmp_path, "klein").endswith(" here")
+    assert "others" not in costs.base_time(tmp_path, "klein")
+
+
 def test_a_few_steps_are_no_measurement(tmp_path: Path) -> None:
     costs.remember(tmp_path, MINI, "step", [2.0] * (costs.LEAST - 1))
     assert not (tmp_path / costs.NAME).exists()
