@@ -6,6 +6,7 @@ their sha256 is right; links, small files and everything else are `snapshot_down
 """
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,18 +50,25 @@ class Download:
     @property
     def present(self) -> int:
         """Bytes that are on the disk already, those of partial files too."""
-        return sum(min(file.size, self._bytes_here(file)) for file in self.files)
+        return sum(self.bytes_here(file) for file in self.files)
 
-    def _bytes_here(self, file: HubFile) -> int:
+    def bytes_here(self, file: HubFile) -> int:
+        """Bytes of a file that need not come, up to its size."""
         from huggingface_hub import try_to_load_from_cache
 
         known = try_to_load_from_cache(self.source, file.name, revision=self.commit)
         if isinstance(known, str):
             return file.size
-        if file.sha256 and (self.blobs / file.sha256).exists():
+        if file.sha256 and ((self.blobs / file.sha256).exists() or self.twin(file)):
             return file.size
         partial = self.partial(file)
-        return partial.stat().st_size if file.sha256 and partial.exists() else 0
+        return min(file.size, partial.stat().st_size) if file.sha256 and partial.exists() else 0
+
+    def twin(self, file: HubFile) -> Path | None:
+        """The same large file of another repository in the cache: a distilled model has much of its base."""
+        if not file.sha256 or file.size < LARGE:
+            return None
+        return next(self.blobs.parents[1].glob(f"models--*/blobs/{file.sha256}"), None)
 
     @property
     def blobs(self) -> Path:
@@ -97,7 +105,12 @@ def check_space(downloads: Sequence[Download]) -> None:
     Raises:
         WeightsError: it does not; the sentence says how much is missing and what to do.
     """
-    missing = sum(download.total - download.present for download in downloads)
+    sizes = {  # what two have in common comes once
+        file.sha256 or f"{download.source}/{file.name}": file.size - download.bytes_here(file)
+        for download in downloads
+        for file in download.files
+    }
+    missing = sum(sizes.values())
     if not missing:
         return
     place = downloads[0].blobs
@@ -126,7 +139,10 @@ def fetch(download: Download, watch: Watch) -> Path:
     counter = _Counter(download, watch)
     for file in download.files:
         if file.sha256 and file.size >= LARGE and not (download.blobs / file.sha256).exists():
-            _fetch_large(download, file, counter)
+            if twin := download.twin(file):
+                _link(twin, download.blobs / file.sha256)
+            else:
+                _fetch_large(download, file, counter)
     return Path(snapshot_download(download.source, **download.patterns))
 
 
@@ -167,6 +183,18 @@ def _fetch_large(download: Download, file: HubFile, counter: _Counter) -> None:
             "{name} of {source} came damaged and was removed; fetch it again.", name=file.name, source=download.source
         )
     files.replace(partial, download.blobs / file.sha256)
+
+
+def _link(there: Path, blob: Path) -> None:
+    """A second name for a blob, or a copy where the disk has no such links."""
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    with files.speak_full_disk(blob.parent):
+        try:
+            os.link(there, blob)
+        except OSError:
+            partial = blob.with_name(f"{blob.name}.partial")
+            shutil.copyfile(there, partial)
+            files.replace(partial, blob)
 
 
 def _bar(counter: _Counter) -> Any:

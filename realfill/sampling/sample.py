@@ -23,7 +23,7 @@ from realfill.models.backbone import Backbone, Context, Pictures
 from realfill.models.context import encode_context
 from realfill.models.fast.lanes import map_parallel, split_lanes
 from realfill.models.items import Items
-from realfill.models.lora import merge_adapters, round_factors
+from realfill.models.lora import FactorRounding, merge_adapters
 from realfill.models.out_of_memory import MemoryBudget, plan_memory
 from realfill.models.pixels import to_photo, to_tensors, whole_place
 from realfill.sampling.draft_prior import (
@@ -164,7 +164,8 @@ class Sampler:
         """Denoised latents (B, c, h, w) of the first few seeds."""
         group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
         lanes = [group[lane] for lane in split_lanes(self.backbone.device, len(group))]
-        with merge_adapters(self.backbone) if plan.merged else round_factors(self.backbone):
+        rounding = FactorRounding(self.backbone.trainable().values())
+        with merge_adapters(self.backbone) if plan.merged else rounding.rounded():
             compute = partial(denoise, self.backbone, self.config, conditions, watch=self.watch)
             return torch.cat(map_parallel(compute, lanes))
 

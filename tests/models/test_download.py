@@ -68,6 +68,30 @@ def test_a_download_that_was_ended_goes_on_where_it_was(hub: Hub, tmp_path: Path
     assert not list((tmp_path / "hub").rglob("*.partial"))
 
 
+def test_what_two_bases_have_in_common_comes_once(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch_bases([NAME])
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    changed = {**hub.files, unet: hub.files[unet][:-1] + b"x"}
+    other = Hub("someone/distilled", changed, large=LARGE)
+    told: list[tuple[int, int, float]] = []
+    with serve(other, monkeypatch):
+        shared = sum(len(data) for name, data in changed.items() if len(data) >= LARGE and name != unet)
+        space = sum(len(data) for name, data in changed.items() if len(data) < LARGE or name == unet)
+        free = shutil.disk_usage
+        monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=download.SPARE + space))
+        fetch_bases([other.name], lambda *progress: told.append(progress))
+        monkeypatch.setattr(shutil, "disk_usage", free)
+    assert shared > 0 and {name for name, _ in other.ranges if len(changed[name]) >= LARGE} == {unet}
+    assert told[0][0] >= shared
+    assert find_base(other.name) is not None
+    blobs = [
+        {blob.name: blob.stat().st_ino for blob in (tmp_path / "hub" / f"models--someone--{name}" / "blobs").iterdir()}
+        for name in ("tiny", "distilled")
+    ]
+    same = [name for name in blobs[0] if name in blobs[1] and len(name) == 64]
+    assert same and all(blobs[0][name] == blobs[1][name] for name in same)
+
+
 def test_what_comes_damaged_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     unet = "unet/diffusion_pytorch_model.safetensors"
     blobs = tmp_path / "hub" / "models--someone--tiny" / "blobs"
