@@ -64,7 +64,7 @@ def test_more_memory_never_takes_less_at_once() -> None:
     plans = [choose_plan(free * 1e9, needs, WHOLE) for free in (0.1, 0.5, 1, 2, 4, 8, 12, 16, 20, 80)]
     assert [plan.items for plan in plans] == sorted(plan.items for plan in plans)
     assert [plan.seeds for plan in plans] == sorted(plan.seeds for plan in plans)
-    assert plans[0] == MemoryPlan(1, 1, 1, parked=True, recompute=True)
+    assert plans[0] == MemoryPlan(1, 1, 1, parked=True, recompute=True, merged=False)
     assert plans[-1] == WHOLE
 
 
@@ -215,7 +215,7 @@ def test_an_unknown_base_is_taken_as_sd2_in_proportion() -> None:
 
 def test_elsewhere_than_on_a_gpu_there_is_no_other_memory_to_park_in() -> None:
     plan, keep = greatest_plan(MINI, gpu=False)
-    assert astuple(plan) == (4, 8, 1, True, False)
+    assert astuple(plan) == (4, 8, 1, True, False, True)
     assert keep == ()
 
 

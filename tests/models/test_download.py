@@ -75,8 +75,8 @@ def test_what_two_bases_have_in_common_comes_once(hub: Hub, tmp_path: Path, monk
     other = Hub("someone/distilled", changed, large=LARGE)
     told: list[tuple[int, int, float]] = []
     with serve(other, monkeypatch):
-        shared = sum(len(data) for name, data in changed.items() if len(data) >= LARGE and name != unet)
-        space = sum(len(data) for name, data in changed.items() if len(data) < LARGE or name == unet)
+        shared = wanted(hub) - sum(len(data) for name, data in changed.items() if len(data) < LARGE or name == unet)
+        space = wanted(hub) - shared
         free = shutil.disk_usage
         monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=download.SPARE + space))
         fetch_bases([other.name], lambda *progress: told.append(progress))

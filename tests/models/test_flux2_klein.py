@@ -99,12 +99,12 @@ def test_its_sampling_is_the_stock_pipelines(
         prompt="a photo of sks",
         height=crop.height,
         width=crop.width,
-        num_inference_steps=4,
+        num_inference_steps=2,
         guidance_scale=1.0,
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images
-    settings = SampleConfig(sampler="ddim", steps=4)
+    settings = SampleConfig(sampler="ddim", steps=2)
     with decoded_pixels(klein, monkeypatch) as decoded:
         list(sample(klein, toy, crop, settings, prompt="a photo of sks", seeds=[5]))
     torch.testing.assert_close(torch.cat(decoded) / 2 + 0.5, theirs, atol=1e-4, rtol=0)

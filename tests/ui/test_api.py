@@ -1,5 +1,6 @@
 """The page for programs: the example of docs/api.md on the real server, and what the functions refuse."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from realfill.bases import BASES
 from realfill.events import Notice
 from realfill.imaging import composite, photo
 from realfill.jobs import queue
@@ -99,6 +101,14 @@ def test_a_project_that_is_no_name_is_a_sentence(mine: Api, odd: Any) -> None:
     for function in (mine.status, mine.list_seeds, mine.export):
         with pytest.raises(gr.Error, match="no such run here"):
             function(odd)
+
+
+def test_programs_learn_what_each_base_is_and_takes(mine: Api) -> None:
+    rows = {row["name"]: row for row in mine.list_bases()}
+    assert list(rows) == list(BASES)
+    assert rows["flux-fill"]["gated"] and not rows["flux-fill"]["commercial"]
+    assert all(row["licence"] and row["gigabytes"] and row["time"] for row in rows.values())
+    json.dumps(rows)
 
 
 def test_arguments_of_another_kind_are_sentences(mine: Api, sampled: Run) -> None:
