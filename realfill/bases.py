@@ -42,8 +42,8 @@ class PublicFigure:
     """What others measured of training an adapter on a base."""
 
     seconds: float  # of a training item
-    card: str  # "an L40S"
-    conditions: str  # "at 512 px"
+    card: str
+    conditions: Sentence  # after the number of items
     source: str
 
 
@@ -77,7 +77,7 @@ class Base:
     gated: bool = False  # whether its page asks to accept the licence before anything can be downloaded
     variant: str = ""  # of the weight files that are downloaded: "fp16" takes *.fp16.safetensors
     changes: Changes = field(default_factory=dict)  # settings that differ from the family's
-    time: str = ""  # of a scene, as it was measured for this project
+    time: Sentence | None = None  # of a scene, as it was measured for this project
     figure: PublicFigure | None = None
 
     @property
@@ -143,7 +143,7 @@ BASES: Mapping[str, Base] = {
         licence="Apache-2.0",
         preset="mini",
         least_memory=0,
-        time="one to two minutes on two cores",
+        time=Sentence("one to two minutes on two cores"),
         memory=MemoryFigures(
             width=4,
             denoiser=10.7e6,
@@ -169,7 +169,7 @@ BASES: Mapping[str, Base] = {
         licence="CreativeML Open RAIL++-M",
         preset="quick",
         least_memory=8e9,
-        time="not known yet on a GPU; without one the preset patient takes about two hours of one core",
+        time=Sentence("not known yet on a GPU; without one the preset patient takes about two hours of one core"),
         memory=MemoryFigures(
             width=2,
             denoiser=866e6,
@@ -196,7 +196,7 @@ BASES: Mapping[str, Base] = {
         preset="quick",
         least_memory=12e9,
         variant="fp16",
-        figure=PublicFigure(1.12, "an RTX 3090 Ti", "at 1024 px", "kohya-ss/sd-scripts#827"),
+        figure=PublicFigure(1.12, "RTX 3090 Ti", Sentence("at 1024 px"), "kohya-ss/sd-scripts#827"),
         memory=MemoryFigures(
             width=2,
             denoiser=2567e6,
@@ -227,7 +227,9 @@ BASES: Mapping[str, Base] = {
             "sample.base": "black-forest-labs/FLUX.2-klein-4B",
             **{"sample.steps": 4, "sample.guidance": 1.0},
         },
-        figure=PublicFigure(0.505, "an L40S", "at 512 px without references beside them", "PEFT's method comparison"),
+        figure=PublicFigure(
+            0.505, "L40S", Sentence("at 512 px without references beside them"), "huggingface/peft method_comparison"
+        ),
         memory=MemoryFigures(
             width=2,
             denoiser=3876e6,
@@ -255,7 +257,7 @@ BASES: Mapping[str, Base] = {
         gated=True,
         preset="quick",
         least_memory=32e9,
-        figure=PublicFigure(0.243, "a B200", "at 512 px, a quarter of its tokens", "unslothai/unsloth#6839"),
+        figure=PublicFigure(0.243, "B200", Sentence("at 512 px, a quarter of its tokens"), "unslothai/unsloth#6839"),
         memory=MemoryFigures(
             width=2,
             denoiser=11902e6,
@@ -392,10 +394,10 @@ def check_file(file: Path) -> str:
 
 def describe_base(name: str) -> str:
     """`Apache-2.0 · 32 GB to download · 512 px · trains on GPUs from 12 GB`, and what its licence asks."""
-    return " · ".join(base_facts(name))
+    return " · ".join(describe_facts(name))
 
 
-def base_facts(name: str) -> list[Sentence]:
+def describe_facts(name: str) -> list[Sentence]:
     """What is to be known of a base before it is chosen, each fact apart."""
     base = BASES.get(name)
     if base is None:
@@ -416,7 +418,7 @@ def base_facts(name: str) -> list[Sentence]:
     return facts
 
 
-def describe_time(name: str, items: int, *, brief: bool = False) -> str:
+def describe_time(name: str, items: int, *, brief: bool = False) -> Sentence:
     """How long a base takes where this machine has not measured it, without a full stop.
 
     Args:
@@ -424,14 +426,15 @@ def describe_time(name: str, items: int, *, brief: bool = False) -> str:
         brief: leaves out how others measured.
     """
     base = BASES.get(name)
-    if base is not None and base.time:
+    if base is not None and base.time is not None:
         return base.time
     figure = base.figure if base is not None else None
     if figure is None:
-        return "not known yet"
+        return Sentence("not known yet")
     minutes = max(1, round(items * figure.seconds / 60))
-    took = f"training took others about {minutes} min on {figure.card}"
-    return took if brief else f"{took} ({items} items {figure.conditions}; {figure.source})"
+    took = Sentence("training took others about {minutes} min ({card})", minutes=minutes, card=figure.card)
+    how = {"items": items, "conditions": figure.conditions, "source": figure.source}
+    return took if brief else Sentence("{took}: {items} items {conditions}, {source}", took=took, **how)
 
 
 def base_facts(name: str, items: int) -> dict[str, Any]:

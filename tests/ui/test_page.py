@@ -84,7 +84,7 @@ def test_every_base_can_be_chosen_and_says_what_it_is(page: Page, name: str) -> 
     assert ("not for commercial use" in said) == (not BASES[name].commercial)
     assert (f"huggingface.co/{BASES[name].source}" in said) == BASES[name].gated
     (card,) = [label for label, value in page.train.base.choices if value == name]
-    assert said in card and card.endswith(f"time: {costs.base_time(page.jobs.runs_dir, name)}")
+    assert said in card and card.endswith(costs.base_time(page.jobs.runs_dir, name))
 
 
 def test_the_settings_of_the_page_arrive(page: Page, folder: Path, toy_scene: Path) -> None:

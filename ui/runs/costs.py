@@ -82,7 +82,8 @@ def sentence(runs_dir: Path, config: Config) -> str:
     step, seed = known.get(_key(config, "step"), {}), known.get(_key(config, "seed"), {})
     if not step:
         unknown = Sentence(
-            "Training {steps} steps: not measured yet on this machine; the first run measures it. Time of a scene: {time}.",
+            "Training {steps} steps: not measured yet on this machine; the first run measures it. "
+            "Time of a scene: {time}.",
             steps=train.steps,
             time=describe_time(config.base, train.steps * train.batch),
         )
@@ -125,7 +126,10 @@ def base_time(runs_dir: Path, base: str) -> str:
     """`about 2 min here`, as it was measured with the settings that a base begins with, or what else is known."""
     config = settings.make(default_preset(base), {"base": base})
     whole = whole_time(runs_dir, config)
-    return f"{whole.span()} here" if whole else describe_time(base, settings.default_items(base), brief=True)
+    if whole is not None:
+        return translate("{time} here", time=whole.span())
+    known = describe_time(base, settings.default_items(base), brief=True)
+    return translate("time of a scene: {time}", time=known)
 
 
 def _key(config: Config, kind: str) -> str:

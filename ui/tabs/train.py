@@ -10,7 +10,7 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, base_facts, default_preset, estimated_as
+from realfill.bases import BASES, EMBEDDED, default_preset, describe_facts, estimated_as
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.device.memory_plan import gpu_memory
 from realfill.humanize import size
@@ -233,7 +233,7 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
     settings = config.make(preset, {"base": start_base})
     return {
         tab.way: gr.update(choices=way_choices(runs_dir, settings)),
-        tab.base: gr.update(choices=base_choices(start_base)),
+        tab.base: gr.update(choices=base_choices(start_base, runs_dir)),
         tab.cost: cost_html(runs_dir, settings, preset),
     }
 

@@ -31,9 +31,9 @@ def test_another_base_batch_or_size_is_another_measurement(tmp_path: Path) -> No
 
 
 def test_a_base_says_what_it_takes_here_or_what_others_measured(tmp_path: Path) -> None:
-    assert "took others about 10 min on an L40S" in costs.base_time(tmp_path, "klein")
+    assert "took others about 10 min (L40S)" in costs.base_time(tmp_path, "klein")
     klein = config.make("quick", {"base": "klein"})
-    assert "PEFT" in costs.sentence(tmp_path, klein)
+    assert "huggingface/peft" in costs.sentence(tmp_path, klein)
     told = Story()
     for event in (
         *(StageStarted("prepare", 1), StageDone("prepare", 4.0), StageStarted("train", 300), StageDone("train", 300.0)),
