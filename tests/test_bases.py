@@ -68,6 +68,18 @@ def test_others_figures_grow_with_the_items() -> None:
     assert "about 224 min" in describe_time("sdxl", 12_000)
 
 
+def test_klein_begins_as_others_train_it_and_holds_what_it_would_drift_from() -> None:
+    quick = config.make("quick", {"base": "klein"})
+    assert (quick.train.steps, quick.train.batch, quick.train.rank, quick.train.layers) == (300, 4, 16, "all")
+    assert (quick.train.learning_rate_unet, quick.train.low_noise, quick.train.context_dropout) == (1e-4, 1.0, 0.5)
+    assert quick.sample.hold and quick.export.match_colour
+    assert (quick.sample.steps, quick.sample.guidance) == (4, 1.0) and quick.sample.base.endswith("klein-4B")
+    paper = config.make("paper", {"base": "klein"})
+    assert (paper.train.steps, paper.train.batch, paper.train.rank) == (2000, 16, 16)
+    folder = preset_changes(BASES["klein"].source, "quick")  # the base alone, by hub id
+    assert (folder["sample.steps"], folder["sample.guidance"]) == (50, 4.0) and "sample.base" not in folder
+
+
 def test_a_family_is_told_by_what_a_folder_says_that_it_is(tmp_path: Path) -> None:
     assert find_family(str(tmp_path)) is None
     for family in FAMILIES.values():

@@ -58,12 +58,15 @@ def _find_snapshot(base: str) -> Path | None:
         return None
 
 
-def hub_files(base: str) -> Mapping[str, Any]:
+def hub_files(base: str, variant: str = "") -> Mapping[str, Any]:
     """What the loaders read of a hub's folder, as `snapshot_download` takes it.
 
     Weights in another precision, in other formats, and the safety checker would be gigabytes for nothing.
+
+    Args:
+        variant: of the weight files, for a base that has no row.
     """
-    variant = BASES[base].variant if base in BASES else ""
+    variant = BASES[base].variant if base in BASES else variant
     weights = f"*/*.{variant}*safetensors" if variant else "*/*.safetensors"
     ignored = ["safety_checker/*", "feature_extractor/*", *([] if variant else ["*.fp16*"])]
     texts = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja"]
@@ -175,6 +178,8 @@ def _plan(base: str) -> Download:
     if not constants.is_offline_mode():
         NAME_SERVER.check_host(str(urlparse(constants.ENDPOINT).hostname))
     plan = plan_download(source, hub_files(base))
+    if not any(file.name.endswith(".safetensors") for file in plan.files):  # some have half precision alone
+        plan = plan_download(source, hub_files(base, "fp16"))
     check_folder(Path(hf_hub_download(source, "model_index.json", revision=plan.commit)).parent, base)
     return plan
 

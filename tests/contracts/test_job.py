@@ -15,7 +15,7 @@ from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.photo import read_photo
 from realfill.models.backbone import Backbone
-from realfill.models.lora import adapter_parameters, attach_adapters, detach_adapters, save_lora
+from realfill.models.lora import LayerDropout, adapter_parameters, attach_adapters, detach_adapters, save_lora
 from realfill.models.registry import load_backbone
 from realfill.pipeline import complete
 from realfill.runs.run import Run
@@ -144,6 +144,20 @@ def test_a_training_that_was_interrupted_is_the_training(
     again = finish(tmp_path / "cut")
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
     assert any(value.abs().max() > 1e-3 for name, value in whole.items() if "lora_B" in name)
+
+
+def test_layers_are_dropped_at_their_rate(backbone: Backbone) -> None:
+    attach_adapters(backbone, TRAIN, seed=1)
+    gates = LayerDropout(backbone, rate=0.1, seed=3)
+    drawn = []
+    for step in range(400):
+        gates.draw(step)
+        drawn.append(gates.gates)
+    gates.close()
+    found = torch.stack(drawn)
+    assert len(found[0]) > 5 and len(set(found.sum(0).tolist())) > 1
+    count = found.numel()
+    assert float((found == 0).float().mean()) == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / count) ** 0.5)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

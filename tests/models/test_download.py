@@ -92,6 +92,17 @@ def test_what_two_bases_have_in_common_comes_once(hub: Hub, tmp_path: Path, monk
     assert same and all(blobs[0][name] == blobs[1][name] for name in same)
 
 
+def test_of_a_base_in_half_precision_alone_that_comes(
+    hub: Hub, tiny_bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tiny_bases["sdxl"]
+    files = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    half = Hub("someone/half", files, large=LARGE)
+    with serve(half, monkeypatch):
+        fetch_bases([half.name])
+    assert registry.load_backbone(half.name, device="cpu").spec.family == "stable_diffusion_xl"
+
+
 def test_what_comes_damaged_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     unet = "unet/diffusion_pytorch_model.safetensors"
     blobs = tmp_path / "hub" / "models--someone--tiny" / "blobs"

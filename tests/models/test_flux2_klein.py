@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from realfill import config
-from realfill.config import MaskForm, SampleConfig
+from realfill.config import MaskForm, SampleConfig, TrainConfig
 from realfill.imaging.crop import crop_around, crop_whole
 from realfill.models.backbone import Backbone, Pictures
+from realfill.models.lora import adapter_parameters, attach_adapters, detach_adapters
 from realfill.models.registry import load_backbone
 from realfill.pipeline import complete
 from realfill.runs.run import Run
@@ -132,3 +133,11 @@ def test_a_run_uses_the_form_that_its_settings_name(
         complete(tmp_path / form, scene=toy_scene, config=settings, device="cpu", until="sample")
         found[form] = Run.open(tmp_path / form).read_seed(0)
     assert (found["green"] != found["picture"]).any()
+
+
+def test_the_single_blocks_output_projection_is_adapted(klein: Backbone) -> None:
+    attach_adapters(klein, TrainConfig(rank=2), seed=1)
+    names = {name.removesuffix(".lora_A.default.weight") for name in adapter_parameters(klein)}
+    detach_adapters(klein)
+    blocks = len(klein.trainable()["transformer"].single_transformer_blocks)  # type: ignore[arg-type]
+    assert blocks and {f"transformer.single_transformer_blocks.{i}.attn.to_out" for i in range(blocks)} <= names
