@@ -92,12 +92,13 @@ class Flux2Klein(FlowTransformer):
 
     def image_condition(self, pictures: Pictures) -> ShownImage:
         """See `Backbone.image_condition`."""
-        shown = self.encode(torch.cat(self._show(pictures))).split(len(pictures))
-        return ShownImage(torch.stack(shown, 1))
+        shown = self.encode(torch.cat(self._show(pictures)))
+        return ShownImage(torch.stack(torch.split(shown, len(pictures)), 1))
 
     def encode_items(self, pictures: Pictures) -> EncodedItems:
         """See `Backbone.encode_items`."""
-        clean, *shown = self.encode(torch.cat([pictures.pixels, *self._show(pictures)])).split(len(pictures))
+        both = self.encode(torch.cat([pictures.pixels, *self._show(pictures)]))
+        clean, *shown = torch.split(both, len(pictures))
         return EncodedItems(clean, ShownImage(torch.stack(shown, 1)))
 
     def _show(self, pictures: Pictures) -> list[Tensor]:
@@ -163,6 +164,6 @@ def load_folder(folder: Path, *, name: str, device: str, dtype: torch.dtype, wei
         WeightsError: the folder is incomplete, damaged or another kind of model.
     """
     text = text_encoders_in(folder, Flux2KleinPipeline, TEXT_PARTS, name=name, device=device, dtype=dtype)
-    without: dict[str, None] = dict.fromkeys(TEXT_PARTS)
+    without: dict[str, Any] = dict.fromkeys(TEXT_PARTS)
     pipeline = load_pipeline(Flux2KleinPipeline, folder, name=name, device=device, dtype=dtype, **without)
     return Flux2Klein(pipeline, text, name=name, weights_hash=weights_hash)

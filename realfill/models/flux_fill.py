@@ -143,6 +143,6 @@ def load_folder(folder: Path, *, name: str, device: str, dtype: torch.dtype, wei
         WeightsError: the folder is incomplete, damaged or another kind of model.
     """
     text = text_encoders_in(folder, FluxFillPipeline, TEXT_PARTS, name=name, device=device, dtype=dtype)
-    without: dict[str, None] = dict.fromkeys(TEXT_PARTS)
+    without: dict[str, Any] = dict.fromkeys(TEXT_PARTS)
     pipeline = load_pipeline(FluxFillPipeline, folder, name=name, device=device, dtype=dtype, **without)
     return FluxFill(pipeline, text, name=name, weights_hash=weights_hash)

@@ -16,6 +16,7 @@ from realfill.config import MaskForm, SampleConfig, TrainConfig
 from realfill.imaging.crop import crop_around, crop_whole
 from realfill.models.backbone import Backbone, Pictures
 from realfill.models.lora import adapter_parameters, attach_adapters, detach_adapters
+from realfill.models.pixels import fill_smoothly
 from realfill.models.registry import load_backbone
 from realfill.pipeline import complete
 from realfill.runs.run import Run
@@ -82,17 +83,19 @@ def test_its_sampling_is_the_stock_pipelines(
     pipeline.image_processor.check_image_input = lambda image: image  # it refuses sides below 64 pixels
     filled = crop.crop_photo(toy.target)
     hole = crop.crop_hole(toy.hole)
-    exact = _filled(sampling_input(toy, crop))
+    shown = sampling_input(toy, crop)
+    exact = fill_smoothly(shown.pixels, shown.hole)
     images = [Image.fromarray(filled), Image.fromarray(hole.astype(np.uint8) * 255).convert("RGB")]
     for photo in toy.references:
-        whole = crop_whole(*photo.shape[:2], size=math.isqrt(crop.width * crop.height), multiple=8)
+        whole = crop_whole(*photo.shape[:2], size=math.isqrt(crop.width * crop.height), multiple=klein.spec.multiple)
         images.append(Image.fromarray(whole.crop_photo(photo)))
     encode = pipeline._encode_vae_image
     calls: list[int] = []
 
     def encode_exactly(image: Tensor, generator: Any) -> Tensor:
         calls.append(1)  # the first picture without the rounding to eight bits
-        return encode(exact if len(calls) == 1 else image, generator)
+        encoded: Tensor = encode(exact if len(calls) == 1 else image, generator)
+        return encoded
 
     pipeline._encode_vae_image = encode_exactly
     theirs: Tensor = pipeline(
@@ -100,21 +103,15 @@ def test_its_sampling_is_the_stock_pipelines(
         prompt="a photo of sks",
         height=crop.height,
         width=crop.width,
-        num_inference_steps=2,
+        num_inference_steps=4,
         guidance_scale=1.0,
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images
-    settings = SampleConfig(sampler="ddim", steps=2)
+    settings = SampleConfig(sampler="ddim", steps=4)
     with decoded_pixels(klein, monkeypatch) as decoded:
         list(sample(klein, toy, crop, settings, prompt="a photo of sks", seeds=[5]))
     torch.testing.assert_close(torch.cat(decoded) / 2 + 0.5, theirs, atol=1e-4, rtol=0)
-
-
-def _filled(shown: Pictures) -> Tensor:
-    from realfill.models.pixels import fill_smoothly
-
-    return fill_smoothly(shown.pixels, shown.hole)
 
 
 def test_a_run_uses_the_form_that_its_settings_name(

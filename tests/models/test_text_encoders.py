@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from realfill.models import text_encoders
+from realfill.models import pipelines, text_encoders
 from realfill.models.base_folder import hash_parts
 from realfill.models.flow_transformer import FlowTransformer
 from realfill.models.registry import load_backbone
@@ -26,7 +26,7 @@ def distilled(tiny_bases: dict[str, Path], tmp_path_factory: pytest.TempPathFact
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders whose text encoders were loaded, in a process that knows no prompt yet."""
     loaded: list[Path] = []
-    load = text_encoders.load_pipeline
+    load = pipelines.load_pipeline
 
     def count(pipeline_class: object, folder: Path, **options: object) -> object:
         loaded.append(folder)

@@ -7,6 +7,7 @@ import pytest
 
 from realfill import config
 from realfill.errors import WeightsError
+from realfill.events import Stage
 from realfill.imaging.photo import read_photo
 from realfill.pipeline import complete
 from realfill.runs.run import Run
@@ -46,10 +47,11 @@ def test_a_base_of_another_family_cannot_make_the_seeds(
     tiny_bases: dict[str, Path], tiny_base: Path, toy_scene: Path, tmp_path: Path
 ) -> None:
     wrong = settings(tiny_bases["klein"], **{"sample.base": str(tiny_base)})
-    for when, until in (("seeds", "sample"), ("previews", "train")):
-        changed = config.change(wrong, {"train.preview_every": 1 if when == "previews" else 0})
+    ways: list[tuple[Stage, int]] = [("sample", 0), ("train", 1)]
+    for until, preview_every in ways:
+        changed = config.change(wrong, {"train.preview_every": preview_every})
         with pytest.raises(WeightsError, match=r"sample\.base.*stable_diffusion.*flux2_klein"):
-            complete(tmp_path / when, scene=toy_scene, config=changed, device="cpu", until=until)
+            complete(tmp_path / until, scene=toy_scene, config=changed, device="cpu", until=until)
 
 
 def test_previews_are_drawn_by_the_base_that_makes_the_seeds_and_training_stays_the_same(
