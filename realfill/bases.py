@@ -394,10 +394,10 @@ def check_file(file: Path) -> str:
 
 def describe_base(name: str) -> str:
     """`Apache-2.0 · 32 GB to download · 512 px · trains on GPUs from 12 GB`, and what its licence asks."""
-    return " · ".join(describe_facts(name))
+    return " · ".join(base_facts(name))
 
 
-def describe_facts(name: str) -> list[Sentence]:
+def base_facts(name: str) -> list[Sentence]:
     """What is to be known of a base before it is chosen, each fact apart."""
     base = BASES.get(name)
     if base is None:
@@ -437,7 +437,7 @@ def describe_time(name: str, items: int, *, brief: bool = False) -> Sentence:
     return took if brief else Sentence("{took}: {items} items {conditions}, {source}", took=took, **how)
 
 
-def base_facts(name: str, items: int) -> dict[str, Any]:
+def base_record(name: str, items: int) -> dict[str, Any]:
     """A base as programs read it; `items`: as `describe_time`."""
     base = BASES[name]
     return {

@@ -12,7 +12,7 @@ from typing import Any, Protocol, get_args
 import gradio as gr
 
 from realfill import config
-from realfill.bases import BASES, base_facts, default_preset
+from realfill.bases import BASES, base_record, default_preset
 from realfill.config import Config
 from realfill.errors import OptionError, SceneError
 from realfill.imaging.encode import FORMATS, Format
@@ -74,7 +74,7 @@ class Api:
     @speak_plain_errors
     def list_bases(self) -> list[dict[str, Any]]:
         """The bases by name: licence, gigabytes to download, pixels, bytes of memory to train, and time of a scene."""
-        return [base_facts(name, config.default_items(name)) for name in BASES]
+        return [base_record(name, config.default_items(name)) for name in BASES]
 
     @speak_plain_errors
     def status(self, project: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from realfill import config as settings
 from realfill import files
-from realfill.bases import BASES, base_facts, describe_base
+from realfill.bases import BASES, base_record, describe_base
 from realfill.cli import batch, bench
 from realfill.cli.options import Options, add_options, run_folder, scene_folder
 from realfill.cli.progress import Progress, print_json
@@ -169,7 +169,7 @@ def bases(as_json: JsonOption = False) -> None:
     """List the pretrained models by name, and which of them are on this machine."""
     from realfill.models.registry import is_present
 
-    rows = [{**base_facts(name, settings.default_items(name)), "present": is_present(name)} for name in BASES]
+    rows = [{**base_record(name, settings.default_items(name)), "present": is_present(name)} for name in BASES]
     if as_json:
         print_json({"bases": rows})
         return

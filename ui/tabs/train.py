@@ -10,7 +10,7 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from realfill import config
-from realfill.bases import BASES, EMBEDDED, default_preset, describe_facts, estimated_as
+from realfill.bases import BASES, EMBEDDED, base_facts, default_preset, estimated_as
 from realfill.config import PRESET_LABELS, PRESETS, PROPOSALS, Config, GuideConfig, PresetName
 from realfill.device.memory_plan import gpu_memory
 from realfill.humanize import size
@@ -241,9 +241,7 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
 def base_choices(start: str, runs_dir: Path) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
-    facts = {
-        name: " · ".join(map(translate, [*describe_facts(name), costs.base_time(runs_dir, name)])) for name in BASES
-    }
+    facts = {name: " · ".join(map(translate, [*base_facts(name), costs.base_time(runs_dir, name)])) for name in BASES}
     return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in BASES]
 
 
