@@ -1,7 +1,7 @@
 """Marking by pointing: the object in a box, at a point or under rough marks, by GrabCut (Rother et al., SIGGRAPH 2004;
 `cv2.grabCut`).
 
-All look at a part of the photo at a small size, so that a photo of any size takes less than a second.
+All look at a part of the photo at a small size, so that the photo's own size hardly counts.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from realfill.imaging.holes import bounding_box
 LONGEST = 512  # pixels of the part that is looked at
 AROUND = 0.35  # what is looked at beside the box, as a share of its sides: the background's colours come from there
 ROUNDS = 4
+MARKED_ROUNDS = 2  # where a person has said what is meant
 GROWN = 0.006  # how far the object is grown, as a share of the photo's longest side: shadows and halos betray a removal
 REACHES = (0.2, 0.4, 0.7, 1.2)  # sides of what is looked at round a point, as shares of the photo's longest side
 SMALL = 256  # pixels of what is looked at round a point, where several surroundings are tried
@@ -108,7 +109,7 @@ def _fit_one(photo: Photo, mark: Hole) -> Hole:
     labels = np.where(inside > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[away > 0.5 * AROUND * max(height, width) / (1 + 2 * AROUND)] = cv2.GC_BGD
     labels[depth > 0.6 * depth.max()] = cv2.GC_FGD
-    return part.place(_cut(part.small, labels))
+    return part.place(_cut(part.small, labels, MARKED_ROUNDS))
 
 
 @dataclass(frozen=True)
@@ -140,15 +141,18 @@ class _Part:
         """What was found in `small`, in the photo and grown."""
         hole = np.zeros((self.height, self.width), np.bool_)
         if found.any():
+            grown = grow_object(found, self.scale * max(self.height, self.width)).astype(np.uint8)
             size = (self.right - self.left, self.bottom - self.top)
-            grown = grow_object(cv2.resize(found, size, interpolation=cv2.INTER_LINEAR) > 0, self.height, self.width)
-            hole[self.top : self.bottom, self.left : self.right] = grown
+            hole[self.top : self.bottom, self.left : self.right] = cv2.resize(grown, size) > 0
         return hole
 
 
-def grow_object(found: Hole, height: int, width: int) -> Hole:
-    """An object in (a part of) a photo of that size, grown by the few pixels in which shadows and halos lie."""
-    reach = 2 * max(2, round(GROWN * max(height, width))) + 1
+def grow_object(found: npt.NDArray[np.uint8 | np.bool_], longest: float) -> Hole:
+    """An object, grown by the few pixels in which shadows and halos lie; `longest` is the whole photo's longest side.
+
+    It is grown at the size at which it was found: a wide disc over many pixels takes seconds.
+    """
+    reach = 2 * max(2, round(GROWN * longest)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     return np.asarray(cv2.dilate(found.astype(np.uint8), kernel) > 0)
 
@@ -165,14 +169,14 @@ def _look(photo: Photo, box: tuple[int, int, int, int], around: float, longest: 
     return _Part(np.asarray(small), x0, y0, x1, y1, scale, height, width)
 
 
-def _cut(small: Photo, labels: _Labels) -> _Labels:
+def _cut(small: Photo, labels: _Labels, rounds: int = ROUNDS) -> _Labels:
     """1 where the object is, after GrabCut from these labels; specks are no object."""
     is_object = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_FGD)
     if is_object.sum() < 16 or (~is_object).sum() < 16:
         return np.zeros(labels.shape, np.uint8)
     cv2.setRNGSeed(0)  # the colour models begin from random centres
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, labels, None, *models, rounds, cv2.GC_INIT_WITH_MASK)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
 

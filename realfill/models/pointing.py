@@ -59,8 +59,9 @@ class Pointer:
             answer = self._network(image_embeddings=self._look(photo, key), multimask_output=is_point, **asked)
             best = int(answer.iou_scores[0, 0].argmax())  # of a point there are three answers: part, thing, group
             logits = answer.pred_masks[0, 0, best].float().numpy()
-        found = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR) > 0
-        return grow_object(np.asarray(found), height, width) if found.any() else np.asarray(found)
+        found = np.asarray(cv2.resize(logits, (self._side, self._side)) > 0)
+        grown = grow_object(found, self._side) if found.any() else found
+        return np.asarray(cv2.resize(grown.astype(np.uint8), (width, height)) > 0)
 
     def _look(self, photo: Photo, key: object) -> list[Tensor]:
         if self._seen is None or self._seen[0] != key:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from realfill import files
-from realfill.arrays import Hole
+from realfill.arrays import Hole, Photo
 from realfill.config import Config
 from realfill.errors import SceneError
 from realfill.imaging import decode, encode, segment
@@ -63,7 +63,7 @@ def read_mask(mask: str, target: str, extend: Sequence[int]) -> Json:
 def mark_object(target: str, box: Sequence[int]) -> Json:
     """See `decoder.mark_object`."""
     left, top, right, bottom = box
-    photo = read_photo(Path(target))
+    photo = _read_again(Path(target))
     is_point = (left, top) == (right, bottom)
     hole = segment.mark_at(photo, left, top) if is_point else segment.mark_object(photo, (left, top, right, bottom))
     return {"strokes": mask_rle.encode(reduce_mask(hole)) if hole.any() else None}
@@ -71,9 +71,19 @@ def mark_object(target: str, box: Sequence[int]) -> Json:
 
 def fit_marks(target: str, strokes: Json) -> Json:
     """See `decoder.fit_marks`."""
-    photo = read_photo(Path(target))
+    photo = _read_again(Path(target))
     marks = enlarge_mask(mask_rle.decode(strokes), *photo.shape[:2])
     return mask_rle.encode(reduce_mask(segment.fit_to_edges(photo, marks)))
+
+
+def _read_again(path: Path) -> Photo:
+    """A photo on which one thing after another is marked: it is decoded once."""
+    return _read_photo(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_photo(path: Path, changed: int) -> Photo:
+    return read_photo(path)
 
 
 def prepare(scene: Json, hole: str | None, extended: str | None) -> None:
