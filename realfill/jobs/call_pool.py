@@ -24,6 +24,7 @@ import psutil
 from realfill import errors
 from realfill.errors import RealFillError, SceneError
 from realfill.jobs.child_process import detached_options
+from realfill.sentences import Sentence
 
 STARTS_WITHIN = 120.0  # seconds; on a machine under load the imports alone take many
 _PATIENCE = 4  # seconds by the clock for each of processor time, on a machine that does much else
@@ -31,7 +32,7 @@ _LOOKS = 0.1  # seconds between looks at the memory of a process that does not b
 _LONGEST_LINE = 64 * 2**20  # bytes of an answer
 # One heap for all threads: each further one takes 64 MB of the addresses that are counted.
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
-_CURE = "save it again as a plain JPEG or PNG, or smaller."
+_CURE = Sentence("save it again as a plain JPEG or PNG, or smaller.")
 _log = logging.getLogger("realfill.calls")
 
 
@@ -242,8 +243,13 @@ class _Child:
             "{subject} cannot be opened: the decoder broke off over it; {cure}", subject=subject, cure=_CURE
         )
 
-    def _memory_sentence(self, subject: str) -> str:
-        return f"{subject} takes more than {self._memory / 2**30:.3g} GB of memory to open; {_CURE}"
+    def _memory_sentence(self, subject: str) -> Sentence:
+        return Sentence(
+            "{subject} takes more than {memory} GB of memory to open; {cure}",
+            subject=subject,
+            memory=f"{self._memory / 2**30:.3g}",
+            cure=_CURE,
+        )
 
 
 def _listen(process: "subprocess.Popen[bytes]", answers: "queue.SimpleQueue[bytes]") -> None:
@@ -258,8 +264,13 @@ def _listen(process: "subprocess.Popen[bytes]", answers: "queue.SimpleQueue[byte
     answers.put(b"")
 
 
-def _time_sentence(subject: str, seconds: float) -> str:
-    return f"{subject} takes more than {seconds:.0f} seconds to open; {_CURE}"
+def _time_sentence(subject: str, seconds: float) -> Sentence:
+    return Sentence(
+        "{subject} takes more than {seconds} seconds to open; {cure}",
+        subject=subject,
+        seconds=f"{seconds:.0f}",
+        cure=_CURE,
+    )
 
 
 def _rebuild_error(kind: str, sentence: str, number: Any) -> Exception:

@@ -21,6 +21,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realfill.sentences import Sentence
+
+from ..language.catalogue import retell
 from .bodies import BACKGROUND, Refused, check_body, max_length
 
 MAX_FILE = 256 * 2**20  # bytes of one uploaded file: a 50-megapixel photo at 16 bit fits
@@ -93,7 +96,7 @@ class Ledger:
         quota = self._quota
         limits = [(f"visitor {visitor}", "", quota.visitor, quota.visitor_runs)]
         if address:
-            limits.append((f"address {address}", " from your address", quota.address, quota.address_runs))
+            limits.append((f"address {address}", Sentence(" from your address"), quota.address, quota.address_runs))
         for name, where, most_bytes, most_runs in limits:
             if self._sums[name, "bytes"] + size > most_bytes:
                 gigabytes = most_bytes / 2**30
@@ -249,7 +252,7 @@ async def answer(send: Send, status: int, sentence: str) -> None:
     """Sends a sentence as the whole answer."""
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": sentence.encode()})
+    await send({"type": "http.response.body", "body": retell(sentence).encode()})
 
 
 async def _check_body(scope: Scope, receive: Receive) -> Receive:

@@ -27,6 +27,7 @@ from realfill import files
 from realfill.arrays import Photo
 from realfill.errors import SceneError
 from realfill.imaging.photo import read_photo
+from realfill.sentences import Sentence
 
 PREVIEW = 1280  # longest side in pixels of what is shown large or painted on
 THUMBNAIL = 384  # longest side in pixels of a grid's pictures
@@ -34,7 +35,7 @@ KEEP_SECONDS = 24 * 3600
 KEEP_DRAFTS = 14 * KEEP_SECONDS  # scenes that were begun, with their photos
 MOST_DRAFTS = 16  # scenes that were begun, of one visitor; a tab has one
 BLOCK = 2**16  # bytes in which they are booked, so that not every stroke has all files measured
-GONE = "An uploaded file is not there any more; upload it again."
+GONE = Sentence("An uploaded file is not there any more; upload it again.")
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 

@@ -82,7 +82,7 @@ def _sign_in() -> None:
 
     def button_text() -> str:
         name = visitors.user()
-        return f"Sign out {name}" if name else "Sign in"
+        return translate("Sign out {name}", name=name) if name else translate("Sign in")
 
     gr.on(None, button_text, None, button, queue=False, **QUIET)
 

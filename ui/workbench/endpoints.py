@@ -319,8 +319,12 @@ def _tiny_notice(path: Path, width: int, height: int) -> str:
     """A sentence about a photo that is too small to show much, else empty."""
     if min(width, height) >= TINY:
         return ""
-    sentence = "{name} has only {width} × {height} pixels, which show hardly anything; use a larger one."
-    return translate(sentence, name=path.name, width=width, height=height)
+    return translate(
+        "{name} has only {width} × {height} pixels, which show hardly anything; use a larger one.",
+        name=path.name,
+        width=width,
+        height=height,
+    )
 
 
 def _download(made: Path, name: str) -> Answer:

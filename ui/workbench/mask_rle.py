@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from realfill.arrays import Hole
 from realfill.errors import SceneError
+from realfill.sentences import Sentence
 
 from ..access.bodies import MAX_STROKES
 
 LONGEST = 2048  # pixels of the painted mask's longest side; the canvas paints at this size and it is enlarged
 TOUCHED = 0.3  # of a small mask's pixel must be missing for it to be: thin lines stay visible
-_WRONG = "What was painted did not arrive whole; reload the page, your scene is kept."
+_WRONG = Sentence("What was painted did not arrive whole; reload the page, your scene is kept.")
 
 
 def encode(hole: Hole) -> dict[str, Any]:
