@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
-from realfill.geometry.alignment import Alignment, Warp, align_references, is_inside
+from realfill.geometry.alignment import Alignment, Warp, align_references
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
 from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
 from realfill.geometry.draft import Draft, Fine, WarpedReference
 from realfill.geometry.flow_refinement import refine_warp
-from realfill.geometry.overlays import find_overlay, has_moved, has_shape, hide_overlay
+from realfill.geometry.overlays import Overlay, locate_overlay
 from realfill.geometry.reconstruction import epipolar_inliers
 from realfill.geometry.warp_selection import (
     AlignedReference,
@@ -67,16 +67,17 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
     photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
 
-    overlay = find_overlay(target, hole, photos)
-    own, keypoints = _detect_keypoints(target, hole | overlay, photos)
+    overlay = locate_overlay(scene, frame, photos, size=size)
+    own, keypoints = _detect_keypoints(target, hole, photos, overlay)
     exact = [match_keypoints(own, one) for one in keypoints]
-    if overlay.any() and not any(has_moved(pairs, photo, hole) for pairs, photo in zip(exact, photos, strict=True)):
-        overlay[:] = False  # the camera stood still, and what is equal is the place
-        own, keypoints = _detect_keypoints(target, hole, photos)
+    if overlay and not any(overlay.has_moved(pairs, photo) for pairs, photo in zip(exact, photos, strict=True)):
+        overlay = Overlay.nowhere(overlay.whole, frame)  # the camera stood still, and what is equal is the place
+        own, keypoints = _detect_keypoints(target, hole, photos, overlay)
         exact = [match_keypoints(own, one) for one in keypoints]
-    learned = [pairs[~is_inside(pairs.first, overlay)] for pairs in _learned_pairs(matcher, target, photos, exact)]
+    learned = _learned_pairs(matcher, target, photos, exact)
+    exact, learned = ([*map(overlay.drop, pairs, photos)] for pairs in (exact, learned))
     alignment = align_references(own, keypoints, exact, learned, hole)
-    scorer = make_scorer(target, hole | overlay)
+    scorer = make_scorer(target, hole | overlay.in_frame)
     chosen = _choose_warps(scorer, alignment, photos, hole, overlay)
     aligned = [
         one
@@ -98,11 +99,13 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine, matches=matches)
 
 
-def _detect_keypoints(target: Photo, hole: Hole, photos: Sequence[Photo]) -> tuple[Keypoints, list[Keypoints]]:
-    """Keypoints of the target's known pixels, and of each reference."""
+def _detect_keypoints(
+    target: Photo, hole: Hole, photos: Sequence[Photo], overlay: Overlay
+) -> tuple[Keypoints, list[Keypoints]]:
+    """Keypoints of the target's known pixels, and of each reference, none of them on an overlay."""
     with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
-        own = pool.submit(draft_keypoints, target, hole)
-        return own.result(), list(pool.map(draft_keypoints, photos))
+        own = pool.submit(draft_keypoints, target, hole | overlay.in_frame)
+        return own.result(), list(pool.map(draft_keypoints, photos, map(overlay.in_photo, photos)))
 
 
 def _learned_pairs(matcher: Matcher, target: Photo, photos: Sequence[Photo], exact: Sequence[Pairs]) -> list[Pairs]:
@@ -128,23 +131,17 @@ def _to_pairs(matches: Matches) -> Pairs:
 
 
 def _choose_warps(
-    scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole, overlay: Hole
+    scorer: Scorer, alignment: Alignment, photos: Sequence[Photo], hole: Hole, overlay: Overlay
 ) -> list[AlignedReference]:
     """The best warp of each reference at scoring size, the best reference first; none leads under an overlay."""
 
     def warp_references(warps: Sequence[Warp]) -> list[AlignedReference]:
-        return [warp_reference(scorer, _hide(one, overlay, photos), photos[one.reference]) for one in warps]
+        seen = [(photos[one.reference], one) for one in warps]
+        return [warp_reference(scorer, replace(one, map=overlay.hide(one.map, photo)), photo) for photo, one in seen]
 
     candidates = warp_references(alignment.warps)
     deep = depth_warps(scorer, alignment, candidates, dict(enumerate(photos)), hole)
     return best_warps(scorer, candidates + warp_references(deep))
-
-
-def _hide(warp: Warp, overlay: Hole, photos: Sequence[Photo]) -> Warp:
-    photo = photos[warp.reference]
-    if not overlay.any() or not has_shape(photo, overlay):
-        return warp
-    return replace(warp, map=hide_overlay(warp.map, overlay, photo))
 
 
 def _align_at_frame_size(

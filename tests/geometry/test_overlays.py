@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from realfill.arrays import Photo
 from realfill.config import SelectConfig
@@ -18,6 +19,26 @@ def framed(photo: Photo) -> Photo:
     card[25:250, 25:375] = photo[25:250, 25:375]
     cv2.putText(card, "Summer 2019, No. 17 (Lund)", (30, 284), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (30, 30, 30), 2)
     return card
+
+
+def watermarked(photo: Photo) -> Photo:
+    """A photo under a watermark in rows, through which it is seen."""
+    return np.asarray(np.rint(photo + 0.4 * watermark()[:, :, None] / 255 * (255.0 - photo)), np.uint8)
+
+
+def watermark() -> npt.NDArray[np.uint8]:
+    rows = np.zeros((300, 400), np.uint8)
+    for row, y in enumerate(range(20, 300, 45)):
+        for x in range(-60 * (row % 2), 400, 150):
+            cv2.putText(rows, "SAMPLE", (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 3, cv2.LINE_AA)
+    return rows
+
+
+def dated(photo: Photo) -> Photo:
+    """A photo with its date in a corner."""
+    stamped = photo.copy()
+    cv2.putText(stamped, "'06 8 14", (230, 270), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (250, 140, 40), 3, cv2.LINE_AA)
+    return stamped
 
 
 def views(*steps: int) -> list[Photo]:
@@ -52,6 +73,41 @@ def test_a_frame_that_a_reference_has_over_the_hole_is_not_copied() -> None:
     under = edge & (np.arange(400) < 60)
     assert (made.confidence[under] == 0).mean() > 0.9
     assert error(made.photo, truth, edge & (np.arange(400) > 85)) < 5
+
+
+def test_a_watermark_is_found_also_in_the_hole_and_only_where_it_is() -> None:
+    clean = views(0, 40, -30)
+    target, *others = map(watermarked, clean)
+    overlay, letters = find_overlay(target, HOLE, others), watermark() > 99
+    assert overlay[letters & ~HOLE].mean() > 0.6 and overlay[letters & HOLE].mean() > 0.5
+    assert overlay[cv2.distanceTransform(1 - letters.astype(np.uint8), cv2.DIST_L2, 5) > 9].mean() < 0.02
+    assert not find_overlay(clean[0], HOLE, clean[1:]).any()
+
+
+def test_a_watermark_neither_holds_the_references_still_nor_is_copied() -> None:
+    clean = views(0, 60, -50)
+    truth, *others = map(watermarked, clean)
+    made = make_draft(scene(truth, HOLE, *others), load_matcher(SelectConfig(matcher="sift")))
+    assert (made.confidence[HOLE] > 0.5).mean() > 0.7
+    assert error(made.photo, clean[0], HOLE) < 8
+
+
+def test_a_date_is_not_copied_to_another_place() -> None:
+    """The hole lies where the reference, seen from farther right, has its date."""
+    beside = box(235, 285, 150, 290)
+    truth, other = map(dated, views(0, 80))
+    made = make_draft(scene(truth, beside, other), load_matcher(SelectConfig(matcher="sift")))
+    assert error(made.photo, views(0)[0], beside & (np.arange(400) < 220)) < 6
+
+
+def test_a_frame_is_found_round_a_window_of_a_large_target() -> None:
+    """The draft looks at a window round a small hole, and the references have the frame where the target has it."""
+    large = [cv2.resize(framed(one), (1600, 1200), interpolation=cv2.INTER_CUBIC) for one in views(0, 45)]
+    small = box(820, 900, 110, 200, height=1200, width=1600)
+    made = make_draft(scene(large[0], small, large[1]), load_matcher(SelectConfig(matcher="sift")), size=400)
+    assert made.frame.box[2] < 1600
+    under = made.frame.crop_hole(small & (np.arange(1600) < 280))
+    assert (made.confidence[under] == 0).all()
 
 
 def test_half_a_picture_that_did_not_change_is_no_overlay_where_the_camera_stood_still() -> None:
