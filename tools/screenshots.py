@@ -1,10 +1,11 @@
 """Screenshots of every step on the page, light and dark: `python -m tools.screenshots --example desk`.
 
-Starts the page over an empty folder of runs, opens a scene there, trains, browses and exports as a person would, and
-writes <step>-<light|dark>.jpg, each below 200 kB. Needs requirements-dev.txt and Debian's chromium.
+Starts the page over an empty folder of runs, opens a scene there, trains and browses as a person would, once more on a
+phone, and writes <step>-<light|dark>.webp, each below 100 kB. Needs requirements-dev.txt and Debian's chromium.
 """
 
 import argparse
+import io
 import os
 import socket
 import subprocess
@@ -17,15 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from realfill.bases import EMBEDDED
 from realfill.scene import examples
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_BYTES = 200_000
+MOST_BYTES = 100_000
 PATIENCE = 3_600_000  # milliseconds that training and filling in may take
 WINDOW = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 
 class Photographer:
@@ -35,17 +38,18 @@ class Photographer:
         self._page, self._out = page, out
 
     def shoot(self, step: str) -> None:
-        """Writes <step>-light.jpg and <step>-dark.jpg, with as much quality as the size allows."""
+        """Writes <step>-light.webp and <step>-dark.webp, with as much quality as the size allows."""
         for theme in ("light", "dark"):
             self._page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
             self._page.mouse.move(720, 895)
             self._page.wait_for_timeout(700)
-            path = self._out / f"{step}-{theme}.jpg"
-            for quality in (88, 80, 72, 64, 56):
-                self._page.screenshot(path=path, type="jpeg", quality=quality)
+            path = self._out / f"{step}-{theme}.webp"
+            image = Image.open(io.BytesIO(self._page.screenshot()))
+            for quality in (90, 82, 74, 66, 58):
+                image.save(path, quality=quality, method=6)
                 if path.stat().st_size < MOST_BYTES:
                     break
-            print(f"{path}  {path.stat().st_size // 1000} kB")
+            print(f"{path}  {path.stat().st_size // 1000} kB", flush=True)
 
 
 @contextmanager
@@ -107,26 +111,41 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     page.locator("#start").click()
     page.wait_for_function("() => document.querySelectorAll('#strip li').length >= 3", timeout=PATIENCE)
     photographer.shoot("train")
-    page.keyboard.press("3")
-    page.wait_for_function("() => document.querySelectorAll('.rf-cell').length >= 5", timeout=PATIENCE)
-    photographer.shoot("filling")
     page.locator("#status [data-state=done]").wait_for(timeout=PATIENCE)
-    page.wait_for_timeout(2000)
-    page.locator(".rf-cell").first.click()
     page.locator(".rf-after").wait_for()
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(3000)
     photographer.shoot("browse")
-    page.get_by_role("tab", name="Reference").click()
-    photographer.shoot("reference")
     page.get_by_role("tab", name="Why this rank").click()
     photographer.shoot("matches")
-    page.get_by_role("tab", name="Compare").click()
-    page.get_by_role("radio", name="Whole photo").click()
+    page.get_by_role("tab", name="Side by side").click()
+    page.get_by_role("radio", name="4", exact=True).click()
+    page.locator(".rf-pane[data-coming=no]").nth(3).wait_for()
+    page.locator(".rf-pane").first.hover()
+    page.mouse.wheel(0, -300)
+    photographer.shoot("side-by-side")
+    page.keyboard.press("0")
+    page.get_by_role("button", name="Which is truer?").click()
+    page.locator(".rf-pane[data-coming=no]").nth(1).wait_for()
+    photographer.shoot("blind")
+    page.get_by_role("button", name="End", exact=True).click()
+    page.get_by_role("button", name="Confidence").click()
     page.locator("[data-large]").click()
     photographer.shoot("large")
-    page.keyboard.press("Escape")
-    page.keyboard.press("2")
-    photographer.shoot("trained")
+
+
+def shoot_phone(browser: Browser, url: str, out: Path) -> None:
+    """The newest project on a phone: where it is marked and where it is looked at."""
+    context = browser.new_context(viewport=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    page = context.new_page()
+    photographer = Photographer(page, out)
+    page.goto(url)
+    page.locator(".rf-after").wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    photographer.shoot("phone-browse")
+    page.get_by_role("tab", name="1 Scene").tap()
+    page.wait_for_timeout(3000)
+    photographer.shoot("phone-scene")
+    context.close()
 
 
 def main() -> None:
@@ -151,6 +170,7 @@ def main() -> None:
         page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
         page.goto(f"{url}?__theme=light")
         shoot_steps(page, Photographer(page, args.out), scene, Path(folder), args)
+        shoot_phone(browser, url, args.out)
         browser.close()
 
 

@@ -188,6 +188,8 @@ class RunHandlers:
         """What changed since the last look; nothing at all where nothing did. `tab` is the one that is open."""
         if not run_id:  # an answer about the project that was open before came after it was left
             return self._view.show_idle()
+        if seen is not None and seen[0] != run_id:  # asked for before another project was opened, or none
+            return {self._view.seen: None}
         try:
             snapshot = self._watches.look(run_id)
         except RunError as error:  # deleted in another tab: said once, not every second

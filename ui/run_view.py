@@ -28,6 +28,9 @@ START = Sentence("Train for a better one")
 AGAIN = Sentence("Again as a new project")
 
 
+NOTHING = ("",)  # what is seen where no project is open: a key of no run
+
+
 @dataclass(frozen=True)
 class RunView:
     """Three tabs, the status bar, and what is hidden: which run is shown, in which state, and when to look again."""
@@ -106,7 +109,7 @@ class RunView:
         training = {self.train.plot: None, self.train.facts: "", self.train.strip: "", self.train.notices: ""}
         browsing = {self.browse.seeds: None, self.browse.viewer: None, self.browse.seam: ""}
         tabs = {self.tabs: gr.Tabs(selected="scene")}
-        own: Updates = {self.seen: None, self.run_id: ""}
+        own: Updates = {self.seen: NOTHING, self.run_id: ""}
         own[self.scene.workbench] = {"open": payload_answer(Payload())}
         return {**training, **self.show_idle(), **browsing, **tabs, **own}
 

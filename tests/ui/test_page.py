@@ -150,6 +150,13 @@ def test_a_tick_without_news_sends_nothing(page: Page, run: Run) -> None:
     assert notices.index("A smaller “Context around the hole” helps.") < notices.index("Something to know.")
 
 
+def test_a_look_that_was_asked_for_before_another_project_was_opened_shows_nothing(page: Page, run: Run) -> None:
+    blank = page.blank()
+    assert page.run_handlers.tick(run.folder.name, blank[page.seen]) == {page.seen: None}
+    other = ("another", *page.run_handlers.tick(run.folder.name, None)[page.seen][1:])
+    assert page.run_handlers.tick(run.folder.name, other) == {page.seen: None}
+
+
 def test_a_glance_counts_only_when_there_is_something_new(page: Page, run: Run) -> None:
     run_id = run.folder.name
     assert page.run_handlers.glance(run_id, None, 0) == 1

@@ -29,6 +29,18 @@ def fits(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == WIDTH
 
 
+def spread_fingers(page: Page, where: str) -> None:
+    """Two fingers on an element, drawn apart."""
+    box = page.locator(where).bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 30), ("touchMove", 60), ("touchMove", 90), ("touchEnd", 0)):
+        points = [{"x": x + side * apart, "y": y, "id": number} for number, side in enumerate((-1, 1)) if apart]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        canvas.painted(page)
+
+
 def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     phone: Page, server: Server, toy_scene: Path
 ) -> None:
@@ -47,10 +59,57 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     expect(phone.locator("#try-draft")).to_have_attribute("aria-disabled", "false")
     phone.get_by_role("tab", name="2 Train").tap()
     expect(phone.locator("#way")).to_be_visible()
+    expect(phone.locator("#start")).to_have_attribute("aria-disabled", "false")  # training begins by a tap, too
     fits(phone)
+    phone.locator("#try-draft").tap()
+    expect(phone.locator("#status")).to_contain_text("done", timeout=120_000)
+    expect(phone.locator(".rf-after")).to_be_visible()
+    with phone.expect_download():
+        phone.locator("#export").tap()
     phone.locator(".rf-rail-fold").tap()
     phone.locator(".rf-rail-examples [data-do=open]").first.tap()
     expect(phone.locator(".rf-after")).to_be_visible()
     fits(phone)
+    frame = phone.locator(".rf-frame")
+    width = float(frame.evaluate("one => one.offsetWidth"))
+    spread_fingers(phone, ".rf-stage")
+    phone.wait_for_function("old => document.querySelector('.rf-frame').offsetWidth > 1.5 * old", arg=width)
+    fits(phone)
+    phone.get_by_role("tab", name="Side by side").tap()
+    expect(phone.locator(".rf-pane")).to_have_count(2)
+    phone.get_by_role("button", name="Which is truer?").tap()
+    expect(phone.locator(".rf-letter")).to_have_text(["A", "B"])
+    phone.get_by_role("button", name="A is truer").tap()
+    expect(phone.locator(".rf-note")).to_contain_text("You found")
+    fits(phone)
+    phone.get_by_role("button", name="End", exact=True).tap()
+    phone.get_by_role("button", name="Show large").tap()
+    expect(phone.locator("#tabs > .tab-wrapper")).to_be_hidden()
     with phone.expect_download():
         phone.locator("#export").tap()
+
+
+def test_at_200_percent_nothing_sticks_out_and_all_is_reached(browser: Browser, server: Server) -> None:
+    context = browser.new_context(
+        viewport={"width": 720, "height": 450}, device_scale_factor=2, reduced_motion="reduce"
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(server.url)
+    canvas.ready(page)
+    page.locator(".rf-rail-fold").click()
+    page.locator(".rf-rail-new").click()
+    page.locator("#workbench .wb[data-opened][data-empty=yes]").wait_for()
+    for name, place in (("2 Train", "#way"), ("1 Scene", "[data-part=stage]")):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator(place)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 720
+    stage = page.locator("[data-part=stage]").bounding_box()
+    assert stage is not None and stage["height"] > 150  # and no stamp
+    page.locator(".rf-rail-fold").click()
+    page.locator(".rf-rail-examples [data-do=open]").first.click()
+    expect(page.locator(".rf-after")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 720
+    with page.expect_download():
+        page.locator("#export").click()
+    context.close()
