@@ -39,6 +39,7 @@ from .time_left import TimeLeft, estimate
 
 REMEMBERED = 32  # runs whose events are kept in memory
 STRIP = 192  # longest side in pixels of a preview in the strip
+SOON = 5.0  # seconds; nothing shorter is said to be left
 SETTLED = 2.0  # seconds; files that changed later than that may change again within their clock's own step
 AGAIN = 30.0  # seconds after which files are read again all the same: a thumbnail may have been swept
 STATE_WORDS: Mapping[State, str] = {
@@ -309,7 +310,7 @@ def _waiting_line(run: Run) -> str:
         return translate("Starting as soon as the worker is there.")
     seconds = [_seconds_left(one) for one in map(open_or_none, before) if one is not None]
     known = [one for one in seconds if one is not None]
-    if len(known) < len(before):
+    if len(known) < len(before) or sum(known) < SOON:
         return translate("Waiting; {count} before it.", count=len(before))
     time = translate_measures(duration(sum(known)))
     return translate("Waiting; {count} before it, begins in about {time}.", count=len(before), time=time)
