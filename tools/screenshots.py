@@ -99,7 +99,7 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     photographer.shoot("welcome")
     upload_scene(page, scene, place)
     photographer.shoot("scene")
-    page.keyboard.press("d")
+    page.locator("[data-do=draft]").click()
     page.locator("[data-part=draft]:is([data-kind=whole], [data-kind=partly])").wait_for(timeout=PATIENCE)
     page.keyboard.press("c")
     page.wait_for_timeout(1000)
@@ -111,9 +111,14 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     page.locator("#start").click()
     page.wait_for_function("() => document.querySelectorAll('#strip li').length >= 3", timeout=PATIENCE)
     photographer.shoot("train")
-    page.locator("#status [data-state=done]").wait_for(timeout=PATIENCE)
-    page.locator(".rf-after").wait_for()
-    page.wait_for_timeout(3000)
+
+
+def shoot_results(page: Page, photographer: Photographer) -> None:
+    """A finished example looked at in every way; nothing is computed for it but pictures."""
+    page.locator(".rf-rail-examples [data-do=open]").first.click()
+    page.locator(".rf-after").wait_for(timeout=60_000)
+    page.wait_for_function("() => [...document.querySelectorAll('.rf-cell img')].every((one) => one.naturalWidth > 0)")
+    page.wait_for_timeout(2000)
     photographer.shoot("browse")
     page.get_by_role("tab", name="Why this rank").click()
     photographer.shoot("matches")
@@ -134,11 +139,13 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
 
 
 def shoot_phone(browser: Browser, url: str, out: Path) -> None:
-    """The newest project on a phone: where it is marked and where it is looked at."""
+    """A finished example on a phone: where it is looked at and where it is marked."""
     context = browser.new_context(viewport=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
     page = context.new_page()
     photographer = Photographer(page, out)
     page.goto(url)
+    page.locator(".rf-rail-fold").tap()
+    page.locator(".rf-rail-examples [data-do=open]").first.tap()
     page.locator(".rf-after").wait_for(timeout=60_000)
     page.wait_for_timeout(3000)
     photographer.shoot("phone-browse")
@@ -169,8 +176,12 @@ def main() -> None:
         )
         page = browser.new_page(viewport=WINDOW)  # type: ignore[arg-type]
         page.goto(f"{url}?__theme=light")
-        shoot_steps(page, Photographer(page, args.out), scene, Path(folder), args)
+        photographer = Photographer(page, args.out)
+        shoot_results(page, photographer)
         shoot_phone(browser, url, args.out)
+        page.keyboard.press("Escape")
+        page.locator(".rf-rail-new").click()
+        shoot_steps(page, photographer, scene, Path(folder), args)
         browser.close()
 
 

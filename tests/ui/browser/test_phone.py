@@ -62,7 +62,7 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     expect(phone.locator("#start")).to_have_attribute("aria-disabled", "false")  # training begins by a tap, too
     fits(phone)
     phone.locator("#try-draft").tap()
-    expect(phone.locator("#status")).to_contain_text("done", timeout=120_000)
+    expect(phone.locator("#status")).to_contain_text("done", timeout=5 * PATIENCE)  # the worker begins
     expect(phone.locator(".rf-after")).to_be_visible()
     with phone.expect_download():
         phone.locator("#export").tap()
