@@ -99,7 +99,7 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     photographer.shoot("welcome")
     upload_scene(page, scene, place)
     photographer.shoot("scene")
-    page.locator("[data-do=draft]").click()
+    page.locator("[data-do=draft]").first.click()
     page.locator("[data-part=draft]:is([data-kind=whole], [data-kind=partly])").wait_for(timeout=PATIENCE)
     page.keyboard.press("c")
     page.wait_for_timeout(1000)
@@ -124,18 +124,24 @@ def shoot_results(page: Page, photographer: Photographer) -> None:
     photographer.shoot("matches")
     page.get_by_role("tab", name="Side by side").click()
     page.get_by_role("radio", name="4", exact=True).click()
-    page.locator(".rf-pane[data-coming=no]").nth(3).wait_for()
+    wait_for_pictures(page)
     page.locator(".rf-pane").first.hover()
     page.mouse.wheel(0, -300)
     photographer.shoot("side-by-side")
     page.keyboard.press("0")
     page.get_by_role("button", name="Which is truer?").click()
-    page.locator(".rf-pane[data-coming=no]").nth(1).wait_for()
+    wait_for_pictures(page)
     photographer.shoot("blind")
     page.get_by_role("button", name="End", exact=True).click()
     page.get_by_role("button", name="Confidence").click()
     page.locator("[data-large]").click()
     photographer.shoot("large")
+
+
+def wait_for_pictures(page: Page) -> None:
+    """Until all pictures beside each other are there."""
+    page.wait_for_function("() => document.querySelectorAll('.rf-pane[data-coming=no]').length > 1")
+    page.wait_for_function("() => !document.querySelector('.rf-pane[data-coming=yes]')")
 
 
 def shoot_phone(browser: Browser, url: str, out: Path) -> None:
