@@ -61,11 +61,6 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     expect(phone.locator("#way")).to_be_visible()
     expect(phone.locator("#start")).to_have_attribute("aria-disabled", "false")  # training begins by a tap, too
     fits(phone)
-    phone.locator("#try-draft").tap()
-    expect(phone.locator("#status")).to_contain_text("done", timeout=5 * PATIENCE)  # the worker begins
-    expect(phone.locator(".rf-after")).to_be_visible()
-    with phone.expect_download():
-        phone.locator("#export").tap()
     phone.locator(".rf-rail-fold").tap()
     phone.locator(".rf-rail-examples [data-do=open]").first.tap()
     expect(phone.locator(".rf-after")).to_be_visible()
@@ -85,6 +80,23 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     phone.get_by_role("button", name="End", exact=True).tap()
     phone.get_by_role("button", name="Show large").tap()
     expect(phone.locator("#tabs > .tab-wrapper")).to_be_hidden()
+    with phone.expect_download():
+        phone.locator("#export").tap()
+
+
+@pytest.mark.long
+def test_a_draft_is_made_and_exported_by_touch(phone: Page, server: Server, toy_scene: Path) -> None:
+    phone.goto(server.url)
+    canvas.ready(phone)
+    phone.locator(".rf-rail-fold").tap()
+    phone.locator(".rf-rail-new").tap()
+    phone.locator("#workbench .wb[data-opened][data-empty=yes]").wait_for()
+    canvas.bring(phone, sorted((toy_scene / "ref").iterdir())[:1], toy_scene / "target" / "target.png")
+    phone.locator("[data-part=stage]").tap()
+    expect(phone.locator("#try-draft")).to_have_attribute("aria-disabled", "false")
+    phone.locator("#try-draft").tap()
+    expect(phone.locator("#status")).to_contain_text("done", timeout=5 * PATIENCE)  # the worker begins
+    expect(phone.locator(".rf-after")).to_be_visible()
     with phone.expect_download():
         phone.locator("#export").tap()
 
