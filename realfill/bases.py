@@ -257,7 +257,6 @@ BASES: Mapping[str, Base] = {
         gated=True,
         preset="quick",
         least_memory=32e9,
-        figure=PublicFigure(0.243, "B200", Sentence("at 512 px, a quarter of its tokens"), "unslothai/unsloth#6839"),
         memory=MemoryFigures(
             width=2,
             denoiser=11902e6,
