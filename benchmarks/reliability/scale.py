@@ -4,25 +4,30 @@
 
 Scenes and base are the tests' tiny ones: what is measured is the engine, not the model. A scene's core-seconds are
 those of its process (`time.process_time`) and are held against the same scene alone on one thread in a process that is
-warm; the engine's own start is the time until its first scene begins. The simulation takes measured or given seconds a
-scene and draws the preemptions.
+warm, before and after each engine. What else the processes of an engine compute is its own: until its first scene
+begins, and after. Every row lies in OUT/rows.json as soon as it is there; the same command measures what is missing.
+The simulation takes given seconds a scene, spread as the measured ones, and draws the preemptions.
 """
 
 import contextlib
 import heapq
+import json
 import os
 import random
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
 
 from benchmarks.options import base_parser, print_json
 from realfill import config as settings
+from realfill import files
 from realfill.batch.complete import CompleteScene, warm_models
 from realfill.config import Config
 from realfill.distributed.executors import Executor, Processes, local_places
@@ -53,8 +58,14 @@ class TimedScene:
     def __call__(self, scene: Path) -> Timed:
         """Completes the scene's run."""
         begun, start, cpu = time.time(), time.monotonic(), time.process_time()
+        files.append_line(self.begun, f"{begun} {os.getpid()}")
         CompleteScene(self.runs, self.config, "cpu")(scene)
         return Timed(begun, time.monotonic() - start, time.process_time() - cpu)
+
+    @property
+    def begun(self) -> Path:
+        """A line for each scene that was begun: seconds since 1970 and the process."""
+        return self.runs.with_suffix(".begun")
 
     def config(self, folder: Path) -> Config:
         """Small settings: a few seconds a scene."""
@@ -68,21 +79,25 @@ class TimedScene:
 
 @dataclass(frozen=True)
 class EngineRow:
-    """What an engine took for all scenes; seconds."""
+    """What an engine took for all scenes; core-seconds, but for `start` and `wall`, which are seconds by the clock."""
 
     engine: str
     scenes: int
     done: int
     start: float
     wall: float
+    alone: float  # a scene alone, measured before and after this engine
     cpu_a_scene: float  # median, without each worker's first scene
     first_cpu: float  # of a worker's first scene: imports and loading the base
-    overhead: float  # of the median against one alone
+    start_cpu: float  # of all processes until the first scene begins
+    own_cpu: float  # a scene, of all processes after that and beside the scenes
+    overhead: float  # of the median and the engine's own against one alone
+    spread: float  # half of what lies between the scenes' tenth and ninetieth percentile, relative
 
 
 @dataclass(frozen=True)
 class KillRow:
-    """What kills cost."""
+    """What kills cost; seconds by the clock."""
 
     engine: str
     scenes: int
@@ -90,6 +105,8 @@ class KillRow:
     lost: int  # scenes that are not done in the end
     wall: float
     tries: int  # of all scenes together
+    recovery: float  # median, from a kill until a new process begins a scene
+    cpu: float  # core-seconds of all processes a scene
 
 
 @dataclass(frozen=True)
@@ -153,28 +170,59 @@ def measure_alone(work: TimedScene, scenes: list[Path]) -> float:
     return statistics.median(one.cpu_seconds for one in timed[1:])
 
 
-def measure_engine(name: str, executor: Executor, work: TimedScene, scenes: list[Path], alone: float) -> EngineRow:
-    """All scenes by one engine."""
-    asked, start = time.time(), time.monotonic()
-    results = list(executor.map(Task(work, warm_models), scenes))
-    wall = time.monotonic() - start
+def measure_engine(
+    name: str, start: Callable[[], AbstractContextManager[Executor]], work: TimedScene, scenes: list[Path], few: int = 9
+) -> EngineRow:
+    """All scenes by one engine, and `few` of them alone before and after it."""
+    before = measure_alone(replace(work, runs=work.runs.with_name(f"{name}-before")), scenes[:few])
+    asked, clock, meter = time.time(), time.monotonic(), ProcessorMeter()
+    with meter, start() as executor:
+        results = list(executor.map(Task(work, warm_models), scenes))
+    wall = time.monotonic() - clock
+    after = measure_alone(replace(work, runs=work.runs.with_name(f"{name}-after")), scenes[:few])
+    alone = (before + after) / 2
     firsts, later = _split_firsts(results)
-    cpu = statistics.median(later) if later else float("nan")
+    cpu, first = (statistics.median(times) if times else float("nan") for times in (later, firsts))
     begun = min((result.value.begun for result in results if result.value), default=asked)
     done = sum(result.ending == "done" for result in results)
-    first = statistics.median(firsts) if firsts else float("nan")
-    return EngineRow(name, len(scenes), done, begun - asked, wall, cpu, first, cpu / alone - 1)
+    start_cpu = meter.until(begun)
+    own = (meter.total - start_cpu - sum(firsts) - sum(later)) / len(scenes)
+    spread = float("nan")
+    if len(later) > 1:
+        tenths = statistics.quantiles(later, n=10)
+        spread = (tenths[-1] - tenths[0]) / 2 / cpu
+    overhead = (cpu + own) / alone - 1
+    return EngineRow(name, len(scenes), done, begun - asked, wall, alone, cpu, first, start_cpu, own, overhead, spread)
 
 
 def measure_kills(work: TimedScene, scenes: list[Path], kills: int, workers: int = 2) -> KillRow:
     """SIGKILL for a working process again and again while the local engine does all scenes."""
     executor = Processes(local_places(workers), retries=kills)
     start = time.monotonic()
-    with _kill_children(kills) as killed:
+    with ProcessorMeter() as meter, _kill_workers(work.begun, kills) as killed:
         results = list(executor.map(Task(work, warm_models), scenes))
     lost = sum(result.ending != "done" for result in results)
     tries = sum(result.tries for result in results)
-    return KillRow(f"local ×{workers}", len(scenes), len(killed), lost, time.monotonic() - start, tries)
+    wall = time.monotonic() - start
+    recoveries = _recoveries(killed, read_begun(work.begun))
+    recovery = statistics.median(recoveries) if recoveries else float("nan")
+    cpu = meter.total / len(scenes)
+    return KillRow(f"local ×{workers}", len(scenes), len(killed), lost, wall, tries, recovery, cpu)
+
+
+def read_begun(path: Path) -> list[tuple[float, int]]:
+    """When scenes were begun, and by which processes, in order."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sorted((float(when), int(process)) for when, process in map(str.split, lines))
+
+
+def _recoveries(killed: list[float], begun: list[tuple[float, int]]) -> list[float]:
+    """Seconds from each kill until a process begins its first scene that had begun none before."""
+    firsts: dict[int, float] = {}
+    for when, process in begun:
+        firsts.setdefault(process, when)
+    later = (min((when for when in firsts.values() if when > kill), default=None) for kill in killed)
+    return [when - kill for kill, when in zip(killed, later, strict=True) if when is not None]
 
 
 def _split_firsts(results: list[ItemResult[Timed]]) -> tuple[list[float], list[float]]:
@@ -188,20 +236,71 @@ def _split_firsts(results: list[ItemResult[Timed]]) -> tuple[list[float], list[f
     return firsts, later
 
 
+class ProcessorMeter:
+    """Core-seconds of this process and all that it started, while the block lasts; looked at twice a second.
+
+    A process that is gone counts with what was seen of it last.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, float], float] = {}
+        self._history: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._before = 0.0
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._before = sum(self._seen.values())
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._look()
+
+    @property
+    def total(self) -> float:
+        """All of the block."""
+        return sum(self._seen.values()) - self._before
+
+    def until(self, moment: float) -> float:
+        """Up to a moment, in seconds since 1970."""
+        return next((total for when, total in reversed(self._history) if when <= moment), 0.0)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            self._look()
+            self._history.append((time.time(), self.total))
+
+    def _look(self) -> None:
+        own = psutil.Process()
+        for process in (own, *own.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                self._seen[process.pid, process.create_time()] = times.user + times.system
+
+
 @contextlib.contextmanager
-def _kill_children(count: int) -> Iterator[list[int]]:
-    """Kills working children of this process at random moments, until so many were killed or the block ends."""
-    killed: list[int] = []
+def _kill_workers(begun: Path, count: int) -> Iterator[list[float]]:
+    """Kills about half of the processes that begin a scene, in the middle of it, until so many were killed.
+
+    Yields the moments, in seconds since 1970.
+    """
+    killed: list[float] = []
     ended = threading.Event()
 
     def kill() -> None:
-        rng = random.Random(0)
-        while len(killed) < count and not ended.wait(rng.uniform(3.0, 15.0)):
-            children = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-            if children:
-                victim = rng.choice(children)
-                victim.kill()
-                killed.append(victim.pid)
+        rng, seen = random.Random(0), 0
+        while len(killed) < count and not ended.wait(0.05):
+            lines = read_begun(begun)
+            if len(lines) > seen:
+                seen = len(lines)
+                if rng.random() < 0.5 and not ended.wait(rng.uniform(0.0, 2.5)):
+                    with contextlib.suppress(psutil.Error):
+                        psutil.Process(lines[-1][1]).kill()
+                        killed.append(time.time())
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -213,36 +312,21 @@ def _kill_children(count: int) -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _ray_cluster(nodes: int) -> Iterator[None]:
-    import ray
-    from ray.cluster_utils import Cluster as Nodes
+def _ray_cluster(nodes: int) -> Iterator[Executor]:
+    from tests.distributed.ray_cluster import start_cluster
 
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    cluster = Nodes(initialize_head=True, head_node_args=head)
-    for _ in range(nodes):
-        cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    with start_cluster(nodes):
+        yield Ray()
 
 
-def _engines(folder: Path) -> dict[str, Callable[[contextlib.ExitStack], Executor]]:
-    def ray(nodes: int) -> Callable[[contextlib.ExitStack], Executor]:
-        def start(stack: contextlib.ExitStack) -> Executor:
-            stack.enter_context(_ray_cluster(nodes))
-            return Ray()
-
-        return start
-
+def _engines(folder: Path) -> dict[str, Callable[[], AbstractContextManager[Executor]]]:
+    jobs = Submitit(folder / "jobs", workers=2, parameters={"cluster": "local"})
     return {
-        "local-1": lambda stack: Processes(local_places(1)),
-        "local-2": lambda stack: Processes(local_places(2)),
-        "submitit": lambda stack: Submitit(folder / "jobs", workers=2, parameters={"cluster": "local"}),
-        "ray-1": ray(1),
-        "ray-2": ray(2),
+        "local-1": lambda: contextlib.nullcontext(Processes(local_places(1))),
+        "local-2": lambda: contextlib.nullcontext(Processes(local_places(2))),
+        "submitit": lambda: contextlib.nullcontext(jobs),
+        "ray-1": lambda: _ray_cluster(1),
+        "ray-2": lambda: _ray_cluster(2),
     }
 
 
@@ -251,6 +335,7 @@ def main() -> None:
     parser = base_parser(__doc__ or "")
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--alone", type=int, default=9, help="scenes alone before each engine, and after it")
     parser.add_argument("--engines", default="local-1,local-2,submitit,ray-1,ray-2")
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
@@ -258,23 +343,29 @@ def main() -> None:
     from tests.tiny import make_base, make_scene
 
     out: Path = options.out
-    scenes = [make_scene(out / "scenes" / f"{number:03d}") for number in range(options.scenes)]
-    base = str(make_base(out / "base"))
-    rows: list[EngineRow | KillRow | Simulated] = []
-    alone = measure_alone(TimedScene(out / "alone", base), scenes[: max(3, len(scenes) // 8)])
-    print(f"alone, one thread, warm: {alone:.2f} core-seconds a scene")
+    path = out / "rows.json"
+    rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    places = [out / "scenes" / f"{number:03d}" for number in range(options.scenes)]
+    scenes = [place if place.exists() else make_scene(place) for place in places]
+    base = str(out / "base" if (out / "base").exists() else make_base(out / "base"))
+
+    def keep(name: str, row: EngineRow | KillRow) -> None:
+        rows[name] = asdict(row)
+        files.write_json(path, rows)
+        print(row, flush=True)
+
+    engines = _engines(out)
     for name in filter(None, options.engines.split(",")):
-        with contextlib.ExitStack() as stack:
-            executor = _engines(out)[name](stack)
-            rows.append(measure_engine(name, executor, TimedScene(out / name, base), scenes, alone))
-        print(rows[-1], flush=True)
-    if options.kills:
-        rows.append(measure_kills(TimedScene(out / "killed", base), scenes, options.kills))
-        print(rows[-1], flush=True)
-    rows.append(simulate(Cluster()))
-    print(rows[-1])
+        if name not in rows:
+            work = TimedScene(out / f"{name}-{time.time_ns()}", base)
+            keep(name, measure_engine(name, engines[name], work, scenes, options.alone))
+    if options.kills and "kills" not in rows:
+        keep("kills", measure_kills(TimedScene(out / f"kills-{time.time_ns()}", base), scenes, options.kills))
+    spread = rows.get("local-1", {}).get("spread", Cluster.spread)
+    simulated = simulate(Cluster(spread=spread))
+    print(simulated)
     if options.json:
-        print_json(alone=alone, rows=[{"row": type(row).__name__, **asdict(row)} for row in rows])
+        print_json(rows=rows, simulated=asdict(simulated))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ where there is room, on nodes that came later too.
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic
 
@@ -16,6 +16,8 @@ from realfill.distributed.worker_process import GRACE, Place, Task, WorkerProces
 from realfill.errors import OptionError, StageError
 
 _PAUSE = 1.0  # seconds between looks
+_STARTS = 3  # tries
+_TOO_SLOW = "timed out during startup"
 
 
 class Ray:
@@ -33,7 +35,7 @@ class Ray:
 
         Raises:
             OptionError: Ray is not installed, or there is no cluster at the address.
-            StageError: a node cannot start workers.
+            StageError: Ray does not start in time, or a node cannot start workers.
         """
         check_ray()
         return self._map(task, items)
@@ -56,7 +58,7 @@ class Ray:
         if not self._address:
             options["include_dashboard"] = False
         try:
-            ray.init(address=self._address or None, **options)
+            start_patiently(lambda: ray.init(address=self._address or None, **options))
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise OptionError(f"There is no Ray cluster at --ray-address {self._address} ({error}).") from error
         try:
@@ -112,6 +114,28 @@ class RayWorker(Generic[Value]):
     def stop(self) -> None:
         """Asks the work in hand to save itself and end."""
         self._worker.stop()
+
+
+def start_patiently(start: Callable[[], object]) -> None:
+    """Starts Ray, again where its processes were not up within the 30 s that it gives them: a machine may be busy.
+
+    Raises:
+        StageError: it was too slow every time.
+    """
+    import ray
+
+    for _ in range(_STARTS):
+        try:
+            start()
+            return
+        except Exception as error:  # Ray raises it bare
+            if _TOO_SLOW not in str(error):
+                raise
+            ray.shutdown()
+    raise StageError(
+        f"Ray did not come up within 30 s, {_STARTS} times: this machine computes too much else. Run the same command "
+        "later, or with --engine local."
+    )
 
 
 def check_ray() -> None:

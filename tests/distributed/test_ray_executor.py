@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,40 +11,17 @@ import pytest
 from realfill.distributed.ray_executor import Ray, check_ray
 from realfill.distributed.worker_process import Task
 from realfill.errors import OptionError, StageError
+from tests.distributed.ray_cluster import start_cluster
 from tests.distributed.work import count_lines, work
 from tests.waiting import wait_until
 
 ray: Any = pytest.importorskip("ray", reason="ray is in requirements-dev.txt")
 
 
-class _PatientClock:
-    """Ray gives up on a node that is not there after 30 s by the clock; a busy machine gets ten times that."""
-
-    sleep, time = staticmethod(time.sleep), staticmethod(time.time)
-
-    @staticmethod
-    def monotonic() -> float:
-        return time.monotonic() / 10
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setattr("ray._private.node.time", _PatientClock)
-        memory = {"object_store_memory": 80 * 2**20}
-        head = {"num_cpus": 0, "include_dashboard": False, **memory}  # with its head a cluster ends
-        started = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            started.add_node(num_cpus=1, **memory)
-        ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
-        try:
-            yield started
-        finally:
-            ray.shutdown()
-            started.shutdown()
+    with start_cluster(2) as started:
+        yield started
 
 
 def _items(folder: Path, *names: str) -> list[Path]:
