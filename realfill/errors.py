@@ -11,6 +11,7 @@ RealFillError                 anything we refuse or cannot do; `str(error)` is t
 ├── RunError                  a run folder that cannot be used as asked
 │   └── RunBusy               another process is working on it
 ├── Interrupted               stopped on purpose or from outside: exit code 3, run again to go on
+│   └── TurnOver              its share of a device's time is used up; it waits for the next one
 └── StageError                a stage could not go on; what was written before stays good
     ├── Diverged              the loss became infinite or not a number
     ├── OutOfMemory           the device has too little memory, even at the smallest batch
@@ -54,6 +55,10 @@ class RunBusy(RunError):
 
 class Interrupted(RealFillError):
     """Work was stopped on purpose; running the same command again goes on."""
+
+
+class TurnOver(Interrupted):
+    """A share of a device's time is used up; what is done is saved and goes on with the next share."""
 
 
 class StageError(RealFillError):

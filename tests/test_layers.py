@@ -40,7 +40,8 @@ WAITS_WITH_TORCH = (*PAGE_MAY_USE, "device", "matching.registry", "pipeline", "b
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia")
 LAYER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 FILES = sorted((ROOT / "realfill").rglob("*.py"))
-PAGE = [ROOT / "app.py", *sorted((ROOT / "ui").rglob("*.py"))]
+ZERO_GPU = ROOT / "ui" / "zero_gpu.py"  # on a ZeroGPU Space alone the page's process computes, and imports torch
+PAGE = [ROOT / "app.py", *(path for path in sorted((ROOT / "ui").rglob("*.py")) if path != ZERO_GPU)]
 
 
 def imports(path: Path, *, top: bool = False) -> Iterator[str]:
@@ -155,6 +156,12 @@ def test_the_page_uses_what_never_needs_torch() -> None:
         deep = {name for name in used(path) if not is_among(name, PAGE_MAY_USE)}
         assert not deep, f"{path} imports {deep}"
         assert not heavy(path), f"{path} imports {heavy(path)}"
+
+
+def test_the_exception_is_imported_on_a_zero_gpu_space_alone() -> None:
+    importers = {path.name for path in PAGE if any("zero_gpu" in name.split(".") for name in imports(path))}
+    assert importers == {"studio.py"}
+    assert not [name for name in imports(ROOT / "ui" / "studio.py", top=True) if "zero_gpu" in name.split(".")]
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)

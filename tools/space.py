@@ -3,8 +3,8 @@
     hf upload ME/realfill OUT . --repo-type space
 
 It holds what the studio runs on, of the files that git knows: no tests, benchmarks or tools. The front matter that
-describes the Space is the README's own. The Space needs hardware of its own (a paid plan); in a ZeroGPU Space the
-studio does not run (docs/hosting.md).
+describes the Space is the README's own; its requirements are requirements-space.txt. It runs on hardware of its own (a
+paid plan) and as a ZeroGPU Space (docs/hosting.md).
 """
 
 import shutil
@@ -17,7 +17,8 @@ from realfill.errors import InputError, OptionError
 from realfill.humanize import size
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("app.py", "README.md", "LICENSE", "SECURITY.md", "requirements.txt", "realfill", "ui", "assets", "docs")
+PARTS = ("app.py", "README.md", "LICENSE", "SECURITY.md", "requirements-space.txt", "realfill", "ui", "assets", "docs")
+OTHER_NAMES = {"requirements-space.txt": "requirements.txt"}
 MOST_BYTES = 10**9  # of a Space's repository without a plan
 
 
@@ -30,15 +31,16 @@ def build_space(out: Path) -> list[Path]:
     if out.exists():
         raise OptionError(f"{out} is there already; give a new folder.")
     listed = subprocess.run(["git", "ls-files", "-z", *PARTS], cwd=ROOT, capture_output=True, check=True)
-    names = [Path(name) for name in listed.stdout.decode().split("\0") if name]
+    names = [name for name in listed.stdout.decode().split("\0") if name]
     total = sum((ROOT / name).stat().st_size for name in names)
     if total > MOST_BYTES:
         raise OptionError(f"The Space would have {size(total)}, more than the {size(MOST_BYTES)} that one may have.")
     with files.new_folder(out) as folder:
         for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    return names
+            copy = folder / OTHER_NAMES.get(name, name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, copy)
+    return [Path(OTHER_NAMES.get(name, name)) for name in names]
 
 
 def main() -> int:

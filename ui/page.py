@@ -18,6 +18,7 @@ from .seed_handlers import SeedHandlers
 from .tabs import browse, scene, train
 from .wiring import PRIVATE, QUIET, Values
 
+TURNS = 16  # that visitors may have at once; ZeroGPU lets them wait for one another
 SECONDS = 1.0  # between looks at the run folder
 BRAND = '<h1><span class="rf-logo" aria-hidden="true"></span>RealFill Studio</h1>'
 ADDRESS = "() => window.realfill.address()"
@@ -78,7 +79,7 @@ class Page:
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(scale=0, min_width=40, elem_id="side"):
                 gr.HTML(BRAND, elem_id="brand")
-                self.rail = component.build()
+                self.rail = component.build(lasting=self.jobs.lasting)
                 machine.build(self.jobs, self.projects)
             with gr.Column(scale=1, elem_id="work"):
                 self._build_tabs()
@@ -89,7 +90,7 @@ class Page:
             with gr.Tab("1  Scene", id="scene"):
                 self.scene = scene.build()
             with gr.Tab("2  Train", id="train"):
-                self.train = train.build(self.base, self.jobs.runs_dir)
+                self.train = train.build(self.base, self.jobs.runs_dir, own_account=self.jobs.hub is not None)
             with gr.Tab("3  Browse and export", id="browse"):
                 self.browse = browse.build(self.jobs)
 
@@ -123,6 +124,12 @@ class Page:
         for button, handler in ((self.start_button, handlers.start), (self.try_draft, handlers.start_draft)):
             started = button.click(handler, inputs, self.project_outputs, **QUIET)
             started.success(**self.address)
+        if (panel := self.train.own_gpu) is not None:
+            panel.prices.click(handlers.list_machines, None, panel.shown, **QUIET)
+            elsewhere = panel.start.click(
+                handlers.start_elsewhere, {*inputs, panel.machine, panel.hours}, self.project_outputs, **QUIET
+            )
+            elsewhere.success(**self.address)
         self.stop_button.click(handlers.stop, self.run_id, outputs, **QUIET)
         self.resume_button.click(handlers.resume, self.run_id, outputs, **QUIET)
         self.go_further.click(handlers.go_further, [self.run_id, self.more_steps], outputs, **QUIET)
@@ -158,6 +165,10 @@ class Page:
         self.timer.tick(self.run_handlers.glance, [self.run_id, self.seen, self.news], self.news, **once)
         asked = [self.run_id, self.seen, self.shown_tab]
         self.news.change(self.run_handlers.tick, asked, [*outputs, self.tabs], js=SHOWN_TAB, **once)
+        if self.jobs.turns is not None or self.jobs.hub is not None:
+            # in the queue: the GPU is given to who asks, and given back where nobody listens any more
+            turn: dict[str, Any] = {"trigger_mode": "once", "concurrency_limit": TURNS, **QUIET}
+            self.timer.tick(self.run_handlers.take_turn, self.run_id, None, **turn)
 
     def _wire_load(self) -> None:
         loaded = self.blocks.load(self.run_handlers.load, self.asked, self.view.load_outputs, js=ASKED, **QUIET)

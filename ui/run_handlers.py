@@ -4,28 +4,32 @@ Every handler is a method of plain values. What it returns names the components 
 depends on their order.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 
 from realfill import config
 from realfill.config import PRESETS, Config
-from realfill.errors import RealFillError, RunBusy, RunError, SceneError
+from realfill.errors import OptionError, RealFillError, RunBusy, RunError, SceneError
 from realfill.runs.run import Run
 from realfill.runs.status import LIVE
 from realfill.sentences import Sentence
 
+from .access import visitors
 from .errors import speak_errors, strip_folders
-from .language.catalogue import retell
+from .language.catalogue import retell, translate
 from .markup import as_text
 from .run_view import RunView, draft_label, status_html
 from .runs import costs
+from .runs.hub_jobs import HubJobs
 from .runs.jobs import Jobs, SceneInputs
 from .runs.pictures import Export
 from .runs.watch import RunSnapshot, RunWatches
 from .seed_handlers import SeedHandlers
+from .tabs import own_gpu
 from .tabs.scene import offer_answer, open_answer, read_inputs
 from .tabs.train import WAYS, first_words, read_config
 from .wiring import Updates, Values
@@ -72,8 +76,38 @@ class RunHandlers:
         inputs, variants = scene_inputs(read_payload(event._data.get("scene")))
         self._jobs.start(inputs, read_config(self._view.train, values, variants=variants))
 
-    def _start(self, inputs: SceneInputs, settings: Config, trained: Run | None = None) -> Updates:
-        run = self._jobs.start(inputs, settings, trained=trained)
+    @speak_errors
+    def list_machines(self) -> Updates:
+        """What the visitor's own account can train on, with prices."""
+        hub, token = self._own_account()
+        choices = [(translate(machine.label()), machine.name) for machine in hub.machines(token)]
+        return own_gpu.show_machines(self._view.train.own_gpu, choices)
+
+    @speak_errors
+    def start_elsewhere(self, values: Values) -> Updates:
+        """As `start`, on the visitor's own account, as a Job on the machine that was chosen."""
+        inputs, variants = read_inputs(self._view.scene, values)
+        settings = read_config(self._view.train, values, variants=variants)
+        (hub, token), name, hours = self._own_account(), *own_gpu.read_choice(self._view.train.own_gpu, values)
+        machine = next((one for one in hub.machines(token) if one.name == name), None)
+        if machine is None:
+            raise OptionError(Sentence("Choose a machine for the Job first."))
+        return self._start(inputs, settings, submit=lambda run: hub.start(run, token, machine, hours))
+
+    def _own_account(self) -> tuple[HubJobs, str]:
+        hub, token = self._jobs.hub, visitors.hub_token()
+        if hub is None or not token:
+            raise OptionError(Sentence("Sign in with Hugging Face first: the Job runs on your own account there."))
+        return hub, token
+
+    def _start(
+        self,
+        inputs: SceneInputs,
+        settings: Config,
+        trained: Run | None = None,
+        submit: Callable[[Run], None] | None = None,
+    ) -> Updates:
+        run = self._jobs.start(inputs, settings, trained=trained, submit=submit)
         return {**self._open(run.folder.name), self._view.tabs: gr.Tabs(selected=fitting_tab(run))}
 
     def _is_draft_alone(self, run_id: str) -> bool:
@@ -86,7 +120,7 @@ class RunHandlers:
     @speak_errors
     def stop(self, run_id: str) -> Updates:
         """Asks the run to stop after the current step or seed."""
-        self._jobs.open(run_id).request_stop()
+        self._jobs.stop(self._jobs.open(run_id))
         return self._show(run_id)
 
     @speak_errors
@@ -116,6 +150,11 @@ class RunHandlers:
         if config.change(run.config, changes) == run.config:
             raise gr.Error("The seeds were made with these settings; change one of them.", print_exception=False)
         return self._change(run, changes)
+
+    def take_turn(self, run_id: str) -> Iterator[None]:
+        """One turn of the shown run, where it waits for one: the page asks again and again while the run goes on."""
+        with contextlib.suppress(RunError):  # deleted meanwhile: the next look says so
+            yield from self._jobs.take_turn(self._jobs.open(run_id))
 
     # ── which run is shown ──
 

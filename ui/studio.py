@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from realfill.bases import BASES
+from realfill.bases import BASES, EMBEDDED, PREFERRED
 from realfill.errors import EXIT_DONE, EXIT_INPUT, InputError, OptionError
 from realfill.locks import find_disk_trouble
 from realfill.terminal import EndAtOnce, escape_unknown_characters
@@ -104,6 +104,11 @@ def _choose_space_folder(own: Path) -> Path:
     return SPACE_DISK / "runs"
 
 
+def outlives_restart(runs_dir: Path) -> bool:
+    """Whether runs are still there when this server starts again: everywhere but on a Space's own disk."""
+    return not visitors.is_space() or SPACE_DISK.resolve() in runs_dir.resolve().parents
+
+
 def _default_port() -> int:
     port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
     if not port.isdecimal():
@@ -148,17 +153,24 @@ def main() -> int:
 def serve(listener: socket.socket, options: ServerOptions, runs_dir: Path) -> None:
     """Builds the page over `runs_dir` and serves it on an open socket."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    turns = None
+    if visitors.is_zero_gpu() and options.base != EMBEDDED:
+        from .zero_gpu import open_turns
+
+        turns = open_turns(options.base or PREFERRED)
     from . import server
     from .decoding import decoder
     from .decoding.pointing import POINTING
     from .page import Page
+    from .runs.hub_jobs import HubJobs
     from .runs.jobs import Jobs, default_base
 
     decoder.start()
     uploads.sweep()
     host, port = options.host, options.port
-    jobs = Jobs(runs_dir)
-    page = Page(jobs, options.base or default_base())
+    hub = HubJobs() if visitors.can_sign_in() else None
+    jobs = Jobs(runs_dir, turns=turns, hub=hub, lasting=outlives_restart(runs_dir))
+    page = Page(jobs, options.base or (PREFERRED if turns else default_base()))
     app = server.build(page.blocks, host, port, options.users, options.public_name)
     shown = "localhost" if is_loopback(host) or host in ("0.0.0.0", "::") else host
     sys.stderr.write(f"RealFill Studio is at http://{shown}:{port} (runs in {runs_dir}; Ctrl-C ends it)\n")

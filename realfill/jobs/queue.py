@@ -1,9 +1,10 @@
 """The queue of runs, as files: whoever adds a run, and the worker that takes them one at a time, oldest first.
 
-A run is waiting when its state says "queued"; its ticket is the time it was added. The work itself is another
-process', which goes through the same command a person would type, so that a crash costs one run; that process
-stays warm for the next run (see child_process.py). The device lock lets one process of a user at a time compute on a
-device, whether it was started by a worker or by hand.
+A run is waiting when its state says "queued"; its ticket is the time it was added. One without a ticket waits for who
+hands out turns of a device, and no worker takes it. The work itself is another process', which goes through the same
+command a person would type, so that a crash costs one run; that process stays warm for the next run (see
+child_process.py). The device lock lets one process of a user at a time compute on a device, whether it was started by
+a worker or by hand.
 
 While `.paused` lies beside the runs no waiting run is begun; the one in work goes on.
 """
@@ -20,10 +21,12 @@ from realfill.locks import Lock
 from realfill.runs.listing import open_or_none, run_folders
 from realfill.runs.run import Run
 from realfill.runs.status import RunFolder, Status
+from realfill.sentences import Sentence
 
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 FOREVER = float("inf")
 PAUSED = ".paused"  # beside the runs
+WAITS_FOR_TURN = Sentence("Waits for its next share of the GPU.")
 
 
 def submit(run: Run) -> int:
@@ -39,6 +42,16 @@ def submit(run: Run) -> int:
             run.forget("stop")
             run.enter("queued", ticket=time.time_ns(), attempts=0)
     return queue_position(run)
+
+
+def wait_for_turn(run: RunFolder, sentence: str = WAITS_FOR_TURN) -> None:
+    """Leaves a run, whose lock the caller holds, to who hands out turns: it waits, and no worker takes it."""
+    run.enter("queued", sentence, ticket=0, attempts=0)
+
+
+def waits_for_turn(status: Status) -> bool:
+    """Whether a run is left to who hands out turns, or was when its process died."""
+    return not status.ticket and status.state in ("queued", "interrupted")
 
 
 def waiting_runs(runs_dir: Path) -> list[Run]:
@@ -104,7 +117,9 @@ def _queued_folders(runs_dir: Path) -> list[Path]:
     """The folders of the queued runs in order, by their state files alone: looked at twice a second."""
     statuses = [(read_status(folder), folder) for folder in run_folders(runs_dir)]
     queued = [
-        (status.ticket, folder.name, folder) for status, folder in statuses if status and status.state == "queued"
+        (status.ticket, folder.name, folder)
+        for status, folder in statuses
+        if status and status.state == "queued" and status.ticket
     ]
     return [folder for _, _, folder in sorted(queued)]
 
@@ -144,7 +159,7 @@ def requeue_abandoned(runs_dir: Path) -> None:
 def wants_worker(folder: Path) -> bool:
     """Whether the run in a folder waits for a worker, or was left behind by one that died."""
     status = read_status(folder)
-    return status is not None and (status.state == "queued" or _is_abandoned(status))
+    return status is not None and bool(status.ticket) and (status.state == "queued" or _is_abandoned(status))
 
 
 def _is_abandoned(status: Status) -> bool:

@@ -59,9 +59,9 @@ _CACHE: ContextVar[ModelCache | None] = ContextVar("models", default=None)
 
 
 @contextlib.contextmanager
-def keep_models() -> Iterator[None]:
-    """Inside the block, bases and adapters stay loaded from one run to the next."""
-    token = _CACHE.set(ModelCache())
+def keep_models(models: ModelCache | None = None) -> Iterator[None]:
+    """Inside the block, bases and adapters stay loaded from one run to the next, in `models` where they are given."""
+    token = _CACHE.set(models or ModelCache())
     try:
         yield
     finally:

@@ -10,18 +10,22 @@ from pathlib import Path
 from realfill import files
 from realfill.device.devices import cap_memory
 from realfill.device.process_group import ProcessGroup
-from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, StageError
+from realfill.errors import Interrupted, OutOfMemory, RealFillError, RunBusy, StageError, TurnOver
 from realfill.events import WAITS_FOR_DEVICE, Event, Failed, Notice, Report, Stage, StageDone, StageStarted
 from realfill.jobs.device_lock import hold_device
+from realfill.jobs.queue import WAITS_FOR_TURN, wait_for_turn
+from realfill.pipeline.turn import Turn
 from realfill.runs.run import Run
 from realfill.sentences import Sentence
 
 
 class Session:
-    """One process' work on one run."""
+    """One process' work on one run; with a `turn`, in what is left of that."""
 
-    def __init__(self, run: Run, report: Report, *, device: str, processes: ProcessGroup) -> None:
-        self.run, self.device, self.processes = run, device, processes
+    def __init__(
+        self, run: Run, report: Report, *, device: str, processes: ProcessGroup, turn: Turn | None = None
+    ) -> None:
+        self.run, self.device, self.processes, self.turn = run, device, processes, turn
         self.seconds: dict[Stage, float] = {}
         self.notices: list[str] = []
         self._report = report
@@ -61,6 +65,10 @@ class Session:
             return
         # Each last word by itself: the disk may be full, or nobody may listen, and the error is what counts. A state
         # that stays "running" without a lock reads "interrupted".
+        if isinstance(error, TurnOver):
+            with contextlib.suppress(RealFillError):
+                wait_for_turn(self.run)
+            return
         if isinstance(error, (Interrupted, KeyboardInterrupt, RunBusy)):
             with contextlib.suppress(RealFillError):
                 self.run.enter("stopped", sentence or Sentence("Stopped; the same command goes on from here."))
@@ -102,12 +110,15 @@ class Session:
 
         Raises:
             Interrupted: a signal came or a stop was asked for, in any of the processes.
+            TurnOver: the turn is over.
             RunBusy: a process on another machine has taken the run over.
         """
         self.run.check_lock()
         stop = bool(self._signal) or (self.processes.is_main and self.run.stop_requested())
         if self.processes.any_true(stop):
             raise Interrupted("Stopped as asked; the same command goes on from here.")
+        if self.turn is not None and self.turn.is_over():
+            raise TurnOver(WAITS_FOR_TURN)
 
     def take_device(self) -> None:
         """Waits until no other run of this user computes on the device; it is held until the session ends."""

@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,11 +38,13 @@ from realfill.geometry.propose import (
     save_ranking,
 )
 from realfill.humanize import duration
+from realfill.jobs.queue import wait_for_turn
 from realfill.pipeline import scores
 from realfill.pipeline.previews import PreviewMaker
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.scores import read_scores, score_missing
 from realfill.pipeline.session import Session
+from realfill.pipeline.turn import Turn
 from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
@@ -81,22 +83,25 @@ def complete(
     report: Report = lambda event: None,
     device: str = "auto",
     until: Stage = "export",
+    turn: Turn | None = None,
 ) -> Outcome:
     """Fills the hole of a scene: everything that is missing in the run folder up to the stage `until`.
 
     A new folder needs `scene`, a folder ref/* + target/{target,mask}.*; later both `scene` and `config` may
-    be left out. SIGINT, SIGTERM and `Run.request_stop` end it after the current step or seed.
+    be left out. SIGINT, SIGTERM and `Run.request_stop` end it after the current step or seed. With a `turn` the run
+    waits for the next one where this one ends, or where `until` is not the last stage.
 
     Raises:
         InputError: scene, options or weights cannot be used; nothing was begun.
         RunError: the folder belongs to another scene or training, or another process works on it.
         Interrupted, StageError: it ended early; the same call goes on.
+        TurnOver: the turn is over.
     """
     device = choose_device(device)
     processes = ProcessGroup(device)
     if not isinstance(run, Run):
         run = _open_run(Path(run), scene, config, processes, device)
-    session = Session(run, report, device=device, processes=processes)
+    session = Session(run, report, device=device, processes=processes, turn=turn)
     resources = Resources(session)
     with session.open():
         for stage in STAGES[: STAGES.index(until) + 1]:
@@ -107,6 +112,9 @@ def complete(
             session.check()
             _STAGES[stage](session, resources)
         if processes.is_main:
+            if turn is not None and until != "export":
+                wait_for_turn(run)
+                return _outcome(session)
             last = "" if until == "export" else f"Done up to the stage '{until}', as asked."
             run.enter("stopped" if last else "done", last)
     return _outcome(session)
@@ -301,24 +309,38 @@ def sample(session: Session, resources: Resources) -> None:
     priors = [make_draft_prior(draft, resources.scene, resources.crop, config.guide) for draft in resources.proposals]
     done = len(seeds) - len(missing)
     with session.stage("sample", len(seeds), done):
-        candidates = sampling.sample(
-            resources.load_adapter(),
-            resources.scene,
-            resources.crop,
-            config.sample,
-            prompt=config.train.prompt,
-            seeds=missing,
-            priors=priors,
-            budget=resources.budget,
-            watch=partial(_watch_denoising, session),
-        )
         numbers = itertools.count(done + 1)
 
         def tell(seed: int, seconds: float) -> None:
             session.report(SeedReady(seed, next(numbers), len(seeds), round(seconds, 3)))
 
-        with contextlib.closing(candidates):
-            _write_seeds(run, candidates, tell)
+        for part in _split_by_turn(session, missing):
+            candidates = sampling.sample(
+                resources.load_adapter(),
+                resources.scene,
+                resources.crop,
+                config.sample,
+                prompt=config.train.prompt,
+                seeds=part,
+                priors=priors,
+                budget=resources.budget,
+                watch=partial(_watch_denoising, session),
+            )
+            with contextlib.closing(candidates):
+                _write_seeds(run, candidates, tell)
+
+
+def _split_by_turn(session: Session, seeds: Sequence[int]) -> Iterator[Sequence[int]]:
+    """All at once; in a turn one, and then as many as fit into the rest of it: a group that is cut off is lost."""
+    if session.turn is None:
+        yield seeds
+        return
+    count, first = 1, 0
+    while first < len(seeds):
+        session.check()
+        began = time.monotonic()
+        yield seeds[first : first + count]
+        first, count = first + count, session.turn.count_fitting((time.monotonic() - began) / count)
 
 
 def _write_seeds(run: Run, candidates: Iterator["Candidate"], tell: Callable[[int, float], None]) -> None:

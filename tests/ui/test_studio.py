@@ -121,6 +121,13 @@ def test_a_disk_of_a_space_that_cannot_keep_runs_is_left_alone(
     assert "nothing can be locked there" in caplog.text and "lost when it restarts" in caplog.text
 
 
+def test_which_runs_outlive_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(studio, "SPACE_DISK", tmp_path / "data")
+    assert studio.outlives_restart(tmp_path / "runs")
+    monkeypatch.setenv("SPACE_ID", "me/realfill")
+    assert studio.outlives_restart(tmp_path / "data" / "runs") and not studio.outlives_restart(tmp_path / "runs")
+
+
 @pytest.mark.parametrize("port", ["seventy", "-1", "0", "70000"])
 def test_an_impossible_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)

@@ -13,6 +13,7 @@ import ipaddress
 import os
 import re
 import secrets
+import time
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from http.cookies import CookieError, SimpleCookie
@@ -35,6 +36,11 @@ _SCOPE: ContextVar[MutableMapping[str, Any] | None] = ContextVar("scope", defaul
 def is_space() -> bool:
     """Whether this is a Hugging Face Space, where strangers share one server."""
     return bool(os.environ.get("SPACE_ID"))
+
+
+def is_zero_gpu() -> bool:
+    """Whether this Space has a GPU for single calls of this process alone."""
+    return is_space() and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def can_sign_in() -> bool:
@@ -107,6 +113,13 @@ def known_owners() -> list[str]:
 def user() -> str:
     """The name of who is signed in; empty where nobody is."""
     return _user(_scope()) if is_space() else ""
+
+
+def hub_token() -> str:
+    """The token with which Hugging Face knows who is signed in; empty where nobody is, or it is no longer good."""
+    info = (_scope().get("session") or {}).get("oauth_info") or {}
+    good = is_space() and float(info.get("expires_at") or float("inf")) > time.time()
+    return str(info.get("access_token") or "") if good else ""
 
 
 def owner(scope: MutableMapping[str, Any]) -> str:

@@ -18,17 +18,20 @@ from gradio.components import Component
 
 from realfill.errors import RunError
 from realfill.runs.status import LIVE
+from realfill.sentences import Sentence
 
 from ..access import visitors
 from ..errors import answer_errors, speak_errors
 from ..html_component import folder_script, html_component, read_asset
 from ..language.catalogue import translate
+from ..markup import markup
 from ..runs.jobs import Jobs
 from ..runs.projects import Projects
 from ..wiring import QUIET, Updates, Values
 from ..workbench import endpoints
 
 SECONDS = 2.0  # between looks at the list while some project is live; otherwise nobody looks
+PASSING = Sentence("Projects here are lost when this Space restarts; export what you want to keep.")
 WAITING = ("queued", "interrupted")
 _HERE = Path(__file__).parent
 
@@ -65,11 +68,13 @@ class Rail:
     timer: gr.Timer
 
 
-def build() -> Rail:
-    """Renders the rail into the open gradio context."""
+def build(*, lasting: bool = True) -> Rail:
+    """Renders the rail into the open gradio context; `lasting`: whether projects are there after a restart."""
     rows = html_component(
         _HERE, "rail", "rail", questions=[answer_errors(endpoints.open_files)], before=folder_script()
     )
+    if not lasting:
+        gr.HTML(markup('<p class="rf-hint">{text}</p>', text=PASSING), elem_id="passing")
     if visitors.can_sign_in():
         _sign_in()
     return Rail(rows, gr.State(None), gr.Timer(SECONDS, active=False))

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,9 @@ from ..access.quotas import Ledger
 from ..access.visitors import current_visitor, known_owners
 from ..decoding import decoder
 from ..logs import rotate
+from .hub_jobs import HubJobs
 from .index import RunFacts, RunIndex
+from .turns import Turns
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
 UNFINISHED: tuple[State, ...] = (*LIVE, "interrupted")
@@ -53,10 +55,23 @@ class SceneInputs:
 
 
 class Jobs:
-    """The runs of one folder, and the worker that serves them; `examples` are finished runs for everybody to see."""
+    """The runs of one folder, and the worker that serves them; `examples` are finished runs for everybody to see.
 
-    def __init__(self, runs_dir: Path, examples: Path = EXAMPLES) -> None:
+    With `turns` what needs a GPU is done in them, in this process, and the worker does the rest. With `hub` visitors
+    can have runs done on their own account. `lasting`: whether runs are there after a restart.
+    """
+
+    def __init__(
+        self,
+        runs_dir: Path,
+        examples: Path = EXAMPLES,
+        *,
+        turns: Turns | None = None,
+        hub: HubJobs | None = None,
+        lasting: bool = True,
+    ) -> None:
         self.runs_dir, self.examples = runs_dir, examples
+        self.turns, self.hub, self.lasting = turns, hub, lasting
         self.index = RunIndex(runs_dir)
         self._ledger = Ledger(runs_dir)
         self._worker: subprocess.Popen[bytes] | None = None
@@ -127,8 +142,17 @@ class Jobs:
                 times.append(((folder / "run.json").stat().st_mtime_ns, folder.name))
         return max(times, default=(0, ""))[1]
 
-    def start(self, inputs: SceneInputs, config: Config, *, trained: Run | None = None) -> Run:
+    def start(
+        self,
+        inputs: SceneInputs,
+        config: Config,
+        *,
+        trained: Run | None = None,
+        submit: Callable[[Run], None] | None = None,
+    ) -> Run:
         """Makes a run from the inputs and puts it into the queue; with the adapter of `trained`, where one is given.
+
+        `submit` has it done elsewhere.
 
         Raises:
             SceneError, DiskFull, RunError: nothing is left behind then.
@@ -144,11 +168,11 @@ class Jobs:
             run.labels.update(name=inputs.name or inputs.target.stem[:LONGEST_NAME], **owner_facts())
             if inputs.extended:
                 run.labels.update(extended=True)
-            self._submit(run)
+            (submit or self._submit)(run)
         except BaseException:
             files.remove_folder(folder)
             raise
-        self.ensure_worker()
+        self._call_worker(run)
         return run
 
     def resume(self, run: Run) -> None:
@@ -159,12 +183,19 @@ class Jobs:
             RunError: the visitor has enough runs waiting.
         """
         self._submit(run)
-        self.ensure_worker()
+        self._call_worker(run)
+
+    def _call_worker(self, run: Run) -> None:
+        if not queue.waits_for_turn(run.status()):
+            self.ensure_worker()
 
     def _submit(self, run: Run) -> None:
         with self._queueing:  # or several that are asked for at once would all find room
             self._check_room(run.folder)
-            queue.submit(run)
+            if self.turns is not None and self.turns.takes(run):
+                self.turns.wait(run)
+            else:
+                queue.submit(run)
 
     def move(self, run_id: str, place: int) -> None:
         """Gives a waiting run another place in the queue, 1 for the next.
@@ -217,6 +248,24 @@ class Jobs:
             self._ledger.admit(current_visitor(), size, address=visitors.current_network(), runs=1)
         except Refused as refusal:
             raise RunError(refusal.sentence) from refusal
+
+    def take_turn(self, run: Run) -> Iterator[None]:
+        """What a run waits for that only its owner's request can give: one turn of the GPU, or news of its Job."""
+        if self.hub is not None and run.fact("job"):
+            self.hub.look(run, visitors.hub_token())
+        elif self.turns is not None:
+            yield from self.turns.take(run)
+
+    def stop(self, run: Run) -> None:
+        """Asks the run to stop after the current step or seed; a Job ends at once.
+
+        Raises:
+            RunError: the Job could not be cancelled.
+        """
+        if self.hub is not None and run.fact("job"):
+            self.hub.cancel(run, visitors.hub_token())
+        else:
+            run.request_stop()
 
     def tend(self) -> bool:
         """Sees to it that a worker is there where runs wait for one, or were left behind by one that died.

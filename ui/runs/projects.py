@@ -116,7 +116,7 @@ class Projects:
         self.sweep()
         run = self._jobs.open(run_id)
         name = run.labels.name
-        run.request_stop()
+        self._jobs.stop(run)
         until = time.monotonic() + PATIENCE
         while True:
             try:
@@ -206,6 +206,7 @@ class Projects:
                 if item not in _LIVING and (source / item).exists() and not (source / item).is_symlink():
                     _link(source / item, draft / item)
             run_file = files.read_json(draft / "run.json") or {}
+            run_file.pop("job", None)  # a Job is one run's
             files.write_json(draft / "run.json", {**run_file, "created": timestamp()})
             files.write_json(draft / "labels.json", {**Labels(source).read(), **labels, "owner": None, **owner_facts()})
             if not inputs_only:

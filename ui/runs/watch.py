@@ -303,6 +303,8 @@ class RunSnapshot:
 
 def _waiting_line(run: Run) -> str:
     """How many are before a queued run, and when it will begin, where the times of all before it are known."""
+    if queue.waits_for_turn(run.status()):
+        return retell(strip_folders(run.status().sentence))
     before = queue.folders_before(run)
     if queue.is_paused(run.folder.parent):
         return translate("The queue is paused; let it go on in the list on the left.")

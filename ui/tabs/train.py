@@ -24,6 +24,8 @@ from ..markup import as_text, join_markup, markup
 from ..plot import component
 from ..runs import costs
 from ..wiring import QUIET, Updates, Values
+from . import own_gpu
+from .own_gpu import OwnGpu
 
 PREVIEWS = [("off", 0), *((f"every {steps}", steps) for steps in (10, 25, 50, 100))]
 PREVIEW = 25
@@ -59,6 +61,7 @@ class TrainTab:
     facts: gr.HTML
     strip: gr.HTML
     notices: gr.HTML
+    own_gpu: OwnGpu | None = None  # where visitors can sign in
 
     @property
     def inputs(self) -> list[Component]:
@@ -66,15 +69,19 @@ class TrainTab:
         return [self.base, self.preset, self.way, self.previews, *self.form.inputs]
 
 
-def build(start_base: str, runs_dir: Path) -> TrainTab:
-    """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here."""
+def build(start_base: str, runs_dir: Path, *, own_account: bool = False) -> TrainTab:
+    """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here.
+
+    `own_account`: whether visitors may train on an account of theirs.
+    """
     form = Form(config.make(default_preset(start_base), {"base": start_base}))
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
             settings = _build_settings(start_base, form, runs_dir)
+            panel = own_gpu.build() if own_account else None
         with gr.Column(scale=1, elem_id="progress"):
             progress = _build_progress()
-    tab = TrainTab(form=form, **settings, **progress)
+    tab = TrainTab(form=form, own_gpu=panel, **settings, **progress)
     _wire(tab, runs_dir)
     return tab
 
