@@ -99,7 +99,8 @@ def tile_pictures(pictures: Sequence[Photo], *, across: int) -> Photo:
 
 def write_picture(path: Path, picture: Photo, *, quality: int = 90) -> None:
     """Writes a picture (H, W, 3) as its suffix says; `quality` is a JPEG's."""
-    encoded, data = cv2.imencode(path.suffix, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])  # BGR here only
+    settings = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    encoded, data = cv2.imencode(path.suffix, picture[..., ::-1], settings)  # BGR here only
     if not encoded:
         raise ValueError(f"{path} cannot be encoded.")
     path.write_bytes(data.tobytes())
