@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from markupsafe import Markup
 
 from realfill.errors import RealFillError
 from realfill.sentences import Sentence
@@ -46,7 +47,8 @@ def _speak_errors(handler: Callable[P, R], write: Callable[[str], str]) -> Calla
         try:
             return handler(*args, **kwargs)
         except gr.Error as error:
-            error.message = write(translate(error.message))
+            message = error.message  # which an inner handler may have told and made safe already
+            error.message = write(message if isinstance(message, Markup) else translate(message))
             raise
         except RealFillError as error:
             sentence = write(strip_folders(retell(error.sentence)))

@@ -135,7 +135,7 @@ def test_no_other_component_shows_html(page: Page) -> None:
     """Those that handlers write to are the ones of the test above; components of our own set text by textContent."""
     htmls = {part.elem_id for part in page.blocks.blocks.values() if isinstance(part, gr.HTML)}
     written = {"status", "facts", "strip", "notices", "cost", "seam"}
-    own = {"rail", "seeds", "viewer", "loss", "workbench"}
+    own = {"rail", "seeds", "viewer", "loss", "workbench", "machine"}
     assert htmls - written - own <= {"brand", None}
 
 
