@@ -292,11 +292,11 @@ def test_a_forged_project_is_a_sentence(small: Server) -> None:
         assert str(small.runs_dir) not in answer
 
 
-def test_four_endpoints_are_public_and_no_more(small: Server) -> None:
+def test_five_endpoints_are_public_and_no_more(small: Server) -> None:
     found = json.loads(ask(small, "GET", "/gradio_api/info")[1])
-    assert sorted(found["named_endpoints"]) == ["/export", "/list_seeds", "/start_training", "/status"]
+    assert sorted(found["named_endpoints"]) == ["/export", "/list_bases", "/list_seeds", "/start_training", "/status"]
     assert found["unnamed_endpoints"] == {}
-    assert all(one["parameters"][0]["type"] for one in found["named_endpoints"].values())
+    assert all(part["type"] for one in found["named_endpoints"].values() for part in one["parameters"])
     private = [one["api_name"] for one in config(small)["dependencies"] if one["api_visibility"] != "public"]
     assert len(private) >= 5
     for name in private:

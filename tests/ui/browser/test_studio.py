@@ -440,7 +440,7 @@ def test_a_seed_is_compared_explained_and_exported(
     expect(page.locator(".rf-note")).to_contain_text(re.compile("lands? in the filled part"))
     page.get_by_role("tab", name="Reference").click()
     expect(page.locator(".rf-match")).to_have_count(0)
-    expect(page.locator(".rf-pair image")).to_have_count(2)
+    expect(page.locator(".rf-paper img")).to_have_count(2)
 
     before = page.locator("#seam img").get_attribute("src")
     slider = page.locator("#feather input[type=range]")
