@@ -683,7 +683,7 @@ def test_the_whole_way_by_keyboard(page: Page, server: Server, photos: Path, tmp
         page.keyboard.press("Control+a")
         page.keyboard.type(text)
     tab_to(page, "#set-select-matcher input")
-    page.get_by_role("option").first.wait_for()
+    page.locator("[role=option]").first.wait_for()
     for key in (*["ArrowDown"] * get_args(MatcherName).index("sift"), "Enter"):
         page.keyboard.press(key)
         canvas.painted(page)
