@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.reliability import soak
 
 
+@pytest.mark.long  # what it holds is held by the tests of jobs, runs and the page one by one
 def test_kills_a_full_disk_and_hostile_files_lose_nothing(tiny_base: Path, toy_scene: Path) -> None:
     report = soak.soak(0.3, clients=3, kills=3, base=tiny_base, scene=toy_scene)
     assert report["lost"] == 0 and report["defects"] == []

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_lane")  # calls are counted here
 TRAIN = TrainConfig(steps=3, batch=4, checkpoint_every=100, learning_rate_unet=1e-2, learning_rate_text=1e-2)
 SAMPLE = SampleConfig(sampler="ddim", steps=2)
 WHOLE = MemoryPlan(items=4, seeds=5, pictures=5)
-LAST = MemoryPlan(items=1, seeds=1, pictures=1, parked=True, recompute=True)
+LAST = MemoryPlan(items=1, seeds=1, pictures=1, parked=True, recompute=True, merged=False)
 
 
 def fit_of(scene: Scene) -> CropTransform:
@@ -242,7 +242,10 @@ def test_seeds_are_made_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatc
     budget = MemoryBudget(WHOLE, heard.append)
     monkeypatch.setattr(tiny, "predict", holds(tiny.predict, 2))
     assert alike(filled(tiny, toy, budget), plain)
-    assert heard == ["Memory ran out; going on with 2 instead of 5 seeds at once. The result stays the same."]
+    assert heard == [
+        "Memory ran out; going on with 2 instead of 5 seeds at once and the adapter beside the weights instead of "
+        "added to them. The result stays the same."
+    ]
 
 
 def test_pictures_are_decoded_in_smaller_groups(tiny: Backbone, toy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +354,8 @@ def test_a_run_says_its_plan_and_what_was_lowered(
     assert [sentence for sentence in told if "emory" in sentence] == [
         "Memory plan, an estimate: all 4 items of a step at once.",
         "Memory ran out; going on with 2 instead of 4 training items at once. The result stays the same.",
-        "Memory ran out; going on with 2 instead of 5 seeds at once. The result stays the same.",
+        "Memory ran out; going on with 2 instead of 5 seeds at once and the adapter beside the weights instead of "
+        "added to them. The result stays the same.",
     ]
 
 
