@@ -30,6 +30,15 @@ def test_quick_differs_from_paper_in_length_and_by_a_pool() -> None:
     assert quick.select == paper.select and quick.export == paper.export
 
 
+def test_patient_is_the_papers_base_in_little_work_and_tells_what_it_takes() -> None:
+    patient, paper = config.PRESETS["patient"], config.PRESETS["paper"]
+    assert patient.base == paper.base
+    assert patient.train.steps * patient.train.batch <= 400 and patient.train.pool > 0
+    assert patient.train.checkpoint_every <= 5  # resumable over nights: a step takes a minute
+    assert patient.sample.steps * len(patient.sample.seeds) <= 100
+    assert "hours of one core" in config.PRESET_LABELS["patient"]
+
+
 @pytest.mark.parametrize("preset", list(config.PRESETS))
 def test_presets_survive_json(preset: config.PresetName) -> None:
     made = config.PRESETS[preset]
