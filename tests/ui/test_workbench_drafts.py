@@ -22,9 +22,9 @@ SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
 QUICK = [
     sys.executable,
     "-c",
-    "import json, pathlib, sys; out = pathlib.Path(sys.argv[2]); out.touch(); out.with_name('words.json').write_text("
-    "json.dumps({'proposals': [{'shown': 's', 'confidence': 'c', 'whole': out.name, 'vouched': 1, 'textured': True}], "
-    "'count': 1, 'references': [0], 'reason': ''}))",
+    "import pathlib, sys; from realfill import files; out = pathlib.Path(sys.argv[2]); out.touch(); "
+    "files.write_json(out.with_name('words.json'), {'proposals': [{'shown': 's', 'confidence': 'c', 'whole': out.name, "
+    "'vouched': 1, 'textured': True}], 'count': 1, 'references': [0], 'reason': ''})",
 ]
 BROKEN = [sys.executable, "-c", "raise SystemExit('no such luck')"]
 

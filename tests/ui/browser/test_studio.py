@@ -508,6 +508,7 @@ def positions(page: Page) -> list[list[float]]:
 
 
 def test_seeds_stand_side_by_side_and_move_together(page: Page, server: Server, done: Run) -> None:
+    done.labels.update(starred=[], hidden=[])  # the tests before marked some
     browse(page, server, done)
     ranked = shown(page)
     page.locator(".rf-cell").first.click()
@@ -539,6 +540,7 @@ def test_seeds_stand_side_by_side_and_move_together(page: Page, server: Server, 
 
 
 def test_the_truer_of_two_is_picked_without_their_names(page: Page, server: Server, done: Run) -> None:
+    done.labels.update(starred=[], hidden=[])  # the tests before marked some
     browse(page, server, done)
     page.get_by_role("button", name="Which is truer?").click()
     letters = page.locator(".rf-letter")
