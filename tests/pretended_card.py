@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import diffusers.hooks.group_offloading  # noqa: F401 -- it reads the type `torch.cuda.Stream` when it is imported
 import torch
 import torch.nn.utils.clip_grad
 import torch.utils._foreach_utils as foreach_utils
