@@ -185,6 +185,13 @@ def test_torch_stays_out_of_the_page_and_of_the_command_line_until_it_is_needed(
     assert done.stdout.strip() == "[]"
 
 
+def test_children_that_decode_are_started_without_the_page() -> None:
+    """They are started again whenever a picture was too much for one: gradio alone takes seconds and 100 MB."""
+    code = "import sys, ui.decoding.operations; print(sorted({'gradio', 'torch', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_importing_touches_no_file_device_or_network() -> None:
     """Every library module, imported under an audit hook that refuses writing and connecting."""
     names = [

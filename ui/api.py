@@ -23,9 +23,10 @@ from realfill.scene.scene import MOST_REFERENCES
 
 from .access.uploads import check_path
 from .errors import speak_plain_errors, strip_folders
-from .runs.jobs import Jobs, SceneInputs
+from .runs.jobs import Jobs
 from .runs.pictures import Export, What
 from .runs.rendering import pack_export
+from .runs.scene_inputs import SceneInputs
 from .runs.story import Story
 from .runs.watch import time_left
 

@@ -25,8 +25,9 @@ from .markup import as_text
 from .run_view import RunView, draft_label, status_html
 from .runs import costs
 from .runs.hub_jobs import HubJobs
-from .runs.jobs import Jobs, SceneInputs
+from .runs.jobs import Jobs
 from .runs.pictures import Export
+from .runs.scene_inputs import SceneInputs
 from .runs.watch import RunSnapshot, RunWatches
 from .seed_handlers import SeedHandlers
 from .tabs import own_gpu

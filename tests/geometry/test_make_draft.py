@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from realfill.arrays import Hole, Photo
+from realfill.cli.main import main
 from realfill.config import SelectConfig
 from realfill.errors import OptionError
 from realfill.geometry import make_draft as drafting
@@ -266,22 +267,24 @@ def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -
     assert made.warped[0].reference == 1
 
 
-def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path) -> None:
+def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [str(tmp_path / name) for name in ("out.png", "trust.png")]
-    command = [sys.executable, "-m", "realfill", "draft", str(toy_scene), "-o", names[0], "--confidence", names[1]]
-    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    options = ["draft", str(toy_scene), "-o", names[0], "--confidence", names[1], "--proposals", "1", "--json"]
+    command = [sys.executable, "-m", "realfill", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["result"] == names[0] and all(Path(name).is_file() for name in names)
     assert said["notices"] == [] and done.stderr == ""
     mask = toy_scene / "target" / "mask.png"
     with Image.open(mask) as drawn:
         drawn.resize((90, 120)).save(mask)
-    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert main(options) == 0
     sentence = "mask.png is 90×120 and was scaled to the target's 120×90, although its shape differs; check the hole."
-    assert json.loads(done.stdout.splitlines()[-1])["notices"] == [sentence]
-    assert done.stderr == f"{sentence}\n"
-    refused = subprocess.run([*command[:6], "out.bmp"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    told = capsys.readouterr()
+    assert json.loads(told.out.splitlines()[-1])["notices"] == [sentence]
+    assert told.err == f"{sentence}\n"
+    assert main([*options[:3], "out.bmp"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_draft_onto_its_scene_is_refused_before_any_work(
@@ -304,7 +307,7 @@ def test_a_draft_onto_its_scene_is_refused_before_any_work(
 
 def test_the_file_keeps_the_targets_values(toy_scene: Path, tmp_path: Path) -> None:
     report = write_draft(
-        toy_scene, tmp_path / "out.png", SelectConfig(matcher="sift"), confidence=tmp_path / "trust.png"
+        toy_scene, tmp_path / "out.png", SelectConfig(matcher="sift"), confidence=tmp_path / "trust.png", proposals=1
     )
     toy = scenes.load(toy_scene)
     result = np.array(Image.open(tmp_path / "out.png"))

@@ -29,8 +29,9 @@ from ui.access import uploads
 from ui.decoding import decoder
 from ui.errors import Question
 from ui.runs import rendering
-from ui.runs.jobs import Jobs, SceneInputs
+from ui.runs.jobs import Jobs
 from ui.runs.pictures import Export
+from ui.runs.scene_inputs import SceneInputs
 from ui.runs.thumbnails import Thumbnails
 from ui.workbench import endpoints
 

@@ -11,7 +11,7 @@ from realfill.errors import SceneError
 from realfill.imaging import decode
 from realfill.scene import scene
 from realfill.scene.outpaint import Extension
-from ui.runs.jobs import SceneInputs
+from ui.runs.scene_inputs import SceneInputs
 from ui.workbench import mask_rle, payload
 from ui.workbench.mask_rle import reduce_mask
 from ui.workbench.payload import drop_lost, read_mask_file, read_payload, scene_inputs

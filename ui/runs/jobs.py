@@ -9,8 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from realfill import assets, bases, files
@@ -32,6 +31,7 @@ from ..decoding import decoder
 from ..logs import rotate
 from .hub_jobs import HubJobs
 from .index import RunFacts, RunIndex
+from .scene_inputs import SceneInputs
 from .turns import Turns
 
 MOST = 3  # runs of one visitor of a Space that wait or are in work
@@ -41,17 +41,6 @@ IDLE = "300"  # seconds without work after which the worker ends
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = assets.FOLDER / "projects"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,120}")
-
-
-@dataclass(frozen=True)
-class SceneInputs:
-    """A scene as it was given on the page, in files; `mask` None: it is in the target's transparency, or variants."""
-
-    references: Sequence[Path]
-    target: Path
-    mask: Path | None
-    name: str = ""  # what the project is called; empty: as the target's file
-    extended: bool = False  # whether `target` is larger than the photo that was given
 
 
 class Jobs:

@@ -10,7 +10,7 @@ from gradio.components import Component
 from realfill.sentences import Sentence
 
 from ..language.catalogue import translate
-from ..runs.jobs import SceneInputs
+from ..runs.scene_inputs import SceneInputs
 from ..wiring import Values
 from ..workbench.component import workbench
 from ..workbench.endpoints import open_scene

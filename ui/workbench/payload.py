@@ -22,7 +22,7 @@ from realfill.scene.outpaint import Extension
 from ..access import quotas, uploads
 from ..access.uploads import check_path
 from ..decoding import decoder
-from ..runs.jobs import SceneInputs
+from ..runs.scene_inputs import SceneInputs
 from . import mask_rle
 from .mask_rle import enlarge_mask
 

@@ -15,8 +15,9 @@ from ui.access import visitors
 from ui.access.quotas import Ledger, Quota
 from ui.access.visitors import current_visitor
 from ui.decoding import decoder
-from ui.runs.jobs import Jobs, SceneInputs
+from ui.runs.jobs import Jobs
 from ui.runs.projects import Projects
+from ui.runs.scene_inputs import SceneInputs
 
 ID = visitors.new_id()
 
