@@ -70,6 +70,7 @@ def test_a_mask_is_saved_and_loaded(ready: Page, bench: Bench, tmp_path: Path) -
     assert alike(sent(ready, bench).hole, before | rectangle(700, 500, 800, 600))
 
 
+@pytest.mark.long
 def test_a_mask_is_dropped_on_the_right_half(ready: Page, bench: Bench, tmp_path: Path) -> None:
     Image.fromarray(rectangle(10, 20, 300, 400)).save(tmp_path / "m.png")
     assert drop(ready, ready.locator("[data-part=stage]"), [tmp_path / "m.png"], right_half=True)
@@ -77,6 +78,7 @@ def test_a_mask_is_dropped_on_the_right_half(ready: Page, bench: Bench, tmp_path
     assert np.array_equal(sent(ready, bench).hole, rectangle(10, 20, 300, 400))
 
 
+@pytest.mark.long
 def test_everything_is_scene_variants(ready: Page, bench: Bench) -> None:
     ready.get_by_label("Everything").check(force=True)
     expect(ready.locator("[data-part=marked]")).to_have_text("everything is filled in")
@@ -85,18 +87,18 @@ def test_everything_is_scene_variants(ready: Page, bench: Bench) -> None:
     assert sent(ready, bench, variants=True).hole.all()
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
-def test_the_window_is_filled_and_does_not_scroll(ready: Page, size: tuple[int, int]) -> None:
-    ready.set_viewport_size({"width": size[0], "height": size[1]})
+def test_the_window_is_filled_and_does_not_scroll(ready: Page) -> None:
+    for width, height in ((1440, 900), (1280, 720)):
+        ready.set_viewport_size({"width": width, "height": height})
 
-    def filled() -> bool:
-        box = ready.locator("#workbench .wb").bounding_box()
-        return box is not None and size[1] - 60 < box["y"] + box["height"] <= size[1]
+        def filled(height: int = height) -> bool:
+            box = ready.locator("#workbench .wb").bounding_box()
+            return box is not None and height - 60 < box["y"] + box["height"] <= height
 
-    canvas.wait_until(ready, filled, "the workbench fills the window")
-    assert ready.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "the page scrolls"
-    tall = [ready.locator(place).bounding_box() for place in (".side > footer", ".tools", "[data-part=stage]")]
-    assert all(place is not None and place["y"] + place["height"] <= size[1] for place in tall)
+        canvas.wait_until(ready, filled, f"the workbench fills {width} x {height}")
+        assert ready.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "the page scrolls"
+        tall = [ready.locator(place).bounding_box() for place in (".side > footer", ".tools", "[data-part=stage]")]
+        assert all(place is not None and place["y"] + place["height"] <= height for place in tall)
 
 
 def test_every_control_has_a_name(ready: Page) -> None:

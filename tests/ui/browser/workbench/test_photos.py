@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
+import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -127,6 +128,7 @@ def test_a_heic_target_is_painted_on(page: Page, bench: Bench, photos: Path, tmp
     assert (bench.folder / "sent" / "target" / "target.heic").read_bytes() == (tmp_path / "IMG_1.heic").read_bytes()
 
 
+@pytest.mark.long
 def test_a_photo_that_lies_on_its_side_is_painted_upright(
     page: Page, bench: Bench, photos: Path, tmp_path: Path
 ) -> None:
