@@ -40,20 +40,8 @@ function connect() {
   for (const radio of element.querySelectorAll("[name=wb-fill]"))
     radio.addEventListener("change", () => commit({ variants: radio.value === "variants" && radio.checked }));
   trust.addEventListener("change", draw);
-  for (const handle of handles) {
-    handle.addEventListener("pointerdown", handleDown);
-    handle.addEventListener("pointermove", handleMove);
-    handle.addEventListener("pointerup", handleUp);
-    handle.addEventListener("pointercancel", handleUp);
-    handle.addEventListener("keydown", handleKey);
-  }
-  for (const corner of contextCorners) {
-    corner.addEventListener("pointerdown", cornerDown);
-    corner.addEventListener("pointermove", cornerMove);
-    corner.addEventListener("pointerup", cornerUp);
-    corner.addEventListener("pointercancel", cornerUp);
-    corner.addEventListener("keydown", cornerKey);
-  }
+  for (const handle of handles) connectGrip(handle, handleDown, handleMove, handleUp, handleKey);
+  for (const corner of contextCorners) connectGrip(corner, cornerDown, cornerMove, cornerUp, cornerKey);
   connectStage();
   listen(document, "keydown", keyDown);
   listen(document, "keyup", keyUp);
@@ -70,11 +58,17 @@ function connect() {
   listen(window, "pointercancel", carryUp);
 }
 
+// What is dragged by a pointer; where it is given, `key` moves it without one.
+function connectGrip(grip, down, move, up, key) {
+  grip.addEventListener("pointerdown", down);
+  grip.addEventListener("pointermove", move);
+  grip.addEventListener("pointerup", up);
+  grip.addEventListener("pointercancel", up);
+  if (key) grip.addEventListener("keydown", key);
+}
+
 function connectStage() {
-  stage.addEventListener("pointerdown", pointerDown);
-  stage.addEventListener("pointermove", pointerMove);
-  stage.addEventListener("pointerup", pointerUp);
-  stage.addEventListener("pointercancel", pointerUp);
+  connectGrip(stage, pointerDown, pointerMove, pointerUp);
   stage.addEventListener("pointerenter", () => { hovering = true; moveRing(); });
   stage.addEventListener("pointerleave", () => { hovering = false; part("pointer").textContent = ""; moveRing(); });
   stage.addEventListener("wheel", wheel, { passive: false });

@@ -21,58 +21,43 @@ function encodeRuns(context, width, height) {
   return { height, width, runs: toBase64(bytes), share: shareOf(bytes, pixels.length) };
 }
 
-function decodeRuns(strokes, context) {
-  const { width, height } = strokes;
-  const picture = context.createImageData(width, height);
-  const pixels = new Uint32Array(picture.data.buffer);
-  const text = atob(strokes.runs);
+// Tells `take` of every run that is marked: its first pixel, counted row by row, and its length.
+function eachMarked(bytes, take) {
   let at = 0, missing = false, length = 0, shift = 0;
-  for (let index = 0; index < text.length; index++) {
-    const byte = text.charCodeAt(index);
-    length |= (byte & 127) << shift;
-    shift += 7;
-    if (byte > 127) continue;
-    if (missing) pixels.fill(MARK_PIXEL, at, at + length);
-    at += length;
-    missing = !missing;
-    length = shift = 0;
-  }
-  return picture;
-}
-
-function shareOf(bytes, total) {
-  let marked = 0, missing = false, length = 0, shift = 0;
   for (const byte of bytes) {
     length |= (byte & 127) << shift;
     shift += 7;
     if (byte > 127) continue;
-    if (missing) marked += length;
+    if (missing && length) take(at, length);
+    at += length;
     missing = !missing;
     length = shift = 0;
   }
+}
+
+function decodeRuns({ width, height, runs }, context) {
+  const picture = context.createImageData(width, height);
+  const pixels = new Uint32Array(picture.data.buffer);
+  eachMarked(fromBase64(runs), (at, length) => pixels.fill(MARK_PIXEL, at, at + length));
+  return picture;
+}
+
+function shareOf(bytes, total) {
+  let marked = 0;
+  eachMarked(bytes, (at, length) => { marked += length; });
   return marked / total;
 }
 
 // The bounding box of what is marked, in the mask's own pixels: [left, top, right, bottom].
 function boxOfRuns({ width, runs }) {
-  const text = atob(runs), box = [Infinity, Infinity, 0, 0];
-  let at = 0, missing = false, length = 0, shift = 0;
-  for (let index = 0; index < text.length; index++) {
-    const byte = text.charCodeAt(index);
-    length |= (byte & 127) << shift;
-    shift += 7;
-    if (byte > 127) continue;
-    if (missing && length) {
-      const first = Math.floor(at / width), last = Math.floor((at + length - 1) / width), whole = last > first;
-      box[0] = Math.min(box[0], whole ? 0 : at % width);
-      box[1] = Math.min(box[1], first);
-      box[2] = Math.max(box[2], whole ? width : (at % width) + length);
-      box[3] = Math.max(box[3], last + 1);
-    }
-    at += length;
-    missing = !missing;
-    length = shift = 0;
-  }
+  const box = [Infinity, Infinity, 0, 0];
+  eachMarked(fromBase64(runs), (at, length) => {
+    const first = Math.floor(at / width), last = Math.floor((at + length - 1) / width), whole = last > first;
+    box[0] = Math.min(box[0], whole ? 0 : at % width);
+    box[1] = Math.min(box[1], first);
+    box[2] = Math.max(box[2], whole ? width : (at % width) + length);
+    box[3] = Math.max(box[3], last + 1);
+  });
   return box;
 }
 
@@ -83,5 +68,5 @@ function toBase64(bytes) {
 }
 
 function fromBase64(text) {
-  return Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 }
