@@ -1,7 +1,7 @@
 const dialog = element.querySelector('dialog'), find = (selector) => dialog.querySelector(selector);
 const LOOK = 2000; // milliseconds between looks while the dialog is open
 let disk = null, live = null, timer = 0;
-let fetched = ''; // the downloads that were under way at the last look
+let fetched = null; // the downloads that were under way at the last look; null: the disk is asked anyway
 
 const UNITS = [
   (number) => translate('{number} bytes', {number}), (number) => translate('{number} kB', {number}), (number) => translate('{number} MB', {number}),
@@ -56,8 +56,9 @@ async function lookLive() {
       meter(translate('{name}, work', gpu), gpu.busy, Math.round(100 * gpu.busy) + ' %')]),
     ...(live.gpus.length ? [] : [node('p', translate('No NVIDIA GPU that can be asked.'))]));
   const under = Object.entries(live.downloads).filter(([, said]) => !said.over && !said.error).map(([name]) => name).join();
-  if (under !== fetched) await lookDisk(); // one has ended
+  const ended = fetched !== null && under !== fetched;
   fetched = under;
+  if (ended) await lookDisk();
   showModels();
 }
 
@@ -103,6 +104,7 @@ function showModels() {
 
 async function change(question, name) {
   if (!await ask(question, name)) return;
+  fetched = null;
   await lookLive();
   await lookDisk();
 }
@@ -141,6 +143,7 @@ function tend() {
 document.addEventListener('rf-machine', () => {
   if (!element.isConnected || dialog.open) return;
   dialog.showModal();
+  fetched = null;
   lookDisk();
   tend();
 });
