@@ -239,7 +239,7 @@ class RunSnapshot:
             left = [translate("{time} left", time=self.left.span())] if self.left else []
             return " · ".join([running_line(self.story), *left])
         if self.status.state == "queued":
-            return _waiting_line(self.run)
+            return _waiting_line(self.run, self.status)
         sentence = strip_folders(self.status.sentence)
         if self.status.state == "stopped" and (not sentence or sentence.startswith("Stopped")):
             step = max(self.story.losses, default=0)  # the file's sentence speaks to who typed a command
@@ -301,10 +301,10 @@ class RunSnapshot:
         return grid_value(self.run, self.cells, live=self.is_live)
 
 
-def _waiting_line(run: Run) -> str:
+def _waiting_line(run: Run, status: Status) -> str:
     """How many are before a queued run, and when it will begin, where the times of all before it are known."""
-    if queue.waits_for_turn(run.status()):
-        return retell(strip_folders(run.status().sentence))
+    if queue.waits_for_turn(status):
+        return retell(strip_folders(status.sentence))
     before = queue.folders_before(run)
     if queue.is_paused(run.folder.parent):
         return translate("The queue is paused; let it go on in the list on the left.")
