@@ -6,7 +6,7 @@ Gradio shows the message of an error as HTML, so here it becomes that.
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -27,6 +27,7 @@ Question = Callable[[Any], Answer]
 """What a component's script asks of the server: JSON for JSON."""
 
 _FOLDERS = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[\\/](?:[^\s'";:,\\/]+[\\/])+""")
+_LONGEST_TEXT = 128
 DEFECT = Sentence("A defect of RealFill; the server's log says more.")
 _log = logging.getLogger("realfill.page")
 
@@ -76,6 +77,17 @@ def answer_errors(question: Question) -> Question:
             return {"error": translate(DEFECT)}
 
     return answer
+
+
+def asked_field(asked: Any, name: str) -> Any:
+    """A field of what a client sent, whatever is in it; None where there is none."""
+    return asked.get(name) if isinstance(asked, Mapping) else None
+
+
+def asked_text(asked: Any, name: str) -> str:
+    """A field that is to be a short text; empty where it is none."""
+    value = asked_field(asked, name)
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else ""
 
 
 def strip_folders(sentence: str) -> str:

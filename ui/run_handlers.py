@@ -19,7 +19,7 @@ from realfill.runs.status import LIVE
 from realfill.sentences import Sentence
 
 from .access import visitors
-from .errors import speak_errors, strip_folders
+from .errors import asked_field, speak_errors, strip_folders
 from .language.catalogue import retell, translate
 from .markup import as_text
 from .run_view import RunView, draft_label, status_html
@@ -186,7 +186,7 @@ class RunHandlers:
         `asked` is what the page's script says: {"tab": a tab's name, or empty}.
         """
         query = request.query_params
-        tab = asked.get("tab") if isinstance(asked, Mapping) else None
+        tab = asked_field(asked, "tab")
         try:
             run_id = str(query.get("project") or query.get("run") or "") or self._jobs.latest_id()
             updates: Updates = self._open(run_id) if run_id else {}

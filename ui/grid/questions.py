@@ -3,7 +3,6 @@
 Every argument is whatever a client sent.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from realfill.errors import OptionError
 from realfill.runs.run import Run
 
 from ..access import uploads
-from ..errors import Answer, Question, answer_errors
+from ..errors import Answer, Question, answer_errors, asked_field, asked_text
 from ..runs.jobs import Jobs
 from ..runs.pictures import SHARP, WIDEST, Export
 from ..runs.rendering import copy_result, open_picture
@@ -23,19 +22,19 @@ def questions(jobs: Jobs) -> list[Question]:
 
     def look_at(asked: Any) -> Answer:
         """The frames of a seed, with `sharp` up to 4096 pixels wide."""
-        run = jobs.view(_text(asked, "project"))
-        longest = SHARP if _field(asked, "sharp") is True else uploads.PREVIEW
+        run = jobs.view(asked_text(asked, "project"))
+        longest = SHARP if asked_field(asked, "sharp") is True else uploads.PREVIEW
         return open_picture(run, _seed(run, asked, "seed"), _export(asked), longest)
 
     def give_result(asked: Any) -> Answer:
         """A seed's picture at the target's own size, as a file to drag or copy out of the page."""
-        run = jobs.view(_text(asked, "project"))
+        run = jobs.view(asked_text(asked, "project"))
         path = copy_result(run, _export(asked), _seed(run, asked, "seed"))
         return {"url": url(path), "name": Path(path).name}
 
     def prefer(asked: Any) -> Answer:
         """Notes which of two seeds is truer; answers all such picks and the seeds that are starred now."""
-        run = jobs.open(_text(asked, "project"))
+        run = jobs.open(asked_text(asked, "project"))
         run.labels.prefer(_seed(run, asked, "winner"), _seed(run, asked, "loser"))
         return {"picks": run.labels.picks, "starred": run.labels.starred}
 
@@ -44,22 +43,13 @@ def questions(jobs: Jobs) -> list[Question]:
 
 def _export(asked: Any) -> Export:
     """How the picture is blended, from what a client sent; what it left out is nothing of that kind."""
-    feather = _field(_field(asked, "export"), "feather")
+    feather = asked_field(asked_field(asked, "export"), "feather")
     width = min(max(feather, 0), WIDEST) if type(feather) is int else 0
-    return Export(width, match_colour=_field(_field(asked, "export"), "match_colour") is True)
+    return Export(width, match_colour=asked_field(asked_field(asked, "export"), "match_colour") is True)
 
 
 def _seed(run: Run, asked: Any, name: str) -> int:
-    seed = _field(asked, name)
+    seed = asked_field(asked, name)
     if type(seed) is not int or seed not in run.seeds_done():
         raise OptionError("There is no picture of that seed here.")
     return seed
-
-
-def _field(asked: Any, name: str) -> Any:
-    return asked.get(name) if isinstance(asked, Mapping) else None
-
-
-def _text(asked: Any, name: str) -> str:
-    value = _field(asked, name)
-    return value[:128] if isinstance(value, str) else ""

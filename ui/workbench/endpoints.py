@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ..access import quotas, uploads
 from ..access.uploads import check_path, read_kept_draft
 from ..decoding import decoder, pointing
 from ..decoding.decoder import PhotoFacts
-from ..errors import Answer, Question, answer_errors
+from ..errors import Answer, Question, answer_errors, asked_field, asked_text
 from ..language.catalogue import retell, translate
 from . import mask_rle
 from .drafts import DraftQueue
@@ -57,15 +57,15 @@ def questions() -> list[Question]:
 
     def begin_draft(asked: Any) -> Answer:
         """Has the instant draft of a scene made, in place of the one that the same tab asked for before."""
-        return drafts.begin(read_payload(_field(asked, "scene")), _text(asked, "tab"))
+        return drafts.begin(read_payload(asked_field(asked, "scene")), asked_text(asked, "tab"))
 
     def look_draft(asked: Any) -> Answer:
         """How far that is; in the end what to show."""
-        return drafts.look(_text(asked, "draft"))
+        return drafts.look(asked_text(asked, "draft"))
 
     def drop_draft(asked: Any) -> Answer:
         """Nobody wants it any more."""
-        drafts.drop(_text(asked, "draft"))
+        drafts.drop(asked_text(asked, "draft"))
         return {}
 
     return [
@@ -93,7 +93,7 @@ def take_target(asked: Any) -> Answer:
 
     With `preview` the picture is our own rendering, for a browser that shows the file otherwise than we read it.
     """
-    path, preview = _file(asked, "path"), _field(asked, "preview") is True
+    path, preview = _file(asked, "path"), asked_field(asked, "preview") is True
     facts = decoder.read_facts(path, SHOWN, None if preview else FOREIGN)
     notice = _tiny_notice(path, facts.width, facts.height)
     answer = {**_target(path, facts), "strokes": facts.strokes, "notice": notice}
@@ -102,7 +102,7 @@ def take_target(asked: Any) -> Answer:
 
 def take_mask(asked: Any) -> Answer:
     """What an uploaded mask file marks in the target."""
-    payload = read_payload(_field(asked, "scene"))
+    payload = read_payload(asked_field(asked, "scene"))
     path, target = _file(asked, "path"), payload.target
     if target is None:
         raise SceneError("There is no target yet; add the photo first, then its mask.")
@@ -117,7 +117,7 @@ def mark_object(asked: Any) -> Answer:
 
     `box` is left, top, right, bottom in its pixels. Without sides it is a point, and means the thing there.
     """
-    box, target = _field(asked, "box"), _file(asked, "target")
+    box, target = asked_field(asked, "box"), _file(asked, "target")
     if not (isinstance(box, list) and len(box) == 4 and all(type(side) is int for side in box)):
         raise SceneError("The box did not arrive whole; draw it again.")
     facts = decoder.read_facts(target)
@@ -136,7 +136,7 @@ def mark_object(asked: Any) -> Answer:
 
 def fit_marks(asked: Any) -> Answer:
     """The strokes of a scene, fitted to the edges of what they lie on."""
-    payload = read_payload(_field(asked, "scene"))
+    payload = read_payload(asked_field(asked, "scene"))
     if payload.target is None or payload.strokes is None:
         raise SceneError("Nothing is marked yet; paint over what is to be filled in first.")
     return {"strokes": decoder.fit_marks(payload.target, mask_rle.encode(payload.strokes))}
@@ -147,8 +147,8 @@ def frame_context(asked: Any) -> Answer:
 
     `hole` is the bounding box, `width` and `height` the photo's, `context` the share of the hole's sides.
     """
-    numbers = [_field(asked, name) for name in ("width", "height", "size", "multiple")]
-    hole, context = _field(asked, "hole"), _field(asked, "context")
+    numbers = [asked_field(asked, name) for name in ("width", "height", "size", "multiple")]
+    hole, context = asked_field(asked, "hole"), asked_field(asked, "context")
     whole = isinstance(hole, list) and len(hole) == 4 and all(type(number) is int for number in (*hole, *numbers))
     if not whole or type(context) not in (int, float):
         raise SceneError("What the model sees cannot be drawn; reload the page, your scene is kept.")
@@ -163,7 +163,7 @@ def frame_context(asked: Any) -> Answer:
 
 def give_mask(asked: Any) -> Answer:
     """The mask at the extended target's size as a PNG for download; white is filled in."""
-    payload = read_payload(_field(asked, "scene"))
+    payload = read_payload(asked_field(asked, "scene"))
     if payload.target is None:
         raise SceneError("There is no target yet; add the photo first.")
     return _download(mask_file(payload, payload.target), f"{payload.target.stem}-mask.png")
@@ -171,7 +171,7 @@ def give_mask(asked: Any) -> Answer:
 
 def give_scene(asked: Any) -> Answer:
     """The scene as a zip for download: a scene folder as the command line takes it."""
-    payload = read_payload(_field(asked, "scene"))
+    payload = read_payload(asked_field(asked, "scene"))
     inputs, variants = scene_inputs(payload)
     place = uploads.place("packed", secrets.token_hex(16))
     try:
@@ -194,8 +194,7 @@ def list_examples(asked: Any) -> Answer:
 
 def open_example(asked: Any) -> Answer:
     """An example as a scene of one's own."""
-    name = _field(asked, "name")
-    example = examples.find(name if isinstance(name, str) else "")
+    example = examples.find(asked_text(asked, "name"))
     return open_scene(example.folder, example.title)
 
 
@@ -216,11 +215,11 @@ def open_files(asked: Any) -> Answer:
 
     `others` are the names of the files there that were not sent; what is to be said about them is in the answer.
     """
-    listed = _field(asked, "files")
+    listed = asked_field(asked, "files")
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_FILES:
         raise SceneError("There is no scene in there; a scene is a folder with ref/ and target/target.png in it.")
-    listed_files = [(str(_field(item, "name"))[:1000], _file(item, "path")) for item in listed]
-    others = _field(asked, "others")
+    listed_files = [(str(asked_field(item, "name"))[:1000], _file(item, "path")) for item in listed]
+    others = asked_field(asked, "others")
     names = [name[:1000] for name in others[:MOST_OTHERS] if isinstance(name, str)] if isinstance(others, list) else []
     found = find_members([*(name for name, _ in listed_files), *names])
     quotas.admit(sum(path.stat().st_size for name, path in listed_files if name in found.places))
@@ -231,15 +230,15 @@ def open_files(asked: Any) -> Answer:
 
 def keep_scene(asked: Any) -> Answer:
     """Keeps the scene on the server, for the tab to find it again after a reload."""
-    payload = read_payload(_field(asked, "scene"))
-    known = _field(asked, "draft")
+    payload = read_payload(asked_field(asked, "scene"))
+    known = asked_field(asked, "draft")
     draft = known if isinstance(known, str) else None
     return {"draft": uploads.keep_draft(payload.to_json(), draft, visitor=quotas.visitor(), admit=quotas.admit)}
 
 
 def recall_scene(asked: Any) -> Answer:
     """The scene that was kept; {} where there is none any more."""
-    name = _field(asked, "draft")
+    name = asked_field(asked, "draft")
     value = read_kept_draft(name) if isinstance(name, str) else None
     if value is None:
         return {}
@@ -341,17 +340,8 @@ def _plain_name(name: str) -> str:
     return kept or "scene"
 
 
-def _field(asked: Any, name: str) -> Any:
-    return asked.get(name) if isinstance(asked, Mapping) else None
-
-
-def _text(asked: Any, name: str) -> str:
-    value = _field(asked, name)
-    return value[:64] if isinstance(value, str) else ""
-
-
 def _file(asked: Any, name: str) -> Path:
-    value = _field(asked, name)
+    value = asked_field(asked, name)
     path = check_path(value) if isinstance(value, str) else None
     if path is None:
         raise SceneError(uploads.GONE)
