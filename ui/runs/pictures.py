@@ -94,6 +94,12 @@ class Ground:
         top, left = rows.start - near[0].start, columns.start - near[1].start
         return picture[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
+    def fill(self, part: Photo) -> Photo:
+        """The target (H, W, 3) with its part as `fill_part` gave it."""
+        whole = self.target.copy()
+        whole[self.part] = part
+        return whole
+
 
 def open_picture(run: Run, seed: int, export: Export, longest: int = uploads.PREVIEW) -> dict[str, Any]:
     """The frames of one seed for the viewer: the photo whole and close up, each before and after.
@@ -102,8 +108,7 @@ def open_picture(run: Run, seed: int, export: Export, longest: int = uploads.PRE
     """
     ground = read_ground(run)
     part = ground.fill_part(run, seed, export)
-    whole = ground.target.copy()
-    whole[ground.part] = part
+    whole = ground.fill(part)
     key = f"{run.folder} {seed} {export.feather} {export.match_colour} {run.seed_path(seed).stat().st_mtime_ns}"
     over = run.folder / "confidence.png"
     return {
@@ -165,8 +170,7 @@ def export_picture(run: Run, export: Export, seed: int | None = None) -> str:
         OptionError: there is no such seed, or the format cannot hold a picture of this size.
     """
     seed = chosen_seed(run)[0] if seed is None else seed
-    if seed not in run.seeds_done():
-        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+    _check_seed(run, seed)
     _keep_settings(run, export)
     data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, export.kind)
     if export.kind == "png" and not run.labels.is_example:
@@ -185,8 +189,7 @@ def copy_result(run: Run, export: Export, seed: int) -> str:
     Raises:
         OptionError: there is no such seed.
     """
-    if seed not in run.seeds_done():
-        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+    _check_seed(run, seed)
     run.config = _with_settings(run, export)
     data = render_export(run, _scene(run.scene_folder, run.config.variants), seed, "png")
     return uploads.offer(data, f"{run.folder.name} copy", f"{_name(run)}-{_seed_stem(seed)}.png")
@@ -232,6 +235,11 @@ def read_ground(run: Run) -> Ground:
     return _ground(run.scene_folder, run.config.variants, fit)
 
 
+def _check_seed(run: Run, seed: int) -> None:
+    if seed not in run.seeds_done():
+        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+
+
 def _keep_settings(run: Run, export: Export) -> None:
     """Makes the export's settings the run's own; an example's for this once."""
     if export.kind not in FORMATS:
@@ -245,11 +253,9 @@ def _keep_settings(run: Run, export: Export) -> None:
 
 def _animate(run: Run, export: Export, seed: int) -> str:
     """Writes before and after of a seed as an animation for download; returns the file's path."""
-    if seed not in run.seeds_done():
-        raise OptionError("There is no picture of seed {seed} here.", seed=seed)
+    _check_seed(run, seed)
     ground = read_ground(run)
-    whole = ground.target.copy()
-    whole[ground.part] = ground.fill_part(run, seed, export)
+    whole = ground.fill(ground.fill_part(run, seed, export))
     photos = (np.ascontiguousarray(uploads.preview(photo, animation.LONGEST)) for photo in (ground.target, whole))
     return uploads.offer(
         animation.encode_wipe(*photos), run.folder.name, f"{_name(run)}-{_seed_stem(seed)}-before-after.webp"
