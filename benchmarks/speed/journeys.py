@@ -87,9 +87,7 @@ def main() -> int:
 def go_by_example(page: Page, way: Journey) -> None:
     """Opens a finished example and exports its best picture."""
     page.locator(".rf-rail-examples [data-do=open]").first.click()
-    wait_for_result(page)
-    way.mark("result")
-    export(page, way)
+    finish(page, way)
 
 
 def go_by_draft(page: Page, way: Journey, photos: Path) -> None:
@@ -113,9 +111,7 @@ def go_by_draft(page: Page, way: Journey, photos: Path) -> None:
     way.mark("marked")
     page.locator("#try-draft").click()
     page.locator("#status [data-state=done]").wait_for()
-    wait_for_result(page)
-    way.mark("result")
-    export(page, way)
+    finish(page, way)
 
 
 def go_by_training(page: Page, way: Journey, example: str) -> None:
@@ -126,21 +122,16 @@ def go_by_training(page: Page, way: Journey, example: str) -> None:
     way.mark("photos")
     page.locator("#start").click()
     page.locator("#status [data-state=done]").wait_for()
-    wait_for_result(page)
-    way.mark("result")
-    export(page, way)
+    finish(page, way)
 
 
-def wait_for_result(page: Page) -> None:
-    """Until a result is shown, its picture loaded."""
+def finish(page: Page, way: Journey) -> None:
+    """Waits until a result is shown, its picture loaded, presses Export and waits for the file."""
     page.wait_for_function(
         "() => { const picture = document.querySelector('.rf-after');"
         " return picture?.checkVisibility() && picture.complete && picture.naturalWidth > 0; }"
     )
-
-
-def export(page: Page, way: Journey) -> None:
-    """Presses Export and waits for the file."""
+    way.mark("result")
     with page.expect_download() as download:
         page.locator("#export").click()
     download.value.path()
