@@ -10,6 +10,12 @@ function pictureNames(names) {
   return new Set(names.filter((name) => ENDINGS.pictures.includes(endingOf(name)) || (ENDINGS.raws.includes(endingOf(name)) && !stems.has(stemOf(name)))));
 }
 
+// Of files {name, file}, each named with its folders: those that are pictures, and the names of the others.
+function sortOut(parts) {
+  const named = pictureNames(parts.map(({name}) => name));
+  return {pictures: parts.filter(({name}) => named.has(name)), others: parts.map(({name}) => name).filter((name) => !named.has(name))};
+}
+
 // The entries of a drop; asked for at once, since they are gone after the event.
 const entriesOf = (event) => [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
 

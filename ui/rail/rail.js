@@ -252,10 +252,10 @@ async function enqueue(files) {
 }
 
 async function bringScene(parts) {
-  const named = pictureNames(parts.map(({name}) => name)), sent = [];
+  const {pictures, others} = sortOut(parts), sent = [];
   try {
-    for (const {name, file} of parts.filter(({name}) => named.has(name))) sent.push({name, path: (await upload(file)).path});
-    return await server.open_files({files: sent, others: parts.map(({name}) => name).filter((name) => !named.has(name))});
+    for (const {name, file} of pictures) sent.push({name, path: (await upload(file)).path});
+    return await server.open_files({files: sent, others});
   } catch (error) {
     return {error: translate('it could not be uploaded; check that the server is running and try again.')};
   }

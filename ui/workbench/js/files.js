@@ -79,13 +79,12 @@ async function openZip(file) {
 // Of a folder only what a scene is made of is sent.
 async function openFolder(listed) {
   const parts = listed.filter(({ name }) => /(^|\/)(ref|target)\/[^/.][^/]*$/i.test(name));
-  const named = pictureNames(parts.map(({ name }) => name));
-  const wanted = parts.filter(({ name }) => named.has(name)), others = parts.map(({ name }) => name).filter((name) => !named.has(name));
-  if (!wanted.length) return say(translate("There is no scene in there; a scene is a folder with ref and target in it."), "bad");
-  if (wanted.length > 12) return say(translate("There is more than one scene in there; open one of its folders."), "bad");
+  const { pictures, others } = sortOut(parts);
+  if (!pictures.length) return say(translate("There is no scene in there; a scene is a folder with ref and target in it."), "bad");
+  if (pictures.length > 12) return say(translate("There is more than one scene in there; open one of its folders."), "bad");
   say(translate("Opening the scene…"));
   const sent = [];
-  for (const { name, file } of wanted) {
+  for (const { name, file } of pictures) {
     const answer = await bring(file, (path) => ({ name, path }));
     if (answer.error) return say(answer.error, "bad");
     sent.push(answer);
