@@ -38,7 +38,7 @@ from .workbench.payload import read_payload, scene_inputs
 
 PATIENCE = 10.0  # seconds that a run which has just ended may take to let go of its folder
 TABS = ("scene", "train", "browse")
-DELETED = Sentence("This project was deleted; the bin on the left keeps it for a day.")
+DELETED = Sentence("This project was deleted; the bin keeps it for a day.")
 MOST_SEEDS = 64  # that can be asked for at once
 
 

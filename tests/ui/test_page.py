@@ -200,7 +200,7 @@ def test_a_tick_without_a_run_stops_the_clock_and_shows_what_can_be_done(page: P
 def test_what_one_deleted_oneself_is_no_error(page: Page, run: Run) -> None:
     seen = page.run_handlers.tick(run.folder.name, None)[page.seen]
     page.projects.delete(run.folder.name)
-    assert "the bin on the left keeps it" in page.run_handlers.tick(run.folder.name, seen)[page.status]
+    assert "the bin keeps it" in page.run_handlers.tick(run.folder.name, seen)[page.status]
 
 
 def test_an_extended_photo_is_told_when_its_project_opens(page: Page, folder: Path, toy_scene: Path) -> None:

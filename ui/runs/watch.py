@@ -307,7 +307,7 @@ def _waiting_line(run: Run, status: Status) -> str:
         return retell(strip_folders(status.sentence))
     before = queue.folders_before(run)
     if queue.is_paused(run.folder.parent):
-        return translate("The queue is paused; let it go on in the list on the left.")
+        return translate("The queue is paused; let it go on in the list of projects.")
     if not before:
         return translate("Starting as soon as the worker is there.")
     seconds = [_seconds_left(one) for one in map(open_or_none, before) if one is not None]

@@ -26,7 +26,7 @@ function draftShown() {
 function draftLacks() {
   if (!state.target) return translate("There is no target yet; add the photo first.");
   if (!state.references.length) return translate("There is no reference yet; a draft is made of photos of the same place.");
-  if (state.variants) return translate("A draft needs known pixels around what is missing. Choose “What I mark” on the left for one.");
+  if (state.variants) return translate("A draft needs known pixels around what is missing; choose “What I mark” for one.");
   if (!shareIn(state.strokes) && !state.extend.some(Boolean)) return translate("Nothing is marked yet; paint over what is missing, then draft it.");
   return "";
 }

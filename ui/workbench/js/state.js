@@ -57,7 +57,7 @@ function sceneLacks() {
   if (!target) return ["target", translate("Add the photo to complete.")];
   if (variants) return ["", translate("Ready: everything is made new.")];
   if (!share && !extend.some(Boolean)) return ["mask", translate("Mark what is missing.")];
-  if (share >= 1) return ["mask", translate("All of the photo is marked. Leave some of it unmarked, or choose “Everything” on the left.")];
+  if (share >= 1) return ["mask", translate("All of the photo is marked. Leave some of it unmarked, or choose “Everything”.")];
   return ["", translate("Ready: the draft takes seconds, training makes a better one.")];
 }
 

@@ -39,7 +39,7 @@ function larger() { setSize(Math.max(size * 1.15, size + 1)); }
 
 function begin(at, erase, name) {
   if (state.variants) {
-    say(translate("Everything is filled in, so there is nothing to mark. Choose “What I mark” on the left to paint."));
+    say(translate("Everything is filled in, so there is nothing to mark. Choose “What I mark” to paint."));
     return;
   }
   job = { tool: name, erase, path: [at], changed: false };
