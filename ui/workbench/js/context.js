@@ -59,7 +59,7 @@ async function askContext() {
 }
 
 function placeContext() {
-  contextBox.hidden = !contextOn || !framed || !fitNow || !holeBox();
+  contextSays.hidden = contextBox.hidden = !contextOn || !framed || !fitNow || !holeBox();
   if (contextBox.hidden) return;
   const [left, top, width, height] = framed.box, [before, above] = extendNow();
   contextBox.style.left = (left - before) * view.scale + view.x + "px";

@@ -166,6 +166,7 @@ function tellDraft(sentence, kind) {
 
 function showDraft() {
   part("draft").hidden = !draftOn;
+  if (draftOn) part("draft").scrollIntoView({ block: "nearest" }); // below the fold of a phone
   draftSwitch.setAttribute("aria-pressed", String(draftOn));
 }
 

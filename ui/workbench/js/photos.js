@@ -135,7 +135,7 @@ async function showPicture(target, url) {
 function showAll() {
   showReferences();
   const { target, extend, strokes, variants } = state;
-  const line = arriving ? translate("Reading {name}…", { name: arriving }) : target ? target.name + " · " + target.width + " × " + target.height : translate("Drop it on the canvas.");
+  const line = arriving ? translate("Reading {name}…", { name: arriving }) : target ? target.name + " · " + target.width + " × " + target.height : touch ? "" : translate("Drop it on the canvas.");
   part("target").textContent = line;
   part("target").title = target ? line : "";
   for (const button of element.querySelectorAll("[data-needs=target]")) button.disabled = !target;
@@ -314,7 +314,7 @@ function addTile() {
   item.className = "add";
   button.type = "button";
   button.innerHTML = element.querySelector("[data-do=zoom-in]").innerHTML;
-  button.append(state.references.length ? translate("Add") : translate("Drop, paste or add"));
+  button.append(touch || state.references.length ? translate("Add") : translate("Drop, paste or add"));
   button.setAttribute("aria-label", translate("Add references"));
   button.addEventListener("click", () => pick("references"));
   item.append(button);

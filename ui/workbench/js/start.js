@@ -32,8 +32,11 @@ function connect() {
     if (button.dataset.ratio) takeRatio(button.dataset.ratio);
   });
   for (const input of element.querySelectorAll("[data-pick]")) input.addEventListener("change", picked);
-  if (matchMedia("(pointer: coarse)").matches) // phones offer their camera only where pictures are asked for
-    for (const name of ["references", "target"]) element.querySelector("[data-pick=" + name + "]").accept = "image/*";
+  if (touch) {
+    for (const name of ["references", "target"]) // phones offer their camera only where pictures are asked for
+      element.querySelector("[data-pick=" + name + "]").accept = "image/*";
+    element.querySelector(".invite h2").textContent = translate("The photo to complete");
+  }
   for (const input of sideInputs) input.addEventListener("change", takeSides);
   unit.addEventListener("change", showExtend);
   part("size").addEventListener("input", (event) => { if (state.target) setSize(sizeOf(Number(event.target.value))); });

@@ -8,6 +8,7 @@ const MARK_PIXEL = 0xff552dff; // the same as little-endian ABGR
 const DRAFT_KEY = "realfill-scene", PROJECT_KEY = "realfill-project";
 const part = (name) => element.querySelector("[data-part=" + name + "]");
 const root = part("root");
+const touch = matchMedia("(pointer: coarse)").matches; // nothing is dropped here
 
 const EMPTY = { references: [], target: null, strokes: null, extend: [0, 0, 0, 0], mask: null, variants: false, name: "" };
 let state = EMPTY;
