@@ -97,6 +97,7 @@ class SeedScored:
     matches: int
     done: int
     total: int
+    seconds: float = 0.0  # 0: not known, as of runs before these were told
 
 
 @dataclass(frozen=True)

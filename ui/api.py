@@ -89,7 +89,7 @@ class Api:
         story, state = Story(), run.status()
         for event in run.events()[0]:
             story.add(event)
-        left = time_left(run, story) if state.state == "running" else None
+        left = time_left(run, state, story)
         return {
             "project": project,
             "name": run.labels.name,

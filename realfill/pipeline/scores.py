@@ -6,6 +6,7 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with session.stage("select", total, len(scores)):
         new_scores = score_candidates(matcher, scene.references, candidates, hole)
+        began = time.monotonic()
         with contextlib.closing(new_scores):
             for score in new_scores:
                 scores = [*scores, score]
@@ -76,7 +78,8 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
                 if judge is not None:
                     judged[score.seed] = judge(score.seed)
                 write_scores(run, matcher.name, scores, judged)
-                session.report(SeedScored(score.seed, score.matches, len(scores), total))
+                session.report(SeedScored(score.seed, score.matches, len(scores), total, time.monotonic() - began))
+                began = time.monotonic()
                 session.check()
     if sentence := ranking_doubt(scores):
         session.say(sentence)

@@ -87,8 +87,8 @@ class Story:
             case events.SeedReady(_, done, total, seconds):
                 self._count(done, total, seconds)
                 self.seed_seconds = self.seconds
-            case events.SeedScored(_, _, done, total):
-                self.done, self.total = done, total
+            case events.SeedScored(_, _, done, total, seconds):
+                self._count(done, total, seconds)
             case events.Notice(sentence, important):
                 if sentence not in self.notices:
                     self.notices.insert(self.warnings if important else len(self.notices), sentence)
@@ -108,7 +108,8 @@ class Story:
     def _count(self, done: int, total: int, seconds: float) -> None:
         self.notices = [one for one in self.notices if one != events.WAITS_FOR_DEVICE]  # it has waited
         self.done, self.total = done, total
-        self.seconds = [*self.seconds[1 - RECENT :], seconds]
+        if seconds:
+            self.seconds = [*self.seconds[1 - RECENT :], seconds]
 
 
 def running_line(story: Story) -> str:

@@ -11,9 +11,11 @@ from realfill.humanize import duration
 from ..language.catalogue import translate, translate_measures
 from .story import Story
 
+_WHOLE: tuple[Stage, ...] = ("prepare", "export")  # measured as a whole, in however many parts they are told
 # How far the truth may lie from an estimate, as factors of it.
 _MEASURED, _LEARNED, _GUESSED = (0.9, 1.15), (0.8, 1.3), (0.5, 2.0)
 _PASSES = 3.0  # forward passes of one item that a training step costs for it: forward, and backward about twice that
+_DRAFT = 30.0  # the most seconds that a draft is expected to take until it is known
 _COUNT = 0.7  # seconds that counting the matches of a seed with one reference takes until it is known
 _CLOSE = 1.5  # a range whose ends differ by less is said as one number
 
@@ -44,11 +46,13 @@ class TimeLeft:
         return translate("{least} to {most}", least=least, most=most)
 
 
-def estimate(story: Story, config: Config, references: int, learned: Mapping[Stage, float]) -> TimeLeft | None:
+def estimate(
+    story: Story, config: Config, references: int, learned: Mapping[Stage, float], waited: float = 0.0
+) -> TimeLeft | None:
     """The time that is left after what the events say; None before anything is known.
 
     `learned` holds seconds an item of each stage (a step, a seed, or the whole stage where it has none), as
-    `costs.stage_rates` gives them.
+    `costs.stage_rates` gives them; `waited` is for how many seconds nothing has been said.
     """
     current = STAGES.index(story.stage) if story.stage else 0
     low = high = 0.0
@@ -60,18 +64,23 @@ def estimate(story: Story, config: Config, references: int, learned: Mapping[Sta
         span = _rate(stage, story if is_now else None, learned) or _guess(stage, story, config, references)
         if span is None:
             return None
-        low, high = low + count * span[0], high + count * span[1]
-    spent = sum(story.spent.values()) + story.spent_now
+        taken = waited if is_now else 0.0
+        if stage in _WHOLE:
+            count, taken = 1, taken + story.spent.get(stage, 0.0)
+        low += max(count * span[0] - taken, 0.0)
+        high += max(count * span[1] - taken, taken / 2)  # what is late already may go on for a while
+    spent = sum(story.spent.values()) + story.spent_now + (waited if story.stage else 0.0)
     left = (low + high) / 2
     return TimeLeft(low, high, spent / (spent + left) if spent + left > 0 else 0.0)
 
 
 def _items(stage: Stage, config: Config) -> int:
-    if stage in ("prepare", "export"):
+    if stage in _WHOLE:
         return 1
     if stage == "train":
         return 0 if config.guide.only else config.train.steps
-    return len(config.seeds) + int(config.guide.draft and stage == "select")
+    ranked = max(config.guide.proposals, 1) if config.guide.draft and stage == "select" else 0
+    return len(config.seeds) + ranked
 
 
 def _rate(stage: Stage, now: Story | None, learned: Mapping[Stage, float]) -> tuple[float, float] | None:
@@ -86,8 +95,8 @@ def _rate(stage: Stage, now: Story | None, learned: Mapping[Stage, float]) -> tu
 
 def _guess(stage: Stage, story: Story, config: Config, references: int) -> tuple[float, float] | None:
     """Seconds an item of a stage that was never measured here, from what a step of training takes."""
-    if stage in ("prepare", "export"):
-        return 0.0, 5.0
+    if stage in _WHOLE:
+        return 0.0, _DRAFT if config.guide.draft and stage == "prepare" else 5.0
     if stage == "select":
         each = _COUNT * references
     elif stage == "sample" and story.step_seconds:

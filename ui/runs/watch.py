@@ -115,7 +115,7 @@ class RunWatch:
         return RunSnapshot(self.run, status, story, cells, strip, self._time_left(status, story))
 
     def _time_left(self, status: Status, story: Story) -> TimeLeft | None:
-        left = time_left(self.run, story) if status.state == "running" else None
+        left = time_left(self.run, status, story)
         self._share = max(self._share, left.share) if left else 0.0
         return left and dataclasses.replace(left, share=self._share)
 
@@ -128,10 +128,14 @@ class RunWatch:
         return tuple((step, self._thumbnails.url(path, STRIP)) for step, path in self.run.previews())
 
 
-def time_left(run: Run, story: Story) -> TimeLeft | None:
-    """How long a run that is worked on still takes; None before that is known."""
+def time_left(run: Run, status: Status, story: Story) -> TimeLeft | None:
+    """How long a run still takes; None where nobody works on it, and before that is known."""
+    if status.state != "running":
+        return None
     references = len(pictures(run.scene_folder / "ref"))
-    return estimate(story, run.config, references, stage_rates(run.folder.parent, run.config))
+    heard = max(_write_time(run.folder / "events.jsonl") / 1e9, status.since)
+    waited = max(time.time() - heard, 0.0)
+    return estimate(story, run.config, references, stage_rates(run.folder.parent, run.config), waited)
 
 
 class RunWatches:
@@ -191,6 +195,7 @@ class RunSnapshot:
             self.run.folder.name,
             dataclasses.astuple(self.status),
             (story.stage, story.done, story.total),
+            self.left.span() if self.left else "",
             self._queue_key(),
             self.strip,  # this and the two below are compared by their place from the end
             self.losses_key(),

@@ -8,7 +8,7 @@ from ui.runs.time_left import TimeLeft, estimate
 
 MINI = config.make("mini", {"train.steps": 100, "sample.seeds": "0-9"})
 LEARNED = {"prepare": 10.0, "train": 2.0, "sample": 1.0, "select": 1.0, "export": 1.0}
-WHOLE = 10 + 100 * 2 + 10 * 1 + 11 * 1 + 1  # the draft is ranked, too
+WHOLE = 10 + 100 * 2 + 10 * 1 + 18 * 1 + 1  # the proposals are ranked, too
 
 
 def story(*told: Event) -> Story:
@@ -36,13 +36,13 @@ def test_before_anything_is_known_nothing_is_said() -> None:
 def test_what_earlier_runs_took_is_said_at_once_as_a_range() -> None:
     at_first = left(Story(), LEARNED)
     assert at_first.low < WHOLE < at_first.high and at_first.share == 0
-    assert at_first.span() == "3 min 10 s to 5 min 00 s"
+    assert at_first.span() == "3 min 10 s to 5 min 10 s"
 
 
 def test_all_stages_count_until_the_end() -> None:
     told = story(StageStarted("train", 100), *steps(1, 90, 2.0))
     found = left(told, LEARNED)
-    rest = 10 * 2 + 10 + 11 + 1
+    rest = 10 * 2 + 10 + 18 + 1
     assert found.low < rest < found.high < 2 * rest
     assert found.share == pytest.approx(180 / (180 + rest), abs=0.05)
 
@@ -55,7 +55,15 @@ def test_what_was_never_measured_is_guessed_from_a_step_of_training() -> None:
 
 def test_the_draft_alone_trains_nothing() -> None:
     only = config.change(MINI, {"guide.only": True})
-    assert left(Story(), LEARNED, only).high < 20
+    assert left(Story(), LEARNED, only).high < 30
+
+
+def test_a_part_that_is_silent_for_long_is_not_said_to_be_nearly_done() -> None:
+    only = config.change(MINI, {"guide.only": True})
+    told = story(StageStarted("prepare", 1), StageDone("prepare", 4.0), StageStarted("prepare", 8))  # in two parts
+    soon, late = (estimate(told, only, 3, {"prepare": 10.0, "select": 1.0}, waited) for waited in (3.0, 300.0))
+    assert soon is not None and soon.high < 10 + 8 + 10
+    assert late is not None and late.high > 100 and late.share > soon.share
 
 
 def test_at_the_end_hardly_anything_is_left() -> None:

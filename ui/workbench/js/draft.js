@@ -36,6 +36,7 @@ function toggleDraft() {
   const lacks = draftLacks();
   if (lacks) return say(lacks);
   draftOn = true;
+  hush();
   showDraft();
   wantDraft(0);
 }
