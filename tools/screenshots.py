@@ -96,6 +96,8 @@ def shoot_steps(page: Page, photographer: Photographer, scene: Path, place: Path
     """The whole way; what is photographed is what a person sees."""
     page.locator("#workbench .wb[data-ready=yes]").wait_for(timeout=60_000)
     page.wait_for_timeout(2000)
+    if (message := page.locator("[data-part=message]")).is_visible():  # that the scene before was emptied
+        message.get_by_role("button").click()
     photographer.shoot("welcome")
     upload_scene(page, scene, place)
     photographer.shoot("scene")

@@ -237,7 +237,8 @@ class RunHandlers:
             return {self._view.timer: gr.Timer(active=False), self._view.status: status_html(sentence)}
         if snapshot.key() == seen:
             return gr.skip()
-        costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
+        if not snapshot.run.labels.was_made_elsewhere:
+            costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
         updates = self._view.show(snapshot, seen)
         if snapshot.is_live or seen is None:
             return updates

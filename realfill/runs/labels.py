@@ -51,6 +51,11 @@ class Labels:
         return self.read().get("example") is True
 
     @property
+    def was_made_elsewhere(self) -> bool:
+        """Whether it is such an example, or a copy of one: what it took says nothing of this machine."""
+        return bool(self.read().get("example"))
+
+    @property
     def seed(self) -> int | None:
         """The seed a person chose for the result, or None: the one with most matches."""
         seed = self.read().get("seed")

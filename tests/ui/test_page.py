@@ -217,6 +217,10 @@ def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run
     assert costs.UNKNOWN in costs.sentence(page.jobs.runs_dir, run.config)
     run.append(TrainStep(5, 5, 0.5, 1e-3, 1e-4, 2.0, 5_000_000))
     run.append(StageStarted("sample", 3))
+    run.labels.update(example="desk")  # as a copy of what was made on another machine
+    page.run_handlers.tick(run.folder.name, seen)
+    assert costs.UNKNOWN in costs.sentence(page.jobs.runs_dir, run.config)
+    run.labels.update(example=None)
     page.run_handlers.tick(run.folder.name, seen)
     assert "4 steps at 2 s), 5 MB" in costs.sentence(page.jobs.runs_dir, run.config)
 

@@ -66,7 +66,7 @@ function set_wipe() {
 }
 
 function large(on) {
-  document.body.classList.toggle('rf-is-large', on);
+  for (const place of [document.body, element.closest('#desk')]) place?.classList.toggle('rf-is-large', on); // within @media only the desk's counts, as the rail's
   find('[data-large]').setAttribute('aria-pressed', String(on));
   requestAnimationFrame(show);
 }
