@@ -44,6 +44,7 @@ class Meter:
         self._guard = threading.Lock()
         self._gpus: list[Gpu] = []
         self._asked = float("-inf")
+        psutil.cpu_percent()  # it tells of the time since it was asked before, and nothing the first time
 
     def look(self) -> Live:
         """How it is now."""

@@ -29,6 +29,16 @@ def fits(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == WIDTH
 
 
+def low_buttons(page: Page) -> list[str]:
+    """The buttons that are seen and that a finger would miss: lower than 40 pixels."""
+    found: list[str] = page.evaluate(
+        "() => [...document.querySelectorAll('button:not(.visually-hidden button)')]"
+        ".filter((one) => one.checkVisibility({opacityProperty: true, visibilityProperty: true}))"
+        ".filter((one) => one.getBoundingClientRect().height < 39.5).map((one) => one.outerHTML.slice(0, 120))"
+    )
+    return found
+
+
 def spread_fingers(page: Page, where: str) -> None:
     """Two fingers on an element, drawn apart."""
     box = page.locator(where).bounding_box()
@@ -57,14 +67,17 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
     phone.locator("[data-part=stage]").tap()
     expect(phone.locator("[data-part=marked]")).to_contain_text("% marked")
     expect(phone.locator("#try-draft")).to_have_attribute("aria-disabled", "false")
+    assert low_buttons(phone) == []
     phone.get_by_role("tab", name="2 Train").tap()
     expect(phone.locator("#way")).to_be_visible()
+    assert low_buttons(phone) == []
     expect(phone.locator("#start")).to_have_attribute("aria-disabled", "false")  # training begins by a tap, too
     fits(phone)
     phone.locator(".rf-rail-fold").tap()
     phone.locator(".rf-rail-examples [data-do=open]").first.tap()
     expect(phone.locator(".rf-after")).to_be_visible()
     fits(phone)
+    assert low_buttons(phone) == []
     frame = phone.locator(".rf-frame")
     width = float(frame.evaluate("one => one.offsetWidth"))
     spread_fingers(phone, ".rf-stage")
