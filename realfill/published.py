@@ -49,6 +49,17 @@ def kept_path(published: Published) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / published.name
 
 
+def partial_path(published: Published) -> Path:
+    """Where a download puts what has come so far."""
+    path = kept_path(published)
+    return path.with_name(f"{path.name}.partial")
+
+
+def is_offline() -> bool:
+    """Whether a person has forbidden downloads, by the variable that the hub's library reads too."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
 def fetch(published: Published, watch: Watch = lambda *_: None) -> Path:
     """The kept file, fetched where it is not there yet; what a download that was ended left is gone on with.
 
@@ -59,9 +70,9 @@ def fetch(published: Published, watch: Watch = lambda *_: None) -> Path:
     path = kept_path(published)
     if path.is_file():
         return path
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+    if is_offline():
         raise WeightsError("HF_HUB_OFFLINE forbids a download of {title}.", title=published.title)
-    partial, troubles = path.with_name(f"{path.name}.partial"), []
+    partial, troubles = partial_path(published), []
     for url in published.urls:
         try:
             _fetch_rest(url, partial, published.size, watch)

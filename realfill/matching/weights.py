@@ -5,7 +5,6 @@ torch is imported by the functions that need it: `matching.registry` names weigh
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -17,13 +16,11 @@ from urllib.request import urlopen
 from realfill import files
 from realfill.errors import RunError, WeightsError
 from realfill.network import NAME_SERVER
-from realfill.published import Published
+from realfill.published import TIMEOUT, Published, is_offline, kept_path
 from realfill.sentences import Sentence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-TIMEOUT = 10.0  # seconds of silence after which a server counts as unreachable
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,6 @@ def obtain_packaged(title: str, file: PackagedFile) -> Path:
     return path
 
 
-def cache_path(published: Published) -> Path:
-    """Where torch.hub keeps the file, and where kornia looks for it: `$TORCH_HOME/hub/checkpoints`."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints" / published.name
-
-
 def is_present(published: Published, given: str) -> bool:
     """Whether the weights lie on this machine, by name and size only.
 
@@ -88,13 +78,13 @@ def is_present(published: Published, given: str) -> bool:
     """
     if given:
         return _existing_file(given).is_file()
-    path = cache_path(published)
+    path = kept_path(published)
     return path.is_file() and path.stat().st_size == published.size
 
 
 def manual_cure(published: Published) -> str:
     """How a person gets the weights, in one sentence."""
-    path = cache_path(published)
+    path = kept_path(published)
     return Sentence(
         "To have them, download {url} ({size} MB) and put it into {folder} as {name}, or name the file with "
         "--matcher-weights; --matcher sift needs none and works now.",
@@ -113,11 +103,11 @@ def obtain(published: Published, given: str, *, fetch: bool = True) -> Path:
     """
     if given:
         return _check_digest(_existing_file(given), published)
-    path = cache_path(published)
+    path = kept_path(published)
     if _is_intact(path, published.sha256):
         return path
     tried = [f"{path} is {'damaged' if path.exists() else 'not there'}"]
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+    if is_offline():
         tried.append("HF_HUB_OFFLINE forbids a download")
     elif fetch:
         for url in published.urls:

@@ -68,7 +68,7 @@ def matcher(request: pytest.FixtureRequest) -> FeatureMatcher[object]:
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine without network and with an empty torch.hub folder, which is given."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     return tmp_path / "hub" / "checkpoints"
 
 

@@ -47,8 +47,7 @@ def list_weights() -> list[Weights]:
 
 def _look_at_sam() -> Weights:
     path = published.kept_path(SAM)
-    partial = path.with_name(f"{path.name}.partial")
-    place = path if path.is_file() else partial
+    place = path if path.is_file() else published.partial_path(SAM)
     here = place.stat().st_size if place.is_file() else 0
     note = translate("Marks whole things by pointing at them · Apache-2.0")
     return Weights(POINTER, note, "here" if path.is_file() else "partly" if here else "absent", here, SAM.size / 1e9)
@@ -94,8 +93,7 @@ def remove_weights(name: str, used: Sequence[str]) -> None:
         RunError: a file of it cannot be removed.
     """
     if name == POINTER:
-        path = published.kept_path(SAM)
-        for place in (path, path.with_name(f"{path.name}.partial")):
+        for place in (published.kept_path(SAM), published.partial_path(SAM)):
             with files.speak_refusals(place):
                 place.unlink(missing_ok=True)
         return

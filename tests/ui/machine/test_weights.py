@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from realfill.bases import BASES, sources
 from realfill.errors import OptionError, RunBusy
-from realfill.published import SAM, kept_path
+from realfill.published import SAM, kept_path, partial_path
 from tests.waiting import wait_until
 from ui.machine.weights import BROKEN_OFF, POINTER, Downloads, list_weights, remove_weights
 
@@ -51,7 +51,7 @@ def test_what_is_here_is_found_and_removed(cache: Path) -> None:
     assert not folder.exists() and other.exists()
     path = kept_path(SAM)
     path.parent.mkdir(parents=True)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = partial_path(SAM)
     partial.write_bytes(b"x" * 10)
     assert states(cache)[POINTER] == "partly"
     path.write_bytes(b"x" * 20)
