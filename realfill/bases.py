@@ -323,7 +323,10 @@ def family_of_file(file: Path) -> str | None:
     Raises:
         OSError, ValueError: as `files.read_tensor_header`.
     """
-    tensors = files.read_tensor_header(file)
+    return _family_of_tensors(files.read_tensor_header(file))
+
+
+def _family_of_tensors(tensors: Mapping[str, Any]) -> str | None:
     return next((name for name, family in FAMILIES.items() if family.file_tensor in tensors), None)
 
 
@@ -360,13 +363,14 @@ def check_file(file: Path) -> str:
         WeightsError: it is damaged, none drives such a model, or it does not inpaint; the sentence says what would do.
     """
     try:
-        family, tensors = family_of_file(file), files.read_tensor_header(file)
+        tensors = files.read_tensor_header(file)
     except (OSError, ValueError) as error:
         raise WeightsError(
             "{name} is damaged or no safetensors file: {first_line} Fetch it again.",
             name=file.name,
             first_line=f"{error}.",
         ) from error
+    family = _family_of_tensors(tensors)
     if family is None and any(name.removeprefix(_DENOISER).startswith("double_blocks.") for name in tensors):
         raise WeightsError(
             "{name} is a FLUX transformer alone, without text encoders and autoencoder; give the model's "
