@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from torch import nn
 
 from realfill.config import TrainConfig
-from realfill.device.devices import free_memory, release_memory
 from realfill.device.memory_plan import MemoryPlan
 from realfill.errors import WeightsError
 from realfill.models.backbone import Backbone
 from realfill.models.lora import adapter_parameters, attach_adapters
 from realfill.models.registry import load_backbone
+from realfill.models.room import make_room, move
 
 _RESTING = MemoryPlan(items=1, seeds=1, pictures=1, parked=True)
-_ROOM = 1.1  # of the networks' bytes that must be free for them to lie beside the others
 
 
 class SecondBase:
@@ -34,7 +33,7 @@ class SecondBase:
         Raises:
             OptionError, WeightsError: as `registry.load_backbone` and `check_family`.
         """
-        with _make_room(trained):
+        with make_room(trained.device, _networks(trained), _networks(trained)):
             if self._backbone is None:
                 second = load_backbone(self._name, device=self._device)
                 check_family(second, trained.spec.family)
@@ -42,15 +41,16 @@ class SecondBase:
                 self._backbone = second
             second = self._backbone
             try:
-                _move(second, self._device)
+                move(_networks(second), second.device, second.device)
                 if not adapter_parameters(second):
                     attach_adapters(second, self._config, seed=0)
+                copies = adapter_parameters(second)
                 for name, parameter in adapter_parameters(trained).items():
-                    adapter_parameters(second)[name].data.copy_(parameter.data)
+                    copies[name].data.copy_(parameter.data)
                 yield second
             finally:
                 second.use_plan(_RESTING)
-                _move(second, "cpu")
+                move(_networks(second), "cpu", second.device)
 
 
 def check_family(drawing: Backbone, trained: str) -> None:
@@ -67,29 +67,6 @@ def check_family(drawing: Backbone, trained: str) -> None:
             family=drawing.spec.family,
             trained=trained,
         )
-
-
-@contextlib.contextmanager
-def _make_room(backbone: Backbone) -> Iterator[None]:
-    """Inside the block there is room on the device for networks as large as these, which may rest for it."""
-    device = str(backbone.device)
-    size = sum(weight.nbytes for network in _networks(backbone) for weight in network.parameters())
-    is_short = device != "cpu" and free_memory(device) < _ROOM * size
-    try:
-        if is_short:
-            _move(backbone, "cpu")
-        yield
-    finally:
-        if is_short:
-            _move(backbone, device)
-
-
-def _move(backbone: Backbone, device: str) -> None:
-    if str(backbone.device) == "cpu":
-        return
-    for network in _networks(backbone):
-        network.to(device)
-    release_memory(str(backbone.device))
 
 
 def _networks(backbone: Backbone) -> list[nn.Module]:

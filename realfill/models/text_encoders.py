@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from realfill.device.devices import free_memory, release_memory
 from realfill.models.base_folder import hash_parts
 from realfill.models.pipelines import load_pipeline
+from realfill.models.room import make_room, move
 
 Embeddings = tuple[Tensor, ...]
-ROOM = 1.1  # of the text encoders' bytes that must be free for them to lie beside the denoiser
 _KEPT = 16  # prompts whose embeddings stay, some megabytes each
 
 
@@ -44,7 +43,8 @@ class TextEncoders:
             compute: embeds a prompt by the loaded pipeline, whose text encoders are on the device.
             denoiser: gives its room on the device up meanwhile, where there is none for both.
         """
-        keys = {prompt: (self.identity(), device.type, prompt) for prompt in prompts}
+        identity = self.identity()
+        keys = {prompt: (identity, device.type, prompt) for prompt in prompts}
         with _LOCK:
             if missing := [prompt for prompt in prompts if keys[prompt] not in _KNOWN]:
                 pipeline = self.load()
@@ -88,16 +88,9 @@ def _put_on_device(pipeline: Any, device: torch.device, denoiser: nn.Module) -> 
         yield
         return
     encoders = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
-    size = sum(weight.nbytes for part in encoders for weight in part.parameters())
-    try:
-        if free_memory(str(device)) < ROOM * size:
-            denoiser.to("cpu")
-            release_memory(str(device))
-        for part in encoders:
-            part.to(device)
-        yield
-    finally:
-        for part in encoders:
-            part.to("cpu")
-        release_memory(str(device))
-        denoiser.to(device)
+    with make_room(device, encoders, [denoiser]):
+        try:
+            move(encoders, device, device)
+            yield
+        finally:
+            move(encoders, "cpu", device)

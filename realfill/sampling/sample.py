@@ -164,8 +164,8 @@ class Sampler:
         """Denoised latents (B, c, h, w) of the first few seeds."""
         group = seeds[: min(plan.seeds, self.config.batch or plan.seeds)]
         lanes = [group[lane] for lane in split_lanes(self.backbone.device, len(group))]
-        rounding = FactorRounding(self.backbone.trainable().values())
-        with merge_adapters(self.backbone) if plan.merged else rounding.rounded():
+        networks = self.backbone.trainable().values()
+        with merge_adapters(self.backbone) if plan.merged else FactorRounding(networks).rounded():
             compute = partial(denoise, self.backbone, self.config, conditions, watch=self.watch)
             return torch.cat(map_parallel(compute, lanes))
 
