@@ -22,6 +22,8 @@ _RESNET = {
 _UNET = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -57,12 +59,16 @@ _OPEN_CLIP = {
 
 
 def original_layout(pipeline: Any) -> State:
-    """The state of a pipeline's U-Net, autoencoder and text encoder under the original names.
+    """The state of a pipeline's U-Net, autoencoder and text encoders under the original names.
 
-    A text encoder of width 1024 is laid out as OpenCLIP's (Stable Diffusion 2), another one as CLIP's (1.5).
+    A lone text encoder of width 1024 is laid out as OpenCLIP's (Stable Diffusion 2), another one as CLIP's (1.5); of
+    two (SDXL) the second is OpenCLIP's.
     """
-    text = {name.removeprefix("text_model."): value for name, value in pipeline.text_encoder.state_dict().items()}
-    if pipeline.text_encoder.config.hidden_size == 1024:
+    text = _text_state(pipeline.text_encoder)
+    if second := getattr(pipeline, "text_encoder_2", None):
+        words = _prefix("conditioner.embedders.0.transformer.text_model.", text)
+        words |= _prefix("conditioner.embedders.1.model.", _open_clip(_text_state(second)))
+    elif pipeline.text_encoder.config.hidden_size == 1024:
         words = _prefix("cond_stage_model.model.", _open_clip(text))
     else:
         words = _prefix("cond_stage_model.transformer.text_model.", text)
@@ -73,6 +79,10 @@ def original_layout(pipeline: Any) -> State:
         name: value[..., None, None] if "attn_1" in name and value.dim() == 2 else value for name, value in vae.items()
     }
     return {**_prefix("model.diffusion_model.", unet), **_prefix("first_stage_model.", vae), **words}
+
+
+def _text_state(encoder: Any) -> State:
+    return {name.removeprefix("text_model."): value for name, value in encoder.state_dict().items()}
 
 
 def _rename(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> State:
@@ -120,6 +130,8 @@ def _open_clip(state: State) -> State:
         if found:
             parts = [state[f"{found[1]}{letter}_proj.{found[2]}"] for letter in "qkv"]
             joined[_replace(found[1].rstrip("."), _OPEN_CLIP) + f".in_proj_{found[2]}"] = torch.cat(parts)
+        elif name == "text_projection.weight":
+            joined["text_projection"] = value.T.contiguous()
         elif not re.search(r"\.[kv]_proj\.", name):
             joined[_replace(name, _OPEN_CLIP)] = value
     return joined

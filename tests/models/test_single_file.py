@@ -1,7 +1,6 @@
 """Models in one .safetensors file of their makers' layout: told by the header, loaded, or refused in a sentence."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 from safetensors.torch import save_file
-from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from realfill import bases, config
@@ -18,108 +16,11 @@ from realfill.cli.main import main
 from realfill.errors import WeightsError
 from realfill.models import stable_diffusion_xl
 from realfill.models.registry import load_backbone
+from tests.models.single_file import original_layout
 from tests.tiny import condition_of, make_xl_base
 
 DENOISER = "model.diffusion_model."
 TOLD = {name: family.file_tensor for name, family in FAMILIES.items() if family.file_tensor}
-
-
-# ── the original layout of a tiny SDXL, by the names that its maker's code has ──
-
-_UNET = {
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-    "down_blocks.0.resnets.0": "input_blocks.1.0",
-    "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
-    "down_blocks.1.resnets.0": "input_blocks.3.0",
-    "down_blocks.1.attentions.0": "input_blocks.3.1",
-    "mid_block.resnets.0": "middle_block.0",
-    "mid_block.attentions.0": "middle_block.1",
-    "mid_block.resnets.1": "middle_block.2",
-    **{f"up_blocks.0.resnets.{index}": f"output_blocks.{index}.0" for index in (0, 1)},
-    **{f"up_blocks.0.attentions.{index}": f"output_blocks.{index}.1" for index in (0, 1)},
-    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
-    **{f"up_blocks.1.resnets.{index}": f"output_blocks.{index + 2}.0" for index in (0, 1)},
-}
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1",
-    "conv_shortcut": "skip_connection",
-}
-_CLIP = {
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-    "self_attn.out_proj": "attn.out_proj",
-}
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    start = max((one for one in names if name.startswith(f"{one}.")), key=len)
-    return names[start] + name.removeprefix(start)
-
-
-def _unet_name(name: str) -> str:
-    original = _renamed(name, _UNET)
-    if ".resnets." in name:
-        part, _, end = original.rpartition(".")
-        place, _, layer = part.rpartition(".")
-        return f"{place}.{_RESNET[layer]}.{end}"
-    return original
-
-
-def _vae_name(name: str, levels: int) -> str:
-    name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
-    name = re.sub(r"mid_block\.resnets\.(\d)", lambda found: f"mid.block_{int(found[1]) + 1}", name)
-    name = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", name)
-    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
-    name = re.sub(r"up_blocks\.(\d)\.resnets", lambda found: f"up.{levels - 1 - int(found[1])}.block", name)
-    return re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda found: f"up.{levels - 1 - int(found[1])}.upsample", name)
-
-
-def _open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    state = {name.removeprefix("text_model."): value for name, value in state.items()}
-    layers: dict[str, Tensor] = {
-        "token_embedding.weight": state["embeddings.token_embedding.weight"],
-        "positional_embedding": state["embeddings.position_embedding.weight"],
-        "ln_final.weight": state["final_layer_norm.weight"],
-        "ln_final.bias": state["final_layer_norm.bias"],
-        "text_projection": state["text_projection.weight"].T.contiguous(),
-    }
-    for name, value in state.items():
-        if not name.startswith("encoder.layers."):
-            continue
-        number, _, rest = name.removeprefix("encoder.layers.").partition(".")
-        place = f"transformer.resblocks.{number}"
-        if "q_proj" in rest:
-            names = [name.replace("q_proj", f"{letter}_proj") for letter in "qkv"]
-            layers[f"{place}.attn.in_proj_{rest.rpartition('.')[2]}"] = torch.cat([state[one] for one in names])
-        elif "k_proj" not in rest and "v_proj" not in rest:
-            layers[f"{place}.{_renamed(rest, _CLIP)}"] = value
-    return layers
-
-
-def original_layout(pipeline: Any) -> dict[str, Tensor]:
-    """All tensors of an SDXL pipeline as its maker's checkpoints name them."""
-    levels = len(pipeline.vae.config.block_out_channels)
-    first = {name.removeprefix("text_model."): value for name, value in pipeline.text_encoder.state_dict().items()}
-    tensors = {f"{DENOISER}{_unet_name(name)}": value for name, value in pipeline.unet.state_dict().items()}
-    tensors |= {
-        f"first_stage_model.{_vae_name(name, levels)}": value for name, value in pipeline.vae.state_dict().items()
-    }
-    tensors |= {f"conditioner.embedders.0.transformer.text_model.{name}": value for name, value in first.items()}
-    second = _open_clip(pipeline.text_encoder_2.state_dict())
-    tensors |= {f"conditioner.embedders.1.model.{name}": value for name, value in second.items()}
-    return {name: value.contiguous() for name, value in tensors.items()}
 
 
 @pytest.fixture(scope="module")
