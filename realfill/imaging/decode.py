@@ -25,7 +25,7 @@ from realfill.humanize import alternatives
 from realfill.imaging import colour_spaces, exif, raw
 from realfill.imaging.exif import Exif, Resolution
 from realfill.imaging.icc import is_reversible, profile_space, to_srgb
-from realfill.imaging.limits import MEGABYTES, MEGAPIXELS, check_header, check_pages, check_size, describe_size
+from realfill.imaging.limits import MEGABYTES, MEGAPIXELS, check_header, check_pages, check_size
 from realfill.imaging.metadata import Cicp, Metadata, read_exif, split
 from realfill.imaging.tiff import STARTS as TIFF_STARTS
 from realfill.imaging.tiff import Directory, read_pages
@@ -190,7 +190,9 @@ def _open(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(ACCEPTED))
     except _LIMIT_ERRORS as error:
-        raise SceneError(describe_size(name, f"over {MEGAPIXELS}")) from error
+        raise SceneError(
+            "{name} has over {most} megapixels, the most accepted; save it smaller first.", name=name, most=MEGAPIXELS
+        ) from error
     except (UnidentifiedImageError, *_DAMAGE) as error:
         if Path(name).suffix.lower() in raw.SUFFIXES:
             raise SceneError(raw.refusal(name)) from error

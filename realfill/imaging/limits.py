@@ -8,6 +8,7 @@ from PIL import Image, TiffImagePlugin
 from realfill.errors import SceneError
 from realfill.imaging.metadata import JPEG_LENGTHLESS, JPEG_MARKER
 from realfill.imaging.tiff import Directory, choose_page
+from realfill.sentences import Sentence
 
 MEGAPIXELS = 50  # largest picture accepted
 MEGABYTES = 512  # largest file accepted; 50 megapixels of 16-bit RGBA fit uncompressed
@@ -32,14 +33,14 @@ def check_size(width: int, height: int, name: str) -> None:
         SceneError: it is not so; the file's name and what to do.
     """
     if width * height > MEGAPIXELS * 1_000_000:
-        raise SceneError(describe_size(name, f"{width * height / 1e6:.1f}"))
+        raise SceneError(
+            "{name} has {megapixels} megapixels and the most accepted is {most}; save it smaller first.",
+            name=name,
+            megapixels=f"{width * height / 1e6:.1f}",
+            most=MEGAPIXELS,
+        )
     if width * height == 0:
         raise SceneError("{name} has no pixels; save it again from the program it came from.", name=name)
-
-
-def describe_size(name: str, megapixels: str) -> str:
-    """The sentence for a picture that is too large."""
-    return f"{name} has {megapixels} megapixels and the most accepted is {MEGAPIXELS}; save it smaller first."
 
 
 def check_pages(pages: Sequence[Directory], name: str) -> None:
@@ -113,5 +114,9 @@ def _count_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
     return int(pixel * max(tile, image.width * image.height))
 
 
-def _describe_frames(name: str, frames: int) -> str:
-    return f"{name} holds {frames} frames or pages; save the one you mean as a single still picture."
+def _describe_frames(name: str, frames: int) -> Sentence:
+    return Sentence(
+        "{name} holds {frames} frames or pages; save the one you mean as a single still picture.",
+        name=name,
+        frames=frames,
+    )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from realfill.errors import SceneError
 from realfill.imaging.tiff import STARTS, Directory
+from realfill.sentences import Sentence
 
 Values = npt.NDArray[np.uint16]
 
@@ -49,9 +50,9 @@ def is_camera_raw(data: bytes, pages: Sequence[Directory], name: str) -> bool:
     return by_ending or _TIFF_MARK.match(data, 8) is not None or any(map(_is_raw_page, pages))
 
 
-def refusal(name: str) -> str:
+def refusal(name: str) -> Sentence:
     """The sentence for a camera raw that is not developed here."""
-    return f"{name} is a camera raw file; save it as TIFF or JPEG first."
+    return Sentence("{name} is a camera raw file; save it as TIFF or JPEG first.", name=name)
 
 
 def develop(data: bytes, name: str, *, most_pixels: int) -> tuple[Values, int]:

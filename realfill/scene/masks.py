@@ -38,10 +38,14 @@ _MOST_COLOURS = 16  # of a drawing in flat colours
 _WINDOW = (9, 9)  # pixels, half of which differ where a photo was painted over
 _LOOKED_AT = 100_000  # pixels that statistics are made of
 _BRUSH = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # a JPEG's noise is thinner
-_HUES = ((15, "red"), (45, "orange"), (75, "yellow"), (165, "green"), (195, "cyan"), (265, "blue"), (345, "magenta"))
+_HUES = (
+    *((15, Sentence("red")), (45, Sentence("orange")), (75, Sentence("yellow")), (165, Sentence("green"))),
+    *((195, Sentence("cyan")), (265, Sentence("blue")), (345, Sentence("magenta")), (361, Sentence("red"))),
+)  # degrees up to which people say so
+UNNAMED = Sentence("The mask")  # one that is no file
 
 
-def read_hole(mask: MaskInput, target: Original, name: str = "The mask") -> tuple[Hole, list[str]]:
+def read_hole(mask: MaskInput, target: Original, name: str = UNNAMED) -> tuple[Hole, list[str]]:
     """What a mask means for a target: its hole (H, W) at the target's size, and sentences for the person.
 
     `name` is what those call a mask that is no file.
@@ -81,7 +85,7 @@ def find_fill(values: Values, target: Original, name: str) -> tuple[Hole, list[s
         return opaque, []
     if _pure(seen[None]).mean() >= _PURE:
         return _bright(colours) & opaque, []
-    return ~opaque, [f"{name} is a photo; its transparent part is filled in."]
+    return ~opaque, [Sentence("{name} is a photo; its transparent part is filled in.", name=name)]
 
 
 def _find_painted(values: Values, target: Original, name: str) -> tuple[Hole, list[str]]:
@@ -103,7 +107,13 @@ def _find_painted(values: Values, target: Original, name: str) -> tuple[Hole, li
         if pure >= _SOFT or _is_gradient(values):
             return _find_lighter(values, name)
     elif (paint := _find_brush(few)) is not None:
-        return _near(values, paint), [f"{name} is a photo in which a part is painted {_word(paint)}; it is filled in."]
+        return _near(values, paint), [
+            Sentence(
+                "{name} is a photo in which a part is painted {colour}; it is filled in.",
+                name=name,
+                colour=_word(paint),
+            )
+        ]
     raise SceneError(
         "{name} is a photo, not black and white; paint the missing part white on black, or erase it.", name=name
     )
@@ -135,13 +145,17 @@ def _find_paint_over(values: Values, target: Original, name: str) -> tuple[Hole,
     inner = cv2.erode(brushed.astype(np.uint8), _BRUSH) > 0
     if painted[inner if inner.any() else brushed].mean() < _FLAT or (~differs | painted | blurred).mean() < _EXPLAINED:
         covered = _find_covered(values, known)
-        over = f"{name} is the photo with a part painted over; that part is filled in."
+        over = Sentence("{name} is the photo with a part painted over; that part is filled in.", name=name)
         return None if covered is None else (covered, [over])
     # In the paint's own places the target may have its colour: those belong to it that it mostly covers.
     exact = _near(values, paint, _EXACT)
     is_exact = exact[brushed].mean() >= _FLAT
     hole = brushed & (painted | blurred) | _mostly_in(exact if is_exact else painted, brushed)
-    return hole, [f"{name} is the photo with a part painted {_word(paint)}; that part is filled in."]
+    return hole, [
+        Sentence(
+            "{name} is the photo with a part painted {colour}; that part is filled in.", name=name, colour=_word(paint)
+        )
+    ]
 
 
 def _find_covered(values: Values, known: Values) -> Hole | None:
@@ -167,7 +181,7 @@ def _find_lighter(values: Values, name: str) -> tuple[Hole, list[str]]:
     most = int(level.max())
     if most >= _HALF or not _is_smooth(values):
         return _bright(values), []
-    return np.asarray(level > most / 2, np.bool_), [f"{name} is not black and white; its lighter part is filled in."]
+    return np.asarray(level > most / 2, np.bool_), [_say_lighter(name)]
 
 
 def _find_shades(values: Values, few: Values, name: str) -> tuple[Hole, list[str]] | None:
@@ -177,7 +191,9 @@ def _find_shades(values: Values, few: Values, name: str) -> tuple[Hole, list[str
     darkest = min((int(colour.max()) for colour in colours if colour is not black), default=_HALF)
     if len(colours) < 3 or black is None or darkest >= _HALF:
         return None
-    return ~_near(values, black), [f"{name} has {len(colours)} shades; all that is not black is filled in."]
+    return ~_near(values, black), [
+        Sentence("{name} has {count} shades; all that is not black is filled in.", name=name, count=len(colours))
+    ]
 
 
 def _find_flat(values: Values, few: Values, name: str) -> tuple[Hole, list[str]] | None:
@@ -188,15 +204,17 @@ def _find_flat(values: Values, few: Values, name: str) -> tuple[Hole, list[str]]
         dark, light = sorted(colours, key=lambda colour: int(colour.sum()))
         hole = np.asarray(_brightest(values) > (float(dark.mean()) + float(light.mean())) / 2, np.bool_)
         straddles = dark.mean() < _HALF <= light.mean()
-        return hole, [] if straddles else [f"{name} is not black and white; its lighter part is filled in."]
+        return hole, [] if straddles else [_say_lighter(name)]
     if len(colours) == 2 and len(coloured) == 1:
         other = colours[0] if coloured[0] is colours[1] else colours[1]
         hole = _distance(values, coloured[0]) < _distance(values, other)
-        return hole, [f"The {_word(coloured[0])} part of {name} is filled in."]
+        return hole, [Sentence("The {colour} part of {name} is filled in.", colour=_word(coloured[0]), name=name)]
     black = next((colour for colour in colours if colour.max() < _NEAR), None)
     if black is None or not coloured:
         return None
-    return ~_near(values, black), [f"{name} has {len(colours)} colours; all that is not black is filled in."]
+    return ~_near(values, black), [
+        Sentence("{name} has {count} colours; all that is not black is filled in.", name=name, count=len(colours))
+    ]
 
 
 def _flat_colours(few: Values) -> list[Colour]:
@@ -264,8 +282,13 @@ def _say_if_inverted(hole: Hole, name: str) -> tuple[Hole, list[str]]:
     left, top, right, bottom = bounding_box(~hole)
     if (~hole).sum() >= 0.95 * (right - left) * (bottom - top):
         return hole, []
-    sentence = "{name} marks {share} of the photo, its whole border too: white is filled in. Invert it if black is."
-    return hole, [Sentence(sentence, name=name, share=f"{hole.mean():.0%}")]
+    return hole, [
+        Sentence(
+            "{name} marks {share} of the photo, its whole border too: white is filled in. Invert it if black is.",
+            name=name,
+            share=f"{hole.mean():.0%}",
+        )
+    ]
 
 
 def _resize_hole(hole: Hole, size: tuple[int, int], name: str) -> tuple[Hole, str]:
@@ -359,10 +382,14 @@ def _as_colour(value: npt.ArrayLike) -> Colour:
     return np.asarray(np.broadcast_to(np.round(np.atleast_1d(value)), 3), np.uint8)
 
 
-def _word(colour: Colour) -> str:
+def _say_lighter(name: str) -> Sentence:
+    return Sentence("{name} is not black and white; its lighter part is filled in.", name=name)
+
+
+def _word(colour: Colour) -> Sentence:
     """What people call a colour."""
     most, least = int(colour.max()), int(colour.min())
     if most - least < _NEAR * 2:
-        return "white" if least > 255 - _NEAR else "black" if most < _NEAR else "grey"
+        return Sentence("white") if least > 255 - _NEAR else Sentence("black") if most < _NEAR else Sentence("grey")
     hue = 2 * int(cv2.cvtColor(colour[None, None], cv2.COLOR_RGB2HSV)[0, 0, 0])
-    return next((word for end, word in _HUES if hue < end), "red")
+    return next(word for end, word in _HUES if hue < end)

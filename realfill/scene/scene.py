@@ -20,7 +20,7 @@ from realfill.imaging.crop import CropTransform, crop_around
 from realfill.imaging.decode import ACCEPTED_NAMES, Original
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.photo import read_photo, save_photo, to_photo
-from realfill.scene.masks import read_hole
+from realfill.scene.masks import UNNAMED, read_hole
 from realfill.scene.scene_files import MaskInput, SceneFiles, find_inputs
 from realfill.sentences import Sentence
 
@@ -258,9 +258,10 @@ def _find_hole(inputs: SceneFiles, original: Original, notices: list[str], *, va
         return np.ones(size, np.bool_)
     mask, target = inputs.mask, inputs.target.name
     if mask is None:
-        name, hole = f"{target}'s transparent part", _find_transparent_hole(original, target)
+        hole = _find_transparent_hole(original, target)
+        name: str = Sentence("{target}'s transparent part", target=target)
     else:
-        name = mask.name if isinstance(mask, Path) else "The mask"
+        name = mask.name if isinstance(mask, Path) else UNNAMED
         hole, about_mask = read_hole(mask, original)
         notices += about_mask
     if not hole.any():
