@@ -90,7 +90,9 @@ class Page:
             with gr.Tab("1  Scene", id="scene"):
                 self.scene = scene.build()
             with gr.Tab("2  Train", id="train"):
-                self.train = train.build(self.base, self.jobs.runs_dir, own_account=self.jobs.hub is not None)
+                self.train = train.build(
+                    self.base, self.jobs.runs_dir, own_account=self.jobs.hub is not None, turns=self.jobs.turns
+                )
             with gr.Tab("3  Browse and export", id="browse"):
                 self.browse = browse.build(self.jobs)
 

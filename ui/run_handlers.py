@@ -285,7 +285,9 @@ class RunHandlers:
     def _show_end(self, snapshot: RunSnapshot) -> Updates:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
         run, export = snapshot.run, snapshot.run.config.export
-        cost: Updates = {self._view.train.cost: as_text(costs.sentence(self._jobs.runs_dir, run.config))}
+        turns = self._view.train.turns
+        where = turns and turns.describe(run.config, self._jobs.runs_dir)
+        cost: Updates = {self._view.train.cost: as_text(costs.sentence(self._jobs.runs_dir, run.config, where))}
         if run.labels.seed is not None:
             return cost
         return {**cost, **self._seed_handlers.show_seed(run, Export.from_config(export))}

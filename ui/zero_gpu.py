@@ -28,9 +28,8 @@ from realfill.pipeline.stages import complete
 from realfill.pipeline.turn import Turn
 from realfill.runs.run import Run
 
-from .runs.turns import SECONDS, Turns
+from .runs.turns import MARGIN, SECONDS, Turns
 
-MARGIN = 8.0  # seconds before the end of a call at which its work is saved
 MODELS = ModelCache()
 _log = logging.getLogger("realfill.page")
 

@@ -26,7 +26,7 @@ from realfill.sentences import Sentence
 ATTEMPTS = 3  # a run over which the process died this often is not tried again by itself
 FOREVER = float("inf")
 PAUSED = ".paused"  # beside the runs
-WAITS_FOR_TURN = Sentence("Waits for its next share of the GPU.")
+WAITS_FOR_TURN = Sentence("Waits for its next share of the GPU; keep this page open.")
 
 
 def submit(run: Run) -> int:

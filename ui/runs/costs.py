@@ -72,8 +72,11 @@ def stage_rates(runs_dir: Path, config: Config) -> dict[Stage, float]:
     return {stage: float(entry["seconds"]) for stage, entry in entries.items() if "seconds" in entry}
 
 
-def sentence(runs_dir: Path, config: Config) -> str:
-    """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.` and the memory plan."""
+def sentence(runs_dir: Path, config: Config, where: Sentence | None = None) -> str:
+    """`Training about 3 min 20 s (150 steps at 1.3 s), 16 seeds about 40 s, 1.1 GB of memory.` and the memory plan.
+
+    `where` stands in place of the plan where it is not this machine that computes.
+    """
     if config.guide.only:
         whole = whole_time(runs_dir, config)
         time = whole.span() if whole else translate("some seconds")
@@ -87,7 +90,7 @@ def sentence(runs_dir: Path, config: Config) -> str:
             steps=train.steps,
             time=describe_time(config.base, train.steps * train.batch),
         )
-        return f"{translate(unknown)} {translate(describe_machine(config))}"
+        return f"{translate(unknown)} {translate(where or describe_machine(config))}"
     each = float(step["seconds"])
     whole_training = translate_measures(duration(train.steps * each))
     pace = translate_measures(f"{each:.2g} s")
@@ -99,7 +102,7 @@ def sentence(runs_dir: Path, config: Config) -> str:
         parts.append(translate("{count} seeds about {time}", count=len(sample.seeds), time=time))
     if step.get("memory"):
         parts.append(translate("{size} of memory", size=translate_measures(size(step["memory"]))))
-    return f"{', '.join(parts)}. {translate(describe_machine(config))}"
+    return f"{', '.join(parts)}. {translate(where or describe_machine(config))}"
 
 
 def run_seconds(runs_dir: Path, config: Config) -> float | None:

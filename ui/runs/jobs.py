@@ -181,7 +181,7 @@ class Jobs:
     def _submit(self, run: Run) -> None:
         with self._queueing:  # or several that are asked for at once would all find room
             self._check_room(run.folder)
-            if self.turns is not None and self.turns.takes(run):
+            if self.turns is not None and self.turns.takes(run.config):
                 self.turns.wait(run)
             else:
                 queue.submit(run)

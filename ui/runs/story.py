@@ -102,8 +102,8 @@ class Story:
 
     @property
     def spent_now(self) -> float:
-        """Seconds that the items of the stage that is going on have taken so far."""
-        return statistics.fmean(self.seconds) * (self.done - self.began) if self.seconds else 0.0
+        """Seconds that the items of the stage that is going on have taken so far, those of earlier tries too."""
+        return statistics.fmean(self.seconds) * self.done if self.seconds else 0.0
 
     def _count(self, done: int, total: int, seconds: float) -> None:
         self.notices = [one for one in self.notices if one != events.WAITS_FOR_DEVICE]  # it has waited

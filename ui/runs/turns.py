@@ -6,6 +6,7 @@ after the last one, by a process of its own (`realfill.cli.turn_process`).
 """
 
 import contextlib
+import math
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 import gradio as gr
 
 from realfill.bases import EMBEDDED
+from realfill.config import Config
 from realfill.errors import DiskFull, OptionError, RealFillError, RunBusy
 from realfill.geometry.propose import are_saved
 from realfill.jobs import queue
@@ -23,7 +25,10 @@ from realfill.jobs.child_process import LOG
 from realfill.runs.run import Run
 from realfill.sentences import Sentence
 
+from . import costs
+
 SECONDS = 45.0  # of the GPU that one turn asks for
+MARGIN = 8.0  # seconds before the end of a turn at which its work is saved
 _LOOK = 0.5  # seconds between looks at a process
 _ROOT = Path(__file__).resolve().parents[2]
 Work = Callable[[str, float], Iterator[object]]
@@ -40,18 +45,47 @@ class Turns:
         self._guard, self._taken = threading.Lock(), set[str]()
         self._prepared: set[str] = set()  # by name, as far as this process knows
 
-    def takes(self, run: Run) -> bool:
+    @property
+    def bases(self) -> tuple[str, str]:
+        """The bases that runs can have here: `mini` at once, the other one in turns."""
+        return EMBEDDED, self._base
+
+    def takes(self, config: Config) -> bool:
         """Whether a run is done in turns: drafts and `mini` are computed at once, on the processor.
 
         Raises:
             OptionError: it wants a base that is not here.
         """
-        if run.config.guide.only or run.config.base == EMBEDDED:
+        if config.guide.only or config.base == EMBEDDED:
             return False
-        if run.config.base != self._base or run.config.sample.base not in ("", self._base):
-            bases = {"one": EMBEDDED, "other": self._base}
-            raise OptionError(Sentence("This Space has the bases {one} and {other}; choose one of them.", **bases))
+        if config.base != self._base or config.sample.base not in ("", self._base):
+            one, other = self.bases
+            raise OptionError(
+                Sentence("This Space has the bases {one} and {other}; choose one of them.", one=one, other=other)
+            )
         return True
+
+    def describe(self, config: Config, runs_dir: Path) -> Sentence:
+        """What to know of a run's turns before it begins, from what steps and seeds took here before.
+
+        Raises:
+            OptionError: as `takes`.
+        """
+        if not self.takes(config):
+            return Sentence("It needs no GPU, so it costs none of your quota.")
+        work = costs.run_seconds(runs_dir, config)
+        if work is None:
+            return Sentence(
+                "It is trained in shares of {seconds} s of the GPU, on your own quota and while this page is open; "
+                "how many, the first run tells.",
+                seconds=round(self._seconds),
+            )
+        return Sentence(
+            "It is trained in shares of {seconds} s of the GPU, on your own quota and while this page is open: "
+            "{count} of them at least.",
+            seconds=round(self._seconds),
+            count=max(1, math.ceil(work / (self._seconds - MARGIN))),
+        )
 
     def wait(self, run: Run) -> None:
         """Lets a run wait for its turn.

@@ -116,7 +116,8 @@ class RunWatch:
 
     def _time_left(self, status: Status, story: Story) -> TimeLeft | None:
         left = time_left(self.run, status, story)
-        self._share = max(self._share, left.share) if left else 0.0
+        is_in_work = status.state == "running" or _is_between_turns(self.run, status, story)
+        self._share = max(self._share, left.share if left else 0.0) if is_in_work else 0.0
         return left and dataclasses.replace(left, share=self._share)
 
     def _read_cells(self) -> tuple[SeedCell, ...]:
@@ -130,12 +131,19 @@ class RunWatch:
 
 def time_left(run: Run, status: Status, story: Story) -> TimeLeft | None:
     """How long a run still takes; None where nobody works on it, and before that is known."""
-    if status.state != "running":
+    waited = 0.0
+    if status.state == "running":
+        heard = max(_write_time(run.folder / "events.jsonl") / 1e9, status.since)
+        waited = max(time.time() - heard, 0.0)
+    elif not _is_between_turns(run, status, story):
         return None
     references = len(pictures(run.scene_folder / "ref"))
-    heard = max(_write_time(run.folder / "events.jsonl") / 1e9, status.since)
-    waited = max(time.time() - heard, 0.0)
     return estimate(story, run.config, references, stage_rates(run.folder.parent, run.config), waited)
+
+
+def _is_between_turns(run: Run, status: Status, story: Story) -> bool:
+    is_begun = story.stage is not None and run.fact("job") is None
+    return is_begun and status.state == "queued" and queue.waits_for_turn(status)
 
 
 class RunWatches:
@@ -172,7 +180,7 @@ class RunSnapshot:
     story: Story
     cells: tuple[SeedCell, ...]
     strip: tuple[tuple[int, str], ...]  # previews: step and address
-    left: TimeLeft | None = None  # while somebody works on it, once that is known
+    left: TimeLeft | None = None  # while somebody works on it, or between two turns, once that is known
 
     @property
     def is_live(self) -> bool:
@@ -220,7 +228,7 @@ class RunSnapshot:
     def bar(self) -> Markup:
         """The state, one line, and one progress bar over all stages; `data-title` is for the browser's tab."""
         state, progress = self.status.state, EMPTY
-        if state == "running":
+        if state == "running" or self.left:
             value = markup(' value="{share:.4f}" max="1"', share=self.left.share) if self.left else EMPTY
             label = translate("progress")
             progress = markup('<progress aria-label="{label}"{value}></progress>', label=label, value=value)
@@ -233,9 +241,8 @@ class RunSnapshot:
 
     def _title(self) -> str:
         """`42 % · Kitchen`, `✓ Kitchen`."""
-        sign = {"done": "✓", "failed": "!", "interrupted": "!", "queued": "…"}.get(self.status.state, "")
-        if self.status.state == "running":
-            sign = f"{100 * self.left.share:.0f} % ·" if self.left else "…"
+        signs = {"done": "✓", "failed": "!", "interrupted": "!", "queued": "…", "running": "…"}
+        sign = f"{100 * self.left.share:.0f} % ·" if self.left else signs.get(self.status.state, "")
         return f"{sign} {self.run.labels.name}".strip()
 
     def line(self) -> str:
@@ -244,7 +251,8 @@ class RunSnapshot:
             left = [translate("{time} left", time=self.left.span())] if self.left else []
             return " · ".join([running_line(self.story), *left])
         if self.status.state == "queued":
-            return _waiting_line(self.run, self.status)
+            progress = [running_line(self.story)] if self.left else []
+            return " · ".join([*progress, _waiting_line(self.run, self.status)])
         sentence = strip_folders(self.status.sentence)
         if self.status.state == "stopped" and (not sentence or sentence.startswith("Stopped")):
             step = max(self.story.losses, default=0)  # the file's sentence speaks to who typed a command

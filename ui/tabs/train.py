@@ -23,6 +23,7 @@ from ..language.catalogue import translate, translate_measures
 from ..markup import as_text, join_markup, markup
 from ..plot import component
 from ..runs import costs
+from ..runs.turns import Turns
 from ..wiring import QUIET, Updates, Values
 from . import own_gpu
 from .own_gpu import OwnGpu
@@ -62,6 +63,7 @@ class TrainTab:
     strip: gr.HTML
     notices: gr.HTML
     own_gpu: OwnGpu | None = None  # where visitors can sign in
+    turns: Turns | None = None  # where the GPU is had in turns
 
     @property
     def inputs(self) -> list[Component]:
@@ -69,24 +71,24 @@ class TrainTab:
         return [self.base, self.preset, self.way, self.previews, *self.form.inputs]
 
 
-def build(start_base: str, runs_dir: Path, *, own_account: bool = False) -> TrainTab:
+def build(start_base: str, runs_dir: Path, *, own_account: bool = False, turns: Turns | None = None) -> TrainTab:
     """Renders the tab into the open gradio context; `runs_dir` remembers what training costs here.
 
-    `own_account`: whether visitors may train on an account of theirs.
+    `own_account`: whether visitors may train on an account of theirs. `turns`: who hands out the GPU, if anybody.
     """
     form = Form(config.make(default_preset(start_base), {"base": start_base}))
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
-            settings = _build_settings(start_base, form, runs_dir)
+            settings = _build_settings(start_base, form, runs_dir, turns)
             panel = own_gpu.build() if own_account else None
         with gr.Column(scale=1, elem_id="progress"):
             progress = _build_progress()
-    tab = TrainTab(form=form, own_gpu=panel, **settings, **progress)
+    tab = TrainTab(form=form, own_gpu=panel, turns=turns, **settings, **progress)
     _wire(tab, runs_dir)
     return tab
 
 
-def _build_settings(start_base: str, form: Form, runs_dir: Path) -> dict[str, Component]:
+def _build_settings(start_base: str, form: Form, runs_dir: Path, turns: Turns | None) -> dict[str, Component]:
     """The left column, by the names of TrainTab's fields: what decides most as cards, the rest under Advanced."""
     preset = default_preset(start_base)
     presets = [(label, name) for name, label in PRESET_LABELS.items()]
@@ -96,7 +98,7 @@ def _build_settings(start_base: str, form: Form, runs_dir: Path) -> dict[str, Co
         elem_id="way", elem_classes="rf-cards",
     )  # fmt: skip
     base = gr.Radio(
-        base_choices(start_base, runs_dir),
+        base_choices(start_base, runs_dir, turns),
         value=start_base,
         label="Base model",
         elem_id="base",
@@ -129,7 +131,7 @@ def _build_progress() -> dict[str, Component]:
 def _wire(tab: TrainTab, runs_dir: Path) -> None:
     def price(values: Values) -> Markup:
         try:
-            return cost_html(runs_dir, read_config(tab, values, variants=False), values[tab.preset])
+            return cost_html(runs_dir, read_config(tab, values, variants=False), values[tab.preset], tab.turns)
         except gr.Error as error:
             return as_text(error.message)
 
@@ -198,12 +200,12 @@ def way_choices(runs_dir: Path, settings: Config) -> list[tuple[str, str]]:
     return [card(way) for way in WAY_WORDS]
 
 
-def cost_html(runs_dir: Path, settings: Config, preset: PresetName) -> Markup:
+def cost_html(runs_dir: Path, settings: Config, preset: PresetName, turns: Turns | None = None) -> Markup:
     """What the settings that the tab shows cost here, and what their base needs."""
-    words = [costs.sentence(runs_dir, settings)]
+    words = [costs.sentence(runs_dir, settings, turns and turns.describe(settings, runs_dir))]
     if not settings.guide.only:
         shown = translate("Preset: {preset}.", preset=translate(PRESET_LABELS[preset]))
-        words = [*base_warnings(settings.base), *words, shown]
+        words = [*([] if turns else base_warnings(settings.base)), *words, shown]
     return join_markup(markup("<p>{sentence}</p>", sentence=sentence) for sentence in words)
 
 
@@ -240,16 +242,17 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
     settings = config.make(preset, {"base": start_base})
     return {
         tab.way: gr.update(choices=way_choices(runs_dir, settings)),
-        tab.base: gr.update(choices=base_choices(start_base, runs_dir)),
-        tab.cost: cost_html(runs_dir, settings, preset),
+        tab.base: gr.update(choices=base_choices(start_base, runs_dir, tab.turns)),
+        tab.cost: cost_html(runs_dir, settings, preset, tab.turns),
     }
 
 
-def base_choices(start: str, runs_dir: Path) -> list[tuple[str, str]]:
+def base_choices(start: str, runs_dir: Path, turns: Turns | None = None) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
-    facts = {name: " · ".join(map(translate, [*base_facts(name), costs.base_time(runs_dir, name)])) for name in BASES}
-    return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in BASES]
+    names = [name for name in BASES if turns is None or name in turns.bases]
+    facts = {name: " · ".join(map(translate, [*base_facts(name), costs.base_time(runs_dir, name)])) for name in names}
+    return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in names]
 
 
 FIT = ("fit.context", "fit.size")

