@@ -286,7 +286,7 @@ class RunHandlers:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""
         run, export = snapshot.run, snapshot.run.config.export
         turns = self._view.train.turns
-        where = turns and turns.describe(run.config, self._jobs.runs_dir)
+        where = turns.describe(run.config, self._jobs.runs_dir) if turns else None
         cost: Updates = {self._view.train.cost: as_text(costs.sentence(self._jobs.runs_dir, run.config, where))}
         if run.labels.seed is not None:
             return cost

@@ -28,13 +28,13 @@ from realfill.pipeline.stages import complete
 from realfill.pipeline.turn import Turn
 from realfill.runs.run import Run
 
-from .runs.turns import MARGIN, SECONDS, Turns
+from .runs import turns
 
 MODELS = ModelCache()
 _log = logging.getLogger("realfill.page")
 
 
-def open_turns(base: str, *, device: str = "cuda", seconds: float = SECONDS) -> Turns:
+def open_turns(base: str, *, device: str = "cuda", seconds: float = turns.SECONDS) -> turns.Turns:
     """Loads the base, in the process that calls are forked from, and tells ZeroGPU that there will be calls.
 
     Raises:
@@ -51,7 +51,7 @@ def open_turns(base: str, *, device: str = "cuda", seconds: float = SECONDS) -> 
     zero = getattr(spaces, "zero", None)
     if startup := getattr(zero, "startup", None):  # `Blocks.launch` would call it, which this page does without
         startup()
-    return Turns(work, base=base, size=spec.size, multiple=spec.multiple, seconds=seconds)
+    return turns.Turns(work, base=base, size=spec.size, multiple=spec.multiple, seconds=seconds)
 
 
 def _declare(folder: str, seconds: float) -> float:
@@ -61,7 +61,7 @@ def _declare(folder: str, seconds: float) -> float:
 
 def _work(folder: Path, seconds: float, device: str) -> Iterator[str]:
     """In the fork: trains and fills, and yields the name of each event. Errors are in the run's state then."""
-    turn = Turn.lasting(seconds - MARGIN)
+    turn = Turn.lasting(seconds - turns.MARGIN)
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def complete_run() -> None:

@@ -89,13 +89,13 @@ def _be_refused(folder: Path, scene: Path, base: str, turns: Any) -> dict[str, A
     next(listener)
     listener.close()
     told["closed"] = [run.status().state, "", max(run.checkpoint_steps(), default=0)]
-    from ui import zero_gpu
+    from ui.runs import turns as shares
 
-    zero_gpu.MARGIN = -1e6  # it does not look at the clock, and is killed
+    shares.MARGIN = -1e6  # it does not look at the clock, and is killed
     take("killed")
-    zero_gpu.MARGIN = 15.0
+    shares.MARGIN = 15.0
     take("short")
-    zero_gpu.MARGIN = 8.0
+    shares.MARGIN = 8.0
     turns.wait(run)
     run.request_stop()
     told["stopped"] = [run.status().state, "", len(list(turns.take(run)))]

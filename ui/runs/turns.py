@@ -66,13 +66,12 @@ class Turns:
         return True
 
     def describe(self, config: Config, runs_dir: Path) -> Sentence:
-        """What to know of a run's turns before it begins, from what steps and seeds took here before.
-
-        Raises:
-            OptionError: as `takes`.
-        """
-        if not self.takes(config):
-            return Sentence("It needs no GPU, so it costs none of your quota.")
+        """What to know of a run's turns before it begins, from what steps and seeds took here before."""
+        try:
+            if not self.takes(config):
+                return Sentence("It needs no GPU, so it costs none of your quota.")
+        except OptionError as refusal:
+            return refusal.sentence
         work = costs.run_seconds(runs_dir, config)
         if work is None:
             return Sentence(

@@ -1,6 +1,6 @@
 """Tab 2: base, preset, how the hole is filled, and settings with what they cost here; how training goes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class TrainTab:
     notices: gr.HTML
     own_gpu: OwnGpu | None = None  # where visitors can sign in
     turns: Turns | None = None  # where the GPU is had in turns
+    offered: Collection[str] = tuple(BASES)  # bases that can be chosen
 
     @property
     def inputs(self) -> list[Component]:
@@ -77,18 +78,19 @@ def build(start_base: str, runs_dir: Path, *, own_account: bool = False, turns: 
     `own_account`: whether visitors may train on an account of theirs. `turns`: who hands out the GPU, if anybody.
     """
     form = Form(config.make(default_preset(start_base), {"base": start_base}))
+    offered = turns.bases if turns and not own_account else tuple(BASES)
     with gr.Row(equal_height=False, elem_classes="rf-fill"):
         with gr.Column(scale=0, min_width=360, elem_id="settings"):
-            settings = _build_settings(start_base, form, runs_dir, turns)
+            settings = _build_settings(start_base, form, runs_dir, offered)
             panel = own_gpu.build() if own_account else None
         with gr.Column(scale=1, elem_id="progress"):
             progress = _build_progress()
-    tab = TrainTab(form=form, own_gpu=panel, turns=turns, **settings, **progress)
+    tab = TrainTab(form=form, own_gpu=panel, turns=turns, offered=offered, **settings, **progress)
     _wire(tab, runs_dir)
     return tab
 
 
-def _build_settings(start_base: str, form: Form, runs_dir: Path, turns: Turns | None) -> dict[str, Component]:
+def _build_settings(start_base: str, form: Form, runs_dir: Path, offered: Collection[str]) -> dict[str, Component]:
     """The left column, by the names of TrainTab's fields: what decides most as cards, the rest under Advanced."""
     preset = default_preset(start_base)
     presets = [(label, name) for name, label in PRESET_LABELS.items()]
@@ -98,7 +100,7 @@ def _build_settings(start_base: str, form: Form, runs_dir: Path, turns: Turns | 
         elem_id="way", elem_classes="rf-cards",
     )  # fmt: skip
     base = gr.Radio(
-        base_choices(start_base, runs_dir, turns),
+        base_choices(start_base, runs_dir, offered),
         value=start_base,
         label="Base model",
         elem_id="base",
@@ -202,7 +204,7 @@ def way_choices(runs_dir: Path, settings: Config) -> list[tuple[str, str]]:
 
 def cost_html(runs_dir: Path, settings: Config, preset: PresetName, turns: Turns | None = None) -> Markup:
     """What the settings that the tab shows cost here, and what their base needs."""
-    words = [costs.sentence(runs_dir, settings, turns and turns.describe(settings, runs_dir))]
+    words = [costs.sentence(runs_dir, settings, turns.describe(settings, runs_dir) if turns else None)]
     if not settings.guide.only:
         shown = translate("Preset: {preset}.", preset=translate(PRESET_LABELS[preset]))
         words = [*([] if turns else base_warnings(settings.base)), *words, shown]
@@ -242,15 +244,15 @@ def first_words(tab: TrainTab, start_base: str, runs_dir: Path) -> Updates:
     settings = config.make(preset, {"base": start_base})
     return {
         tab.way: gr.update(choices=way_choices(runs_dir, settings)),
-        tab.base: gr.update(choices=base_choices(start_base, runs_dir, tab.turns)),
+        tab.base: gr.update(choices=base_choices(start_base, runs_dir, tab.offered)),
         tab.cost: cost_html(runs_dir, settings, preset, tab.turns),
     }
 
 
-def base_choices(start: str, runs_dir: Path, turns: Turns | None = None) -> list[tuple[str, str]]:
+def base_choices(start: str, runs_dir: Path, offered: Collection[str] = tuple(BASES)) -> list[tuple[str, str]]:
     """What to show and the name of every base that can be chosen; the operator's own one first."""
     own = [] if start in BASES else [(f"{Path(start).name}\n{translate('Your own.')}", start)]
-    names = [name for name in BASES if turns is None or name in turns.bases]
+    names = [name for name in BASES if name in offered]
     facts = {name: " · ".join(map(translate, [*base_facts(name), costs.base_time(runs_dir, name)])) for name in names}
     return own + [(f"{name}\n{translate_measures(facts[name])}", name) for name in names]
 

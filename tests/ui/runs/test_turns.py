@@ -65,7 +65,8 @@ def test_how_many_turns_it_takes_is_said_before(tmp_path: Path) -> None:
     assert "shares of 45 s" in told and "4 of them at least" in told  # 120 s, and 37 s of each are worked
     assert "GPU with" not in told and "downloads" not in told
     assert "costs none of your quota" in cost_html(tmp_path, config.make("mini", {}), "mini", TURNS)
-    assert [name for _, name in base_choices("sd2", tmp_path, TURNS)] == ["mini", "sd2"]
+    assert "bases mini and sd2" in cost_html(tmp_path, config.make("quick", {"base": "sdxl"}), "quick", TURNS)
+    assert [name for _, name in base_choices("sd2", tmp_path, TURNS.bases)] == ["mini", "sd2"]
 
 
 def test_between_two_turns_it_is_said_how_far_it_is(toy_scene: Path, tmp_path: Path) -> None:
