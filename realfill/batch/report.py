@@ -26,7 +26,8 @@ _STYLE = """
 body{margin:2rem auto;max-width:1180px;padding:0 1rem}table{border-collapse:collapse;width:100%}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th button{all:unset;cursor:pointer;font-weight:600}th button:focus-visible{outline:2px solid}
-img{max-width:150px;max-height:110px;display:block}td.number{text-align:right;font-variant-numeric:tabular-nums}
+th[aria-sort=ascending] button::after{content:" ↑"}th[aria-sort=descending] button::after{content:" ↓"}
+img{max-width:150px;max-height:110px;display:block}.number{text-align:right;font-variant-numeric:tabular-nums}
 td.error{max-width:22rem;overflow-wrap:anywhere}
 """
 # Cells carry what they sort by in data-key; the script reads that and nothing else.
@@ -43,13 +44,15 @@ for (const button of document.querySelectorAll("th button")) button.addEventList
 });
 """
 _HEADS = ("scene", "state", "before", "after", "time", "matches", "seed", "tries", "where", "note")
+_NUMBERS = ("time", "matches", "seed", "tries")
 
 
 def write_report(runs: Path, rows: Sequence[SceneRow]) -> Path:
     """Writes batch.html and the thumbnails that are missing; returns the page's path."""
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    heads = "".join(f"<th scope=col><button>{head}</button></th>" for head in _HEADS)
+    kinds = {head: " class=number" if head in _NUMBERS else "" for head in _HEADS}
+    heads = "".join(f"<th scope=col{kind}><button>{head}</button></th>" for head, kind in kinds.items())
     body = "\n".join(_row(runs, row) for row in rows)
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
