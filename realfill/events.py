@@ -63,6 +63,15 @@ class PreviewReady:
 
 
 @dataclass(frozen=True)
+class ProposalReady:
+    """A complete proposal of the draft lies in the run folder, and its picture among the seeds."""
+
+    done: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class HeldOut:
     """The mean loss on held-out patches after `step` steps of training (`train.patience`)."""
 
@@ -122,6 +131,7 @@ Event = (
     | Downloading
     | TrainStep
     | PreviewReady
+    | ProposalReady
     | HeldOut
     | DenoisingStep
     | SeedReady

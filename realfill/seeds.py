@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-DRAFT = -1  # stands among the seeds for the draft, its best proposal; -2, -3 … for the others, best first
+DRAFT = -1  # stands among the seeds for the draft, its first proposal; -2, -3 … for the others, as they were made
 
 
 class Stream(IntEnum):
@@ -40,14 +40,14 @@ def is_proposal(seed: int) -> bool:
     return seed < 0
 
 
-def proposal_seed(rank: int) -> int:
-    """What stands among the seeds for the proposal of a rank; the best has rank 0."""
-    return DRAFT - rank
+def proposal_seed(number: int) -> int:
+    """What stands among the seeds for a proposal; they are counted from 1, as they were made."""
+    return DRAFT + 1 - number
 
 
-def proposal_rank(seed: int) -> int:
-    """The rank of a proposal among the seeds."""
-    return DRAFT - seed
+def proposal_number(seed: int) -> int:
+    """The number of a proposal among the seeds."""
+    return DRAFT + 1 - seed
 
 
 def starts_from_draft(seed: int, share: float) -> bool:
@@ -56,7 +56,7 @@ def starts_from_draft(seed: int, share: float) -> bool:
 
 
 def starting_rank(seed: int, share: float, count: int) -> int:
-    """The rank of the proposal, one of `count`, that a seed starts from which starts from the draft.
+    """The rank of the proposal, one of `count`, that a seed starts from which starts from the draft; 0 is the best.
 
     They take turns, the same whoever asks and however many seeds there are.
     """

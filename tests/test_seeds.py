@@ -38,9 +38,9 @@ def test_a_generator_is_a_pure_function_of_its_key() -> None:
     assert not np.array_equal(seeds.rng(5, seeds.Stream.BATCH, 9).random(4), first)
 
 
-def test_proposals_stand_among_the_seeds_best_first() -> None:
-    assert [seeds.proposal_seed(rank) for rank in range(3)] == [seeds.DRAFT, -2, -3]
-    assert all(seeds.proposal_rank(seeds.proposal_seed(rank)) == rank for rank in range(9))
+def test_proposals_stand_among_the_seeds_as_they_were_made() -> None:
+    assert [seeds.proposal_seed(number) for number in (1, 2, 3)] == [seeds.DRAFT, -2, -3]
+    assert all(seeds.proposal_number(seeds.proposal_seed(number)) == number for number in range(1, 9))
     assert seeds.is_proposal(-2) and not seeds.is_proposal(0)
 
 

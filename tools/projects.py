@@ -1,8 +1,8 @@
 """The finished example projects of the page: `python -m tools.projects desk workshop`.
 
 Each is a real run of the preset `mini` on one of the example scenes, its photos at most 640 pixels, of which only
-what the page shows is kept: photos, settings, events, pictures, counts, matches and the draft. No adapter and no
-checkpoints, so a copy of it that is to make other seeds learns the scene first.
+what the page shows is kept: photos, settings, events, pictures, counts, matches and the best proposal. No adapter and
+no checkpoints, so a copy of it that is to make other seeds learns the scene first.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from realfill import config, files
-from realfill.geometry import draft
-from realfill.geometry.draft import load_draft, save_draft
+from realfill.geometry.draft import save_draft
+from realfill.geometry.propose import load_proposal, load_ranking, proposal_path
 from realfill.runs.run import Run
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.examples import Example
@@ -31,6 +32,7 @@ OUT = ROOT / "assets" / "projects"
 LONGEST = 640  # pixels of a photo
 RING = 9  # pixels, odd: so far a shrunk JPEG carries the hole's paint into what is known, half of it on each side
 POINTS = 200  # of a seed and a reference that are kept
+PROPOSALS = 3  # for as many there is room beside the seeds
 MARGIN = 24  # pixels of the draft that are kept around the hole
 MOST_BYTES = 1_200_000
 SENTENCE = "A finished example: browse its seeds, see why they rank where they do, compare and export."
@@ -62,7 +64,8 @@ def shrink_scene(example: Example, folder: Path) -> Path:
 def complete_run(source: Path, run: Path, seeds: str) -> None:
     """Has the command line do the whole run."""
     command = [sys.executable, "-m", "realfill", "complete", str(source), "--run", str(run)]
-    subprocess.run([*command, "--base", "mini", "--seeds", seeds, "--device", "cpu"], cwd=ROOT, check=True)
+    settings = ["--base", "mini", "--seeds", seeds, "--set", f"guide.proposals={PROPOSALS}", "--device", "cpu"]
+    subprocess.run([*command, *settings], cwd=ROOT, check=True)
 
 
 def pack(run: Run, place: Path, name: str) -> int:
@@ -82,7 +85,7 @@ def pack(run: Run, place: Path, name: str) -> int:
     for seed in run.seeds_wanted():
         _copy_optimized(run.seed_path(seed), place / "seeds" / run.seed_path(seed).name)
         _copy_matches(run.matches_path(seed), place / "matches" / run.matches_path(seed).name)
-    _copy_draft(run, place / "draft")
+    _copy_best_proposal(run, place / "proposals")
     _copy_events(run, place / "events.jsonl")
     _write_json(place / "labels.json", {"name": name, "example": True})
     _write_json(place / "state.json", {"state": "done", "sentence": SENTENCE, "since": run.status().since})
@@ -108,16 +111,18 @@ def _copy_matches(path: Path, place: Path) -> None:
     place.write_text(json.dumps(data, separators=(",", ":")))
 
 
-def _copy_draft(run: Run, place: Path) -> None:
-    """The draft without the warped references, and plain where no export looks at it."""
-    full = load_draft(run.draft_folder, warped=False)
-    if full is None:
-        return
+def _copy_best_proposal(run: Run, place: Path) -> None:
+    """The order of the proposals, and the best one, plain where no export looks at it."""
+    order = load_ranking(run.proposals_folder)
+    files.write_json(place / "ranking.json", {"order": order})  # a copy that is worked on makes them all anew
+    full = load_proposal(run.proposals_folder, order[0])
+    assert full is not None
     hole = full.frame.crop_hole(scene.load(run.scene_folder, variants=run.config.variants).hole)
     near_hole = cv2.dilate(hole.astype(np.uint8), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0
     photo = np.where(near_hole[:, :, None], full.photo, 128).astype(np.uint8)
-    save_draft(place, draft.Draft(full.frame, photo, full.confidence, (), full.reason, full.seconds))
-    for path in place.glob("*.png"):
+    best = proposal_path(place, order[0])
+    save_draft(best, replace(full, photo=photo, warped=(), matches=()))
+    for path in best.glob("*.png"):
         _copy_optimized(path, path)
 
 
@@ -147,7 +152,7 @@ def _check(place: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="example scenes")
-    parser.add_argument("--seeds", default="0-3,7")
+    parser.add_argument("--seeds", default="0-2")
     parser.add_argument("--runs", type=Path, help="where the whole runs are kept, and taken up again")
     args = parser.parse_args()
     config.parse_seeds(args.seeds)

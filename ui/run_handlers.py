@@ -240,8 +240,8 @@ class RunHandlers:
         if not snapshot.run.labels.was_made_elsewhere:
             costs.remember_story(self._jobs.runs_dir, snapshot.run.config, snapshot.story)
         updates = self._view.show(snapshot, seen)
-        if snapshot.is_live or seen is None:
-            return updates
+        if seen is None or snapshot.is_live:
+            return {**updates, **self._show_first(snapshot, seen)}
         if snapshot.status.state == "done" and tab == "train":  # who draws or looks elsewhere is not taken away
             updates[self._view.tabs] = gr.Tabs(selected="browse")
         return {**updates, **self._show_end(snapshot)}
@@ -281,6 +281,13 @@ class RunHandlers:
                 if run.status().state in LIVE or time.monotonic() > until:
                     raise
                 time.sleep(0.1)
+
+    def _show_first(self, snapshot: RunSnapshot, seen: tuple[Any, ...] | None) -> Updates:
+        """The first picture of a run in full, as soon as it is there, while the others are being made."""
+        run = snapshot.run
+        if seen is None or seen[-1][0] or not snapshot.cells:
+            return {}
+        return self._seed_handlers.show_seed(run, Export.from_config(run.config.export))
 
     def _show_end(self, snapshot: RunSnapshot) -> Updates:
         """What a run that has just ended adds: what it cost and, where nobody picked a seed, the best one in full."""

@@ -40,10 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         scene = scenes.load(folder)
         geometry = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
-        made: list[ScoredProposal] = []
+        made, canvas = list[ScoredProposal](), _Canvas(scene)
         for proposal in propose(scene, geometry, PROPOSALS):
             made.append(proposal)
-            _write_preview(proposal.draft, scene, out.parent, len(made))
+            canvas.write(proposal.draft, out.parent, len(made))
             _write_words(out, made, geometry, scene)
         for rank, proposal in enumerate(best_first(made)):
             files.write_bytes(whole_path(out, rank), encode_draft(proposal.draft, scene, "png"))
@@ -58,16 +58,21 @@ def whole_path(out: Path, rank: int) -> Path:
     return out if rank == 0 else out.with_name(f"{out.stem}-{rank + 1}{out.suffix}")
 
 
-def _write_preview(draft: Draft, scene: Scene, out: Path, number: int) -> None:
-    """Writes what the canvas shows of a proposal; `number` counts them as they are made."""
-    crop = crop_longest(*scene.hole.shape, longest=SHOWN)
-    hole = crop.crop_hole(scene.hole)
-    photo = np.where(hole[:, :, None], render_draft(draft, crop)[0], crop.crop_photo(scene.target))
-    alpha = np.where(holes.distance_from_hole(hole) <= EDGE, 255, 0)[:, :, None]
-    picture = np.concatenate([photo, alpha], 2).astype(np.uint8)
-    Image.fromarray(picture).save(out / f"shown-{number}.webp", "WEBP", quality=92, method=2)
-    overlay = confidence_overlay(draft, scene.hole, longest=COARSE)
-    files.write_bytes(out / f"confidence-{number}.png", overlay)
+class _Canvas:
+    """What all proposals are shown on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._crop = scene, crop_longest(*scene.hole.shape, longest=SHOWN)
+        self._hole, self._target = self._crop.crop_hole(scene.hole), self._crop.crop_photo(scene.target)
+
+    def write(self, draft: Draft, out: Path, number: int) -> None:
+        """Writes what the canvas shows of a proposal; `number` counts them as they are made."""
+        photo = np.where(self._hole[:, :, None], render_draft(draft, self._crop)[0], self._target)
+        alpha = np.where(holes.distance_from_hole(self._hole) <= EDGE, 255, 0)[:, :, None]
+        picture = np.concatenate([photo, alpha], 2).astype(np.uint8)
+        Image.fromarray(picture).save(out / f"shown-{number}.webp", "WEBP", quality=92, method=2)
+        overlay = confidence_overlay(draft, self._scene.hole, longest=COARSE)
+        files.write_bytes(out / f"confidence-{number}.png", overlay)
 
 
 def _write_words(out: Path, made: Sequence[ScoredProposal], geometry: Draft, scene: Scene) -> None:

@@ -16,6 +16,7 @@ from realfill.events import (
     Event,
     Failed,
     Notice,
+    ProposalReady,
     SeedReady,
     SeedScored,
     Stage,
@@ -28,7 +29,7 @@ from realfill.humanize import duration, transfer
 _QUIET = 5.0  # seconds between plain lines
 _RECENT = 20  # items whose mean time tells how long the rest will take
 _DOING: dict[Stage, str] = {
-    "prepare": "loading the model",
+    "prepare": "getting ready",
     "train": "training",
     "sample": "sampling",
     "select": "matching",
@@ -58,6 +59,8 @@ class Progress:
                 display.count(step, total, f"loss {loss:.4f}  {seconds:.2g} s/step")
             case DenoisingStep(step, total, seeds):
                 display.tell(f"denoising, step {step}/{total} of {'a seed' if seeds == 1 else f'{seeds} seeds'}")
+            case ProposalReady(done, total):
+                display.count(done, total, f"proposal {done}")
             case SeedReady(seed, done, total):
                 display.count(done, total, f"seed {seed}")
             case SeedScored(seed, matches, done, total):

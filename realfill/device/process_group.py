@@ -4,19 +4,21 @@ from typing import Any
 
 
 class ProcessGroup:
-    """The processes of `accelerate launch`; one alone when started without it."""
+    """The processes of `accelerate launch`; one alone when started without it, or where that is asked for."""
 
-    def __init__(self, device: str) -> None:
-        from accelerate import PartialState
+    def __init__(self, device: str, *, alone: bool = False) -> None:
+        self._state: Any = None
+        if not alone:
+            from accelerate import PartialState
 
-        self._state: Any = PartialState(cpu=device == "cpu")
-        self.count = int(self._state.num_processes)
+            self._state = PartialState(cpu=device == "cpu")
+        self.count = 1 if alone else int(self._state.num_processes)
         self._alone = self.count == 1
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes and reports."""
-        return bool(self._state.is_main_process)
+        return self._state is None or bool(self._state.is_main_process)
 
     @property
     def is_shared(self) -> bool:
@@ -33,7 +35,8 @@ class ProcessGroup:
 
     def barrier(self) -> None:
         """Returns when all processes have come here."""
-        self._state.wait_for_everyone()
+        if self._state is not None:
+            self._state.wait_for_everyone()
 
     def any_true(self, flag: bool) -> bool:
         """Whether the flag is up in any process; all must ask together."""

@@ -7,6 +7,7 @@ contradict each other there is parallax, and the places come from `transfer_poin
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -79,16 +80,17 @@ def align_references(
         learned: pairs that a learned matcher found; those in the hole (h, w) are left out. They are coarser, so
             they make warps of their own, beside those of exact pairs, and stand in where exact ones make none.
     """
-    between = {
-        (one, other): match_keypoints(references[one], references[other])
-        for one, other in itertools.combinations(range(len(references)), 2)
-    }
     joined = [one.join(more[~is_inside(more.first, hole)]) for one, more in zip(exact, learned, strict=True)]
-    by_exact = [_collect_evidence(own, hole) for own in exact]
-    by_all = [
-        _collect_evidence(both, hole, least=LEARNED_LEAST) if len(both) > len(own) else None
-        for own, both in zip(exact, joined, strict=True)
-    ]
+    couples = list(itertools.combinations(range(len(references)), 2))
+    with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
+        matched = pool.map(lambda couple: match_keypoints(*(references[one] for one in couple)), couples)
+        by_exact = list(pool.map(lambda own: _collect_evidence(own, hole), exact))
+        more = pool.map(
+            lambda both, own: _collect_evidence(both, hole, least=LEARNED_LEAST) if len(both) > len(own) else None,
+            joined,
+            exact,
+        )
+        by_all, between = list(more), dict(zip(couples, matched, strict=True))
     evidence = [own if own.planes or both is None else both for own, both in zip(by_exact, by_all, strict=True)]
     pairs = [joined[index] if own is by_all[index] else exact[index] for index, own in enumerate(evidence)]
     transferred = {}
@@ -97,13 +99,14 @@ def align_references(
         if points is not None:
             transferred[one, other] = points
     placed = _place_points(transferred, hole, len(references))
-    warps = []
-    for index, own in enumerate(evidence):
+
+    def list_warps(index: int) -> list[Warp]:
         disputed = _disputed_points(between, evidence, index, placed[index], hole)
-        warps += _candidate_warps(index, own, disputed, hole)
-        more = by_all[index]
-        if more is not None:
-            warps += _learned_warps(index, more, hole)
+        own, more = _candidate_warps(index, evidence[index], disputed, hole), by_all[index]
+        return own if more is None else own + _learned_warps(index, more, hole)
+
+    with ThreadPoolExecutor(2) as pool:
+        warps = [*itertools.chain.from_iterable(pool.map(list_warps, range(len(references))))]
     useful = {index: evidence[index].pairs for index in sorted({warp.reference for warp in warps})}
     in_hole = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in placed]
     return Alignment(warps, pairs, in_hole, _find_cameras(transferred, between, useful))

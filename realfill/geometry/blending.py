@@ -11,6 +11,7 @@ from realfill.geometry.smoothing import spread_smoothly
 from realfill.imaging.holes import bounding_box, distance_from_hole
 
 BAND = 6  # pixels of known border that the offset looks at
+SOFT = 6  # pixels that a softened one takes after
 MOST_OFFSET = 40.0  # grey levels
 LEVELS = 5  # of the pyramid; seams are blended over up to 2^5 pixels in the lowest band
 FINENESS = 64  # steps for a grey level: OpenCV blends whole numbers of 16 bits and cuts off what is below one
@@ -27,15 +28,16 @@ def match_border(warped: Photo, valid: Weight, target: Photo, hole: Hole, agreem
     reference shows something else, its colours must not be bent.
     """
     distance = distance_from_hole(hole)
-    border = ((distance > 0) & (distance <= BAND) & (valid > 0)).astype(np.float32)
-    soft = [cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.5) for photo in (target, warped)]
+    left, top, right, bottom = bounding_box(distance <= BAND + SOFT)  # nothing beyond is looked at
+    part = slice(top, bottom), slice(left, right)
+    near = distance[part]
+    border = ((near <= BAND) & (valid[part] > 0)).astype(np.float32)
+    soft = [cv2.GaussianBlur(photo[part].astype(np.float32), (0, 0), 1.5) for photo in (target, warped)]
     apart = np.clip(soft[0] - soft[1], -MOST_OFFSET, MOST_OFFSET)
-    weight = border * agreement**2 * (distance > 2)
+    weight = border * agreement[part] ** 2 * (near > 2)
     result = warped.astype(np.float32)
     if weight.sum() >= 20:
-        left, top, right, bottom = bounding_box(distance <= BAND)  # nothing beyond is looked at
-        part = slice(top, bottom), slice(left, right)
-        result[part] += spread_smoothly(apart[part], weight[part], reach=3.0)
+        result[part] += spread_smoothly(apart, weight, reach=3.0)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from realfill.arrays import Matrix, Photo, Vector, Weight
@@ -25,8 +26,7 @@ class ColourTransform:
 
     def apply(self, photo: Photo) -> Photo:
         """The photo (h, w, 3) in the new colours."""
-        changed = photo.astype(np.float32) @ self.matrix.T.astype(np.float32) + self.offset.astype(np.float32)
-        return np.rint(np.clip(changed, 0, 255)).astype(np.uint8)
+        return np.asarray(cv2.transform(photo, np.c_[self.matrix, self.offset]), np.uint8)
 
 
 IDENTITY = ColourTransform(np.eye(3), np.zeros(3))

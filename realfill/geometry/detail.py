@@ -1,6 +1,7 @@
 """The draft's hole at the target's own size: the references' detail that the working size has no room for."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from realfill.arrays import Field, Labels, Photo, WarpMap, Weight
 from realfill.geometry.warp_selection import AlignedReference
 from realfill.geometry.warping import warp_photo
 from realfill.imaging.crop import CropTransform
+from realfill.imaging.holes import bounding_box
 
 LEAST = 1.1  # times the detail of the working size: less is not worth a second rendering
 MOST = 32766  # pixels of a side: OpenCV's remap counts them in 16 bits and refuses to read or write larger pictures
@@ -64,13 +66,25 @@ def render_detail(
     x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
     at = frame.to_working(np.stack([x.ravel(), y.ravel()], 1)).reshape(*x.shape, 2).astype(np.float32)
     picture = _interpolate(draft, at, cv2.INTER_CUBIC)
-    for one, share in _detailed_references(fits, aligned, label):
-        working = _interpolate(one.warp.map, at, cv2.INTER_LINEAR)
-        own = fits[one.reference].to_photo(working.reshape(-1, 2)).reshape(*x.shape, 2)
+
+    def add_reference(shown: tuple[AlignedReference, Weight]) -> tuple[tuple[slice, slice], Field]:
+        """What a reference adds, and to which part of the box: that in which it is shown."""
+        one, share = shown
+        weight = _interpolate(share, at, cv2.INTER_LINEAR)
+        if not weight.any():
+            return np.s_[:0, :0], np.zeros((0, 0, 3), np.float32)
+        x0, y0, x1, y1 = bounding_box(weight > 0)
+        part = np.s_[y0:y1, x0:x1]
+        working = _interpolate(one.warp.map, at[part], cv2.INTER_LINEAR)
+        own = fits[one.reference].to_photo(working.reshape(-1, 2)).reshape(working.shape)
         full, valid = warp_photo(photos[one.reference], own.astype(np.float32))
-        weight = _interpolate(share, at, cv2.INTER_LINEAR) * valid
-        difference = one.colour.apply(full).astype(np.float32) - _interpolate(one.plain, at, cv2.INTER_CUBIC)
-        picture += weight[..., None] * difference
+        coarse = cv2.remap(one.plain, at[part], None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        difference = cv2.subtract(one.colour.apply(full), coarse, dtype=cv2.CV_32F)
+        return part, np.asarray((weight[part] * valid)[..., None] * difference, np.float32)
+
+    with ThreadPoolExecutor(2) as pool:
+        for part, added in pool.map(add_reference, _detailed_references(fits, aligned, label)):
+            picture[part] += added
     return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 
 

@@ -194,8 +194,8 @@ def _crop_confidence(fit: CropTransform, values: Confidence) -> Confidence:
     return (fit.crop_photo(to_grey(values))[:, :, 0] / 255).astype(np.float32)
 
 
-def to_grey(values: Confidence) -> Photo:
-    """Confidences (h, w) as a grey picture (h, w, 3)."""
+def to_grey(values: Confidence | Hole) -> Photo:
+    """Confidences (h, w), or where something is, as a grey picture (h, w, 3)."""
     levels = np.rint(np.asarray(values, np.float32) * 255).astype(np.uint8)
     return np.repeat(levels[:, :, None], 3, 2)
 

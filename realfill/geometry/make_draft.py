@@ -36,7 +36,7 @@ from realfill.imaging.crop import crop_longest, crop_window
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
 from realfill.matching.matcher import Matcher, Matches
-from realfill.matching.registry import load_draft_matcher
+from realfill.matching.registry import DRAFT_MATCHER, load_draft_matcher
 from realfill.matching.rootsift import Keypoints
 from realfill.scene.scene import Scene
 from realfill.sentences import Sentence
@@ -65,7 +65,8 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
-    photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
+    with ThreadPoolExecutor(2) as pool:
+        photos = [*pool.map(lambda fit, photo: fit.crop_photo(photo), fits, scene.references)]
 
     overlay = locate_overlay(scene, frame, photos, size=size)
     own, keypoints = _detect_keypoints(target, hole, photos, overlay)
@@ -115,11 +116,11 @@ def _learned_pairs(matcher: Matcher, target: Photo, photos: Sequence[Photo], exa
     that there is to say, and more exactly.
     """
     found = [Pairs.from_points([], []) for _ in photos]
-    own = load_draft_matcher()
-    if matcher.name not in ("sift", own and own.name):
+    if matcher.name not in ("sift", DRAFT_MATCHER):
         found = [_to_pairs(matches) for matches in matcher.match(photos, [target])[0]]
     asked = [index for index, pairs in enumerate(exact) if epipolar_inliers(pairs).sum() < PLENTY]
-    if own is not None and asked:  # at the photos' working size: what is small already is not enlarged
+    own = load_draft_matcher() if asked else None  # its libraries take seconds to load
+    if own is not None:  # at the photos' working size: what is small already is not enlarged
         references = [own.extract(photos[index]) for index in asked]
         for index, matches in zip(asked, own.pair(references, own.extract(target)), strict=True):
             found[index] = found[index].join(_to_pairs(matches))
@@ -136,8 +137,12 @@ def _choose_warps(
     """The best warp of each reference at scoring size, the best reference first; none leads under an overlay."""
 
     def warp_references(warps: Sequence[Warp]) -> list[AlignedReference]:
-        seen = [(photos[one.reference], one) for one in warps]
-        return [warp_reference(scorer, replace(one, map=overlay.hide(one.map, photo)), photo) for photo, one in seen]
+        def warp_one(one: Warp) -> AlignedReference:
+            photo = photos[one.reference]
+            return warp_reference(scorer, replace(one, map=overlay.hide(one.map, photo)), photo)
+
+        with ThreadPoolExecutor(2) as pool:
+            return [*pool.map(warp_one, warps)]
 
     candidates = warp_references(alignment.warps)
     deep = depth_warps(scorer, alignment, candidates, dict(enumerate(photos)), hole)
@@ -157,10 +162,13 @@ def _align_at_frame_size(
         warp = refine_warp(one.warp, one.colour.apply, reference, shown, rest)
         raw, valid = warp_photo(reference, warp.map)
         plain = one.colour.apply(raw)
-        photo = add_regions(plain, one.regions)
+        members = None if one.regions is None else one.regions.regions.memberships(plain)
+        photo = add_regions(plain, one.regions, members)
         agreement, confidence = (_enlarge(field, hole.shape) * valid for field in (one.agreement, trust))
         if one.trust is not None:  # along the edges of regions at the frame's size
-            sharper = one.trust.look_up(plain) / np.maximum(_enlarge(one.trust.look_up(one.plain), hole.shape), 0.05)
+            sharper = one.trust.look_up(plain, members=members) / np.maximum(
+                _enlarge(one.trust.look_up(one.plain), hole.shape), 0.05
+            )
             confidence = np.asarray(np.clip(confidence * np.minimum(sharper, SHARPER), 0, 1), np.float32)
         aligned.append(AlignedReference(one.reference, photo, confidence, warp, one.colour, valid, agreement, plain))
         new = rest & (confidence >= LEAST)

@@ -7,6 +7,7 @@ references among themselves; semi-global matching (Hirschmüller 2008) makes nei
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -128,11 +129,13 @@ def sweep_depth(
     height, width = scorer.known.shape
     cost = np.empty((height, width, LEVELS), np.float32)
     rays = _trace_rays(cameras, (height, width), scorer.scale)
-    for number, level in enumerate(levels):
-        warped = [
-            warp_photo(photo, _map_at_depth(rays[index], float(level), scorer.scale)) for index, photo in photos.items()
-        ]
-        cost[:, :, number] = _photo_cost(scorer.known, target, warped)
+
+    def compare_at(number: int) -> None:
+        maps = {index: _map_at_depth(rays[index], float(levels[number]), scorer.scale) for index in photos}
+        cost[:, :, number] = _photo_cost(scorer.known, target, [warp_photo(photos[at], maps[at]) for at in photos])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compare_at, range(LEVELS)))
     _anchor_points(cost, scorer, xy, np.interp(mu, levels, np.arange(LEVELS)))
     best = cv2.medianBlur(_best_level(_aggregate_cost(cost)), 5)
     depth = np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)
@@ -193,13 +196,18 @@ def _anchor_points(cost: CostVolume, scorer: Scorer, xy: Points, level: Vector) 
 
 def _aggregate_cost(cost: CostVolume) -> CostVolume:
     """The sum over eight directions of the cheapest paths to each pixel and level (Hirschmüller 2008, eq. 13)."""
-    total = np.zeros_like(cost)
-    for side in (0, 1, -1):
-        total += _scan_down(cost, side)
-        total += _scan_down(cost[::-1], side)[::-1]
     turned = np.ascontiguousarray(cost.transpose(1, 0, 2))
-    total += _scan_down(turned, 0).transpose(1, 0, 2)
-    total += _scan_down(turned[::-1], 0)[::-1].transpose(1, 0, 2)
+
+    def scan(way: tuple[CostVolume, int, bool]) -> CostVolume:
+        volume, side, upwards = way
+        return _scan_down(volume[::-1], side)[::-1] if upwards else _scan_down(volume, side)
+
+    total = np.zeros_like(cost)
+    with ThreadPoolExecutor(2) as pool:
+        for one in pool.map(scan, [(cost, side, up) for side in (0, 1, -1) for up in (False, True)]):
+            total += one
+        for one in pool.map(scan, [(turned, 0, up) for up in (False, True)]):
+            total += one.transpose(1, 0, 2)
     return total
 
 

@@ -15,12 +15,15 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Confidence, Field, Hole, Photo
-from realfill.geometry.proposals import Sources, scoring_size, structure_similarity
+from realfill.geometry.proposals import SIDE, Sources, scoring_size, shrink, structure_similarity
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import distance_from_hole
-from realfill.matching.matcher import Matcher
-from realfill.matching.selection import score_candidates
+from realfill.matching import sift
+from realfill.matching.rootsift import Keypoints, match_descriptors
+from realfill.matching.selection import is_in_hole
 
 MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.3, 0.3, 0.2, 0.05, 0.45  # agreement: 1
+MATCHED = 512  # longest side at which matches are counted
 AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
 _PARTS = ("agreement", "seam", "sharpness", "shown")
 
@@ -75,13 +78,39 @@ def gather_evidence(sources: Sources) -> Evidence:
     views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
     for one in sources.laid:
         valid = _shrink_field(one.valid[one.inner].astype(np.float32))
-        views.append((shrink(one.photo[one.inner]), np.where(valid == 1, one.trust, 0).astype(np.float32)))
+        views.append((one.show(one.inner, longest=SIDE), np.where(valid == 1, one.trust, 0).astype(np.float32)))
     return Evidence(hole, near, tuple(views))
 
 
-def count_matches(matcher: Matcher, references: Sequence[Photo], photos: Sequence[Photo], hole: Hole) -> list[int]:
-    """Matches of each proposal (H, W, 3) with the references that land in the hole (H, W), as the ranking counts."""
-    return [score.matches for score in score_candidates(matcher, references, enumerate(photos), hole)]
+class MatchCounter:
+    """Counts the matches of pictures with references that land in the hole, as the ranking does.
+
+    By SIFT: it is on every machine, and the order is the same. The references are looked at once.
+    """
+
+    def __init__(self, references: Sequence[Photo]) -> None:
+        self._matcher = sift.load(size=MATCHED)
+        self._references = [self._extract(photo)[0] for photo in references]
+
+    def count(self, photo: Photo, hole: Hole) -> int:
+        """Matches of a picture (H, W, 3) in its hole (H, W) with all references."""
+        keypoints, crop = self._extract(photo)
+        inside = is_in_hole(crop.to_photo(keypoints.xy), hole)
+        own, others = keypoints[inside], keypoints[~inside]
+        return sum(self._count_matches(own, others, reference) for reference in self._references)
+
+    @staticmethod
+    def _count_matches(own: Keypoints, others: Keypoints, reference: Keypoints) -> int:
+        """Mutual matches of keypoints in the hole; what a keypoint elsewhere is nearer to is its own match."""
+        matches = match_descriptors(own, reference, ratio=sift.RATIO, mutual="all")
+        theirs = reference.descriptors[matches.second]
+        near = (own.descriptors[matches.first] * theirs).sum(1)
+        nearer = (theirs @ others.descriptors.T).max(1, initial=-1.0)
+        return int((near >= nearer).sum())
+
+    def _extract(self, photo: Photo) -> tuple[Keypoints, CropTransform]:
+        crop = self._matcher.working_crop(photo)
+        return self._matcher.extract(crop.crop_photo(photo)), crop
 
 
 def score_photo(evidence: Evidence, photo: Photo, matches: int, shown: float = 0.0) -> ProposalScore:
@@ -128,11 +157,6 @@ def _sharpness(photo: Photo, hole: Hole, near: Hole) -> float:
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     energy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
     return float(np.log((energy[inside].mean() + 1) / (energy[near].mean() + 1)))
-
-
-def shrink(photo: Photo) -> Photo:
-    """A picture (H, W, 3) at SIDE."""
-    return np.asarray(cv2.resize(photo, scoring_size(photo.shape), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _shrink_hole(hole: Hole) -> Hole:

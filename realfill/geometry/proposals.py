@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Photo
+from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Matrix, Photo, Vector
 from realfill.geometry.alignment import LEARNED_LEAST
 from realfill.geometry.colour_correction import fit_regions
+from realfill.geometry.colour_regions import Box, RegionField
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
@@ -23,7 +24,7 @@ from realfill.geometry.patch_fill import PatchSource, fill_from_patches, is_avai
 from realfill.imaging.composite import match_colour
 from realfill.imaging.crop import crop_longest
 from realfill.imaging.fill import nearest_known
-from realfill.imaging.holes import distance_from_hole
+from realfill.imaging.holes import bounding_box, distance_from_hole
 from realfill.scene.scene import Scene
 
 TOLERANCE = 8.0  # pixels of the frame between a point and where a similarity puts it: things are not flat
@@ -45,24 +46,69 @@ ALONE = 0.8  # of its trust: what one reference shows without another that agree
 WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
 PATCHED = ("placed", "patches", "canvas")
 
+Part = tuple[slice, slice]  # rows and columns
+
+
+@dataclass(frozen=True, eq=False)
+class AffineColours:
+    """An affine change of CIELAB: out = (in - middle) · matrix + aim."""
+
+    middle: Vector  # (3,)
+    matrix: Matrix  # (3, 3)
+    aim: Vector  # (3,)
+
+    def apply(self, photo: Photo) -> Photo:
+        """The photo (h, w, 3) in the new colours."""
+        changed = ((_to_lab(photo) - self.middle) @ self.matrix + self.aim).astype(np.float32)
+        return np.asarray(np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2RGB) * 255, 0, 255), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class LaidColours:
+    """What brings a laid reference to the target's colours: an affine change of CIELAB, then one a colour region."""
+
+    whole: AffineColours
+    regions: RegionField | None  # over the whole laid picture
+
+    def apply(self, photo: Photo, box: Box) -> Photo:
+        """A box of the laid picture, at any size (h, w, 3), in the target's colours."""
+        changed = self.whole.apply(photo)
+        if self.regions is None:
+            return changed
+        return np.asarray(np.clip(changed + self.regions.look_up(changed, box), 0, 255), np.uint8)
+
 
 @dataclass(frozen=True, eq=False)
 class LaidReference:
-    """A reference laid over the frame by one rigid model, in the target's colours."""
+    """A reference laid over the frame by one rigid model; its colours are made when asked for, which is dear."""
 
     reference: int
     kind: str  # "similarity" or "plane"
     inliers: int
     trust: float  # 0..1: how far its structure agrees with known pixels around the hole, and its inliers
-    photo: Photo  # (h + 2 m, w + 2 m, 3): the frame with BEYOND of its sides around
+    raw: Photo  # (h + 2 m, w + 2 m, 3) in its own colours: the frame with BEYOND of its sides around
     valid: Hole  # (h + 2 m, w + 2 m), True where it shows something
     margin: tuple[int, int]  # down, across
+    colours: LaidColours
 
     @property
-    def inner(self) -> tuple[slice, slice]:
+    def inner(self) -> Part:
         """The frame's part of it."""
         down, across = self.margin
         return slice(down, self.valid.shape[0] - down), slice(across, self.valid.shape[1] - across)
+
+    def show(self, part: Part, *, longest: int = 0) -> Photo:
+        """A part of it in the target's colours, (h, w, 3); with `longest` shrunk to that longest side."""
+        (rows, columns), (height, width) = part, self.valid.shape
+        box = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+        raw = self.raw[part]
+        return self.colours.apply(shrink(raw, longest) if longest else raw, box)
+
+    def as_source(self) -> PatchSource:
+        """What it shows, as patches that lie over the frame and around it."""
+        left, top, right, bottom = bounding_box(self.valid)
+        part = np.s_[top:bottom, left:right]
+        return PatchSource(self.show(part), self.valid[part], left - self.margin[1], top - self.margin[0])
 
 
 @dataclass(frozen=True)
@@ -100,12 +146,15 @@ def gather_sources(scene: Scene, draft: Draft) -> Sources:
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=max(frame.width, frame.height)) for photo in scene.references]
-    photos = [fit.crop_photo(photo) for fit, photo in zip(fits, scene.references, strict=True)]
-    laid = [
-        one
-        for index, (photo, fit, pairs) in enumerate(zip(photos, fits, draft.matches, strict=False))
-        for one in _lay_rigidly(index, photo, replace(pairs, second=fit.to_working(pairs.second)), target, hole)
+    with ThreadPoolExecutor(2) as pool:
+        photos = [*pool.map(lambda fit, photo: fit.crop_photo(photo), fits, scene.references)]
+    given = [
+        (photo, replace(pairs, second=fit.to_working(pairs.second)))
+        for photo, fit, pairs in zip(photos, fits, draft.matches, strict=False)
     ]
+    with ThreadPoolExecutor(2) as pool:
+        made = [*pool.map(lambda number: _lay_rigidly(number, *given[number], target, hole), range(len(given)))]
+    laid = [one for several in made for one in several]
     plain = [_centre(photo, hole.shape) for photo in photos]
     laid.sort(key=lambda one: -one.trust)
     return Sources(target, hole, draft, tuple(laid), tuple(plain))
@@ -174,8 +223,8 @@ def _lay(
     both = near if near.sum() >= LEAST_SHOWN else both
     agrees = float(structure_similarity(laid[inner], target)[both].mean())
     trust = max(0.0, agrees) * (1 - math.exp(-inliers / SUPPORT))
-    photo = _match_regions(_match_colours(laid, laid[inner], target, both), valid, target, both, inner)
-    yield LaidReference(index, kind, inliers, trust, photo, np.asarray(valid), (down, across))
+    colours = _fit_colours(laid, np.asarray(valid), target, both, inner)
+    yield LaidReference(index, kind, inliers, trust, laid, np.asarray(valid), (down, across), colours)
 
 
 def structure_similarity(one: Photo, other: Photo) -> Field:
@@ -194,43 +243,46 @@ def structure_similarity(one: Photo, other: Photo) -> Field:
     return np.asarray(cv2.resize(similarity, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def shrink(photo: Photo, longest: int = SIDE) -> Photo:
+    """A picture (H, W, 3) with its longest side at most `longest`."""
+    scale = min(1.0, longest / max(photo.shape[:2]))
+    size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def scoring_size(shape: tuple[int, ...]) -> tuple[int, int]:
     """Width and height of a picture (H, W) with its longest side at SIDE."""
     scale = min(1.0, SIDE / max(shape[:2]))
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
-def _match_colours(photo: Photo, inner: Photo, target: Photo, both: Hole) -> Photo:
-    """A laid reference (H, W, 3) in the target's colours: an affine change of CIELAB where both show something."""
-    x, y = _to_lab(inner)[both].astype(np.float64), _to_lab(target)[both].astype(np.float64)
-    middle, aim = x.mean(0), y.mean(0)
-    square, cross = (x - middle).T @ (x - middle), (x - middle).T @ (y - aim)
-    ridge = RIDGE * len(x) * np.eye(3)
-    matrix = np.linalg.solve(square + ridge, cross + ridge)
-    lab = _to_lab(photo)
-    changed = ((lab - middle) @ matrix + aim).astype(np.float32)
-    return np.asarray(np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2RGB) * 255, 0, 255), np.uint8)
-
-
-def _match_regions(photo: Photo, valid: Hole, target: Photo, both: Hole, inner: tuple[slice, slice]) -> Photo:
-    """A laid reference (H, W, 3) with each of its colour regions as the target has it, so that sky is like its sky.
+def _fit_colours(laid: Photo, valid: Hole, target: Photo, both: Hole, inner: Part) -> LaidColours:
+    """What brings a laid reference (H, W, 3) to the target's colours, so that sky is like its sky.
 
     Args:
         valid: (H, W), where the reference shows something.
         both: (h, w), known pixels of the target that tell its colours; they say more where the structure is the same.
         inner: the frame's part of the reference.
     """
-    size = scoring_size(photo.shape)
-    weight, aim = np.zeros(valid.shape, np.float32), np.zeros_like(photo)
-    weight[inner] = both * np.maximum(structure_similarity(photo[inner], target), UNLIKE)
+    whole = _fit_lab(laid[inner][both], target[both])
+    size = scoring_size(laid.shape)
+    weight, aim = np.zeros(valid.shape, np.float32), np.zeros_like(laid)
+    alike = structure_similarity(whole.apply(shrink(laid[inner])), shrink(target))
+    weight[inner] = both * np.maximum(cv2.resize(alike, both.shape[::-1], interpolation=cv2.INTER_LINEAR), UNLIKE)
     aim[inner] = target
     small, aim, weight, shown = (
-        cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (photo, aim, weight, valid.astype(np.float32))
+        cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (laid, aim, weight, valid.astype(np.float32))
     )
-    lacking = fit_regions(small, aim, weight, shown)
-    if lacking is None:
-        return photo
-    return np.asarray(np.clip(photo + lacking.look_up(photo), 0, 255), np.uint8)
+    return LaidColours(whole, fit_regions(whole.apply(small), aim, weight, shown))
+
+
+def _fit_lab(given: Photo, wanted: Photo) -> AffineColours:
+    """The change of colours (N, 3) that are given into those that are wanted, by ridge regression."""
+    x, y = (_to_lab(colours[None])[0].astype(np.float64) for colours in (given, wanted))
+    middle, aim = x.mean(0), y.mean(0)
+    square, cross = (x - middle).T @ (x - middle), (x - middle).T @ (y - aim)
+    ridge = RIDGE * len(x) * np.eye(3)
+    return AffineColours(middle, np.linalg.solve(square + ridge, cross + ridge), aim)
 
 
 def _to_lab(photo: Photo) -> Colours:
@@ -298,7 +350,7 @@ def _plain_sources(sources: Sources, seed: int) -> list[PatchSource]:
 def _laid_sources(sources: Sources, seed: int) -> list[PatchSource]:
     """The references where they lie over the target, in the order of a seed; the others as they are."""
     best = _best_laid(sources)
-    laid = [PatchSource(one.photo, one.valid, -one.margin[1], -one.margin[0]) for one in best]
+    laid = [one.as_source() for one in best]
     known = {one.reference for one in best}
     return [*_rotate(laid, seed), *(one for index, one in enumerate(sources.plain) if index not in known)]
 
@@ -325,7 +377,7 @@ def _clone(sources: Sources, one: LaidReference) -> tuple[Photo, Hole]:
     hole, valid = sources.hole, one.valid[one.inner]
     inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3)), borderValue=1) > 0
     shown = hole & inside
-    moved = match_colour(sources.target, hole, one.photo[one.inner], feather=BORDER, covered=inside)
+    moved = match_colour(sources.target, hole, one.show(one.inner), feather=BORDER, covered=inside)
     return np.where(shown[..., None], moved, sources.target), hole & ~shown
 
 

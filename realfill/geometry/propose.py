@@ -13,19 +13,18 @@ import numpy as np
 
 from realfill import files
 from realfill.arrays import Hole
-from realfill.geometry.draft import Draft, Fine, load_draft, save_draft
+from realfill.geometry.draft import Draft, Fine, crop_in_frame, load_draft, save_draft, to_grey
 from realfill.geometry.patch_fill import is_available
-from realfill.geometry.proposal_scores import ProposalScore, count_matches, gather_evidence, score_photo
+from realfill.geometry.proposal_scores import MatchCounter, ProposalScore, gather_evidence, score_photo
 from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals
+from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import bounding_box
-from realfill.matching import sift
 from realfill.scene.scene import Scene
 from realfill.sentences import Sentence
 
 FROM_TEXTURE = Sentence(
     "No reference lies over the target in one consistent way, so the draft is made of the scene's own texture."
 )
-MATCHED = 512  # longest side at which matches are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +37,11 @@ class ScoredProposal:
 
 
 def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Generator[ScoredProposal]:
-    """`count` proposals at most, one by one as they are made, without the `first` of them.
-
-    Their matches are counted by SIFT: it is there on every machine, and the order is the same.
-    """
+    """`count` proposals at most, one by one as they are made, without the `first` of them."""
     sources = gather_sources(scene, draft)
-    evidence, matcher = gather_evidence(sources), sift.load(size=MATCHED)
+    evidence, counter = gather_evidence(sources), MatchCounter([one.photo for one in sources.plain])
     for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
-        (matches,) = count_matches(matcher, scene.references, [proposal.photo], sources.hole)
+        matches = counter.count(proposal.photo, sources.hole)
         score = score_photo(evidence, proposal.photo, matches, float(proposal.confidence[sources.hole].mean()))
         yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
@@ -60,11 +56,12 @@ def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:
     fine = None
     if draft.fine is not None and proposal.recipe.kind == "draft":
         left, top, right, bottom = bounding_box(hole)
-        part = np.s_[top:bottom, left:right]
-        enlarged = draft.frame.uncrop_photo(proposal.photo)[part]
-        grey = np.repeat(((draft.confidence > 0) * np.uint8(255))[..., None], 3, 2)
-        shown = draft.frame.uncrop_photo(grey)[part] / np.float32(255)
-        fine = Fine(left, top, np.rint(shown * draft.fine.photo + (1 - shown) * enlarged).astype(np.uint8))
+        width, height = right - left, bottom - top
+        box = CropTransform((left, top, width, height), width, height, hole.shape[1], hole.shape[0])
+        enlarge = crop_in_frame(draft.frame, box).crop_photo
+        shown = enlarge(to_grey(draft.confidence > 0)) / np.float32(255)
+        filled = shown * draft.fine.photo + (1 - shown) * enlarge(proposal.photo)
+        fine = Fine(left, top, np.rint(filled).astype(np.uint8))
     return dataclasses.replace(
         draft,
         photo=proposal.photo,
@@ -112,10 +109,12 @@ def load_ranking(folder: Path) -> list[int]:
     return [int(number) for number in data.get("order", [])]
 
 
-def load_scores(folder: Path) -> list[ProposalScore]:
-    """The scores of all proposals, best first; none where they are not all there."""
-    places = (proposal_path(folder, number) / "draft.json" for number in load_ranking(folder))
-    return [ProposalScore.from_json((files.read_json(place) or {})["score"]) for place in places]
+def load_scores(folder: Path) -> dict[int, ProposalScore]:
+    """The scores of all proposals by number; none where they are not all there."""
+    places = {number: proposal_path(folder, number) / "draft.json" for number in load_ranking(folder)}
+    return {
+        number: ProposalScore.from_json((files.read_json(place) or {})["score"]) for number, place in places.items()
+    }
 
 
 def are_saved(folder: Path, count: int) -> bool:
@@ -125,11 +124,10 @@ def are_saved(folder: Path, count: int) -> bool:
 
 def load_proposals(folder: Path) -> list[Draft]:
     """All proposals, best first; none where they are not all there."""
-    drafts = (load_proposal(folder, rank) for rank in range(len(load_ranking(folder))))
+    drafts = (load_proposal(folder, number) for number in load_ranking(folder))
     return [draft for draft in drafts if draft is not None]
 
 
-def load_proposal(folder: Path, rank: int) -> Draft | None:
-    """The proposal of a rank, the best has 0, as a draft; None where there is none."""
-    ranking = load_ranking(folder)
-    return load_draft(proposal_path(folder, ranking[rank]), warped=False) if rank < len(ranking) else None
+def load_proposal(folder: Path, number: int) -> Draft | None:
+    """A proposal as a draft; None where there is none of that number."""
+    return load_draft(proposal_path(folder, number), warped=False)

@@ -103,11 +103,11 @@ def correct_regions(scorer: Scorer, one: AlignedReference) -> AlignedReference:
     return replace(one, photo=photo, confidence=confidence, agreement=agreement, regions=regions, trust=trust)
 
 
-def add_regions(photo: Photo, regions: RegionField | None) -> Photo:
-    """A photo (h, w, 3) in the colours of its regions."""
+def add_regions(photo: Photo, regions: RegionField | None, members: Field | None = None) -> Photo:
+    """A photo (h, w, 3) in the colours of its regions; `members` as for `RegionField.look_up`."""
     if regions is None:
         return photo
-    return np.asarray(np.rint(np.clip(photo + regions.look_up(photo), 0, 255)), np.uint8)
+    return np.asarray(np.rint(np.clip(photo + regions.look_up(photo, members=members), 0, 255)), np.uint8)
 
 
 def depth_warps(

@@ -264,7 +264,7 @@ def _resample(pixels: Photo, box: Box, width: int, height: int) -> Photo:
     left, top, box_width, box_height = box
     if width < box_width:
         rows = _average_rows(pixels, _edges(top, box_height, height))
-        columns = _average_rows(np.swapaxes(rows, 0, 1), _edges(left, box_width, width))
+        columns = _average_rows(np.ascontiguousarray(np.swapaxes(rows, 0, 1)), _edges(left, box_width, width))
         return np.rint(np.clip(np.swapaxes(columns, 0, 1), 0, 255)).astype(np.uint8)
     x0, x1 = _snap(np.array([left, left + box_width]))
     y0, y1 = _snap(np.array([top, top + box_height]))
@@ -284,6 +284,7 @@ def _average_rows(values: npt.NDArray[np.uint8] | npt.NDArray[np.float32], edges
         weights = np.ones(high - low, np.float32)
         weights[0] -= start - low
         weights[-1] -= high - end
-        block = values[np.clip(np.arange(low, high), 0, len(values) - 1)].astype(np.float32)
-        rows.append(np.tensordot(weights / weights.sum(), block, axes=1))
+        inside = low >= 0 and high <= len(values)
+        block = values[low:high] if inside else values[np.clip(np.arange(low, high), 0, len(values) - 1)]
+        rows.append(np.tensordot(weights / weights.sum(), block.astype(np.float32, copy=False), axes=1))
     return np.stack(rows)

@@ -170,10 +170,11 @@ class WarmProcess(_StoppableProcess):
                 process.communicate()  # closes its input, and waits for its end
 
 
-def serve(work: Callable[[Path], int]) -> None:
+def serve(work: Callable[[Path], int], between: Callable[[], None] = lambda: None) -> None:
     """The process at the other end of `WarmProcess`: takes folders from stdin, answers on stdout.
 
-    `work` does a run and returns an exit code; all that it prints goes to the run's log.txt.
+    `work` does a run and returns an exit code; all that it prints goes to the run's log.txt. `between` is called after
+    each that ended well, before the next one is waited for.
     """
     with os.fdopen(os.dup(1), "wb", buffering=0) as answers:
         os.dup2(2, 1)  # a stray print between two runs is not an answer
@@ -187,6 +188,7 @@ def serve(work: Callable[[Path], int]) -> None:
                 answers.write(f"{code}\n".encode())
             if code not in GOOD_EXITS:
                 break
+            between()
 
 
 def _read_line(process: "subprocess.Popen[bytes]") -> bytes:

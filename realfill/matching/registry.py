@@ -102,6 +102,7 @@ MATCHERS: Mapping[MatcherName, MatcherEntry] = {
     "sift": MatcherEntry(title="SIFT", module="realfill.matching.sift"),
 }
 FALLBACKS: tuple[MatcherName, ...] = ("xfeat", "aliked", "sift")  # the best first, where another cannot be had
+DRAFT_MATCHER: MatcherName = "xfeat"  # looks beside SIFT in drafts
 DRAFT_KEYPOINTS = 2048  # a quarter of the time of twice as many, and half of their pairs
 FALLBACK: MatcherName = FALLBACKS[-1]  # needs nothing
 
@@ -143,9 +144,9 @@ def _obtain_weights(entry: MatcherEntry, config: SelectConfig, *, fetch: bool) -
 @functools.cache
 def load_draft_matcher() -> FeatureMatcher[Any] | None:
     """The learned matcher that looks beside SIFT in every draft, on the CPU, once a process; None: not installed."""
-    if _missing_weights("xfeat", ""):
+    if _missing_weights(DRAFT_MATCHER, ""):
         return None
-    entry, select = MATCHERS["xfeat"], SelectConfig(matcher="xfeat")
+    entry, select = MATCHERS[DRAFT_MATCHER], SelectConfig(matcher=DRAFT_MATCHER)
     paths = _obtain_weights(entry, select, fetch=False)
     matcher = entry.load(
         *paths, size=select.size, confidence=select.confidence, device="cpu", keypoints=DRAFT_KEYPOINTS

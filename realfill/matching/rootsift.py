@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realfill.arrays import Descriptors, Indices, Photo, Points32, Vector32
+from realfill.arrays import Descriptors, Flags, Indices, Photo, Points32, Vector32
 
 MutualCheck = Literal["none", "choosers", "all"]
 
@@ -26,6 +26,9 @@ class Keypoints:
 
     xy: Points32
     descriptors: Descriptors
+
+    def __getitem__(self, chosen: Flags | Indices) -> "Keypoints":
+        return Keypoints(self.xy[chosen], self.descriptors[chosen])
 
 
 @dataclass(frozen=True, eq=False)

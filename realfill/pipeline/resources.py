@@ -137,16 +137,16 @@ class Resources:
     def matcher(self) -> "tuple[Matcher, str | None]":
         """The matcher, on the device, and what to say where another stands in for the one asked for.
 
-        A run of the draft alone ranks nothing: it takes what lies on this machine and waits for no device.
+        A run of the draft alone takes SIFT, as its proposals' score does: it waits for no device and no torch.
 
         Raises:
             WeightsError: the file that the run names cannot be used.
         """
-        from realfill.matching.registry import load_matcher_or_fallback
+        from realfill.matching.registry import FALLBACK, load_matcher, load_matcher_or_fallback
 
         session, config = self._session, self._session.run.config
         if config.guide.only:
-            return load_matcher_or_fallback(config.select, fetch=False)[0], None
+            return load_matcher(config.select.model_copy(update={"matcher": FALLBACK, "weights": ""})), None
         session.take_device()
         return load_matcher_or_fallback(config.select, session.processes.device(session.device))
 

@@ -4,6 +4,7 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import time
@@ -17,13 +18,13 @@ from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
 from realfill.files import speak_refusals
-from realfill.geometry.proposal_scores import ProposalScore, count_matches, gather_evidence, score_photo
+from realfill.geometry.proposal_scores import Evidence, MatchCounter, ProposalScore, gather_evidence, score_photo
 from realfill.geometry.proposals import gather_sources
-from realfill.geometry.propose import MATCHED, load_scores
-from realfill.matching import sift
+from realfill.geometry.propose import load_scores
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
+from realfill.seeds import proposal_seed
 
 if TYPE_CHECKING:
     from realfill.matching.matcher import Matches
@@ -120,16 +121,20 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
     if draft is None or not run.config.guide.proposals:
         return None
     scene, crop, frame = resources.scene, resources.crop, draft.frame
-    known = dict(zip(run.proposal_seeds(), load_scores(run.proposals_folder), strict=False))
-    evidence, matcher = gather_evidence(gather_sources(scene, draft)), sift.load(size=MATCHED)
+    known = {proposal_seed(number): score for number, score in load_scores(run.proposals_folder).items()}
+
+    @functools.cache
+    def gather() -> tuple[Evidence, MatchCounter]:
+        sources = gather_sources(scene, draft)
+        return gather_evidence(sources), MatchCounter([one.photo for one in sources.plain])
 
     def judge(seed: int) -> ProposalScore:
         if seed in known:
             return known[seed]
+        evidence, counter = gather()
         whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
         photo = frame.crop_photo(whole)
-        (matches,) = count_matches(matcher, scene.references, [photo], frame.crop_hole(scene.hole))
-        return score_photo(evidence, photo, matches)
+        return score_photo(evidence, photo, counter.count(photo, frame.crop_hole(scene.hole)))
 
     return judge
 

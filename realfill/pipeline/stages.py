@@ -26,13 +26,14 @@ from realfill.config import Config
 from realfill.device import devices
 from realfill.device.devices import choose_device, used_memory
 from realfill.device.process_group import ProcessGroup
-from realfill.events import STAGES, DenoisingStep, Event, Report, SeedReady, Stage, TrainStep
+from realfill.events import STAGES, DenoisingStep, Event, ProposalReady, Report, SeedReady, Stage, TrainStep
 from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft, save_draft
 from realfill.geometry.propose import (
     FROM_TEXTURE,
     are_saved,
     count_saved,
     load_proposal,
+    load_ranking,
     propose,
     save_proposal,
     save_ranking,
@@ -49,7 +50,7 @@ from realfill.pipeline.validation import HeldOutLoss
 from realfill.runs.export import chosen_seed, render_export
 from realfill.runs.run import Run
 from realfill.scene import scene as scenes
-from realfill.seeds import proposal_seed
+from realfill.seeds import DRAFT, proposal_seed
 from realfill.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def complete(
         Interrupted, StageError: it ended early; the same call goes on.
         TurnOver: the turn is over.
     """
-    device = choose_device(device)
-    processes = ProcessGroup(device)
+    alone = isinstance(run, Run) and run.config.guide.only  # it computes on the processor, and needs no torch for that
+    device = "cpu" if alone else choose_device(device)
+    processes = ProcessGroup(device, alone=alone)
     if not isinstance(run, Run):
         run = _open_run(Path(run), scene, config, processes, device)
     session = Session(run, report, device=device, processes=processes, turn=turn)
@@ -192,6 +194,9 @@ def _make_draft(session: Session, resources: Resources) -> None:
             session.say(notice)
         draft = make_draft(resources.scene, matcher)
         _write_confidence(session, resources, draft)
+        if run.config.guide.proposals and not draft.reason:  # to be seen until the first proposal is made of it
+            scores.set_aside_others(run)
+            run.write_seed(DRAFT, render_draft(draft, resources.crop)[0])
         save_draft(run.draft_folder, draft)  # last: what is there is not made again
     if draft.reason and run.config.guide.proposals:
         session.say(FROM_TEXTURE, important=True)
@@ -208,7 +213,7 @@ def _make_draft(session: Session, resources: Resources) -> None:
 
 
 def _make_proposals(session: Session, resources: Resources) -> None:
-    """Completes the draft with patches of the scene, in several ways; the best becomes the draft that is shown."""
+    """Completes the draft with patches of the scene, in several ways, each to be seen as soon as it is made."""
     from realfill.geometry.patch_fill import WITHOUT_PATCHES, is_available
 
     run, draft = session.run, resources.draft
@@ -218,15 +223,22 @@ def _make_proposals(session: Session, resources: Resources) -> None:
     if not is_available():
         session.say(WITHOUT_PATCHES)
     there = count_saved(folder)
+    if not there:
+        scores.set_aside_others(run)  # before there are new pictures among those of other settings
     with session.stage("prepare", count, there):
-        proposals = propose(resources.scene, draft, count, first=there)
+        proposals, began = propose(resources.scene, draft, count, first=there), time.monotonic()
         with contextlib.closing(proposals):
             for number, proposal in enumerate(proposals, there + 1):
                 save_proposal(folder, number, proposal)
+                run.write_seed(proposal_seed(number), render_draft(proposal.draft, resources.crop)[0])
+                now = time.monotonic()
+                session.report(ProposalReady(number, count, round(now - began, 3)))
+                began = now
                 session.check()
         save_ranking(folder, count)
-    if (best := load_proposal(folder, 0)) is not None:
-        _write_confidence(session, resources, best)
+    for number in load_ranking(folder)[:1]:
+        if (best := load_proposal(folder, number)) is not None:
+            _write_confidence(session, resources, best)
 
 
 def _write_confidence(session: Session, resources: Resources, draft: Draft) -> None:
@@ -296,10 +308,10 @@ def sample(session: Session, resources: Resources) -> None:
     scores.set_aside_others(run)  # pictures of other settings would be ranked among the new ones
     seeds = list(dict.fromkeys(config.seeds))
     there = set(run.seeds_done())
-    if config.guide.draft:
-        for rank, draft in enumerate(resources.proposals):
-            if proposal_seed(rank) not in there:
-                run.write_seed(proposal_seed(rank), render_draft(draft, resources.crop)[0])
+    if config.guide.draft and not there.issuperset(run.ranked_proposals()):
+        for seed, draft in zip(run.ranked_proposals(), resources.proposals, strict=False):
+            if seed not in there:
+                run.write_seed(seed, render_draft(draft, resources.crop)[0])
     missing = [seed for seed in seeds if seed not in there]
     if not missing:
         return

@@ -24,13 +24,13 @@ _MADE_BY = ("config", "base", "sampling_base", "adapter", "device", "precision",
 
 
 def chosen_seed(run: Run) -> tuple[int, int | None]:
-    """The seed to export and its matches: the one a person chose, else the first of the ranking.
+    """The seed to export and its matches: the one a person chose, else the first of the ranking or the first made.
 
     Raises:
         RunError: nothing is sampled yet.
     """
     matches, done = _matches(run), run.seeds_done()
-    ranked = [seed for seed in [run.labels.seed, *matches, *done] if seed in done]
+    ranked = [seed for seed in [run.labels.seed, *matches, *run.proposal_seeds(), *done] if seed in done]
     if not ranked:
         raise RunError("The run in {folder} has no pictures yet; run: realfill sample {folder}", folder=run.folder)
     return ranked[0], matches.get(ranked[0])
@@ -126,7 +126,7 @@ def _draft_of(run: Run, seed: int) -> Draft | None:
     if begun is None:
         return None
     if run.config.guide.proposals:
-        return load_proposal(run.proposals_folder, seeds.proposal_rank(begun))
+        return load_proposal(run.proposals_folder, seeds.proposal_number(begun))
     return load_draft(run.draft_folder, warped=False)
 
 

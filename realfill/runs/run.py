@@ -33,13 +33,14 @@ from realfill.arrays import Photo
 from realfill.config import Config, flatten
 from realfill.errors import RunError
 from realfill.files import speak_refusals
+from realfill.geometry.propose import load_ranking
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.runs.labels import Labels
 from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
 from realfill.runs.status import RunFolder
 from realfill.scene import scene
 from realfill.scene.scene_files import SceneFiles
-from realfill.seeds import starting_rank, starts_from_draft
+from realfill.seeds import proposal_seed, starting_rank, starts_from_draft
 
 SCHEMA = 1
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "kornia", "opencv-python-headless", "numpy")
@@ -335,7 +336,7 @@ class Run(RunFolder):
         return list(dict.fromkeys([*self.proposal_seeds(), *self.config.seeds]))
 
     def proposal_seeds(self) -> list[int]:
-        """What stands among the seeds for the proposals that have a whole picture, best first; none without a draft."""
+        """What stands among the seeds for the proposals that have a whole picture, as made; none without a draft."""
         made = [seed for seed in self.seeds_done() if seeds.is_proposal(seed)]
         return sorted(made, reverse=True) if self.config.guide.draft else []
 
@@ -355,8 +356,14 @@ class Run(RunFolder):
         """What stands among the seeds for the proposal that a seed began from; None where it began from pure noise."""
         if self.kind(seed) != "guided":
             return None
-        count = len(self.proposal_seeds())
-        return seeds.proposal_seed(starting_rank(seed, self.config.guide.warm, count)) if count else None
+        ranked = self.ranked_proposals()
+        return ranked[starting_rank(seed, self.config.guide.warm, len(ranked))] if ranked else None
+
+    def ranked_proposals(self) -> list[int]:
+        """What stands among the seeds for the proposals, best first; the draft alone where none were asked for."""
+        if not self.config.guide.proposals:
+            return [seeds.DRAFT]
+        return [proposal_seed(number) for number in load_ranking(self.proposals_folder)]
 
     @property
     def proposals_folder(self) -> Path:
@@ -435,9 +442,9 @@ def _are_same_scene(folder: Path, source: Path | SceneFiles, *, variants: bool) 
 
 
 def seed_stem(seed: int) -> str:
-    """What a seed's files are called: `000017`; proposals `draft`, `draft-2`, …, best first."""
-    rank = seeds.proposal_rank(seed)
-    return f"{seed:06d}" if rank < 0 else "draft" if rank == 0 else f"draft-{rank + 1}"
+    """What a seed's files are called: `000017`; proposals `draft`, `draft-2`, …, as they were made."""
+    number = seeds.proposal_number(seed)
+    return f"{seed:06d}" if number < 1 else "draft" if number == 1 else f"draft-{number}"
 
 
 def _is_seed(stem: str) -> bool:
@@ -449,4 +456,4 @@ def _seed_of_file(path: Path) -> int:
     number = path.stem.removeprefix("draft-")
     if number == path.stem:
         return seeds.DRAFT if path.stem == "draft" else int(path.stem)
-    return seeds.proposal_seed(int(number) - 1)
+    return seeds.proposal_seed(int(number))

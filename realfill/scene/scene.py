@@ -4,8 +4,10 @@ A scene folder has the layout of all public RealFill scenes: `ref/*` (1-5 photos
 `target/mask.*` (white = fill) and, for benchmarks, `target/gt.*`. Outside this module a mask is a `hole`.
 """
 
+import itertools
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,9 +153,13 @@ def _find_parts(source: Path | SceneFiles) -> SceneFiles:
 def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
     _check_count(inputs.references)
     notices = list(inputs.notices)
-    original = _read_target(inputs.target, notices)
-    hole = _find_hole(inputs, original, notices, variants=variants)
-    references = tuple(to_photo(_read_photo(path, notices)) for path in inputs.references)
+    said: list[list[str]] = [[] for _ in inputs.references]
+    with ThreadPoolExecutor(2) as pool:  # a decoder lets go of the interpreter
+        read = pool.map(lambda path, words: to_photo(_read_photo(path, words)), inputs.references, said)
+        original = _read_target(inputs.target, notices)
+        hole = _find_hole(inputs, original, notices, variants=variants)
+        references = tuple(read)
+    notices += itertools.chain.from_iterable(said)
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
     if truth is not None and truth.shape != photo.shape:

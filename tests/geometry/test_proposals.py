@@ -68,7 +68,7 @@ def test_a_laid_reference_has_each_region_in_the_targets_light() -> None:
     assert sources.laid
     laid = sources.laid[0]
     for region in (HOLE & (np.arange(300)[:, None] < 145), HOLE & (np.arange(300)[:, None] > 155)):
-        assert np.abs(laid.photo[laid.inner].astype(int) - target)[region].mean() < 20
+        assert np.abs(laid.show(laid.inner).astype(int) - target)[region].mean() < 20
 
 
 def test_each_way_is_there_once_before_any_is_repeated(sources: Sources) -> None:

@@ -19,7 +19,7 @@ from realfill import config
 from realfill.arrays import Photo
 from realfill.config import Config
 from realfill.errors import DiskFull, Interrupted, OptionError, RunError, WeightsError
-from realfill.events import Event, Failed, Notice, SeedReady, SeedScored, StageStarted, TrainStep
+from realfill.events import Event, Failed, Notice, ProposalReady, SeedReady, SeedScored, StageStarted, TrainStep
 from realfill.imaging import composite, decode, holes, photo
 from realfill.jobs.device_lock import hold_device
 from realfill.matching import registry as matching
@@ -407,12 +407,19 @@ def test_the_draft_alone_fills_without_a_base_and_ends_with_a_result(source: Pat
     nowhere = str(tmp_path / "no base here")
     wanted = config.make("quick", {"base": nowhere, "guide.only": True, "guide.proposals": 2, "select.matcher": "sift"})
     assert wanted.guide.draft
-    folder = tmp_path / "run"
-    outcome = complete(folder, scene=source, config=wanted, device="cpu")
+    folder, there = tmp_path / "run", list[list[int]]()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, ProposalReady):
+            there.append(Run.open(folder).seeds_done())
+
+    outcome = complete(folder, scene=source, config=wanted, device="cpu", report=watch)
     run = Run.open(folder)
-    assert (outcome.seed, run.seeds_done(), run.status().state) == (DRAFT, [-2, DRAFT], "done")
+    assert there == [[DRAFT], [-2, DRAFT]]  # each to be seen as soon as it is made
+    assert (run.seeds_done(), run.status().state) == ([-2, DRAFT], "done")
     assert not run.lora.exists() and run.fact("base") is None
-    assert [entry["seed"] for entry in run.read("scores")["seeds"]] == [DRAFT, -2]
+    assert [entry["seed"] for entry in run.read("scores")["seeds"]] == run.ranked_proposals()
+    assert outcome.seed == run.ranked_proposals()[0]
     made, given = decode.read_original(run.result).pixels, decode.read_original(source / "target" / "target.png").pixels
     far = composite.feather_alpha(scene.load(source).hole, wanted.export.feather) == 0
     assert np.array_equal(made[far], given[far]) and not np.array_equal(made, given)

@@ -13,6 +13,7 @@ from realfill.bases import BASES, describe_base
 from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
+from realfill.imaging.crop import crop_whole
 from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
 from realfill.runs.status import State
@@ -354,6 +355,19 @@ def test_the_draft_alone_is_awaited_where_pictures_are(page: Page, folder: Path,
     values = given(page, folder, toy_scene)
     values[page.train.form.parts(["guide.only"])[0]] = True
     assert page.run_handlers.start(values)[page.tabs].selected == "browse"
+
+
+def test_the_first_picture_is_shown_in_full_while_others_are_made(page: Page, run: Run) -> None:
+    with run.lock():
+        run.enter("running")
+        fit = crop_whole(90, 120, size=64, multiple=8)
+        run.record(fit=fit.to_json())
+        seen, picture = page.attach(run.folder.name)[page.seen], np.zeros((fit.height, fit.width, 3), np.uint8)
+        run.write_seed(3, picture)
+        updates = page.run_handlers.tick(run.folder.name, seen)
+        assert updates[page.browse.viewer]["seed"] == 3
+        run.write_seed(4, picture)
+        assert page.browse.viewer not in page.run_handlers.tick(run.folder.name, updates[page.seen])
 
 
 def test_resuming_what_is_worked_on_is_a_sentence(page: Page, run: Run) -> None:

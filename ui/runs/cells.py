@@ -33,8 +33,8 @@ class SeedCell:
 
 
 def list_cells(run: Run, thumbnails: Thumbnails) -> tuple[SeedCell, ...]:
-    """The seeds that are made: counted ones in their stored order, then the others by number."""
-    made = run.seeds_done()
+    """The seeds that are made: counted ones in their stored order, then proposals as made, then the others."""
+    made = list(dict.fromkeys([*run.proposal_seeds(), *run.seeds_done()]))
     existing, starred, hidden = set(made), set(run.labels.starred), set(run.labels.hidden)
 
     def cell(seed: int, matches: int | None, rank: int | None, refs: tuple[int, ...] = ()) -> SeedCell:
@@ -84,8 +84,8 @@ def seed_name(seed: int) -> Sentence:
     """What a person calls it."""
     if not seeds.is_proposal(seed):
         return Sentence("Seed {seed}", seed=seed)
-    rank = seeds.proposal_rank(seed)
-    return Sentence("Draft") if rank == 0 else Sentence("Draft {rank}", rank=rank + 1)
+    number = seeds.proposal_number(seed)
+    return Sentence("Draft") if number == 1 else Sentence("Draft {rank}", rank=number)
 
 
 def how_made(run: Run, seed: int) -> str:
@@ -93,8 +93,8 @@ def how_made(run: Run, seed: int) -> str:
     begun = run.started_from(seed)
     if begun is None or len(run.proposal_seeds()) == 1:
         return _KINDS.get(kind := run.kind(seed), kind)
-    rank = seeds.proposal_rank(begun)
-    return Sentence("from draft") if rank == 0 else Sentence("from draft {rank}", rank=rank + 1)
+    number = seeds.proposal_number(begun)
+    return Sentence("from draft") if number == 1 else Sentence("from draft {rank}", rank=number)
 
 
 def current_seed(run: Run) -> int | None:

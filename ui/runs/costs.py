@@ -17,11 +17,10 @@ from realfill.humanize import duration, size
 from realfill.sentences import Sentence
 
 from ..language.catalogue import translate, translate_measures
-from .story import Story
+from .story import COUNTED, Story
 from .time_left import TimeLeft, estimate
 
 NAME = ".costs.json"
-_COUNTED: tuple[Stage, ...] = ("train", "sample", "select")  # stages of several items
 USUAL_REFERENCES = 3
 LEAST = 5  # steps after which a measurement is believed; the first one also warms up
 UNKNOWN = Sentence("not measured yet on this machine")
@@ -54,7 +53,7 @@ def remember_story(runs_dir: Path, config: Config, story: Story) -> None:
 def remember_stages(runs_dir: Path, config: Config, story: Story) -> None:
     """Keeps what each stage that has ended took for one of its items, all that happens beside them included."""
     rates = {
-        stage: round(seconds / (made if stage in _COUNTED else 1), 4)
+        stage: round(seconds / (made if stage in COUNTED else 1), 4)
         for stage, seconds in story.spent.items()
         if (made := story.made.get(stage, 0)) >= (LEAST if stage == "train" else 1)
     }
@@ -147,7 +146,7 @@ def _key(config: Config, kind: str) -> str:
         "prepare": f"draft {config.guide.draft}, {'alone' if config.guide.only else common}",
         "train": f"whole training {training}",
         "sample": f"whole filling in {filling}",
-        "select": f"matches by {config.select.matcher} at {config.select.size}",
+        "select": f"matches by {'sift' if config.guide.only else config.select.matcher} at {config.select.size}",
         "export": "export",
     }[kind]
 

@@ -11,6 +11,7 @@ from realfill.sentences import Sentence
 
 from ..language.catalogue import translate, translate_measures
 
+COUNTED: tuple[Stage, ...] = ("train", "sample", "select")  # stages whose time is remembered by items
 RECENT = 50  # items whose speed gives the time left
 _DOING: dict[Stage, str] = {
     "prepare": Sentence("Getting ready"),
@@ -20,6 +21,7 @@ _DOING: dict[Stage, str] = {
     "export": Sentence("Exporting"),
 }
 _OF_ALL: dict[Stage, str] = {
+    "prepare": Sentence("proposal {done} of {total}"),
     "train": Sentence("step {done} of {total}"),
     "sample": Sentence("seed {done} of {total}"),
     "select": Sentence("seed {done} of {total}"),
@@ -80,6 +82,8 @@ class Story:
                 self.step_seconds = self.seconds
             case events.HeldOut(step, loss):
                 self.held_out[step] = loss
+            case events.ProposalReady(done, total, seconds):
+                self._count(done, total, seconds)
             case events.PreviewReady(step):
                 self.previews = [*(one for one in self.previews if one != step), step]
             case events.DenoisingStep(step, total, _):
@@ -119,7 +123,7 @@ def running_line(story: Story) -> str:
     if story.download is not None:
         return translate("Downloading the model · {progress}", progress=_transfer(story.download))
     parts = [translate(_DOING[story.stage])]
-    if story.stage in _OF_ALL and story.total:
+    if story.stage in _OF_ALL and story.total > (story.stage == "prepare"):  # the draft itself is one item
         parts.append(translate(_OF_ALL[story.stage], done=story.done, total=story.total))
     if story.stage == "sample" and story.denoising:
         done, total = story.denoising

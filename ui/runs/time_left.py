@@ -9,9 +9,8 @@ from realfill.events import STAGES, Stage
 from realfill.humanize import duration
 
 from ..language.catalogue import translate, translate_measures
-from .story import Story
+from .story import COUNTED, Story
 
-_WHOLE: tuple[Stage, ...] = ("prepare", "export")  # measured as a whole, in however many parts they are told
 # How far the truth may lie from an estimate, as factors of it.
 _MEASURED, _LEARNED, _GUESSED = (0.9, 1.15), (0.8, 1.3), (0.5, 2.0)
 _PASSES = 3.0  # forward passes of one item that a training step costs for it: forward, and backward about twice that
@@ -65,7 +64,7 @@ def estimate(
         if span is None:
             return None
         taken = waited if is_now else 0.0
-        if stage in _WHOLE:
+        if stage not in COUNTED and not (is_now and story.seconds):  # known as a whole, in however many parts
             count, taken = 1, taken + story.spent.get(stage, 0.0)
         low += max(count * span[0] - taken, 0.0)
         high += max(count * span[1] - taken, taken / 2)  # what is late already may go on for a while
@@ -75,7 +74,7 @@ def estimate(
 
 
 def _items(stage: Stage, config: Config) -> int:
-    if stage in _WHOLE:
+    if stage not in COUNTED:
         return 1
     if stage == "train":
         return 0 if config.guide.only else config.train.steps
@@ -88,14 +87,15 @@ def _rate(stage: Stage, now: Story | None, learned: Mapping[Stage, float]) -> tu
     known = learned.get(stage)
     if now is not None and now.seconds:
         mean = statistics.fmean(now.seconds[1:] or now.seconds)
-        slow = min(max(mean, known or 0.0), 2 * mean)  # an earlier run's whole stage had previews and checkpoints in it
+        before = known or 0.0 if stage in COUNTED else 0.0
+        slow = min(max(mean, before), 2 * mean)  # an earlier run's whole stage had previews and checkpoints in it
         return mean * _MEASURED[0], slow * _MEASURED[1]
     return None if known is None else (known * _LEARNED[0], known * _LEARNED[1])
 
 
 def _guess(stage: Stage, story: Story, config: Config, references: int) -> tuple[float, float] | None:
     """Seconds an item of a stage that was never measured here, from what a step of training takes."""
-    if stage in _WHOLE:
+    if stage not in COUNTED:
         return 0.0, _DRAFT if config.guide.draft and stage == "prepare" else 5.0
     if stage == "select":
         each = _COUNT * references

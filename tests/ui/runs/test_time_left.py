@@ -2,7 +2,7 @@ import pytest
 
 from realfill import config
 from realfill.config import Config
-from realfill.events import Event, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
+from realfill.events import Event, ProposalReady, SeedReady, SeedScored, StageDone, StageStarted, TrainStep
 from ui.runs.story import Story
 from ui.runs.time_left import TimeLeft, estimate
 
@@ -70,7 +70,7 @@ def test_at_the_end_hardly_anything_is_left() -> None:
     told = story(
         StageStarted("train", 100), *steps(1, 100, 2.0), StageDone("train", 210.0), StageStarted("sample", 10),
         *(SeedReady(seed, seed + 1, 10, 1.0) for seed in range(10)), StageDone("sample", 10.0),
-        StageStarted("select", 11), *(SeedScored(seed, 1, seed + 1, 11) for seed in range(10)),
+        StageStarted("select", 18), *(SeedScored(seed, 1, seed + 1, 18) for seed in range(17)),
     )  # fmt: skip
     found = left(told, LEARNED)
     assert found.high < 4 and found.share > 0.95
@@ -96,3 +96,11 @@ def test_work_that_begins_once_more_is_measured_anew() -> None:
 )
 def test_a_range_is_said_while_it_is_one(low: float, high: float, said: str) -> None:
     assert TimeLeft(low, high, 0.5).span() == said
+
+
+def test_what_was_learned_of_getting_ready_is_of_all_proposals_until_some_are_made() -> None:
+    only = config.change(MINI, {"guide.only": True, "sample.seeds": "0"})
+    before, after = story(StageStarted("prepare", 8)), story(StageStarted("prepare", 8), ProposalReady(1, 8, 3.0))
+    ranking = 8 * 1.0 + 1.0
+    assert left(before, LEARNED, only).middle == pytest.approx(10 + ranking, rel=0.1)
+    assert left(after, LEARNED, only).middle == pytest.approx(7 * 3 + ranking, rel=0.2)
