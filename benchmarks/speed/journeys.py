@@ -110,6 +110,8 @@ def go_by_draft(page: Page, way: Journey, photos: Path) -> None:
     page.locator("#try-draft[aria-disabled=false]").wait_for()
     way.mark("marked")
     page.locator("#try-draft").click()
+    wait_for_result(page)
+    way.mark("first picture")
     page.locator("#status [data-state=done]").wait_for()
     finish(page, way)
 

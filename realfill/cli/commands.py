@@ -267,11 +267,13 @@ def _run_stages(
     if isinstance(run, Path) and source is None and not (run / "run.json").exists() and not (run / "scene").is_dir():
         Run.open(run)  # refuses in a sentence, before torch is imported
     config = options.config(run if isinstance(run, Path) else run.folder)
-    from realfill.models.registry import silence_libraries
     from realfill.pipeline import stages
     from realfill.runs.export import export_file
 
-    silence_libraries()
+    if isinstance(run, Path) or not run.config.guide.only:  # else a person waits for a draft, which needs none of them
+        from realfill.models.registry import silence_libraries
+
+        silence_libraries()
     with contextlib.closing(Progress()) as report:
         outcome = stages.complete(run, scene=source, config=config, report=report, device=options.device, until=until)
     result = outcome.result

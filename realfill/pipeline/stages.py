@@ -127,7 +127,8 @@ def prepare(session: Session, resources: Resources) -> None:
     from realfill.matching.registry import available_matcher
 
     run, scene = session.run, resources.scene
-    available_matcher(run.config.select)  # refuses a weights file that is not there
+    if not run.config.guide.only:
+        available_matcher(run.config.select)  # refuses a weights file that is not there
     for notice in run.scene_notices or scene.notices:
         session.say(notice)
     if sentence := _say_whose_adapter(run):
@@ -248,14 +249,14 @@ def _write_confidence(session: Session, resources: Resources, draft: Draft) -> N
 
 def train(session: Session, resources: Resources) -> None:
     """Fine-tunes LoRA weights on references and target (§3.4), from the newest checkpoint on."""
+    run, config = session.run, session.run.config.train
+    if run.is_trained or run.config.guide.only:
+        return
     from realfill.models import lora
     from realfill.models.fast.compiled import run_eagerly
     from realfill.training import train as training
     from realfill.training.draft_views import draft_views
 
-    run, config = session.run, session.run.config.train
-    if run.is_trained or run.config.guide.only:
-        return
     previews, held_out = PreviewMaker(session, resources), HeldOutLoss(session, resources)
     seconds: list[float] = []
     with session.stage("train", config.steps, max(run.checkpoint_steps(), default=0)):

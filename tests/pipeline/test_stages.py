@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -442,6 +444,29 @@ def test_the_draft_alone_waits_for_no_device_and_asks_no_network(
         outcome = complete(tmp_path / "run", scene=source, config=wanted, device="cpu")
     assert outcome.seed == DRAFT and outcome.matcher != "loftr"
     assert not any("device" in notice or "LoFTR" in notice for notice in outcome.notices)
+
+
+def test_the_draft_alone_imports_no_torch_for_itself(source: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # importing it fails from here on
+        "from pathlib import Path\n"
+        "from realfill import config\n"
+        "from realfill.cli.main import main\n"
+        "from realfill.geometry import make_draft\n"
+        "from realfill.jobs import queue\n"
+        "from realfill.runs.run import Run\n"
+        "make_draft.load_draft_matcher = lambda: None\n"  # XFeat, where SIFT finds little
+        "folder = Path(sys.argv[2])\n"
+        "wanted = config.make('mini', {'guide.only': True, 'guide.proposals': 1})\n"
+        "queue.submit(Run.create(folder, wanted, Path(sys.argv[1])))\n"
+        "sys.exit(main(['complete', '--queued', '--run', str(folder)]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(source), str(tmp_path / "run")],
+        cwd=Path(__file__).resolve().parents[2],
+        check=True,
+    )
+    assert Run.open(tmp_path / "run").status().state == "done"
 
 
 def test_notices_about_the_scene_are_said_once_and_kept(source: Path, tmp_path: Path) -> None:
