@@ -67,14 +67,15 @@
   const TOGETHER = 80; // milliseconds within which project and tab change as one step
   const shownProject = () => document.querySelector('#run-id :is(textarea, input)')?.value ?? '';
   let begun = false; // what a fresh page shows first is no step of its own
-  let walkTo = null; // the tab that Back or Forward leads to, while they are followed
+  let walkTo = null; // {tab, project} that Back or Forward lead to, while they are followed
   let noting = 0;
 
   function note() {
     clearTimeout(noting);
     noting = setTimeout(() => {
-      if (walkTo && tabNow() !== walkTo) showTab(walkTo);
-      const url = new URL(window.location), project = shownProject(), tab = walkTo ?? tabNow();
+      if (walkTo && walkTo.project !== shownProject()) return; // the answer to an earlier step; this one's comes
+      if (walkTo && tabNow() !== walkTo.tab) showTab(walkTo.tab);
+      const url = new URL(window.location), project = shownProject(), tab = walkTo?.tab ?? tabNow();
       url.searchParams.delete('run');
       if (project) url.searchParams.set('project', project); else url.searchParams.delete('project');
       url.searchParams.set('tab', tab);
@@ -85,10 +86,13 @@
 
   window.addEventListener('popstate', () => {
     const asked = new URL(window.location).searchParams, project = asked.get('project') ?? '';
-    walkTo = asked.get('tab') ?? 'scene';
+    walkTo = {tab: asked.get('tab') ?? 'scene', project};
     if (project === shownProject()) note();
     else document.dispatchEvent(new CustomEvent('rf-open', {detail: project}));
   });
+
+  // What a person does meanwhile is a step of its own, also where the project cannot be opened.
+  for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, () => { walkTo = null; }, true);
 
   window.realfill = {
     tab: tabNow,

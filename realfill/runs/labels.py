@@ -53,7 +53,8 @@ class Labels:
     @property
     def was_made_elsewhere(self) -> bool:
         """Whether it is such an example, or a copy of one: what it took says nothing of this machine."""
-        return bool(self.read().get("example"))
+        labels = self.read()
+        return bool(labels.get("example") or labels.get("elsewhere"))
 
     @property
     def seed(self) -> int | None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ class Projects:
             raise RunError("There is no such example here.")
         mine = (folder for folder in self._jobs.folders() if read_labels(folder).get("example") == name)
         copy = next(mine, None)
-        return copy.name if copy else self._copy(self._jobs.examples / name, {"example": name})
+        return copy.name if copy else self._copy(self._jobs.examples / name, {"example": name, "elsewhere": True})
 
     def rename(self, run_id: str, name: str) -> None:
         """Gives a project another name; an empty one changes nothing.
@@ -198,7 +199,7 @@ class Projects:
             self._targets[folder.name] = next((folder / "scene" / "target").glob("target.*"))
         return self._targets[folder.name]
 
-    def _copy(self, source: Path, labels: dict[str, str | None], *, inputs_only: bool = False) -> str:
+    def _copy(self, source: Path, labels: Mapping[str, str | bool | None], *, inputs_only: bool = False) -> str:
         self._jobs.book(files.walk_files(source))
         folder = new_run_folder(self._jobs.runs_dir)
         with files.new_folder(folder) as draft:

@@ -12,7 +12,7 @@ from realfill import files
 from realfill.config import Config
 from realfill.errors import RunBusy, RunError
 from realfill.jobs.queue import queue_position, waiting_runs
-from realfill.runs.labels import LONGEST_NAME
+from realfill.runs.labels import LONGEST_NAME, Labels
 from realfill.runs.listing import list_runs, new_run_folder
 from realfill.runs.run import Run
 from tests.waiting import LONGEST, wait_until
@@ -250,5 +250,7 @@ def test_an_example_becomes_a_project_of_ones_own_once(projects: Projects, run: 
     assert projects.take_example("kitchen") == first
     (one,) = projects.listing()
     assert (one.id, one.name, one.state) == (first, "Finished kitchen", "done")
+    for made in (first, projects.duplicate(first)):  # what it took says nothing of this machine
+        assert Labels(tmp_path / "runs" / made).was_made_elsewhere
     with pytest.raises(RunError, match="no such example"):
         projects.take_example("../runs")
