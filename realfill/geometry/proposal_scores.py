@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Confidence, Field, Hole, Photo
-from realfill.geometry.proposals import SIDE, Sources, scoring_size, shrink, structure_similarity
+from realfill.geometry.proposals import Sources, scoring_size, shrink, structure_similarity
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import distance_from_hole
 from realfill.matching import sift
@@ -78,7 +78,7 @@ def gather_evidence(sources: Sources) -> Evidence:
     views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
     for one in sources.laid:
         valid = _shrink_field(one.valid[one.inner].astype(np.float32))
-        views.append((one.show(one.inner, longest=SIDE), np.where(valid == 1, one.trust, 0).astype(np.float32)))
+        views.append((one.show(one.inner, small=True), np.where(valid == 1, one.trust, 0).astype(np.float32)))
     return Evidence(hole, near, tuple(views))
 
 

@@ -51,15 +51,14 @@ Part = tuple[slice, slice]  # rows and columns
 
 @dataclass(frozen=True, eq=False)
 class AffineColours:
-    """An affine change of CIELAB: out = (in - middle) · matrix + aim."""
+    """An affine change of CIELAB: out = matrix · in + offset."""
 
-    middle: Vector  # (3,)
     matrix: Matrix  # (3, 3)
-    aim: Vector  # (3,)
+    offset: Vector  # (3,)
 
     def apply(self, photo: Photo) -> Photo:
         """The photo (h, w, 3) in the new colours."""
-        changed = ((_to_lab(photo) - self.middle) @ self.matrix + self.aim).astype(np.float32)
+        changed = cv2.transform(_to_lab(photo), np.c_[self.matrix, self.offset])
         return np.asarray(np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2RGB) * 255, 0, 255), np.uint8)
 
 
@@ -97,12 +96,11 @@ class LaidReference:
         down, across = self.margin
         return slice(down, self.valid.shape[0] - down), slice(across, self.valid.shape[1] - across)
 
-    def show(self, part: Part, *, longest: int = 0) -> Photo:
-        """A part of it in the target's colours, (h, w, 3); with `longest` shrunk to that longest side."""
+    def show(self, part: Part, *, small: bool = False) -> Photo:
+        """A part of it in the target's colours, (h, w, 3), or `small`, as `shrink` makes it."""
         (rows, columns), (height, width) = part, self.valid.shape
         box = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
-        raw = self.raw[part]
-        return self.colours.apply(shrink(raw, longest) if longest else raw, box)
+        return self.colours.apply(shrink(self.raw[part]) if small else self.raw[part], box)
 
     def as_source(self) -> PatchSource:
         """What it shows, as patches that lie over the frame and around it."""
@@ -243,11 +241,9 @@ def structure_similarity(one: Photo, other: Photo) -> Field:
     return np.asarray(cv2.resize(similarity, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def shrink(photo: Photo, longest: int = SIDE) -> Photo:
-    """A picture (H, W, 3) with its longest side at most `longest`."""
-    scale = min(1.0, longest / max(photo.shape[:2]))
-    size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+def shrink(photo: Photo) -> Photo:
+    """A picture (H, W, 3) with its longest side at SIDE."""
+    return np.asarray(cv2.resize(photo, scoring_size(photo.shape), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def scoring_size(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -282,7 +278,8 @@ def _fit_lab(given: Photo, wanted: Photo) -> AffineColours:
     middle, aim = x.mean(0), y.mean(0)
     square, cross = (x - middle).T @ (x - middle), (x - middle).T @ (y - aim)
     ridge = RIDGE * len(x) * np.eye(3)
-    return AffineColours(middle, np.linalg.solve(square + ridge, cross + ridge), aim)
+    matrix = np.linalg.solve(square + ridge, cross + ridge).T
+    return AffineColours(matrix, aim - matrix @ middle)
 
 
 def _to_lab(photo: Photo) -> Colours:
