@@ -128,7 +128,7 @@ class WarmProcess(_StoppableProcess):
         self._command = list(command) or [sys.executable, "-m", "realfill.cli.warm_process"]
 
     def start(self) -> None:
-        """See `RunProcess.start`: the process imports what it will need."""
+        """See `RunProcess.start`: the process is there."""
         if self._process is None and not self._stopped:
             pipe = subprocess.PIPE
             with contextlib.suppress(OSError):

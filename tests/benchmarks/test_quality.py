@@ -16,7 +16,7 @@ from tests.tiny import make_wide_scene
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = (
     *(f"quality.{name}" for name in ("ablation", "draft", "early_ranking", "geometry", "scenes", "write_docs")),
-    *(f"speed.{name}" for name in ("cpu", "gpu", "memory_shapes", "journeys", "page")),
+    *(f"speed.{name}" for name in ("cpu", "drafts", "gpu", "memory_shapes", "journeys", "page")),
 )
 QUICK = ("train.steps=1", "train.batch=1", "train.rank=2", "train.pool=0", "train.layers=attention", "sample.steps=2")
 
@@ -32,7 +32,7 @@ def wide_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_script_names_its_command(
     script: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if script in ("speed.journeys", "speed.page"):
+    if script in ("speed.drafts", "speed.journeys", "speed.page"):
         pytest.importorskip("playwright", reason="playwright is in requirements-dev.txt")
     monkeypatch.setattr("sys.argv", [script, "--help"])
     with pytest.raises(SystemExit) as ended:
