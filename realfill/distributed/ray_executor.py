@@ -6,6 +6,8 @@ where there is room, on nodes that came later too.
 
 import contextlib
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -58,7 +60,8 @@ class Ray:
         if not self._address:
             options["include_dashboard"] = False
         try:
-            start_patiently(lambda: ray.init(address=self._address or None, **options))
+            with keep_sigterm():
+                start_patiently(lambda: ray.init(address=self._address or None, **options))
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise OptionError(f"There is no Ray cluster at --ray-address {self._address} ({error}).") from error
         try:
@@ -114,6 +117,17 @@ class RayWorker(Generic[Value]):
     def stop(self) -> None:
         """Asks the work in hand to save itself and end."""
         self._worker.stop()
+
+
+@contextlib.contextmanager
+def keep_sigterm() -> Iterator[None]:
+    """What this process does at SIGTERM is the same after the block: `ray.init` makes it end there and then."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def start_patiently(start: Callable[[], object]) -> None:

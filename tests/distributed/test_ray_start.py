@@ -1,8 +1,10 @@
 """Ray on a machine that computes too much else: it gives its processes 30 s to come up."""
 
+import signal
+
 import pytest
 
-from realfill.distributed.ray_executor import start_patiently
+from realfill.distributed.ray_executor import keep_sigterm, start_patiently
 from realfill.errors import StageError
 
 pytest.importorskip("ray", reason="ray is in requirements-dev.txt")
@@ -22,6 +24,13 @@ def test_a_machine_that_is_too_busy_is_given_time_and_told() -> None:
         start_patiently(_time_out)
     with pytest.raises(ValueError, match="no such address"):
         start_patiently(_refuse)
+
+
+def test_what_sigterm_does_is_not_taken_away() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with keep_sigterm():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def _time_out() -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from realfill.events import TrainStep
 from tests.ui.browser import canvas
-from tests.ui.browser.test_studio import current, settings, steps
+from tests.ui.browser.test_studio import WAIT, current, settings, steps
 from tests.ui.conftest import ROOT, Server, end, free_port, wait_for
 from tests.waiting import wait_until
 
@@ -48,7 +48,7 @@ def test_a_training_in_turns_goes_on_after_a_spent_quota_and_a_closed_tab(
     expect(page.locator("#cost")).to_contain_text("in shares of 15 s of the GPU")
     (space.runs_dir / "quota").write_text("3")
     page.locator("#start").click()
-    expect(status).to_contain_text("The GPU was not given: You have exceeded your free ZeroGPU quota")
+    expect(status).to_contain_text("You have exceeded your free ZeroGPU quota", timeout=WAIT)
     (space.runs_dir / "quota").unlink()
     page.locator("#resume").click()
     run = current(page, space)
@@ -59,6 +59,6 @@ def test_a_training_in_turns_goes_on_after_a_spent_quota_and_a_closed_tab(
     before = steps(run)
     assert before < STEPS
     page.goto(address)
-    expect(status).to_contain_text("Done.")
+    expect(status).to_contain_text("Done.", timeout=WAIT)
     told = [event.step for event in run.events()[0] if isinstance(event, TrainStep)]
     assert told == list(range(1, STEPS + 1)) and run.result.is_file()
