@@ -128,16 +128,21 @@ def go_by_training(page: Page, way: Journey, example: str) -> None:
 
 
 def finish(page: Page, way: Journey) -> None:
-    """Waits until a result is shown, its picture loaded, presses Export and waits for the file."""
-    page.wait_for_function(
-        "() => { const picture = document.querySelector('.rf-after');"
-        " return picture?.checkVisibility() && picture.complete && picture.naturalWidth > 0; }"
-    )
+    """Waits until a result is shown, presses Export and waits for the file."""
+    wait_for_result(page)
     way.mark("result")
     with page.expect_download() as download:
         page.locator("#export").click()
     download.value.path()
     way.mark("file")
+
+
+def wait_for_result(page: Page) -> None:
+    """Until a picture is shown and loaded."""
+    page.wait_for_function(
+        "() => { const picture = document.querySelector('.rf-after');"
+        " return picture?.checkVisibility() && picture.complete && picture.naturalWidth > 0; }"
+    )
 
 
 def write_photos(example: str, megapixels: float, folder: Path) -> Path:
