@@ -31,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "projects"
 LONGEST = 640  # pixels of a photo
 RING = 9  # pixels, odd: so far a shrunk JPEG carries the hole's paint into what is known, half of it on each side
-POINTS = 200  # of a seed and a reference that are kept
+POINTS = 100  # of a seed and a reference that are kept
 PROPOSALS = 3  # for as many there is room beside the seeds
-MARGIN = 24  # pixels of the draft that are kept around the hole
+MARGIN = 12  # pixels of the draft that are kept around the hole
 MOST_BYTES = 1_200_000
 SENTENCE = "A finished example: browse its seeds, see why they rank where they do, compare and export."
 
@@ -152,7 +152,7 @@ def _check(place: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="example scenes")
-    parser.add_argument("--seeds", default="0-2")
+    parser.add_argument("--seeds", default="0,3")
     parser.add_argument("--runs", type=Path, help="where the whole runs are kept, and taken up again")
     args = parser.parse_args()
     config.parse_seeds(args.seeds)
