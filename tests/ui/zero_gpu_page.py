@@ -26,6 +26,7 @@ class Account(fake_spaces.Account):
 
 def main() -> int:
     """Serves until it is ended."""
+    fake_spaces.ACCOUNT = Account()
     sys.modules["spaces"] = fake_spaces
     from realfill.pipeline import turn
     from ui import studio, zero_gpu

@@ -39,7 +39,7 @@ def space(tmp_path: Path, tiny_base: Path) -> Iterator[Server]:
 
 @pytest.mark.long
 def test_a_training_in_turns_goes_on_after_a_spent_quota_and_a_closed_tab(
-    page: Page, space: Server, _toy_scene: Path
+    space: Server, page: Page, _toy_scene: Path
 ) -> None:
     status = page.locator("#status")
     canvas.begin(page, space.url)
