@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from realfill import config, files
 from realfill.geometry.draft import save_draft
-from realfill.geometry.propose import load_proposal, load_ranking, proposal_path
+from realfill.geometry.propose import RANKING, load_proposal, load_ranking, proposal_path
 from realfill.runs.run import Run
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.examples import Example
@@ -114,7 +114,8 @@ def _copy_matches(path: Path, place: Path) -> None:
 def _copy_best_proposal(run: Run, place: Path) -> None:
     """The order of the proposals, and the best one, plain where no export looks at it."""
     order = load_ranking(run.proposals_folder)
-    files.write_json(place / "ranking.json", {"order": order})  # a copy that is worked on makes them all anew
+    ranking = {"order": order, "folders": [*range(1, len(order) + 1)]}  # a copy that is worked on makes them all anew
+    files.write_json(place / RANKING, ranking)
     full = load_proposal(run.proposals_folder, order[0])
     assert full is not None
     hole = full.frame.crop_hole(scene.load(run.scene_folder, variants=run.config.variants).hole)

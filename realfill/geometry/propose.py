@@ -1,7 +1,7 @@
 """Complete proposals of a scene from its draft, each with its score; and where they lie in a run folder.
 
 proposals/1/, 2/, …        each as a draft (draft.py), in the order they were made; draft.json also has recipe and score
-proposals/ranking.json     their numbers, best first: they are all there
+proposals/ranking.json     their numbers, best first, and the folder of each: they are all there
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from realfill.imaging.holes import bounding_box
 from realfill.scene.scene import Scene
 from realfill.sentences import Sentence
 
+RANKING = "ranking.json"
 FROM_TEXTURE = Sentence(
     "No reference lies over the target in one consistent way, so the draft is made of the scene's own texture."
 )
@@ -95,31 +96,41 @@ def count_saved(folder: Path) -> int:
 
 def save_ranking(folder: Path, count: int) -> None:
     """Notes that all of `count` proposals are there, as far as there are so many, and their numbers, best first."""
-    totals = {}
-    for number in range(1, count_saved(folder) + 1):
-        data = files.read_json(proposal_path(folder, number) / "draft.json") or {}
-        totals[number] = ProposalScore.from_json(data["score"]).total
+    known = _folders(folder)
+    folders = [*known, *range(len(known) + 1, count_saved(folder) + 1)]
+    totals = {number: _load_score(folder, place).total for number, place in enumerate(folders, 1)}
     order = sorted(totals, key=lambda number: (-totals[number], number))
-    files.write_json(folder / "ranking.json", {"order": order, "count": count})
+    files.write_json(folder / RANKING, {"order": order, "count": count, "folders": folders})
 
 
 def load_ranking(folder: Path) -> list[int]:
     """The numbers of the proposals, best first; none where they are not all there."""
-    data = files.read_json(folder / "ranking.json") or {}
-    return [int(number) for number in data.get("order", [])]
+    data = files.read_json(folder / RANKING) or {}
+    order = [int(number) for number in data.get("order", [])]
+    return order if "folders" in data else [*range(1, len(order) + 1)]
+
+
+def _folders(folder: Path) -> list[int]:
+    """The folder of each proposal by its number, once they were ranked.
+
+    In runs that do not say it proposals were numbered by their rank.
+    """
+    data = files.read_json(folder / RANKING) or {}
+    return [int(place) for place in data.get("folders", data.get("order", []))]
 
 
 def load_scores(folder: Path) -> dict[int, ProposalScore]:
     """The scores of all proposals by number; none where they are not all there."""
-    places = {number: proposal_path(folder, number) / "draft.json" for number in load_ranking(folder)}
-    return {
-        number: ProposalScore.from_json((files.read_json(place) or {})["score"]) for number, place in places.items()
-    }
+    return {number: _load_score(folder, place) for number, place in enumerate(_folders(folder), 1)}
+
+
+def _load_score(folder: Path, place: int) -> ProposalScore:
+    return ProposalScore.from_json((files.read_json(proposal_path(folder, place) / "draft.json") or {})["score"])
 
 
 def are_saved(folder: Path, count: int) -> bool:
     """Whether so many proposals were made and ranked."""
-    return int((files.read_json(folder / "ranking.json") or {}).get("count", 0)) >= count
+    return int((files.read_json(folder / RANKING) or {}).get("count", 0)) >= count
 
 
 def load_proposals(folder: Path) -> list[Draft]:
@@ -130,4 +141,5 @@ def load_proposals(folder: Path) -> list[Draft]:
 
 def load_proposal(folder: Path, number: int) -> Draft | None:
     """A proposal as a draft; None where there is none of that number."""
-    return load_draft(proposal_path(folder, number), warped=False)
+    place = dict(enumerate(_folders(folder), 1)).get(number, number)  # what is not ranked yet lies under its number
+    return load_draft(proposal_path(folder, place), warped=False)

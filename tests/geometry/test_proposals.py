@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.geometry import proposals, propose
 from realfill.geometry.draft import Draft, full_size_draft
@@ -116,8 +117,25 @@ def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: 
     loaded = propose.load_proposals(folder)
     assert all(np.array_equal(one.photo, other.draft.photo) for one, other in zip(loaded, ranked, strict=True))
     assert loaded[0].textured and loaded[0].reason == ""
+    check_that_numbers_stay_ranks(folder, made)
     (later,) = propose.propose(plane, draft, 4, first=3)
     assert later.recipe == made[3].recipe and np.array_equal(later.draft.photo, made[3].draft.photo)
+
+
+def check_that_numbers_stay_ranks(folder: Path, made: list[propose.ScoredProposal]) -> None:
+    """In a run of before, whose pictures among the seeds are named by the proposals' ranks; also when more are made."""
+    files.write_json(folder / propose.RANKING, {"order": [2, 1, 4, 3], "count": 4})
+    assert propose.load_ranking(folder) == [1, 2, 3, 4]
+    for count in (4, 5):
+        numbers = dict(zip((1, 2, 3, 4, 5), [made[index] for index in (1, 0, 3, 2, 0)][:count], strict=False))
+        assert {number: one.matches for number, one in propose.load_scores(folder).items()} == {
+            number: one.score.matches for number, one in numbers.items()
+        }
+        for number, one in numbers.items():
+            proposal = propose.load_proposal(folder, number)
+            assert proposal is not None and np.array_equal(proposal.photo, one.draft.photo)
+        propose.save_proposal(folder, 5, made[0])
+        propose.save_ranking(folder, 5)
 
 
 def test_a_score_is_stored_as_it_is() -> None:

@@ -296,7 +296,7 @@ def test_proposals_are_made_once_begun_from_and_ranked_among_the_seeds(
         made = read_photo(tmp_path / "out.png")
         far = feather_alpha(wide.hole, wanted.export.feather) == 0
         assert np.array_equal(made[far], read_photo(source / "target" / "target.png")[far])
-        proposed = propose.load_proposal(run.proposals_folder, -1 - seed)
+        proposed = propose.load_proposal(run.proposals_folder, seeds.proposal_number(seed))
         assert proposed is not None
         error = made[wide.hole].astype(float) - proposed.frame.uncrop_photo(proposed.photo)[wide.hole]
         assert np.abs(error).mean() < 3
