@@ -86,11 +86,11 @@ def test_each_way_says_what_it_takes_here(tmp_path: Path) -> None:
         told.add(event)
     for event in (StageDone("train", 150.0), StageStarted("sample", 16), StageDone("sample", 16.0)):
         told.add(event)
-    for event in (StageStarted("select", 17), StageDone("select", 17.0)):
+    for event in (StageStarted("select", 24), StageDone("select", 24.0)):
         told.add(event)
     costs.remember_stages(tmp_path, PRESETS["mini"], told)
     cards = {way: card for card, way in train.way_choices(tmp_path, PRESETS["mini"])}
-    assert cards["guided"].startswith("Guided\n2 min 40 s to 4 min 30 s: ")
+    assert cards["guided"].startswith("Guided\n2 min 50 s to 4 min 40 s: ")
 
 
 def test_a_value_out_of_bounds_is_a_sentence(form: Form) -> None:
