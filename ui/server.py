@@ -35,6 +35,7 @@ from .access.unread import UnreadAnswers, keep_expiring
 from .access.upload_owners import UploadOwners
 
 QUEUE = 64  # handlers that wait at once; further ones are told that the queue is full
+LOOK = 0.02  # seconds between gradio's looks at its queue: its own 1 ms keeps a twelfth of a core busy with nothing
 SESSIONS = 500  # browsers whose state is kept; an older one's begins anew
 _READS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("realfill.server")
@@ -113,6 +114,7 @@ def build(
 ) -> ASGIApp:
     """The page as a guarded ASGI application; `public_name` is the one that its proxy has, if there is a proxy."""
     page.queue(max_size=QUEUE, default_concurrency_limit=4)
+    page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK
     page.state_session_capacity = SESSIONS
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_expire_answers(page))
     gr.mount_gradio_app(
