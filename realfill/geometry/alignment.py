@@ -7,7 +7,6 @@ contradict each other there is parallax, and the places come from `transfer_poin
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +19,7 @@ from realfill.geometry.homography import Plane, find_planes, find_similarity, in
 from realfill.geometry.mesh_warp import fit_mesh
 from realfill.geometry.plane_sweep import Cameras
 from realfill.geometry.reconstruction import TransferredPoints, epipolar_inliers, transfer_points
+from realfill.geometry.threads import map_threads
 from realfill.geometry.warping import homography_map
 from realfill.imaging.holes import distance_from_hole
 from realfill.matching.rootsift import Keypoints
@@ -82,15 +82,14 @@ def align_references(
     """
     joined = [one.join(more[~is_inside(more.first, hole)]) for one, more in zip(exact, learned, strict=True)]
     couples = list(itertools.combinations(range(len(references)), 2))
-    with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
-        matched = pool.map(lambda couple: match_keypoints(*(references[one] for one in couple)), couples)
-        by_exact = list(pool.map(lambda own: _collect_evidence(own, hole), exact))
-        more = pool.map(
-            lambda both, own: _collect_evidence(both, hole, least=LEARNED_LEAST) if len(both) > len(own) else None,
-            joined,
-            exact,
-        )
-        by_all, between = list(more), dict(zip(couples, matched, strict=True))
+    matched = map_threads(lambda couple: match_keypoints(*(references[one] for one in couple)), couples)
+    between = dict(zip(couples, matched, strict=True))
+    by_exact = map_threads(lambda own: _collect_evidence(own, hole), exact)
+    by_all = map_threads(
+        lambda both, own: _collect_evidence(both, hole, least=LEARNED_LEAST) if len(both) > len(own) else None,
+        joined,
+        exact,
+    )
     evidence = [own if own.planes or both is None else both for own, both in zip(by_exact, by_all, strict=True)]
     pairs = [joined[index] if own is by_all[index] else exact[index] for index, own in enumerate(evidence)]
     transferred = {}
@@ -105,8 +104,7 @@ def align_references(
         own, more = _candidate_warps(index, evidence[index], disputed, hole), by_all[index]
         return own if more is None else own + _learned_warps(index, more, hole)
 
-    with ThreadPoolExecutor(2) as pool:
-        warps = [*itertools.chain.from_iterable(pool.map(list_warps, range(len(references))))]
+    warps = [*itertools.chain.from_iterable(map_threads(list_warps, range(len(references))))]
     useful = {index: evidence[index].pairs for index in sorted({warp.reference for warp in warps})}
     in_hole = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in placed]
     return Alignment(warps, pairs, in_hole, _find_cameras(transferred, between, useful))

@@ -1,13 +1,13 @@
 """The draft's hole at the target's own size: the references' detail that the working size has no room for."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Field, Labels, Photo, WarpMap, Weight
+from realfill.geometry.threads import map_threads
 from realfill.geometry.warp_selection import AlignedReference
 from realfill.geometry.warping import warp_photo
 from realfill.imaging.crop import CropTransform
@@ -82,9 +82,8 @@ def render_detail(
         difference = cv2.subtract(one.colour.apply(full), coarse, dtype=cv2.CV_32F)
         return part, np.asarray((weight[part] * valid)[..., None] * difference, np.float32)
 
-    with ThreadPoolExecutor(2) as pool:
-        for part, added in pool.map(add_reference, _detailed_references(fits, aligned, label)):
-            picture[part] += added
+    for part, added in map_threads(add_reference, _detailed_references(fits, aligned, label)):
+        picture[part] += added
     return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 
 

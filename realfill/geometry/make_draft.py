@@ -7,7 +7,6 @@ colours, cut along seams and blended. Known pixels around the hole say how well 
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -23,6 +22,7 @@ from realfill.geometry.draft import Draft, Fine, WarpedReference
 from realfill.geometry.flow_refinement import refine_warp
 from realfill.geometry.overlays import Overlay, locate_overlay
 from realfill.geometry.reconstruction import epipolar_inliers
+from realfill.geometry.threads import map_threads
 from realfill.geometry.warp_selection import (
     AlignedReference,
     add_regions,
@@ -32,7 +32,7 @@ from realfill.geometry.warp_selection import (
     warp_reference,
 )
 from realfill.geometry.warping import warp_photo
-from realfill.imaging.crop import crop_longest, crop_window
+from realfill.imaging.crop import CropTransform, crop_longest, crop_window
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box
 from realfill.matching.matcher import Matcher, Matches
@@ -65,8 +65,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=round(size * ROOM)) for photo in scene.references]
-    with ThreadPoolExecutor(2) as pool:
-        photos = [*pool.map(lambda fit, photo: fit.crop_photo(photo), fits, scene.references)]
+    photos = map_threads(CropTransform.crop_photo, fits, scene.references)
 
     overlay = locate_overlay(scene, frame, photos, size=size)
     own, keypoints = _detect_keypoints(target, hole, photos, overlay)
@@ -104,9 +103,9 @@ def _detect_keypoints(
     target: Photo, hole: Hole, photos: Sequence[Photo], overlay: Overlay
 ) -> tuple[Keypoints, list[Keypoints]]:
     """Keypoints of the target's known pixels, and of each reference, none of them on an overlay."""
-    with ThreadPoolExecutor(2) as pool:  # OpenCV lets go of the interpreter
-        own = pool.submit(draft_keypoints, target, hole | overlay.in_frame)
-        return own.result(), list(pool.map(draft_keypoints, photos, map(overlay.in_photo, photos)))
+    hidden = [hole | overlay.in_frame, *map(overlay.in_photo, photos)]
+    own, *references = map_threads(draft_keypoints, [target, *photos], hidden)
+    return own, references
 
 
 def _learned_pairs(matcher: Matcher, target: Photo, photos: Sequence[Photo], exact: Sequence[Pairs]) -> list[Pairs]:
@@ -141,8 +140,7 @@ def _choose_warps(
             photo = photos[one.reference]
             return warp_reference(scorer, replace(one, map=overlay.hide(one.map, photo)), photo)
 
-        with ThreadPoolExecutor(2) as pool:
-            return [*pool.map(warp_one, warps)]
+        return map_threads(warp_one, warps)
 
     candidates = warp_references(alignment.warps)
     deep = depth_warps(scorer, alignment, candidates, dict(enumerate(photos)), hole)

@@ -7,7 +7,6 @@ references among themselves; semi-global matching (Hirschmüller 2008) makes nei
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -19,6 +18,7 @@ from realfill.arrays import CameraMatrix, CostVolume, Field, Homography, Photo, 
 from realfill.geometry.confidence import Scorer
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.smoothing import spread_smoothly
+from realfill.geometry.threads import map_threads
 from realfill.geometry.warping import warp_photo
 
 LEVELS = 64
@@ -134,8 +134,7 @@ def sweep_depth(
         maps = {index: _map_at_depth(rays[index], float(levels[number]), scorer.scale) for index in photos}
         cost[:, :, number] = _photo_cost(scorer.known, target, [warp_photo(photos[at], maps[at]) for at in photos])
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(compare_at, range(LEVELS)))
+    map_threads(compare_at, range(LEVELS))
     _anchor_points(cost, scorer, xy, np.interp(mu, levels, np.arange(LEVELS)))
     best = cv2.medianBlur(_best_level(_aggregate_cost(cost)), 5)
     depth = np.asarray(levels[0] + best * (levels[1] - levels[0]), np.float32)
@@ -203,11 +202,11 @@ def _aggregate_cost(cost: CostVolume) -> CostVolume:
         return _scan_down(volume[::-1], side)[::-1] if upwards else _scan_down(volume, side)
 
     total = np.zeros_like(cost)
-    with ThreadPoolExecutor(2) as pool:
-        for one in pool.map(scan, [(cost, side, up) for side in (0, 1, -1) for up in (False, True)]):
+    for side in (0, 1, -1):  # no more volumes at a time than are computed
+        for one in map_threads(scan, [(cost, side, up) for up in (False, True)]):
             total += one
-        for one in pool.map(scan, [(turned, 0, up) for up in (False, True)]):
-            total += one.transpose(1, 0, 2)
+    for one in map_threads(scan, [(turned, 0, up) for up in (False, True)]):
+        total += one.transpose(1, 0, 2)
     return total
 
 

@@ -21,8 +21,9 @@ from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
 from realfill.geometry.patch_fill import PatchSource, fill_from_patches, is_available
+from realfill.geometry.threads import map_threads
 from realfill.imaging.composite import match_colour
-from realfill.imaging.crop import crop_longest
+from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.fill import nearest_known
 from realfill.imaging.holes import bounding_box, distance_from_hole
 from realfill.scene.scene import Scene
@@ -144,14 +145,12 @@ def gather_sources(scene: Scene, draft: Draft) -> Sources:
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=max(frame.width, frame.height)) for photo in scene.references]
-    with ThreadPoolExecutor(2) as pool:
-        photos = [*pool.map(lambda fit, photo: fit.crop_photo(photo), fits, scene.references)]
+    photos = map_threads(CropTransform.crop_photo, fits, scene.references)
     given = [
         (photo, replace(pairs, second=fit.to_working(pairs.second)))
         for photo, fit, pairs in zip(photos, fits, draft.matches, strict=False)
     ]
-    with ThreadPoolExecutor(2) as pool:
-        made = [*pool.map(lambda number: _lay_rigidly(number, *given[number], target, hole), range(len(given)))]
+    made = map_threads(lambda number: _lay_rigidly(number, *given[number], target, hole), range(len(given)))
     laid = [one for several in made for one in several]
     plain = [_centre(photo, hole.shape) for photo in photos]
     laid.sort(key=lambda one: -one.trust)

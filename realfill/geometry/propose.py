@@ -96,7 +96,7 @@ def count_saved(folder: Path) -> int:
 
 def save_ranking(folder: Path, count: int) -> None:
     """Notes that all of `count` proposals are there, as far as there are so many, and their numbers, best first."""
-    known = _folders(folder)
+    _, known = _read_ranking(folder)
     folders = [*known, *range(len(known) + 1, count_saved(folder) + 1)]
     totals = {number: _load_score(folder, place).total for number, place in enumerate(folders, 1)}
     order = sorted(totals, key=lambda number: (-totals[number], number))
@@ -105,23 +105,23 @@ def save_ranking(folder: Path, count: int) -> None:
 
 def load_ranking(folder: Path) -> list[int]:
     """The numbers of the proposals, best first; none where they are not all there."""
-    data = files.read_json(folder / RANKING) or {}
-    order = [int(number) for number in data.get("order", [])]
-    return order if "folders" in data else [*range(1, len(order) + 1)]
+    return _read_ranking(folder)[0]
 
 
-def _folders(folder: Path) -> list[int]:
-    """The folder of each proposal by its number, once they were ranked.
+def _read_ranking(folder: Path) -> tuple[list[int], list[int]]:
+    """The proposals' numbers, best first, and the folder of each by its number; empty before they were ranked.
 
-    In runs that do not say it proposals were numbered by their rank.
+    In runs that do not say the folders proposals were numbered by their rank.
     """
     data = files.read_json(folder / RANKING) or {}
-    return [int(place) for place in data.get("folders", data.get("order", []))]
+    order = [int(number) for number in data.get("order", [])]
+    return (order, data["folders"]) if "folders" in data else ([*range(1, len(order) + 1)], order)
 
 
 def load_scores(folder: Path) -> dict[int, ProposalScore]:
     """The scores of all proposals by number; none where they are not all there."""
-    return {number: _load_score(folder, place) for number, place in enumerate(_folders(folder), 1)}
+    _, folders = _read_ranking(folder)
+    return {number: _load_score(folder, place) for number, place in enumerate(folders, 1)}
 
 
 def _load_score(folder: Path, place: int) -> ProposalScore:
@@ -141,5 +141,6 @@ def load_proposals(folder: Path) -> list[Draft]:
 
 def load_proposal(folder: Path, number: int) -> Draft | None:
     """A proposal as a draft; None where there is none of that number."""
-    place = dict(enumerate(_folders(folder), 1)).get(number, number)  # what is not ranked yet lies under its number
+    _, folders = _read_ranking(folder)
+    place = folders[number - 1] if number <= len(folders) else number  # what is not ranked yet lies under its number
     return load_draft(proposal_path(folder, place), warped=False)
