@@ -139,6 +139,11 @@ class GuideConfig(_Settings):
     bound: Rate = Field(
         0.0, description="How far vouched-for parts are held to the draft after sampling; 1 keeps them exactly."
     )
+    texture: Rate = Field(
+        0.0,
+        description="How far invented parts keep the proposal's detail that is finer than a cell of the latents, which "
+        "a weak base blurs.",
+    )
     detail: bool = Field(True, description="Add the draft's detail where the fill is enlarged for the target.")
 
     @field_validator("draft")
@@ -247,7 +252,9 @@ PRESETS: Mapping[PresetName, Config] = {
             learning_rate_text=6e-5,
             decay=0.5,
         ),
-        guide=GuideConfig(draft=True, proposals=PROPOSALS, warm=1.0, strength=0.2, guess=0.2, known=True, bound=1.0),
+        guide=GuideConfig(
+            draft=True, proposals=PROPOSALS, warm=1.0, strength=0.2, guess=0.2, known=True, bound=1.0, texture=1.0
+        ),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),
     # By measurement of single parts on one core with AVX-512 BF16: 1.5 core-hours of training, 10 minutes of seeds.

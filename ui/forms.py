@@ -66,6 +66,7 @@ WORDS: Mapping[str, str] = {
     "guide.guess": Sentence("Strength where they do not"),
     "guide.known": Sentence("Draft counts as known"),
     "guide.bound": Sentence("Hold to the draft"),
+    "guide.texture": Sentence("Keep texture"),
     "guide.detail": Sentence("Detail of the references"),
     "sample.seeds": Sentence("Seeds"),
     "sample.sampler": Sentence("Sampler"),

@@ -143,11 +143,11 @@ def _paste_fine(photo: Photo, fine: Fine | None, left: int, top: int) -> Photo:
     return result
 
 
-def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *, everywhere: bool = False) -> Photo:
+def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *, least: float = 0.0) -> Photo:
     """A generated picture (H, W, 3) at the target's size with the draft's detail that the working size lost.
 
     What the draft shows at its own scale, less what is left of it at the working size, is added as far as the
-    references vouch for it (`everywhere`: in the whole hole, for the draft itself). Outside the hole's
+    references vouch for it, and by the share `least` in the whole hole (1 for the draft itself). Outside the hole's
     surroundings nothing changes.
     """
     left, top, right, bottom = bounding_box(hole)
@@ -159,7 +159,7 @@ def add_detail(generated: Photo, draft: Draft, fit: CropTransform, hole: Hole, *
     fine = _paste_fine(fine, draft.fine, x0, y0)
     working = render_draft(draft, fit)[0]
     coarse = crop_in_frame(fit, native).crop_photo(working)
-    weight = np.ones_like(trust) if everywhere else trust
+    weight = np.maximum(trust, least)
     window = generated[y0:y1, x0:x1].astype(np.float32)
     added = window + weight[..., None] * (fine.astype(np.float32) - coarse)
     result = generated.copy()

@@ -111,13 +111,15 @@ def compose(run: Run, scene: Scene, seed: int) -> decode.Original:
 def enlarge(run: Run, scene: Scene, seed: int, crop: CropTransform) -> Photo:
     """A seed's picture at the target's own size (H, W, 3), black beyond the crop.
 
-    What geometry vouches for gets the references' own detail, which the working size had no room for.
+    What geometry vouches for gets the references' own detail, which the working size had no room for; so does what
+    keeps a proposal's texture.
     """
     generated = crop.uncrop_photo(run.read_seed(seed))
     draft = _draft_of(run, seed) if run.config.guide.detail else None
     if draft is None or draft.reason:
         return generated
-    return add_detail(generated, draft, crop, scene.hole, everywhere=seeds.is_proposal(seed))
+    kept = 1.0 if seeds.is_proposal(seed) else run.config.guide.texture
+    return add_detail(generated, draft, crop, scene.hole, least=kept)
 
 
 def _draft_of(run: Run, seed: int) -> Draft | None:

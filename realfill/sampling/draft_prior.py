@@ -80,6 +80,19 @@ def make_start(prior: DraftPrior, backbone: Backbone) -> DraftStart:
     return DraftStart(backbone.encode(pixels.to(backbone.device)), strength, float(strength.max()))
 
 
+def keep_texture(photo: Photo, prior: DraftPrior, cell: int) -> Photo:
+    """A generated picture (H, W, 3) with the prior's detail that is finer than `cell` pixels (`guide.texture`).
+
+    What is coarser, light and colours, stays as it was generated.
+    """
+    if prior.config.texture == 0:
+        return photo
+    change = photo.astype(np.float32) - prior.photo
+    coarse = cv2.GaussianBlur(change, (0, 0), cell / 2)
+    kept = photo + prior.config.texture * (coarse - change)
+    return np.asarray(np.rint(np.clip(kept, 0, 255)), np.uint8)
+
+
 def hold_to_draft(photo: Photo, prior: DraftPrior) -> Photo:
     """A generated picture (H, W, 3), drawn back to the draft as far as references vouch for it (`guide.bound`)."""
     if prior.config.bound == 0:

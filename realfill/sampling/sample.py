@@ -30,6 +30,7 @@ from realfill.sampling.draft_prior import (
     DraftPrior,
     DraftStart,
     hold_to_draft,
+    keep_texture,
     make_start,
     prior_condition,
     split_seeds,
@@ -85,7 +86,8 @@ def sample(  # noqa: PLR0913, half of them may be left out
         conditions = sampler.encode(prior_condition(prior), prompt)
         start = _make_start(backbone, prior, budget)
         for candidate in sampler.generate(dataclasses.replace(conditions, start=start), begun):
-            yield dataclasses.replace(candidate, photo=hold_to_draft(candidate.photo, prior))
+            photo = keep_texture(candidate.photo, prior, backbone.spec.cell)
+            yield dataclasses.replace(candidate, photo=hold_to_draft(photo, prior))
 
 
 def _make_start(backbone: Backbone, prior: DraftPrior, budget: MemoryBudget) -> DraftStart:

@@ -111,14 +111,14 @@ def test_nothing_vouches_for_what_lies_beyond_the_target() -> None:
         assert (trust[:, :16] == 0).all() and (trust[:, 16:] > 0.99).all()
 
 
-@pytest.mark.parametrize("everywhere", [False, True])
-def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(everywhere: bool) -> None:
+@pytest.mark.parametrize("least", [0.0, 1.0])
+def test_detail_brings_the_draft_back_where_the_fill_is_the_draft(least: float) -> None:
     photo = world(HEIGHT, WIDTH)
-    made = draft_of(photo, 1.0 if not everywhere else 0.0)
+    made = draft_of(photo, 1.0 - least)
     fit = crop_around(hole(), size=32, multiple=8, context=0.5)
     enlarged = fit.uncrop_photo(render_draft(made, fit)[0])
     assert np.abs(enlarged.astype(int) - photo)[hole()].mean() > 4  # the working size has lost something
-    whole = add_detail(enlarged, made, fit, hole(), everywhere=everywhere)
+    whole = add_detail(enlarged, made, fit, hole(), least=least)
     assert np.abs(whole.astype(int) - photo)[hole()].max() <= 1
 
 

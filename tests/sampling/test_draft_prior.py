@@ -3,12 +3,13 @@
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from realfill import config, files, seeds
-from realfill.arrays import Confidence, Photo
+from realfill.arrays import Confidence, Field, Photo
 from realfill.config import GuideConfig, SampleConfig, TrainConfig
 from realfill.events import Event, Notice
 from realfill.geometry import propose
@@ -26,6 +27,7 @@ from realfill.sampling import sample
 from realfill.sampling.draft_prior import (
     DraftPrior,
     DraftStart,
+    keep_texture,
     make_draft_prior,
     make_start,
     prior_condition,
@@ -200,6 +202,27 @@ def test_a_full_bound_keeps_the_draft_where_it_is_vouched_for(toy: Scene, backbo
     np.testing.assert_array_equal(kept[sure], given.photo[sure])
     np.testing.assert_array_equal(kept[doubtful], free[doubtful])
     assert np.abs(free - given.photo)[sure].max() > 3
+
+
+def test_texture_is_the_proposals_and_light_is_the_models(toy: Scene) -> None:
+    given = given_of(toy, GuideConfig(texture=1.0))
+    given = dataclasses.replace(given, photo=given.photo // 2 + 60)
+    brighter = np.full_like(given.photo, 165)  # and without any texture
+    kept = keep_texture(brighter, given, CELL).astype(int)
+    np.testing.assert_allclose(kept - brighter, highpass(given.photo), atol=0.6)
+    assert np.ptp(kept) > 40
+
+
+def test_seeds_keep_a_proposals_texture_where_they_are_asked_to(toy: Scene, backbone: Backbone) -> None:
+    plain, kept = (made(backbone, toy, GuideConfig(warm=1.0, texture=share), [5])[5] for share in (0.0, 1.0))
+    np.testing.assert_array_equal(
+        kept, keep_texture(plain, given_of(toy, GuideConfig(texture=1.0)), backbone.spec.cell)
+    )
+    assert np.abs(kept.astype(int) - plain).max() > 3
+
+
+def highpass(photo: Photo) -> Field:
+    return np.asarray(photo - cv2.GaussianBlur(photo.astype(np.float32), (0, 0), CELL / 2), np.float32)
 
 
 def images_min(values: Confidence) -> Confidence:
