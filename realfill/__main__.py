@@ -3,11 +3,13 @@
 import sys
 
 from realfill.errors import EXIT_INTERRUPTED, INTERRUPTED
+from realfill.garbage import collect_rarely
 from realfill.terminal import EndAtOnce
 
 
 def main() -> int:
     """Runs the command line of this process and returns its exit code."""
+    collect_rarely()
     EndAtOnce(INTERRUPTED, EXIT_INTERRUPTED, as_json="--json" in sys.argv).install()
     from realfill.cli.main import main as run
 

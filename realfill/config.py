@@ -253,7 +253,7 @@ PRESETS: Mapping[PresetName, Config] = {
             decay=0.5,
         ),
         guide=GuideConfig(
-            draft=True, proposals=PROPOSALS, warm=1.0, strength=0.2, guess=0.2, known=True, bound=1.0, texture=1.0
+            draft=True, proposals=PROPOSALS, warm=1.0, strength=0.2, guess=0.1, known=True, bound=1.0, texture=1.0
         ),
         sample=SampleConfig(seeds=tuple(range(16)), sampler="ddim", steps=20),
     ),

@@ -1,7 +1,9 @@
 """Fixtures that every test may use, and how tests are shared out among processes (pytest-xdist)."""
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,9 @@ from filelock import FileLock
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from realfill.garbage import collect_rarely
+from ui.quick_import import skip_interface_files
+
 if TYPE_CHECKING:  # torch takes seconds to import, and the page's tests never need it
     from realfill.models.backbone import Backbone
     from realfill.scene.scene import Scene
@@ -18,6 +23,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page's tests never n
 # One thread in each process, and in what it starts: torch reads this when it is imported. A test that needs more
 # takes `cores`.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+collect_rarely()
+skip_interface_files()
+# Tests start hundreds of processes: what they import is compiled once, also where the machine asks not to keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples on every run: a failure is everybody's, not luck.
 settings.register_profile("same", derandomize=True, deadline=None)  # nor does other work on the machine fail a test
@@ -58,6 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What collecting imported stays; looking at it again and again for garbage takes seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

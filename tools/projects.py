@@ -155,7 +155,8 @@ def _check(place: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="example scenes")
-    parser.add_argument("--seeds", default="1,2")  # seed 0 is the best proposal again where references show the whole hole
+    # Where references show the whole hole, seed 0 is the best proposal again.
+    parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--runs", type=Path, help="where the whole runs are kept, and taken up again")
     args = parser.parse_args()
     config.parse_seeds(args.seeds)

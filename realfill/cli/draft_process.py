@@ -17,6 +17,7 @@ from PIL import Image
 from realfill import files
 from realfill.config import SelectConfig
 from realfill.errors import RealFillError, exit_code
+from realfill.garbage import collect_rarely
 from realfill.geometry.draft import Draft, confidence_overlay, covered_share, render_draft
 from realfill.geometry.make_draft import make_draft
 from realfill.geometry.propose import FROM_TEXTURE, ScoredProposal, best_first, propose
@@ -36,6 +37,7 @@ WORDS = "words.json"
 
 def main(arguments: Sequence[str]) -> int:
     """Drafts and returns an exit code; what is wrong with the scene stands in words.json as "error"."""
+    collect_rarely()
     folder, out = map(Path, arguments)
     try:
         scene = scenes.load(folder)

@@ -15,6 +15,7 @@ import numpy as np
 from realfill import published
 from realfill.arrays import Photo
 from realfill.errors import WeightsError
+from realfill.garbage import collect_rarely
 from realfill.imaging.photo import read_photo
 from realfill.jobs import call_server
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Serves the calls of whoever started it."""
+    collect_rarely()
     import realfill.models.pointing  # noqa: F401  what it takes by itself is not counted
 
     if hasattr(os, "nice"):

@@ -11,6 +11,7 @@ from typing import cast
 
 from realfill.errors import RealFillError, exit_code
 from realfill.events import Stage
+from realfill.garbage import collect_rarely
 from realfill.jobs.queue import claim
 from realfill.pipeline.stages import complete
 from realfill.pipeline.turn import Turn
@@ -21,6 +22,7 @@ from realfill.scene.scene import crop_to_fill
 
 def main(arguments: Sequence[str]) -> int:
     """Works up to the stage and returns an exit code; what went wrong stands in the run's state."""
+    collect_rarely()
     folder, stage, size, multiple = arguments
     try:
         run = Run.open(Path(folder))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from realfill.cli import main as command_line
 from realfill.errors import EXIT_DEFECT, RealFillError
+from realfill.garbage import collect_rarely
 from realfill.jobs import child_process
 from realfill.runs.run import Run
 
@@ -21,6 +22,7 @@ _IMPORTED_AHEAD = ("realfill.training.train", "realfill.sampling.sample", "realf
 
 def main() -> None:
     """Completes the runs whose folders come in, one a line, each as `realfill complete` does it."""
+    collect_rarely()
     faulthandler.enable()  # what a crash of the process leaves in the run's log
     with contextlib.ExitStack() as kept:
         get_ready = functools.cache(lambda: _get_ready(kept))

@@ -137,7 +137,7 @@ def serving(place: Path, base: Path, *arguments: str, **variables: str) -> Itera
     runs_dir, port = place / "runs", free_port()
     runs_dir.mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(place), "REALFILL_LOCKS": str(place), **variables}
-    command = [sys.executable, "-m", "tests.ui.small_page", str(port), str(runs_dir), str(base), *arguments]
+    command = [sys.executable, "-m", "tests.ui.serve_small_page", str(port), str(runs_dir), str(base), *arguments]
     with (place / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:

@@ -1,4 +1,4 @@
-"""`python -m tests.ui.small_page PORT RUNS_DIR BASE [USER:PASSWORD]`: rail, API, upload fields over the real server.
+"""`serve_small_page.py PORT RUNS_DIR BASE [USER:PASSWORD]`: rail, API, upload fields over the real server.
 
 The server's tests ask it instead of the whole studio, so that they say what the server does and start quickly.
 """
@@ -99,7 +99,3 @@ def main() -> None:
     app = server.build(page.blocks, "127.0.0.1", port, users)
     listener = socket.create_server(("127.0.0.1", port))
     server.WebServer(app).run(sockets=[listener])
-
-
-if __name__ == "__main__":
-    main()
