@@ -105,7 +105,7 @@ def test_which_seeds_began_from_the_draft_is_known(plan: BenchmarkPlan, tmp_path
     from realfill.evaluation.report.page import write_report
 
     case = Case("wide", make_wide_scene(tmp_path / "wide"))
-    guided = change(plan.config, {"guide.draft": True, "guide.warm": 0.5, "sample.seeds": "0-3"})
+    guided = change(plan.config, {"guide.draft": True, "guide.proposals": 0, "guide.warm": 0.5, "sample.seeds": "0-3"})
     plan, store = dataclasses.replace(_with(plan, "untrained", "telea"), config=guided), Store(plan.out)
     generate_missing(plan, case, _silent)
     score_case(store, case, SIFT, _silent)
