@@ -504,7 +504,7 @@ def test_a_finished_example_is_looked_at_closely_and_taken_along(page: Page, ser
     kind, name, url = carried.split(":", 2)
     assert (kind, name) == ("image/png", asked.value.json()["name"])
     with Image.open(io.BytesIO(page.request.get(url).body())) as picture:  # whole, at the photo's own size
-        assert picture.format == "PNG" and picture.width > 600
+        assert picture.format == "PNG" and picture.width > 500
 
 
 def positions(page: Page) -> list[list[float]]:
