@@ -243,7 +243,7 @@ class ProcessorMeter:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, float], float] = {}
+        self._seen: dict[psutil.Process, float] = {}  # told apart also where the clock is set right meanwhile
         self._history: list[tuple[float, float]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -280,7 +280,7 @@ class ProcessorMeter:
         for process in (own, *own.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
-                self._seen[process.pid, process.create_time()] = times.user + times.system
+                self._seen[process] = times.user + times.system
 
 
 @contextlib.contextmanager
