@@ -4,9 +4,10 @@ A job takes several items, so that a base is loaded once for them. What SLURM pr
 goes back into SLURM's queue (submitit's `checkpoint`) and goes on from what the items' folders hold.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 MOST_ITEMS = 8  # of a job
+ERRORS = "controllers.err"  # of submitit's own processes, where there is no SLURM
 _PAUSE = 1.0  # seconds between looks at the jobs
 _LONGEST = 7 * 24 * 60  # minutes that a job asks for, where an item has no time limit
 
@@ -60,7 +62,8 @@ class Submitit:
             executor.update_parameters(**options)
         except (NameError, TypeError, ValueError) as error:
             raise OptionError(f"SLURM would not understand --slurm: {error}") from error
-        with executor.batch():
+        quiet = contextlib.nullcontext() if is_slurm else _errors_to(self._folder / ERRORS)
+        with quiet, executor.batch():
             environment = {} if is_slurm else share_cores(workers)  # SLURM gives each job cores of its own
             jobs = [executor.submit(ItemsJob(task, environment), part) for part in parts]
         yield from _gather(dict(zip(jobs, parts, strict=True)))
@@ -104,6 +107,19 @@ def check_submitit() -> None:
         import submitit  # noqa: F401
     except ImportError as error:
         raise OptionError("The engine submitit is not installed; run: pip install realfill-studio[slurm]") from error
+
+
+@contextlib.contextmanager
+def _errors_to(path: Path) -> Iterator[None]:
+    """What is started meanwhile writes its errors to a file: submitit's processes tell a Ctrl-C by tracebacks."""
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _split(items: Sequence[Path], workers: int, most: int) -> list[Sequence[Path]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realfill.distributed.submitit_executor import ItemsJob, Submitit, _split, check_submitit
+from realfill.distributed.submitit_executor import ERRORS, ItemsJob, Submitit, _split, check_submitit
 from realfill.distributed.worker_process import Task
 from realfill.errors import OptionError
 from tests.distributed.work import work
@@ -28,6 +28,17 @@ def test_jobs_of_this_machine(tmp_path: Path) -> None:
     }
     places = {name: result.where for name, result in found.items()}
     assert " job " in places["a"] and places["bad"] == places["b"] and len(set(places.values())) == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit does not wait for its own
+def test_an_early_end_is_told_by_nobody_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends submitit's own processes, too, with tracebacks that are for nobody."""
+    items = [tmp_path / "saves.scene", tmp_path / "a.scene"]
+    results = Submitit(tmp_path / "jobs", workers=2, parameters={"cluster": "local"}).map(Task(work), items)
+    assert next(results).item.stem == "a"
+    results.close()
+    wait_until(lambda: "KeyboardInterrupt" in (tmp_path / "jobs" / ERRORS).read_text(), "the other job has ended")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_job_that_dies_loses_its_items_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
