@@ -63,7 +63,10 @@ class Ray:
             with keep_sigterm():
                 start_patiently(lambda: ray.init(address=self._address or None, **options))
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise OptionError(f"There is no Ray cluster at --ray-address {self._address} ({error}).") from error
+            raise OptionError(
+                f"There is no Ray cluster at --ray-address {self._address} ({error}); where one asks for a token, set "
+                "RAY_AUTH_MODE=token here, too."  # Ray itself, asked without one, does not say that this is why
+            ) from error
         try:
             yield
         finally:
