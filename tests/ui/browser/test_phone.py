@@ -98,7 +98,8 @@ def test_photos_are_brought_marked_looked_at_and_exported_by_touch(
 
 
 @pytest.mark.long
-def test_a_draft_is_made_and_exported_by_touch(phone: Page, server: Server, toy_scene: Path) -> None:
+@pytest.mark.parametrize("way", ["draft", "training"])
+def test_a_result_is_made_and_exported_by_touch(way: str, phone: Page, server: Server, toy_scene: Path) -> None:
     phone.goto(server.url)
     canvas.ready(phone)
     phone.locator(".rf-rail-fold").tap()
@@ -107,7 +108,23 @@ def test_a_draft_is_made_and_exported_by_touch(phone: Page, server: Server, toy_
     canvas.bring(phone, sorted((toy_scene / "ref").iterdir())[:1], toy_scene / "target" / "target.png")
     phone.locator("[data-part=stage]").tap()
     expect(phone.locator("#try-draft")).to_have_attribute("aria-disabled", "false")
-    phone.locator("#try-draft").tap()
+    if way == "draft":
+        phone.locator("#try-draft").tap()
+    else:
+        phone.get_by_role("tab", name="2 Train").tap()
+        phone.locator("#all-settings > button").tap()
+        for setting, text in (
+            ("train-steps", "5"),
+            ("train-batch", "1"),
+            ("sample-seeds", "0-1"),
+            ("sample-steps", "2"),
+        ):
+            field = phone.locator(f"#set-{setting}").locator("input, textarea").first
+            field.tap()
+            field.fill(text)
+            field.press("Tab")
+        expect(phone.locator("#start")).to_have_attribute("aria-disabled", "false")
+        phone.locator("#start").tap()
     expect(phone.locator("#status")).to_contain_text("done", timeout=5 * PATIENCE)  # the worker begins
     expect(phone.locator(".rf-after")).to_be_visible()
     with phone.expect_download():
