@@ -67,6 +67,9 @@
   const TOGETHER = 80; // milliseconds within which project and tab change as one step
   const shownProject = () => document.querySelector('#run-id :is(textarea, input)')?.value ?? '';
   let begun = false; // what a fresh page shows first is no step of its own
+  let tellBegun;
+  // Resolves when the page shows the project that it begins with, or none; a server that does not answer is waited for no longer.
+  const whenBegun = Promise.race([new Promise((tell) => { tellBegun = tell; }), new Promise((tell) => setTimeout(tell, 10_000))]);
   let walkTo = null; // {tab, project} that Back or Forward lead to, while they are followed
   let noting = 0;
 
@@ -81,6 +84,7 @@
       url.searchParams.set('tab', tab);
       if (url.href !== window.location.href) history[begun && !walkTo ? 'pushState' : 'replaceState'](null, '', url);
       [begun, walkTo] = [true, null];
+      tellBegun();
     }, TOGETHER);
   }
 
@@ -96,6 +100,7 @@
 
   window.realfill = {
     tab: tabNow,
+    whenBegun,
     address: note, // the project that the page shows has changed
     // What a fresh page asks for: the tab of its address, and whether this browser tab has a scene of its own, begun and not started.
     asked() {

@@ -321,7 +321,11 @@ function rename(row) {
   field.addEventListener('blur', () => end(true));
 }
 
-function act(what, id, name) { trigger('act', {what, id: id || '', name: name || ''}); }
+// What is asked for while the page still opens the project that it begins with comes after that, and is not overtaken by it.
+async function act(what, id, name) {
+  await window.realfill?.whenBegun;
+  trigger('act', {what, id: id || '', name: name || ''});
+}
 
 function perform(what, row) {
   if (what === 'rename') rename(row);

@@ -91,6 +91,18 @@ def test_a_fresh_tab_reopens_the_last_project_and_a_new_one_can_begin_from_it(
     canvas.settled(page)
 
 
+def test_a_new_project_that_is_asked_for_at_once_is_not_overtaken(page: Page, server: Server, tmp_path: Path) -> None:
+    project(server, tmp_path / "before", "Shelf", 1)
+    page.goto(server.url)
+    canvas.ready(page)
+    page.locator(".rf-rail-new").click()  # while the page still opens the last project
+    page.evaluate("window.realfill.whenBegun")
+    page.wait_for_function(
+        "() => /tab=scene/.test(location.search) && !/project=/.test(location.search)"
+        " && document.querySelector('#workbench .wb').dataset.empty === 'yes'"
+    )
+
+
 def test_what_happens_to_a_project_reaches_the_open_page(page: Page, server: Server, tmp_path: Path) -> None:
     run = project(server, tmp_path / "live", "Workshop", 1)
     with run.lock():  # as the process that works on it
