@@ -21,7 +21,7 @@ from realfill.runs.run import Run
 from realfill.scene import scene
 from tests.tiny import world
 from tests.ui.browser import canvas
-from tests.ui.conftest import Server
+from tests.ui.conftest import ROOT, Server
 from tests.waiting import wait_until
 
 WAIT = 120_000  # milliseconds: the first step waits for torch
@@ -503,8 +503,9 @@ def test_a_finished_example_is_looked_at_closely_and_taken_along(page: Page, ser
     )
     kind, name, url = carried.split(":", 2)
     assert (kind, name) == ("image/png", asked.value.json()["name"])
+    photo = decode.read_original(ROOT / "assets" / "projects" / "example-desk" / "scene" / "target" / "target.jpg")
     with Image.open(io.BytesIO(page.request.get(url).body())) as picture:  # whole, at the photo's own size
-        assert picture.format == "PNG" and picture.width > 500
+        assert picture.format == "PNG" and (picture.height, picture.width) == photo.pixels.shape[:2]
 
 
 def positions(page: Page) -> list[list[float]]:

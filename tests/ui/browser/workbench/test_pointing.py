@@ -88,7 +88,9 @@ def test_what_the_model_sees_is_drawn_and_dragged(sign: Page) -> None:
     sign.mouse.move(*canvas.at(sign, right + 1.5 * (right - left), bottom + 20), steps=6)
     sign.mouse.up()
     expect(corner).to_have_attribute("aria-valuenow", "1.5")
-    wider = box.bounding_box()
-    assert wider is not None and wider["width"] > 1.4 * seen["width"]  # the photo ends at half as much again
+    sign.wait_for_function(  # the server says how large the box is
+        "old => document.querySelector('[data-part=context]').getBoundingClientRect().width > 1.5 * old",
+        arg=seen["width"],
+    )
     sign.keyboard.press("x")
     expect(box).to_be_hidden()
