@@ -67,9 +67,8 @@
   const TOGETHER = 80; // milliseconds within which project and tab change as one step
   const shownProject = () => document.querySelector('#run-id :is(textarea, input)')?.value ?? '';
   let begun = false; // what a fresh page shows first is no step of its own
-  let tellBegun;
-  // Resolves when the page shows the project that it begins with, or none; a server that does not answer is waited for no longer.
-  const whenBegun = Promise.race([new Promise((tell) => { tellBegun = tell; }), new Promise((tell) => setTimeout(tell, 10_000))]);
+  let tellBegun; // whenBegun: the page shows the project that it begins with, or none; a server that does not answer is not waited for
+  const whenBegun = new Promise((tell) => { tellBegun = tell; setTimeout(tell, 10_000); });
   let walkTo = null; // {tab, project} that Back or Forward lead to, while they are followed
   let noting = 0;
 

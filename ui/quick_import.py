@@ -15,8 +15,7 @@ def skip_interface_files() -> None:
     At each import it parses the source of every component again to see whether its `.pyi` is up to date; the package
     brings them all.
     """
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder):
@@ -34,5 +33,4 @@ class _Finder(MetaPathFinder):
 class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        if hasattr(module, _WRITES):
-            setattr(module, _WRITES, lambda *_: None)
+        setattr(module, _WRITES, lambda *_: None)

@@ -212,10 +212,9 @@ DROP = """async ([data, where]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([bytes], 'target.jpg', {type: 'image/jpeg'}));
   const stage = document.querySelector(where), root = stage.closest('[data-empty]');
-  const began = performance.now(), box = stage.getBoundingClientRect();
-  const place = {clientX: box.left + box.width / 4, clientY: box.top + box.height / 2};  // halves may differ in meaning
+  const began = performance.now();
   for (const kind of ['dragenter', 'dragover', 'drop'])
-    stage.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: transfer, ...place}));
+    stage.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: transfer}));
   while (root.dataset.empty !== 'no') {
     if (performance.now() - began > 60_000) throw new Error('the dropped photo does not arrive');
     await new Promise(requestAnimationFrame);
@@ -235,7 +234,6 @@ def measure_canvas(page: Page, url: str) -> list[Figure]:
     """From the drop of 12 megapixels until one can paint, and from the pointer to the paint."""
     page.goto(url)
     stage = page.locator("#workbench [data-part=stage]")
-    page.wait_for_function("() => location.search.includes('project=')")  # the last one has been opened again
     page.get_by_role("button", name="New project", exact=True).click()
     page.wait_for_selector("#workbench [data-opened][data-empty=yes]")
     stage.wait_for()
