@@ -15,6 +15,7 @@ from typing import Any
 from realfill import published
 from realfill.bases import sources
 from realfill.errors import EXIT_DONE, RealFillError, exit_code
+from realfill.garbage import collect_rarely
 
 POINTER = "sam2.1-tiny"  # what marks by pointing
 _BETWEEN = 0.3  # seconds between two lines
@@ -22,6 +23,7 @@ _BETWEEN = 0.3  # seconds between two lines
 
 def main(arguments: Sequence[str]) -> int:
     """Fetches and returns an exit code."""
+    collect_rarely()
     last = 0.0
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)  # what a library prints is no answer

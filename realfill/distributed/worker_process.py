@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from realfill.distributed.results import Ending, ItemResult, Value, call_function
+from realfill.garbage import collect_rarely
 from realfill.humanize import duration
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _serve(connection: Connection, environment: Mapping[str, str], work: bytes) 
     if hasattr(os, "setsid"):
         os.setsid()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    collect_rarely()  # before the libraries are imported, which the work names
     function, context = pickle.loads(work)
     with context():
         while True:
