@@ -16,7 +16,7 @@
     const writes = !pressed && from.closest('input, textarea, select, [contenteditable=true]');
     if (event.defaultPrevented || event.altKey || writes) return;
     const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
-    if (plain && ['1', '2', '3'].includes(event.key)) showTab(TABS[Number(event.key) - 1]);
+    if (plain && ['1', '2', '3'].includes(event.key)) chooseTab(TABS[Number(event.key) - 1]);
     else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
       document.querySelector('#resume, #start')?.click();
       event.preventDefault();
@@ -67,6 +67,7 @@
   const TOGETHER = 80; // milliseconds within which project and tab change as one step
   const shownProject = () => document.querySelector('#run-id :is(textarea, input)')?.value ?? '';
   let begun = false; // what a fresh page shows first is no step of its own
+  let early = ''; // the tab that a person chose before that
   let tellBegun; // whenBegun: the page shows the project that it begins with, or none; a server that does not answer is not waited for
   const whenBegun = new Promise((tell) => { tellBegun = tell; setTimeout(tell, 10_000); });
   let walkTo = null; // {tab, project} that Back or Forward lead to, while they are followed
@@ -76,13 +77,14 @@
     clearTimeout(noting);
     noting = setTimeout(() => {
       if (walkTo && walkTo.project !== shownProject()) return; // the answer to an earlier step; this one's comes
-      if (walkTo && tabNow() !== walkTo.tab) showTab(walkTo.tab);
-      const url = new URL(window.location), project = shownProject(), tab = walkTo?.tab ?? tabNow();
+      const wanted = walkTo?.tab ?? early;
+      if (wanted && tabNow() !== wanted) showTab(wanted);
+      const url = new URL(window.location), project = shownProject(), tab = wanted || tabNow();
       url.searchParams.delete('run');
       if (project) url.searchParams.set('project', project); else url.searchParams.delete('project');
       url.searchParams.set('tab', tab);
       if (url.href !== window.location.href) history[begun && !walkTo ? 'pushState' : 'replaceState'](null, '', url);
-      [begun, walkTo] = [true, null];
+      [begun, early, walkTo] = [true, '', null];
       tellBegun();
     }, TOGETHER);
   }
@@ -93,6 +95,16 @@
     if (project === shownProject()) note();
     else document.dispatchEvent(new CustomEvent('rf-open', {detail: project}));
   });
+
+  function chooseTab(name) {
+    if (!begun) early = name;
+    showTab(name);
+  }
+
+  document.addEventListener('click', (event) => {
+    const at = tabButtons().indexOf(event.target.closest?.('button[role=tab]'));
+    if (!begun && event.isTrusted && at >= 0) early = TABS[at];
+  }, true);
 
   // What a person does meanwhile is a step of its own, also where the project cannot be opened.
   for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, () => { walkTo = null; }, true);

@@ -166,12 +166,7 @@ class RunHandlers:
         try:
             run = self._jobs.view(run_id)
             updates[self._view.tabs] = gr.Tabs(selected=fitting_tab(run))
-            return {
-                **updates,
-                self._view.scene.workbench: open_answer(
-                    run.scene_folder, run.labels.name, extended=bool(run.labels.read().get("extended"))
-                ),
-            }
+            return {**updates, self._view.scene.workbench: open_answer(run)}
         except SceneError:  # one of an older kind; its pictures are there all the same
             return updates
 
@@ -210,8 +205,7 @@ class RunHandlers:
         if not run_id:
             return gr.skip()
         try:
-            run = self._jobs.view(run_id)
-            return offer_answer(run.scene_folder, run.labels.name, run_id)
+            return offer_answer(self._jobs.view(run_id))
         except (SceneError, RunError):
             return gr.skip()
 

@@ -57,6 +57,12 @@ class Labels:
         return bool(labels.get("example") or labels.get("elsewhere"))
 
     @property
+    def extended(self) -> list[int]:
+        """Pixels that were added to the target at the left, top, right and bottom; none where none is known."""
+        sides = self.read().get("extended")
+        return sides if isinstance(sides, list) and len(sides) == 4 else [0, 0, 0, 0]
+
+    @property
     def seed(self) -> int | None:
         """The seed a person chose for the result, or None: the one with most matches."""
         seed = self.read().get("seed")

@@ -49,6 +49,9 @@ class Extension:
         return grown
 
 
+NOT_EXTENDED = Extension()
+
+
 def check(height: int, width: int, extension: Extension) -> None:
     """Refuses what would not be read again.
 
@@ -65,6 +68,19 @@ def check(height: int, width: int, extension: Extension) -> None:
             megapixels=f"{grown_height * grown_width / 1000000.0:.0f}",
             most=MEGAPIXELS,
         )
+
+
+def take_back(original: Original, extension: Extension) -> Original:
+    """The picture that `extend` made `original` of, bit for bit.
+
+    Raises:
+        SceneError: it is no larger than the extension.
+    """
+    height = original.height - extension.top - extension.bottom
+    width = original.width - extension.left - extension.right
+    if min(height, width) < 1:
+        raise SceneError("The photo is no larger than what was added to it; choose it again.")
+    return replace(original, pixels=original.pixels[extension.inner_slices(height, width)])
 
 
 def extend(original: Original, extension: Extension) -> Original:

@@ -14,6 +14,7 @@ from realfill.config import Config
 from realfill.errors import RunBusy
 from realfill.events import HeldOut, Notice, StageStarted, TrainStep
 from realfill.imaging.crop import crop_whole
+from realfill.imaging.decode import read_original
 from realfill.runs.listing import list_runs
 from realfill.runs.run import Run
 from realfill.runs.status import State
@@ -204,10 +205,23 @@ def test_what_one_deleted_oneself_is_no_error(page: Page, run: Run) -> None:
     assert "the bin keeps it" in page.run_handlers.tick(run.folder.name, seen)[page.status]
 
 
-def test_an_extended_photo_is_told_when_its_project_opens(page: Page, folder: Path, toy_scene: Path) -> None:
-    started = page.run_handlers.start(given(page, folder, toy_scene, extend=[0, 0, 16, 0], mask=None))
-    opened = page.attach(started[page.run_id])[page.scene.workbench]["open"]
-    assert any("was extended" in notice for notice in opened["notices"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_an_extended_photo_is_as_it_was_when_its_project_opens(
+    page: Page, folder: Path, toy_scene: Path, masked: bool
+) -> None:
+    asked = given(page, folder, toy_scene, extend=[3, 0, 16, 5], **({} if masked else {"mask": None}))
+    run = page.jobs.open(page.run_handlers.start(asked)[page.run_id])
+    opened = page.attach(run.folder.name)[page.scene.workbench]["open"]
+    assert opened["extend"] == [3, 0, 16, 5]
+    assert bool(opened["strokes"]) is masked and bool(opened["mask"]) is masked
+    target = Path(opened["target"]["path"])
+    assert (read_original(target).pixels == read_original(toy_scene / "target" / "target.png").pixels).all()
+    changes = {name: opened[name] for name in ("strokes", "mask", "extend")}
+    asked = given(page, folder, toy_scene, target=str(target), **changes)
+    again = page.jobs.open(page.run_handlers.start(asked)[page.run_id])
+    for name in ("target.png", "mask.png"):
+        one, other = (read_original(each.scene_folder / "target" / name) for each in (run, again))
+        assert np.array_equal(one.pixels, other.pixels)
 
 
 def test_what_training_cost_is_remembered_when_it_has_ended(page: Page, run: Run) -> None:

@@ -124,6 +124,16 @@ def prepare(scene: Mapping[str, Any], target: Path, hole: Path | None, extended:
     call("prepare", target.name, SEVERAL, scene=dict(scene), **paths)
 
 
+def take_back(path: Path, by: Extension, out: Path) -> None:
+    """Writes a scene's target or mask as it was before extending, as a PNG.
+
+    Raises:
+        SceneError: it cannot be used.
+        DiskFull, RunError: it cannot be written.
+    """
+    call("take_back", path.name, path=str(path), extend=by.sides(), out=str(out))
+
+
 def assemble(
     folder: Path, references: Sequence[Path], target: Path, mask: Path | None, *, variants: bool = False
 ) -> None:

@@ -99,6 +99,12 @@ def prepare(scene: Json, hole: str | None, extended: str | None) -> None:
         files.write_bytes(Path(extended), encode.encode_lossless(larger))
 
 
+def take_back(path: str, extend: Sequence[int], out: str) -> None:
+    """See `decoder.take_back`."""
+    original = outpaint.take_back(decode.read_original(Path(path)), Extension(*extend))
+    files.write_bytes(Path(out), encode.encode_lossless(original))
+
+
 def assemble(folder: str, references: Sequence[str], target: str, mask: str | None, variants: bool) -> None:
     """See `decoder.assemble`."""
     photos = [Path(path) for path in references]
@@ -179,7 +185,7 @@ def _in_private_folder(operation: Callable[..., Any]) -> Callable[..., Any]:
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     operation.__name__: _in_private_folder(operation)
     for operation in (
-        read_facts, thumbnail, read_mask, mark_object, fit_marks, prepare, assemble, create_run, look_inside, unpack,
-        find_keypoints, view_seed, open_picture, copy_result, show_seam, pack_export,
+        read_facts, thumbnail, read_mask, mark_object, fit_marks, prepare, take_back, assemble, create_run, look_inside,
+        unpack, find_keypoints, view_seed, open_picture, copy_result, show_seam, pack_export,
     )
 }  # fmt: skip

@@ -5,6 +5,7 @@ let state = {run: '', cells: [], live: false, planned: 0, chosen: null};
 const pins = new Set(); // seeds that stay while others are stepped through, side by side
 const shared = window.realfill ??= {};
 let share = 100, only = {starred: false, hidden: false}, current = null, waiting = null;
+let asked = null; // the seed that was picked here and is not shown in full yet
 
 const matches = (count) => count === 1 ? translate('1 match') : translate('{count} matches', {count});
 
@@ -128,12 +129,20 @@ function select(seed) {
 }
 
 function pick(seed, focus) {
-  current = seed;
+  current = asked = seed;
   select(seed);
   const tile = tiles.get(seed);
   if (focus && tile) { tile.focus({preventScroll: true}); tile.scrollIntoView({block: 'nearest'}); }
   clearTimeout(waiting); // while an arrow key is held down, only the last one is opened
   waiting = setTimeout(() => trigger('pick', {seed}), focus ? 90 : 0);
+}
+
+// What is shown in full is selected: the first picture, then the best one. An answer to an earlier pick comes too late.
+function follow({run, seed}) {
+  if (run !== state.run || (asked !== null && asked !== seed)) return;
+  asked = null;
+  current = seed;
+  select(tiles.get(seed)?.isConnected ? seed : null);
 }
 
 function mark(seed, kind) {
@@ -207,6 +216,7 @@ element.addEventListener('click', (event) => {
 // The viewer's own buttons speak through the document: both show the same seed.
 document.addEventListener('rf-step', (event) => { if (element.isConnected) move(event.detail); });
 document.addEventListener('rf-pick', (event) => { if (element.isConnected) pick(event.detail); });
+document.addEventListener('rf-shown', (event) => { if (element.isConnected) follow(event.detail); });
 document.addEventListener('rf-pin', (event) => { if (element.isConnected) pin(event.detail); });
 document.addEventListener('rf-stars', (event) => {
   if (!element.isConnected) return;
@@ -217,7 +227,7 @@ document.addEventListener('rf-mark', (event) => { if (element.isConnected) mark(
 
 function take() {
   const value = props.value || {run: '', cells: []};
-  if (value.run !== state.run) { tiles.clear(); pins.clear(); box.replaceChildren(); current = value.chosen ?? null; only = {starred: false, hidden: false};
+  if (value.run !== state.run) { tiles.clear(); pins.clear(); box.replaceChildren(); current = value.chosen ?? null; asked = null; only = {starred: false, hidden: false};
     for (const button of element.querySelectorAll('[data-only]')) button.setAttribute('aria-pressed', 'false'); }
   if (current === null) current = value.chosen ?? null;
   state = JSON.parse(JSON.stringify(value));

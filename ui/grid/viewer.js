@@ -146,6 +146,7 @@ function take() {
   }
   if (reference >= seen.refs.length) reference = 0;
   show();
+  document.dispatchEvent(new CustomEvent('rf-shown', {detail: {run, seed: seen.seed}}));
 }
 watch('value', take);
 set_wipe();

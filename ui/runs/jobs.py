@@ -155,8 +155,8 @@ class Jobs:
             if trained is not None:
                 run.take_adapter(trained)
             run.labels.update(name=inputs.name or inputs.target.stem[:LONGEST_NAME], **owner_facts())
-            if inputs.extended:
-                run.labels.update(extended=True)
+            if inputs.extension:
+                run.labels.update(extended=inputs.extension.sides())
             (submit or self._submit)(run)
         except BaseException:
             files.remove_folder(folder)

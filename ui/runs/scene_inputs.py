@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from realfill.scene.outpaint import NOT_EXTENDED, Extension
+
 
 @dataclass(frozen=True)
 class SceneInputs:
@@ -13,4 +15,4 @@ class SceneInputs:
     target: Path
     mask: Path | None
     name: str = ""  # what the project is called; empty: as the target's file
-    extended: bool = False  # whether `target` is larger than the photo that was given
+    extension: Extension = NOT_EXTENDED  # by how much `target` is larger than the photo that was given

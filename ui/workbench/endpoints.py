@@ -21,6 +21,7 @@ from realfill.imaging.crop import crop_around_box
 from realfill.scene import archive as scene_archive
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.archive import find_members
+from realfill.scene.outpaint import NOT_EXTENDED, Extension
 
 from ..access import quotas, uploads
 from ..access.uploads import check_path, read_kept_draft
@@ -31,7 +32,7 @@ from ..language.catalogue import retell, translate
 from . import mask_rle
 from .drafts import DraftQueue
 from .overlaps import Overlaps
-from .payload import NOT_EXTENDED, Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
+from .payload import Payload, clean_name, drop_lost, mask_file, read_payload, scene_inputs
 
 SHOWN = 2048  # longest side in pixels of a target that the browser cannot decode itself
 FOREIGN = ("HEIF", "RAW", "TIFF")  # formats that browsers do not show
@@ -247,8 +248,11 @@ def recall_scene(asked: Any) -> Answer:
     return {**payload_answer(payload), "notices": notice if lost else []}
 
 
-def open_scene(folder: Path, name: str = "") -> Answer:
+def open_scene(folder: Path, name: str = "", extension: Extension = NOT_EXTENDED) -> Answer:
     """A scene folder, copied into the private folder, as the workbench shows it; `name` or the folder's is its name.
+
+    Args:
+        extension: by how much its target was extended; the photo is shown as it was, with that around it.
 
     Raises:
         SceneError: it is no scene, or one of its photos cannot be used.
@@ -256,11 +260,25 @@ def open_scene(folder: Path, name: str = "") -> Answer:
     listed_files = [(str(path.relative_to(folder)), path) for path in files.walk_files(folder)]
     state = [(part, path.stat().st_mtime_ns, path.stat().st_size) for part, path in listed_files]
     # one copy serves for half a day; what is older than a day may be swept at any moment
-    copy = uploads.place("opened", f"{folder.resolve()} {state} {time.time() // HALF_DAY}") / _plain_name(folder.name)
+    place = uploads.place("opened", f"{folder.resolve()} {state} {extension} {time.time() // HALF_DAY}")
+    copy = place / _plain_name(folder.name)
     with _COPYING:
         if not copy.is_dir():
-            scene_archive.gather(listed_files, copy)
-    return _read_folder(copy, name or folder.name)
+            scene_archive.gather(_take_back(listed_files, extension, place) if extension else listed_files, copy)
+    return {**_read_folder(copy, name or folder.name), "extend": extension.sides()}
+
+
+def _take_back(listed_files: Sequence[tuple[str, Path]], extension: Extension, place: Path) -> list[tuple[str, Path]]:
+    """The files of a scene, its target and mask as they were before extending; those are made in `place`."""
+    before = []
+    for name, path in listed_files:
+        if Path(name).parent.name != "target":
+            before.append((name, path))
+            continue
+        made = place / f"{path.stem}.png"
+        decoder.take_back(path, extension, made)
+        before.append((str(Path(name).with_name(made.name)), made))
+    return before
 
 
 def payload_answer(payload: Payload, facts: PhotoFacts | None = None) -> Answer:
@@ -296,7 +314,7 @@ def _read_folder(folder: Path, name: str, notices: Sequence[str] = ()) -> Answer
     drawn = decoder.read_mask(mask, by_stem["target"], NOT_EXTENDED)
     if drawn.is_all:
         return {**payload_answer(replace(payload, variants=True), facts), "notices": _tell([*notices, *drawn.notices])}
-    marked = replace(payload, mask=mask)
+    marked = replace(payload, mask=mask if drawn.strokes else None)
     return {**payload_answer(marked, facts), "strokes": drawn.strokes, "notices": _tell([*notices, *drawn.notices])}
 
 

@@ -17,7 +17,7 @@ from realfill.imaging.decode import Original
 from realfill.runs.labels import LONGEST_NAME
 from realfill.scene import outpaint
 from realfill.scene.masks import read_hole
-from realfill.scene.outpaint import Extension
+from realfill.scene.outpaint import NOT_EXTENDED, Extension
 
 from ..access import quotas, uploads
 from ..access.uploads import check_path
@@ -26,7 +26,6 @@ from ..runs.scene_inputs import SceneInputs
 from . import mask_rle
 from .mask_rle import enlarge_mask
 
-NOT_EXTENDED = Extension()
 MOST_EXTENDED = 20_000  # pixels on a side; `outpaint.check` bounds the area
 _MOST_LISTED = 64
 
@@ -102,7 +101,7 @@ def scene_inputs(payload: Payload) -> tuple[SceneInputs, bool]:
     if payload.target is None:
         raise SceneError("There is no target yet; add the photo to complete.")
     target, mask = _prepare(payload, payload.target, marked=not payload.variants)
-    return SceneInputs(payload.references, target, mask, payload.name, bool(payload.extension)), payload.variants
+    return SceneInputs(payload.references, target, mask, payload.name, payload.extension), payload.variants
 
 
 def mask_file(payload: Payload, target: Path) -> Path:

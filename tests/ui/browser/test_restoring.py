@@ -12,6 +12,7 @@ from realfill.events import StageStarted, TrainStep
 from realfill.runs.listing import new_run_folder
 from realfill.runs.run import Run
 from realfill.scene import scene
+from realfill.scene.scene import crop_to_fill
 from tests.tiny import world
 from tests.ui.browser import canvas
 from tests.ui.conftest import Server
@@ -38,7 +39,7 @@ def project(server: Server, folder: Path, name: str, count: int) -> Run:
 def test_a_project_brings_its_scene_and_what_was_begun_stays(page: Page, server: Server, tmp_path: Path) -> None:
     first = project(server, tmp_path / "one", "Kitchen", 2)
     second = project(server, tmp_path / "two", "Garden", 3)
-    thumbs, address = page.locator(".thumb"), f"{server.url}?project="
+    thumbs, address = page.locator(".thumb"), f"{server.url}?tab=scene&project="
     page.goto(address + first.folder.name)
     expect(thumbs).to_have_count(2, timeout=WAIT)
     expect(page.locator("[data-part=marked]")).to_contain_text("% marked")
@@ -64,6 +65,7 @@ def test_a_project_brings_its_scene_and_what_was_begun_stays(page: Page, server:
     canvas.settled(page)
     page.locator(f"#rail [data-id='{second.folder.name}'] [data-do=open]").click(position={"x": 12, "y": 12})
     expect(thumbs).to_have_count(3, timeout=WAIT)
+    page.get_by_role("tab", name="1 Scene").click()  # it opens on the tab that fits it
     canvas.settled(page)
 
 
@@ -103,8 +105,22 @@ def test_a_new_project_that_is_asked_for_at_once_is_not_overtaken(page: Page, se
     )
 
 
+def test_a_tab_that_is_chosen_at_once_stays(page: Page, server: Server, tmp_path: Path) -> None:
+    project(server, tmp_path / "before", "Shelf", 1)
+    page.goto(server.url)
+    canvas.ready(page)
+    page.get_by_role(
+        "tab", name="3 Browse"
+    ).click()  # while the page still opens the last project, on the tab that fits it
+    page.evaluate("window.realfill.whenBegun")
+    page.wait_for_function("() => /tab=browse/.test(location.search) && /project=/.test(location.search)")
+    expect(page.get_by_role("tab", name="3 Browse")).to_have_attribute("aria-selected", "true")
+
+
 def test_what_happens_to_a_project_reaches_the_open_page(page: Page, server: Server, tmp_path: Path) -> None:
     run = project(server, tmp_path / "live", "Workshop", 1)
+    fit = crop_to_fill(scene.load(run.scene_folder), size=64, multiple=8, context=0.5)
+    run.record(fit=fit.to_json())
     with run.lock():  # as the process that works on it
         run.enter("running")
         page.goto(f"{server.url}?project={run.folder.name}")
@@ -114,6 +130,15 @@ def test_what_happens_to_a_project_reaches_the_open_page(page: Page, server: Ser
         for step in (1, 2):
             run.append(TrainStep(step, 10, 0.5, 1e-3, 1e-4, 2.0))
             expect(status).to_contain_text(f"step {step} of 10", timeout=WAIT)
+        page.get_by_role("tab", name="3 Browse").click()
+        for seed in (0, 1):
+            run.write_seed(seed, np.full((fit.height, fit.width, 3), 90, np.uint8))
+            expect(page.locator(".rf-cell")).to_have_count(seed + 1, timeout=WAIT)
+            expect(page.locator(".rf-title")).to_contain_text("Seed 0")  # the first one stays until they are ranked
+            expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", "0")
+        run.write("scores", {"seeds": [{"seed": 1, "matches": 9}, {"seed": 0, "matches": 4}]})
         run.enter("stopped")
         expect(status).to_contain_text("stopped", timeout=WAIT)
         expect(page.locator("#resume")).to_be_enabled(timeout=WAIT)
+        expect(page.locator(".rf-title")).to_contain_text("Seed 1 · #1")
+        expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", "1")

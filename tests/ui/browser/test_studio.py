@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from realfill import config
 from realfill.arrays import Hole
-from realfill.config import MatcherName
+from realfill.config import PROPOSALS, MatcherName
 from realfill.events import TrainStep
 from realfill.imaging import composite, decode
 from realfill.runs.listing import new_run_folder
@@ -278,8 +278,10 @@ def test_the_draft_alone_is_a_project_too(page: Page, server: Server, photos: Pa
     assert run.config.guide.only
     expect(page.locator("#status")).to_contain_text("done", timeout=WAIT)
     page.keyboard.press("3")
-    expect(page.locator(".rf-cell")).to_have_count(1)
-    expect(page.locator(".rf-title")).to_contain_text("Draft")
+    expect(page.locator(".rf-cell")).to_have_count(PROPOSALS)
+    best = run.read("scores")["seeds"][0]["seed"]  # which proposal is only known when all are there
+    expect(page.locator(".rf-cell[aria-selected=true]")).to_have_attribute("data-seed", str(best))
+    expect(page.locator(".rf-title")).to_contain_text("#1 of")
     expect(page.locator("[data-more]").first).to_be_disabled()
     with page.expect_download() as download:
         page.locator("#export").click()

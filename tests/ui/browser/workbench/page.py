@@ -26,7 +26,8 @@ def serve(port: int, folder: Path) -> None:
     from ui import server
     from ui.errors import speak_errors
     from ui.tabs import scene as scene_tab
-    from ui.tabs.scene import open_answer, read_inputs
+    from ui.tabs.scene import read_inputs
+    from ui.workbench.endpoints import open_scene
 
     with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
         with gr.Tabs():
@@ -47,7 +48,7 @@ def serve(port: int, folder: Path) -> None:
 
         @speak_errors
         def reopen() -> dict[str, Any]:
-            return open_answer(folder / "sent")
+            return {"open": open_scene(folder / "sent")}
 
         opening.click(reopen, None, tab.workbench, api_visibility="private")
         send.click(store, {tab.workbench}, sent, api_visibility="private")
