@@ -250,7 +250,7 @@ def measure_canvas(page: Page, url: str) -> list[Figure]:
         page.wait_for_timeout(16)
     page.mouse.up()
     late = page.evaluate("window.late")
-    return [Figure("12 MP paintable", ready / 1000, 1.5, "s"), Figure("pointer to paint", p95(late), 50, "ms")]
+    return [Figure("12 MP paintable", ready / 1000, 1.5, "s"), Figure("pointer to paint", p95(late), 20, "ms")]
 
 
 SCROLL = """() => new Promise(done => {
