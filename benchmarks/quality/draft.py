@@ -182,7 +182,7 @@ def measure_scene(folder: Path, matcher: Matcher, out: Path, size: int, count: i
     for proposal in propose(scene, draft, count):
         made.append(proposal)
         seconds.append(time.process_time() - began)
-    ranked = best_first(made)
+    ranked = best_first(made, scene.hole)
     pictures = {
         **yardsticks(scene, out / folder.name),
         "geometry": replace_hole(scene, full_size_draft(draft)),

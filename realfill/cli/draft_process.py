@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             made.append(proposal)
             canvas.write(proposal.draft, out.parent, len(made))
             _write_words(out, made, geometry, scene)
-        for rank, proposal in enumerate(best_first(made)):
+        for rank, proposal in enumerate(best_first(made, scene.hole)):
             files.write_bytes(whole_path(out, rank), encode_draft(proposal.draft, scene, "png"))
     except RealFillError as error:
         files.write_json(out.with_name(WORDS), {"error": str(error)})
@@ -79,8 +79,9 @@ class _Canvas:
 
 def _write_words(out: Path, made: Sequence[ScoredProposal], geometry: Draft, scene: Scene) -> None:
     proposals: list[dict[str, Any]] = []
-    for rank, proposal in enumerate(best_first(made)):
-        number = made.index(proposal) + 1
+    recipes = [one.recipe for one in made]
+    for rank, proposal in enumerate(best_first(made, scene.hole)):
+        number = recipes.index(proposal.recipe) + 1
         proposals.append(
             {
                 "shown": f"shown-{number}.webp",

@@ -1,9 +1,9 @@
-"""Which of several complete proposals for a hole is to be believed: matches, agreement, seam, sharpness in one score.
+"""Which of several complete proposals for a hole is to be believed: what speaks for each, in one score.
 
 The paper ranks by matches alone (§3.4), since its candidates all come from one model. Proposals differ in kind: a
-collage of patches finds many matches with the references wherever they lie. So the score also asks whether a proposal
-shows what each laid reference shows in that place, whether the border of the hole is seen, and whether what was
-filled in is as sharp as what surrounds it.
+collage of patches finds most matches of all, wherever they lie. So the score asks first what references show and what
+the other proposals show as well: ways that know nothing of one another err differently, and what they agree on is
+most likely so, the choice of least expected error (minimum Bayes risk, Kumar and Byrne 2004).
 """
 
 import math
@@ -22,10 +22,10 @@ from realfill.matching import sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.selection import is_in_hole
 
-MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT, SHOWN_WEIGHT = 0.3, 0.3, 0.2, 0.05, 0.45  # agreement: 1
+AGREEMENT_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT = 0.3, 0.02, 0.15, 0.05, 0.02  # others: 1
 MATCHED = 512  # longest side at which matches are counted
 AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
-_PARTS = ("agreement", "seam", "sharpness", "shown")
+_PARTS = ("agreement", "seam", "sharpness", "shown", "consensus")
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,26 @@ class ProposalScore:
     seam: float  # log of the step at the hole's border against steps next to it; 0: it is not seen
     sharpness: float  # log of the gradient energy in the hole against that around it
     shown: float = 0.0  # mean confidence in the hole: of two that look alike, the one that references show
+    consensus: float = 0.0  # -1..1: likeness to the proposals made in other ways
 
     @property
     def total(self) -> float:
         """The weighted sum; the weights were fitted to scenes with truth (docs/geometry.md)."""
         blurred, noisy = min(self.sharpness, 0.0), max(self.sharpness, 0.0)
         return (
-            self.agreement
+            self.consensus
+            + self.shown
+            + AGREEMENT_WEIGHT * self.agreement
             + MATCHES_WEIGHT * math.log1p(self.matches)
             - SEAM_WEIGHT * max(self.seam, 0.0)
             + BLUR_WEIGHT * blurred
             - NOISE_WEIGHT * noisy
-            + SHOWN_WEIGHT * self.shown
         )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(int(data["matches"]), *(float(data[name]) for name in _PARTS))
+        """What `to_json` gave, also before there was a consensus."""
+        return cls(int(data["matches"]), *(float(data.get(name, 0.0)) for name in _PARTS))
 
     def to_json(self) -> dict[str, float]:
         """The values, rounded, and their total."""
@@ -73,7 +75,7 @@ class Evidence:
 
 def gather_evidence(sources: Sources) -> Evidence:
     """The laid references of a scene and how far each is trusted."""
-    hole = _shrink_hole(sources.hole)
+    hole = shrink_hole(sources.hole)
     near = ~hole & (distance_from_hole(hole) <= AROUND)
     views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
     for one in sources.laid:
@@ -121,6 +123,12 @@ def score_photo(evidence: Evidence, photo: Photo, matches: int, shown: float = 0
     )
 
 
+def measure_consensus(photo: Photo, others: Sequence[Photo], hole: Hole) -> float:
+    """How far a small picture (h, w, 3) looks like others in structure in the hole (h, w), -1..1; 0 without any."""
+    likeness = [structure_similarity(photo, other)[hole].mean() for other in others]
+    return float(np.mean(likeness)) if likeness else 0.0
+
+
 def _agreement(evidence: Evidence, photo: Photo) -> float:
     """Mean over the hole of how far the laid references look alike in structure, each as far as it is trusted there.
 
@@ -159,7 +167,8 @@ def _sharpness(photo: Photo, hole: Hole, near: Hole) -> float:
     return float(np.log((energy[inside].mean() + 1) / (energy[near].mean() + 1)))
 
 
-def _shrink_hole(hole: Hole) -> Hole:
+def shrink_hole(hole: Hole) -> Hole:
+    """A hole (H, W) as large as `shrink` makes pictures; missing where any pixel of the footprint is."""
     return np.asarray(cv2.resize(hole.astype(np.float32), scoring_size(hole.shape), interpolation=cv2.INTER_AREA) > 0)
 
 

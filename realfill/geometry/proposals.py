@@ -43,6 +43,7 @@ WINDOW = 11  # pixels there over which structure is compared
 STRUCTURE = (0.03 * 255) ** 2  # SSIM's second constant: where nothing varies, pictures agree
 SUPPORT = 20.0  # inliers on which two thirds of a laid reference's trust rest
 BORDER = 4  # pixels beside the hole at which a laid reference's colours are to meet the target's
+LEAST_TRUST = 0.3  # with less a laid reference is a blur or lies elsewhere: it gives patches, no proposal of its own
 ALONE = 0.8  # of its trust: what one reference shows without another that agrees
 WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
 PATCHED = ("placed", "patches", "canvas")
@@ -117,6 +118,11 @@ class Recipe:
     kind: str  # "draft": all that geometry shows; "single": one reference; PATCHED: patches alone
     seed: int  # of the patches
     source: int = -1  # of "single": which of the laid references
+
+    @property
+    def way(self) -> tuple[str, int]:
+        """What recipes share that differ in their patches alone."""
+        return self.kind, self.source
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,13 +297,14 @@ def list_recipes(sources: Sources, count: int) -> list[Recipe]:
     What geometry fills alone is not made twice. Fewer where there are no patches (`patch_fill.is_available`).
     """
     best = _best_laid(sources)
-    others = [one for one in sources.laid if not any(one is its for its in best)]
+    others = [one for one in sources.laid if one.trust >= LEAST_TRUST and not any(one is its for its in best)]
     hole = sources.hole
     covered = {-1: float((sources.draft.confidence[hole] > 0).mean())}
     covered |= {number: float(one.valid[one.inner][hole].mean()) for number, one in enumerate(sources.laid)}
     singles = [Recipe("single", 0, number) for number, one in enumerate(sources.laid) if one in best]
     if not is_available():
         return [Recipe("draft", 0), *singles][:count]
+    singles = [one for one in singles if sources.laid[one.source].trust >= LEAST_TRUST]
     ways = [Recipe("draft", 0)] if covered[-1] else []
     ways += [*singles[:1], Recipe("placed", 0), Recipe("canvas", 0), Recipe("patches", 0), *singles[1:]]
     recipes, turn = list(ways), 0

@@ -15,8 +15,15 @@ from realfill import files
 from realfill.arrays import Hole
 from realfill.geometry.draft import Draft, Fine, crop_in_frame, load_draft, save_draft, to_grey
 from realfill.geometry.patch_fill import is_available
-from realfill.geometry.proposal_scores import MatchCounter, ProposalScore, gather_evidence, score_photo
-from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals
+from realfill.geometry.proposal_scores import (
+    MatchCounter,
+    ProposalScore,
+    gather_evidence,
+    measure_consensus,
+    score_photo,
+    shrink_hole,
+)
+from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals, shrink
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import bounding_box
 from realfill.scene.scene import Scene
@@ -47,9 +54,20 @@ def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Genera
         yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
 
-def best_first(proposals: Sequence[ScoredProposal]) -> list[ScoredProposal]:
-    """Proposals in the order of their scores; of equals, those made earlier."""
-    return sorted(proposals, key=lambda one: -one.score.total)
+def best_first(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredProposal]:
+    """Proposals for a target's hole (H, W) in the order of scores that know of all; of equals, those made earlier."""
+    return sorted(add_consensus(proposals, hole), key=lambda one: -one.score.total)
+
+
+def add_consensus(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredProposal]:
+    """Proposals for a target's hole (H, W), each with its likeness to those made in other ways."""
+    small = [shrink(one.draft.photo) for one in proposals]
+    told = []
+    for photo, one in zip(small, proposals, strict=True):
+        others = [its for its, other in zip(small, proposals, strict=True) if other.recipe.way != one.recipe.way]
+        consensus = measure_consensus(photo, others, shrink_hole(one.draft.frame.crop_hole(hole)))
+        told.append(dataclasses.replace(one, score=dataclasses.replace(one.score, consensus=consensus)))
+    return told
 
 
 def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:
@@ -94,12 +112,15 @@ def count_saved(folder: Path) -> int:
     return number
 
 
-def save_ranking(folder: Path, count: int) -> None:
-    """Notes that all of `count` proposals are there, as far as there are so many, and their numbers, best first."""
+def save_ranking(folder: Path, count: int, hole: Hole) -> None:
+    """Notes that all of `count` proposals are there, as far as there are so many, and their numbers, best first.
+
+    `hole` (H, W) is the target's.
+    """
     _, known = _read_ranking(folder)
     folders = [*known, *range(len(known) + 1, count_saved(folder) + 1)]
-    totals = {number: _load_score(folder, place).total for number, place in enumerate(folders, 1)}
-    order = sorted(totals, key=lambda number: (-totals[number], number))
+    scored = _load_scored(folder, folders, hole)
+    order = sorted(scored, key=lambda number: (-scored[number].score.total, number))
     files.write_json(folder / RANKING, {"order": order, "count": count, "folders": folders})
 
 
@@ -118,14 +139,19 @@ def _read_ranking(folder: Path) -> tuple[list[int], list[int]]:
     return (order, data["folders"]) if "folders" in data else ([*range(1, len(order) + 1)], order)
 
 
-def load_scores(folder: Path) -> dict[int, ProposalScore]:
-    """The scores of all proposals by number; none where they are not all there."""
-    _, folders = _read_ranking(folder)
-    return {number: _load_score(folder, place) for number, place in enumerate(folders, 1)}
+def load_scored(folder: Path, hole: Hole) -> dict[int, ScoredProposal]:
+    """All proposals for a target's hole (H, W) by number; none where they are not all there."""
+    return _load_scored(folder, _read_ranking(folder)[1], hole)
 
 
-def _load_score(folder: Path, place: int) -> ProposalScore:
-    return ProposalScore.from_json((files.read_json(proposal_path(folder, place) / "draft.json") or {})["score"])
+def _load_scored(folder: Path, folders: Sequence[int], hole: Hole) -> dict[int, ScoredProposal]:
+    found = {}
+    for number, place in enumerate(folders, 1):
+        path = proposal_path(folder, place)
+        draft, data = load_draft(path, warped=False), files.read_json(path / "draft.json")
+        if draft is not None and data is not None:
+            found[number] = ScoredProposal(Recipe(**data["recipe"]), draft, ProposalScore.from_json(data["score"]))
+    return dict(zip(found, add_consensus([*found.values()], hole), strict=True))
 
 
 def are_saved(folder: Path, count: int) -> bool:

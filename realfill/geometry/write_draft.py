@@ -48,7 +48,7 @@ def write_draft(
     began = time.monotonic()
     scene = scenes.load(folder)
     geometry = make_draft(scene, load_matcher(select))
-    best = best_first([*propose(scene, geometry, proposals)])[:1]
+    best = best_first([*propose(scene, geometry, proposals)], scene.hole)[:1]
     draft = best[0].draft if best else geometry
     files.write_bytes(out, encode_draft(draft, scene, file_format))
     if confidence is not None:

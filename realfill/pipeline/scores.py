@@ -4,6 +4,7 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 """
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
@@ -18,9 +19,16 @@ from realfill.arrays import Photo
 from realfill.config import GuideConfig, SampleConfig
 from realfill.events import SeedScored
 from realfill.files import speak_refusals
-from realfill.geometry.proposal_scores import Evidence, MatchCounter, ProposalScore, gather_evidence, score_photo
-from realfill.geometry.proposals import gather_sources
-from realfill.geometry.propose import load_scores
+from realfill.geometry.proposal_scores import (
+    Evidence,
+    MatchCounter,
+    ProposalScore,
+    gather_evidence,
+    measure_consensus,
+    score_photo,
+)
+from realfill.geometry.proposals import gather_sources, shrink
+from realfill.geometry.propose import load_scored
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run
@@ -67,6 +75,8 @@ def score_missing(session: Session, resources: Resources, scores: "list[Score]",
     if scores and matcher.name != run.read("scores")["matcher"]:  # counts of two matchers cannot be compared
         missing, scores = [*(score.seed for score in scores), *missing], []
     judge, judged = _make_judge(resources, run), _read_judged(run)
+    if judge is not None:  # counted before a picture's score was what it is now, or while there were no proposals
+        judged |= {score.seed: judge(score.seed) for score in scores if score.seed not in judged}
     size, hole = (resources.crop.width, resources.crop.height), resources.crop.fillable_hole(scene.hole)
     candidates = ((seed, run.read_seed(seed)) for seed in missing)
     with session.stage("select", total, len(scores)):
@@ -108,20 +118,24 @@ def write_scores(run: Run, matcher: str, scores: "list[Score]", judged: Mapping[
 
 def _read_judged(run: Run) -> dict[int, ProposalScore]:
     """What scores.json says of each picture beside its matches."""
-    entries = run.read("scores").get("seeds", [])
-    return {one["seed"]: ProposalScore.from_json(one["score"]) for one in entries if "score" in one}
+    entries: list[dict[str, Any]] = run.read("scores").get("seeds", [])
+    return {
+        one["seed"]: ProposalScore.from_json(one["score"]) for one in entries if "consensus" in one.get("score", {})
+    }
 
 
 def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore] | None:
     """What scores a picture of the run; None in a run without proposals.
 
-    Proposals have their score since they were made; the others are scored alike, with matches by SIFT.
+    Proposals have their score since they were made; the others are scored alike, with matches by SIFT. What began
+    from a proposal shows what that one shows.
     """
     draft = resources.draft
     if draft is None or not run.config.guide.proposals:
         return None
     scene, crop, frame = resources.scene, resources.crop, draft.frame
-    known = {proposal_seed(number): score for number, score in load_scores(run.proposals_folder).items()}
+    known = {proposal_seed(number): one for number, one in load_scored(run.proposals_folder, scene.hole).items()}
+    small = {seed: shrink(one.draft.photo) for seed, one in known.items()}
 
     @functools.cache
     def gather() -> tuple[Evidence, MatchCounter]:
@@ -130,11 +144,15 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
 
     def judge(seed: int) -> ProposalScore:
         if seed in known:
-            return known[seed]
+            return known[seed].score
         evidence, counter = gather()
         whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
         photo = frame.crop_photo(whole)
-        return score_photo(evidence, photo, counter.count(photo, frame.crop_hole(scene.hole)))
+        matches, begun = counter.count(photo, frame.crop_hole(scene.hole)), known.get(run.started_from(seed) or 0)
+        shown = 0.0 if begun is None else begun.score.shown
+        others = [its for one, its in small.items() if begun is None or known[one].recipe.way != begun.recipe.way]
+        score = score_photo(evidence, photo, matches, shown)
+        return dataclasses.replace(score, consensus=measure_consensus(shrink(photo), others, evidence.hole))
 
     return judge
 

@@ -236,7 +236,7 @@ def _make_proposals(session: Session, resources: Resources) -> None:
                 session.report(ProposalReady(number, count, round(now - began, 3)))
                 began = now
                 session.check()
-        save_ranking(folder, count)
+        save_ranking(folder, count, resources.scene.hole)
     for number in load_ranking(folder)[:1]:
         if (best := load_proposal(folder, number)) is not None:
             _write_confidence(session, resources, best)

@@ -13,7 +13,7 @@ from realfill.geometry import proposals, propose
 from realfill.geometry.draft import Draft, full_size_draft
 from realfill.geometry.make_draft import make_draft
 from realfill.geometry.proposal_scores import ProposalScore, gather_evidence, score_photo
-from realfill.geometry.proposals import Sources, gather_sources, list_recipes, make_proposal
+from realfill.geometry.proposals import Recipe, Sources, gather_sources, list_recipes, make_proposal
 from realfill.matching import sift
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
@@ -104,42 +104,61 @@ def test_the_score_prefers_what_references_show(plane: Scene, sources: Sources) 
 
 def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: Draft, tmp_path: Path) -> None:
     made = [*propose.propose(plane, draft, 4)]
-    ranked = propose.best_first(made)
-    assert [one.score.total for one in ranked] == sorted((one.score.total for one in made), reverse=True)
+    ranked = propose.best_first(made, plane.hole)
+    totals = [one.score.total for one in ranked]
+    assert totals == sorted(totals, reverse=True)
     best = full_size_draft(ranked[0].draft)
     assert error(best, plane) < error(full_size_draft(draft), plane) + 1
     folder = tmp_path / "proposals"
     for number, one in enumerate(made, 1):
         propose.save_proposal(folder, number, one)
     assert propose.count_saved(folder) == 4 and propose.load_proposals(folder) == []  # not ranked yet
-    propose.save_ranking(folder, 4)
+    propose.save_ranking(folder, 4, plane.hole)
     assert propose.are_saved(folder, 4) and not propose.are_saved(folder, 5)
     loaded = propose.load_proposals(folder)
     assert all(np.array_equal(one.photo, other.draft.photo) for one, other in zip(loaded, ranked, strict=True))
     assert loaded[0].textured and loaded[0].reason == ""
-    check_that_numbers_stay_ranks(folder, made)
+    check_that_numbers_stay_ranks(folder, made, plane.hole)
     (later,) = propose.propose(plane, draft, 4, first=3)
     assert later.recipe == made[3].recipe and np.array_equal(later.draft.photo, made[3].draft.photo)
 
 
-def check_that_numbers_stay_ranks(folder: Path, made: list[propose.ScoredProposal]) -> None:
+def test_what_ways_agree_on_comes_first_and_copies_of_one_way_do_not_count(plane: Scene, draft: Draft) -> None:
+    assert plane.truth is not None
+    wrong = np.where(HOLE[..., None], plane.truth[::-1, ::-1], plane.truth)
+    score = ProposalScore(10, 0.0, 0.0, 0.0)
+    made = [
+        propose.ScoredProposal(recipe, dataclasses.replace(draft, photo=draft.frame.crop_photo(photo)), score)
+        for recipe, photo in (
+            (Recipe("patches", 0), wrong),
+            (Recipe("patches", 1), wrong),
+            (Recipe("placed", 0), plane.truth),
+            (Recipe("canvas", 0), plane.truth),
+        )
+    ]
+    ranked = propose.best_first(made, plane.hole)
+    assert [one.recipe.kind for one in ranked] == ["placed", "canvas", "patches", "patches"]
+    assert ranked[0].score.consensus > ranked[-1].score.consensus + 0.1
+
+
+def check_that_numbers_stay_ranks(folder: Path, made: list[propose.ScoredProposal], hole: Hole) -> None:
     """In a run of before, whose pictures among the seeds are named by the proposals' ranks; also when more are made."""
     files.write_json(folder / propose.RANKING, {"order": [2, 1, 4, 3], "count": 4})
     assert propose.load_ranking(folder) == [1, 2, 3, 4]
     for count in (4, 5):
         numbers = dict(zip((1, 2, 3, 4, 5), [made[index] for index in (1, 0, 3, 2, 0)][:count], strict=False))
-        assert {number: one.matches for number, one in propose.load_scores(folder).items()} == {
+        assert {number: one.score.matches for number, one in propose.load_scored(folder, hole).items()} == {
             number: one.score.matches for number, one in numbers.items()
         }
         for number, one in numbers.items():
             proposal = propose.load_proposal(folder, number)
             assert proposal is not None and np.array_equal(proposal.photo, one.draft.photo)
         propose.save_proposal(folder, 5, made[0])
-        propose.save_ranking(folder, 5)
+        propose.save_ranking(folder, 5, hole)
 
 
 def test_a_score_is_stored_as_it_is() -> None:
-    score = ProposalScore(12, 0.5, -0.25, 0.125, 0.75)
+    score = ProposalScore(12, 0.5, -0.25, 0.125, 0.75, 0.25)
     assert ProposalScore.from_json(score.to_json()) == score
 
 

@@ -75,11 +75,13 @@ def why_this_rank(entry: Mapping[str, Any]) -> str:
     )
     seam = translate("the border is not seen") if score["seam"] < 0.2 else translate("the border is seen")
     return translate(
-        "Score {total}: {matches} matches by SIFT, {agreement}% agreement with what references show in this place, "
-        "{seam}, {sharp}.",
+        "Score {total}: references show {shown}%, {consensus}% like what other ways make of it, {agreement}% agreement "
+        "with references in this place, {matches} matches by SIFT, {seam}, {sharp}.",
         total=translate_number(f"{score['total']:.2f}"),
-        matches=score["matches"],
+        shown=round(100 * score.get("shown", 0)),
+        consensus=round(100 * score.get("consensus", 0)),
         agreement=round(100 * score["agreement"]),
+        matches=score["matches"],
         seam=seam,
         sharp=sharp,
     )

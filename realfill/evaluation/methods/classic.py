@@ -57,7 +57,7 @@ class GeometryDraft:
         if geometry.reason:
             self._setup.say(geometry.reason)
         self._setup.facts["held_back"] = geometry.reason
-        proposals = best_first([*propose(scene, geometry, PROPOSALS)])
+        proposals = best_first([*propose(scene, geometry, PROPOSALS)], scene.hole)
         draft = proposals[0].draft if proposals else geometry
         photo = resize_to_target(scene, draft.frame, draft.photo)
         yield from (Candidate(seed, photo) for seed in seeds)
