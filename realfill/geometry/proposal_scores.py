@@ -1,9 +1,11 @@
 """Which of several complete proposals for a hole is to be believed: what speaks for each, in one score.
 
 The paper ranks by matches alone (§3.4), since its candidates all come from one model. Proposals differ in kind: a
-collage of patches finds most matches of all, wherever they lie. So the score asks first what references show and what
-the other proposals show as well: ways that know nothing of one another err differently, and what they agree on is
-most likely so, the choice of least expected error (minimum Bayes risk, Kumar and Byrne 2004).
+collage of patches finds most matches of all, wherever they lie. So the score also asks whether a proposal shows what
+each laid reference shows in that place; what the other proposals show, since ways that know nothing of one another err
+differently (the choice of least expected error, minimum Bayes risk, Kumar and Byrne 2004); whether the border of the
+hole is seen; and whether such texture occurs in the scene, which haze and double edges do not (the coherence of
+Simakov et al. 2008).
 """
 
 import math
@@ -13,19 +15,33 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from realfill.arrays import Confidence, Field, Hole, Photo
-from realfill.geometry.proposals import Sources, scoring_size, shrink, structure_similarity
+from realfill.geometry.proposals import NEAR, WINDOW, Sources, scoring_size, shrink, structure_similarity, support
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import distance_from_hole
 from realfill.matching import sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.selection import is_in_hole
 
-AGREEMENT_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, BLUR_WEIGHT, NOISE_WEIGHT = 0.3, 0.02, 0.15, 0.05, 0.02  # others: 1
+CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.5, 0.15, 0.15, 0.08  # agreement: 1
 MATCHED = 512  # longest side at which matches are counted
-AROUND = 24  # pixels at SIDE around the hole whose sharpness is expected in it
-_PARTS = ("agreement", "seam", "sharpness", "shown", "consensus")
+FLAT, BUSY = (
+    2.0,
+    80.0,
+)  # grey levels of both pictures' deviation: so much says a place in which nothing, or much, varies
+LEAST_NEAR = (
+    20  # pixels at SIDE beside the hole that tell how far a laid reference is to be trusted; else all known ones
+)
+PATCH, STEPS = 7, (2, 3)  # pixels at SIDE of a patch, and between those of the scene and of a proposal
+MOST_PATCHES = 60_000  # of the scene
+DIMENSIONS = 24  # principal components of a patch that are compared
+CHUNK = 256  # patches that are compared at once
+_PARTS = ("agreement", "consensus", "seam", "novelty")
+
+Patches = npt.NDArray[np.float32]  # (N, values)
 
 
 @dataclass(frozen=True)
@@ -34,28 +50,24 @@ class ProposalScore:
 
     matches: int  # with the references, landing in the hole (§3.4)
     agreement: float  # -1..1 with laid references where they are trusted; 0 where none is
+    consensus: float  # -1..1: likeness in structure to the proposals made in other ways; 0 where there are none
     seam: float  # log of the step at the hole's border against steps next to it; 0: it is not seen
-    sharpness: float  # log of the gradient energy in the hole against that around it
-    shown: float = 0.0  # mean confidence in the hole: of two that look alike, the one that references show
-    consensus: float = 0.0  # -1..1: likeness to the proposals made in other ways
+    novelty: float  # log of the grey levels by which its patches differ from the nearest ones of the scene; 0: hardly
 
     @property
     def total(self) -> float:
         """The weighted sum; the weights were fitted to scenes with truth (docs/geometry.md)."""
-        blurred, noisy = min(self.sharpness, 0.0), max(self.sharpness, 0.0)
         return (
-            self.consensus
-            + self.shown
-            + AGREEMENT_WEIGHT * self.agreement
+            self.agreement
+            + CONSENSUS_WEIGHT * self.consensus
             + MATCHES_WEIGHT * math.log1p(self.matches)
             - SEAM_WEIGHT * max(self.seam, 0.0)
-            + BLUR_WEIGHT * blurred
-            - NOISE_WEIGHT * noisy
+            - NOVELTY_WEIGHT * self.novelty
         )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_json` gave, also before there was a consensus."""
+        """What `to_json` gave, also before all parts were there."""
         return cls(int(data["matches"]), *(float(data.get(name, 0.0)) for name in _PARTS))
 
     def to_json(self) -> dict[str, float]:
@@ -69,19 +81,87 @@ class Evidence:
     """What a scene's proposals are compared with, at SIDE."""
 
     hole: Hole  # (h, w)
-    near: Hole  # (h, w), known pixels around the hole
     views: tuple[tuple[Photo, Confidence], ...]  # references over the target and the trust in each of their pixels
+    patches: "PatchIndex"  # of all that the scene shows
 
 
 def gather_evidence(sources: Sources) -> Evidence:
-    """The laid references of a scene and how far each is trusted."""
-    hole = shrink_hole(sources.hole)
-    near = ~hole & (distance_from_hole(hole) <= AROUND)
+    """The laid references of a scene, how far each is trusted, and the scene's texture."""
+    hole, target = shrink_hole(sources.hole), shrink(sources.target)
     views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
     for one in sources.laid:
-        valid = _shrink_field(one.valid[one.inner].astype(np.float32))
-        views.append((one.show(one.inner, small=True), np.where(valid == 1, one.trust, 0).astype(np.float32)))
-    return Evidence(hole, near, tuple(views))
+        view, valid = one.show(one.inner, small=True), _shrink_field(one.valid[one.inner].astype(np.float32)) == 1
+        trust = _compare_where_it_varies(view, target, hole, valid) * support(one.inliers)
+        views.append((view, np.where(valid, trust, 0).astype(np.float32)))
+    whole = [shrink(one.photo) for one in sources.plain]
+    shown = [(target, ~hole), *((photo, np.ones(photo.shape[:2], np.bool_)) for photo in whole)]
+    shown += [(view, trust > 0) for view, trust in views]
+    return Evidence(hole, tuple(views), PatchIndex.build(shown))
+
+
+def _compare_where_it_varies(view: Photo, target: Photo, hole: Hole, valid: Hole) -> float:
+    """0..1: how far a small laid reference (h, w, 3) has the target's structure beside the hole, flat places aside.
+
+    A wall is like every other wall: where a thing moved before it, it says nothing of where that thing is.
+    """
+    known = ~hole & valid
+    near = known & (distance_from_hole(hole) < NEAR * max(hole.shape))
+    there = near if near.sum() >= LEAST_NEAR else known
+    if not there.any():
+        return 0.0
+    weight = FLAT + np.minimum(_deviation(view) + _deviation(target), BUSY)
+    return max(0.0, float(np.average(structure_similarity(view, target)[there], weights=weight[there])))
+
+
+def _deviation(photo: Photo) -> Field:
+    """(h, w): by how many grey levels a picture varies in a window round each pixel."""
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = cv2.blur(grey, (WINDOW, WINDOW))
+    return np.asarray(np.sqrt(np.maximum(cv2.blur(grey**2, (WINDOW, WINDOW)) - mean**2, 0)), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchIndex:
+    """The patches of a scene in their principal components."""
+
+    mean: Patches  # (PATCH · PATCH · 3,)
+    axes: Patches  # (PATCH · PATCH · 3, DIMENSIONS)
+    points: Patches  # (N, DIMENSIONS)
+
+    @classmethod
+    def build(cls, pictures: Sequence[tuple[Photo, Hole]]) -> Self:
+        """All patches of pictures (h, w, 3) that lie in what each shows (h, w), or MOST_PATCHES of them."""
+        patches = np.concatenate([_cut_patches(photo, shown, STEPS[0]) for photo, shown in pictures])
+        if len(patches) > MOST_PATCHES:
+            patches = patches[np.random.default_rng(0).choice(len(patches), MOST_PATCHES, replace=False)]
+        mean = patches.mean(0) if len(patches) else np.zeros(PATCH * PATCH * 3, np.float32)
+        patches -= mean
+        _, axes = np.linalg.eigh(patches.T @ patches)
+        return cls(mean, axes[:, -DIMENSIONS:], patches @ axes[:, -DIMENSIONS:])
+
+    def measure_novelty(self, photo: Photo, hole: Hole) -> float:
+        """See `ProposalScore.novelty`, for a small picture (h, w, 3) and its hole (h, w); 0 where no patch fits in."""
+        around = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3))) > 0
+        points = (_cut_patches(photo, around, STEPS[1]) - self.mean) @ self.axes
+        if not len(points) or not len(self.points):
+            return 0.0
+        lengths = (self.points**2).sum(1)
+        nearest = [
+            (lengths - 2 * chunk @ self.points.T).min(1) + (chunk**2).sum(1)
+            for chunk in np.split(points, range(CHUNK, len(points), CHUNK))
+        ]
+        levels = np.sqrt(np.maximum(np.concatenate(nearest), 0) / (PATCH * PATCH * 3)).mean()
+        return math.log(max(1.0, float(levels)))
+
+
+def _cut_patches(photo: Photo, shown: Hole, step: int) -> Patches:
+    """The patches (N, PATCH · PATCH · 3) of a picture (h, w, 3), `step` pixels apart, that lie in `shown` (h, w)."""
+    if min(shown.shape) < PATCH:
+        return np.zeros((0, PATCH * PATCH * 3), np.float32)
+    windows = sliding_window_view(photo, (PATCH, PATCH, 3))[::step, ::step, 0]
+    whole = cv2.erode(shown.astype(np.uint8), np.ones((PATCH, PATCH)), anchor=(0, 0), borderValue=0) > 0
+    inside = whole[: shown.shape[0] - PATCH + 1 : step, : shown.shape[1] - PATCH + 1 : step]
+    return np.asarray(windows[inside].reshape(-1, PATCH * PATCH * 3), np.float32)
 
 
 class MatchCounter:
@@ -115,12 +195,11 @@ class MatchCounter:
         return self._matcher.extract(crop.crop_photo(photo)), crop
 
 
-def score_photo(evidence: Evidence, photo: Photo, matches: int, shown: float = 0.0) -> ProposalScore:
-    """The score of a picture (H, W, 3) in the draft's frame, given its matches and mean confidence in the hole."""
+def score_photo(evidence: Evidence, photo: Photo, matches: int, consensus: float = 0.0) -> ProposalScore:
+    """The score of a picture (H, W, 3) in the draft's frame, given its matches and its consensus with others."""
     small, hole = shrink(photo), evidence.hole
-    return ProposalScore(
-        matches, _agreement(evidence, small), _seam(small, hole), _sharpness(small, hole, evidence.near), shown
-    )
+    novelty = evidence.patches.measure_novelty(small, hole)
+    return ProposalScore(matches, _agreement(evidence, small), consensus, _seam(small, hole), novelty)
 
 
 def measure_consensus(photo: Photo, others: Sequence[Photo], hole: Hole) -> float:
@@ -156,15 +235,6 @@ def _seam(photo: Photo, hole: Hole) -> float:
     if not all(part.size for part in parts):
         return 0.0
     return float(np.log((parts[0].mean() + 1) / (parts[1].mean() + 1)))
-
-
-def _sharpness(photo: Photo, hole: Hole, near: Hole) -> float:
-    inside = cv2.erode(hole.astype(np.uint8), np.ones((3, 3))) > 0
-    if not inside.any() or not near.any():
-        return 0.0
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    energy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
-    return float(np.log((energy[inside].mean() + 1) / (energy[near].mean() + 1)))
 
 
 def shrink_hole(hole: Hole) -> Hole:

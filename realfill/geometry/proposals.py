@@ -225,9 +225,14 @@ def _lay(
         return
     both = near if near.sum() >= LEAST_SHOWN else both
     agrees = float(structure_similarity(laid[inner], target)[both].mean())
-    trust = max(0.0, agrees) * (1 - math.exp(-inliers / SUPPORT))
+    trust = max(0.0, agrees) * support(inliers)
     colours = _fit_colours(laid, np.asarray(valid), target, both, inner)
     yield LaidReference(index, kind, inliers, trust, laid, np.asarray(valid), (down, across), colours)
+
+
+def support(inliers: int) -> float:
+    """0..1: how far so many inliers are to be believed."""
+    return 1 - math.exp(-inliers / SUPPORT)
 
 
 def structure_similarity(one: Photo, other: Photo) -> Field:

@@ -50,7 +50,7 @@ def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Genera
     evidence, counter = gather_evidence(sources), MatchCounter([one.photo for one in sources.plain])
     for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
         matches = counter.count(proposal.photo, sources.hole)
-        score = score_photo(evidence, proposal.photo, matches, float(proposal.confidence[sources.hole].mean()))
+        score = score_photo(evidence, proposal.photo, matches)  # the consensus comes when others are there
         yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
 

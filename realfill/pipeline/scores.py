@@ -4,7 +4,6 @@ Beside it `matches/<seed>.json` keeps the points that a count is made of, so tha
 """
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import json
@@ -127,8 +126,7 @@ def _read_judged(run: Run) -> dict[int, ProposalScore]:
 def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore] | None:
     """What scores a picture of the run; None in a run without proposals.
 
-    Proposals have their score since they were made; the others are scored alike, with matches by SIFT. What began
-    from a proposal shows what that one shows.
+    Proposals have their score since they were made; the others are scored alike, with matches by SIFT.
     """
     draft = resources.draft
     if draft is None or not run.config.guide.proposals:
@@ -149,10 +147,8 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
         whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
         photo = frame.crop_photo(whole)
         matches, begun = counter.count(photo, frame.crop_hole(scene.hole)), known.get(run.started_from(seed) or 0)
-        shown = 0.0 if begun is None else begun.score.shown
         others = [its for one, its in small.items() if begun is None or known[one].recipe.way != begun.recipe.way]
-        score = score_photo(evidence, photo, matches, shown)
-        return dataclasses.replace(score, consensus=measure_consensus(shrink(photo), others, evidence.hole))
+        return score_photo(evidence, photo, matches, measure_consensus(shrink(photo), others, evidence.hole))
 
     return judge
 

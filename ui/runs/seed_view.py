@@ -18,6 +18,7 @@ from .thumbnails import url
 
 _UNCOUNTED: dict[str, Any] = {}
 MOST = 300  # points of a reference that go to the browser
+NOVEL = 2.2  # log of grey levels: 9 of them between a patch and the nearest one of the scene are seen
 
 
 def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
@@ -66,25 +67,24 @@ def why_this_rank(entry: Mapping[str, Any]) -> str:
     score = entry.get("score")
     if not score:
         return ""
-    sharp = (
-        translate("as sharp as its surroundings")
-        if abs(score["sharpness"]) < 0.3
-        else translate("softer than its surroundings")
-        if score["sharpness"] < 0
-        else translate("busier than its surroundings")
-    )
-    seam = translate("the border is not seen") if score["seam"] < 0.2 else translate("the border is seen")
-    return translate(
-        "Score {total}: references show {shown}%, {consensus}% like what other ways make of it, {agreement}% agreement "
-        "with references in this place, {matches} matches by SIFT, {seam}, {sharp}.",
-        total=translate_number(f"{score['total']:.2f}"),
-        shown=round(100 * score.get("shown", 0)),
-        consensus=round(100 * score.get("consensus", 0)),
-        agreement=round(100 * score["agreement"]),
-        matches=score["matches"],
-        seam=seam,
-        sharp=sharp,
-    )
+    parts = [
+        translate(
+            "{agreement}% agreement with what references show in this place", agreement=_percent(score["agreement"])
+        ),
+        translate("{matches} matches by SIFT", matches=score["matches"]),
+        translate("the border is not seen") if score["seam"] < 0.2 else translate("the border is seen"),
+    ]
+    if "consensus" in score:  # runs of before have none
+        parts.insert(1, translate("{share}% like what other ways make of it", share=_percent(score["consensus"])))
+        known = score["novelty"] < NOVEL
+        parts.append(
+            translate("texture of the scene") if known else translate("texture that the scene has nowhere else")
+        )
+    return translate("Score {total}: {parts}.", total=translate_number(f"{score['total']:.2f}"), parts=", ".join(parts))
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
 
 
 def _shape(fit: CropTransform) -> dict[str, int]:

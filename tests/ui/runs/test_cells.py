@@ -10,9 +10,13 @@ def test_proposals_are_drafts_by_number() -> None:
 
 def test_a_place_is_explained_where_more_than_matches_decides() -> None:
     assert why_this_rank({"matches": 12}) == ""
-    parts = {"shown": 0.5, "consensus": 0.42, "agreement": 0.61, "seam": 0.05, "sharpness": -0.9}
-    score = {"matches": 230, **parts, "total": 1.44}
+    score = {"matches": 230, "agreement": 0.61, "seam": 0.05, "total": 1.44}
     assert why_this_rank({"matches": 230, "score": score}) == (
-        "Score 1.44: references show 50%, 42% like what other ways make of it, 61% agreement with references in this "
-        "place, 230 matches by SIFT, the border is not seen, softer than its surroundings."
+        "Score 1.44: 61% agreement with what references show in this place, 230 matches by SIFT, "
+        "the border is not seen."
+    )
+    score |= {"consensus": 0.42, "novelty": 2.5, "seam": 0.3}
+    assert why_this_rank({"matches": 230, "score": score}) == (
+        "Score 1.44: 61% agreement with what references show in this place, 42% like what other ways make of it, "
+        "230 matches by SIFT, the border is seen, texture that the scene has nowhere else."
     )
