@@ -7,7 +7,9 @@ Navier-Stokes inpainting; the forty lines and the PatchMatch canvas (seeds 1-4, 
 draft_before.json. Beside them: what geometry shows alone, the best of the proposals by PSNR, and the one that their
 score picks; how far the score's order is that of PSNR and SSIM (Spearman), and what the pick costs (regret). Pictures
 go to DIR, also of scenes without truth; those of the yardsticks are kept there and not made again. With --recipes six
-further scenes, made of the same photos with their parts exchanged, which nothing was fitted to.
+further scenes, made of the same photos with their parts exchanged, which nothing was fitted to; with --recipes FILE
+those of another list, such as draft_development.json, the 37 scenes that the score's weights were chosen on beside the
+sixteen.
 
 A scene takes 30 to 90 seconds on two CPU cores with SIFT, the nineteen scenes about fifteen minutes.
 """
@@ -125,26 +127,25 @@ def build_scene(recipe: Mapping[str, Any], roots: Sequence[Path], out: Path) -> 
 
     Args:
         recipe: name; scene; target, the number of the reference that takes the target's part; references, their
-            numbers, or "truth" for the scene's own; crop and hole, left, top, right, bottom as shares of the photo.
+            numbers ("truth": the scene's own, in both); crop and hole, left, top, right, bottom as shares of the photo.
     """
     source = next((root / recipe["scene"] for root in roots if (root / recipe["scene"]).is_dir()), None)
     if source is None:
         return None
     given = scenes.load(source)
-    height, width = given.references[recipe["target"]].shape[:2]
+    photo = _named_photo(given, recipe["target"])
+    height, width = photo.shape[:2]
     left, top, right, bottom = (
         round(share * side) for share, side in zip(recipe["crop"], (width, height) * 2, strict=True)
     )
-    truth = given.references[recipe["target"]][top:bottom, left:right]
+    truth = photo[top:bottom, left:right]
     x0, y0, x1, y1 = (round(share * side) for share, side in zip(recipe["hole"], truth.shape[1::-1] * 2, strict=True))
     hole = np.zeros(truth.shape[:2], np.uint8)
     hole[y0:y1, x0:x1] = 255
     folder = out / str(recipe["name"])
     for place, number in enumerate(recipe["references"]):
-        photo = given.truth if number == "truth" else given.references[number]
-        assert photo is not None
         (folder / "ref").mkdir(parents=True, exist_ok=True)
-        save_photo(photo, folder / "ref" / f"{place}.png")
+        save_photo(_named_photo(given, number), folder / "ref" / f"{place}.png")
     (folder / "target").mkdir(exist_ok=True)
     for name, picture in (
         ("gt", truth),
@@ -153,6 +154,12 @@ def build_scene(recipe: Mapping[str, Any], roots: Sequence[Path], out: Path) -> 
     ):
         save_photo(picture, folder / "target" / f"{name}.png")
     return folder
+
+
+def _named_photo(scene: Scene, name: int | str) -> Photo:
+    photo = scene.truth if isinstance(name, str) else scene.references[name]
+    assert photo is not None
+    return photo
 
 
 def measure(picture: Photo, scene: Scene, guessed: Hole | None = None) -> dict[str, float]:
@@ -284,14 +291,16 @@ def main() -> None:
     parser.add_argument("--matcher", default="sift", choices=list(MATCHERS))
     parser.add_argument("--matcher-weights", default="", help="a file, where the matcher's weights are not installed")
     parser.add_argument("--size", type=int, default=1024, help="longest side of the draft, pixels")
-    parser.add_argument("--recipes", action="store_true", help="the further scenes of draft_recipes.json instead")
+    parser.add_argument(
+        "--recipes", type=Path, nargs="?", const=RECIPES, metavar="FILE", help="scenes of a list (draft_recipes.json)"
+    )
     parser.add_argument("--proposals", type=int, default=PROPOSALS, help="how many are made, two at least")
     args = parser.parse_args()
     matcher = load_matcher(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows: list[Row] = []
     folders = list_scenes(args.scenes, args.only)
     if args.recipes:
-        built = [build_scene(one, args.scenes, args.out / "scenes") for one in json.loads(RECIPES.read_text())]
+        built = [build_scene(one, args.scenes, args.out / "scenes") for one in json.loads(args.recipes.read_text())]
         folders = [folder for folder in built if folder is not None]
     for folder in folders:
         rows.append(measure_scene(folder, matcher, args.out, args.size, args.proposals))
