@@ -303,7 +303,7 @@ def test_starting_too_early_says_what_is_missing_and_blocks_nothing(page: Page, 
     canvas.paint(page, (60, 40, 110, 90), tool="lasso")  # nothing lies over the tools
     expect(page.locator("#status")).to_contain_text("Ready")
     expect(page.locator("#start")).to_have_attribute("aria-disabled", "false")
-    states = page.locator("[data-step]").evaluate_all("all => all.map(one => one.dataset.state)")
+    states = page.locator("#workbench [data-step]").evaluate_all("all => all.map(one => one.dataset.state)")
     assert states == ["done", "done", "done"]
 
 
