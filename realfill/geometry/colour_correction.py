@@ -1,12 +1,13 @@
 """Exposure and colour of a warped reference, brought to the target's on what both show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from realfill.arrays import Matrix, Photo, Vector, Weight
 from realfill.geometry.colour_regions import RegionField, find_regions, spread_by_region
+from realfill.scene.scene import Scene
 
 GAIN = (0.2, 5.0)  # a channel is never changed more: four stops are a factor of 3.5 in sRGB's values
 SAME_LIGHT = (0.6, 1.7)  # gains between which a fit near 1 finds the right one by itself
@@ -32,9 +33,22 @@ class ColourTransform:
 IDENTITY = ColourTransform(np.eye(3), np.zeros(3))
 
 
+TINT = 12  # grey levels between channels that a JPEG may give a photo without colour
+TINTED = 0.001  # of its pixels: so many may have more
+STRIDE = 4  # pixels between those that are looked at
+
 RESIDUAL = 90.0  # grey levels that a region may differ from the transform of all
 AROUND = 0.06  # of the longer side: how far the colours of one region are evened out
 LEAST = 50  # pixels' worth of evidence
+
+
+def match_greyness(scene: Scene) -> Scene:
+    """The scene, its references without colour where the target has none: a black and white photo stays one."""
+    known = scene.target[::STRIDE, ::STRIDE][~scene.hole[::STRIDE, ::STRIDE]].astype(np.int16)
+    if not known.size or (np.ptp(known, axis=1) > TINT).mean() > TINTED:
+        return scene
+    grey = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) for photo in scene.references)
+    return replace(scene, references=tuple(np.asarray(cv2.cvtColor(one, cv2.COLOR_GRAY2RGB), np.uint8) for one in grey))
 
 
 def fit_regions(warped: Photo, target: Photo, weight: Weight, valid: Weight) -> RegionField | None:

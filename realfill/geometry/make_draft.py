@@ -15,6 +15,7 @@ import numpy as np
 from realfill.arrays import Colours, Confidence, Hole, Labels, Photo, Weight
 from realfill.geometry.alignment import Alignment, Warp, align_references
 from realfill.geometry.blending import blend, choose_sources, match_border, remove_islands
+from realfill.geometry.colour_correction import match_greyness
 from realfill.geometry.confidence import Scorer, hole_confidence, joint_confidence, make_scorer
 from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keypoints
 from realfill.geometry.detail import is_worthwhile, render_detail
@@ -60,7 +61,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     The frame is the whole target, or of a target much larger than its hole a window around that. Reads known pixels
     of the target and the references only. Never raises for want of geometry.
     """
-    began = time.monotonic()
+    began, scene = time.monotonic(), match_greyness(scene)
     frame = crop_window(scene.hole, longest=size, context=CONTEXT)
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)

@@ -15,7 +15,7 @@ import numpy as np
 
 from realfill.arrays import Colours, Confidence, Field, Hole, Homography, Matrix, Photo, Vector
 from realfill.geometry.alignment import LEARNED_LEAST
-from realfill.geometry.colour_correction import fit_regions
+from realfill.geometry.colour_correction import fit_regions, match_greyness
 from realfill.geometry.colour_regions import Box, RegionField
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
@@ -147,7 +147,7 @@ class Sources:
 
 def gather_sources(scene: Scene, draft: Draft) -> Sources:
     """References laid over the draft's frame by its matches, and as they are."""
-    frame = draft.frame
+    frame, scene = draft.frame, match_greyness(scene)
     hole = frame.crop_hole(scene.hole)
     target = nearest_known(frame.crop_photo(scene.target), hole)
     fits = [crop_longest(*photo.shape[:2], longest=max(frame.width, frame.height)) for photo in scene.references]

@@ -18,6 +18,7 @@ from realfill.geometry import make_draft as drafting
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft, full_size_draft, render_draft
 from realfill.geometry.make_draft import NO_GEOMETRY, inpaint, make_draft
+from realfill.geometry.propose import propose
 from realfill.geometry.write_draft import write_draft
 from realfill.imaging.crop import CropTransform
 from realfill.matching.matcher import Matcher, Matches
@@ -265,6 +266,18 @@ def test_a_black_and_white_reference_does_not_hinder_the_others(sift: Matcher) -
     made = make_draft(scene(truth, HOLE, grey, colour), sift)
     assert error(made.photo, truth, HOLE) < 5
     assert made.warped[0].reference == 1
+
+
+def test_a_black_and_white_target_stays_one(sift: Matcher) -> None:
+    """References in colour give it no colour, neither by geometry nor by their patches."""
+    world = painted(2)
+    truth = seen(world, shift(80, 60))
+    grey = np.repeat(truth.mean(2, keepdims=True), 3, 2).astype(np.uint8)
+    given = scene(grey, HOLE, seen(world, tilted(95, 50)))
+    made = make_draft(given, sift)
+    assert (made.confidence[HOLE] > 0).mean() > 0.5
+    filled = [made.photo, *(one.draft.photo for one in propose(given, made, 4))]
+    assert max(int(np.ptp(photo.astype(np.int16), axis=2).max()) for photo in filled) <= 3
 
 
 def test_the_command_writes_both_files(toy_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
