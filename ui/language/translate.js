@@ -34,6 +34,9 @@
     for (const tab of props.initial_tabs ?? []) tab.label = translateText(tab.label);
   }
 
-  document.documentElement.lang = tag;
+  const root = document.documentElement;
+  const nameLanguage = () => { if (root.lang !== tag) root.lang = tag; };
+  nameLanguage();
+  new MutationObserver(nameLanguage).observe(root, {attributes: true, attributeFilter: ['lang']}); // gradio names the browser's own
   if (tag !== 'en') window.gradio_config?.components?.forEach(translateProps);
 })();

@@ -43,6 +43,7 @@ def test_the_page_speaks_as_the_browser_asks_or_as_is_chosen(browser: Browser, s
         later.goto(server.url)
         expect(later.locator("#workbench [data-ready=yes]")).to_be_attached()
         assert tab_names(later) == ["1 Szene", "2 Training", "3 Ansehen und exportieren"]
+        assert later.locator("html").get_attribute("lang") == "de"  # also once gradio has named the browser's own
         expect(later.locator("#try-draft")).to_contain_text("Jetzt testen")
         assert later.evaluate(LEFT_IN_ENGLISH) == []
     finally:
