@@ -28,13 +28,8 @@ from realfill.matching.selection import is_in_hole
 
 CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.5, 0.15, 0.15, 0.08  # agreement: 1
 MATCHED = 512  # longest side at which matches are counted
-FLAT, BUSY = (
-    2.0,
-    80.0,
-)  # grey levels of both pictures' deviation: so much says a place in which nothing, or much, varies
-LEAST_NEAR = (
-    20  # pixels at SIDE beside the hole that tell how far a laid reference is to be trusted; else all known ones
-)
+FLAT, BUSY = 2.0, 80.0  # grey levels of both pictures' deviation: least and most that a place has to say
+LEAST_NEAR = 20  # pixels at SIDE beside the hole by which a laid reference is judged; with fewer all known ones
 PATCH, STEPS = 7, (2, 3)  # pixels at SIDE of a patch, and between those of the scene and of a proposal
 MOST_PATCHES = 60_000  # of the scene
 DIMENSIONS = 24  # principal components of a patch that are compared

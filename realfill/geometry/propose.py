@@ -61,11 +61,14 @@ def best_first(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredPr
 
 def add_consensus(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredProposal]:
     """Proposals for a target's hole (H, W), each with its likeness to those made in other ways."""
+    if not proposals:
+        return []
+    inside = shrink_hole(proposals[0].draft.frame.crop_hole(hole))  # all have one frame
     small = [shrink(one.draft.photo) for one in proposals]
     told = []
     for photo, one in zip(small, proposals, strict=True):
         others = [its for its, other in zip(small, proposals, strict=True) if other.recipe.way != one.recipe.way]
-        consensus = measure_consensus(photo, others, shrink_hole(one.draft.frame.crop_hole(hole)))
+        consensus = measure_consensus(photo, others, inside)
         told.append(dataclasses.replace(one, score=dataclasses.replace(one.score, consensus=consensus)))
     return told
 

@@ -109,9 +109,8 @@ def test_a_tab_that_is_chosen_at_once_stays(page: Page, server: Server, tmp_path
     project(server, tmp_path / "before", "Shelf", 1)
     page.goto(server.url)
     canvas.ready(page)
-    page.get_by_role(
-        "tab", name="3 Browse"
-    ).click()  # while the page still opens the last project, on the tab that fits it
+    # while the page still opens the last project, on the tab that fits it
+    page.get_by_role("tab", name="3 Browse").click()
     page.evaluate("window.realfill.whenBegun")
     page.wait_for_function("() => /tab=browse/.test(location.search) && /project=/.test(location.search)")
     expect(page.get_by_role("tab", name="3 Browse")).to_have_attribute("aria-selected", "true")
