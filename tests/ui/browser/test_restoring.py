@@ -105,6 +105,36 @@ def test_a_new_project_that_is_asked_for_at_once_is_not_overtaken(page: Page, se
     )
 
 
+# Lets the page hear that its next stream has ended only when `letGo` is called.
+HOLD_THE_END = """() => {
+  const own = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await own(...asked);
+    if (!(asked[0].url ?? String(asked[0])).includes('/queue/data')) return answer;
+    const hold = async (chunk, out) => {
+      const ends = !window.letGo && new TextDecoder().decode(chunk).includes('close_stream');
+      if (ends) await new Promise((go) => { window.letGo = go; });
+      out.enqueue(chunk);
+    };
+    return new Response(answer.body.pipeThrough(new TransformStream({transform: hold})), answer);
+  };
+}"""
+
+
+def test_a_click_while_gradios_stream_ends_is_heard(page: Page, server: Server, tmp_path: Path) -> None:
+    last = project(server, tmp_path / "before", "Shelf", 1)
+    page.goto(f"{server.url}?tab=scene")
+    expect(page.locator(".thumb")).to_have_count(1, timeout=WAIT)
+    page.evaluate(HOLD_THE_END)
+    page.locator(f"#rail [data-id='{last.folder.name}'] [data-do=open]").click(position={"x": 12, "y": 12})
+    page.wait_for_function("() => window.letGo")
+    with page.expect_request("**/queue/join*"):
+        page.locator(".rf-rail-new").click()
+    page.evaluate("fetch('/config').then((answer) => answer.text())")  # what was asked before has reached the server
+    page.evaluate("window.letGo()")
+    page.locator("#workbench .wb[data-empty=yes]").wait_for(state="attached")
+
+
 def test_a_tab_that_is_chosen_at_once_stays(page: Page, server: Server, tmp_path: Path) -> None:
     project(server, tmp_path / "before", "Shelf", 1)
     page.goto(server.url)
