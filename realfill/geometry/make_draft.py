@@ -152,7 +152,7 @@ def _align_at_frame_size(
     scorer: Scorer, chosen: Sequence[AlignedReference], photos: Sequence[Photo], target: Photo, hole: Hole
 ) -> list[AlignedReference]:
     """The references at the frame's size, best first, each refined by known pixels and by those before it."""
-    chosen = [correct_regions(scorer, one) for one in chosen]
+    chosen = map_threads(lambda one: correct_regions(scorer, one), chosen)
     alone = [hole_confidence(scorer, one.confidence, one.valid, one.warp.placed) for one in chosen]
     trusts = joint_confidence([one.photo for one in chosen], [one.valid for one in chosen], alone)
     shown, rest, aligned = target.copy(), hole.copy(), []

@@ -15,6 +15,7 @@ from realfill.arrays import Field, Hole, Photo, Points, Vector, WarpMap
 from realfill.geometry.alignment import is_inside
 from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import crop_in_frame
+from realfill.geometry.threads import map_threads
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.fill import nearest_known
 from realfill.scene.scene import Scene
@@ -119,7 +120,10 @@ def find_overlay(target: Photo, hole: Hole, photos: Sequence[Photo]) -> Hole:
         for photo in photos
         if has_shape(photo, hole)
     ]
-    return _find_equal(target, hole, alike) | _find_still(target, hole, alike) if alike else np.zeros_like(hole)
+    if not alike:
+        return np.zeros_like(hole)
+    equal, still = map_threads(lambda find: find(target, hole, alike), (_find_equal, _find_still))
+    return np.asarray(equal | still)
 
 
 def _find_equal(target: Photo, hole: Hole, photos: Sequence[Photo]) -> Hole:
@@ -141,10 +145,11 @@ def _find_equal(target: Photo, hole: Hole, photos: Sequence[Photo]) -> Hole:
 def _find_still(target: Photo, hole: Hole, photos: Sequence[Photo]) -> Hole:
     """Pixels whose edges lie still, where that is so more often than displaced photos' edges meet by chance."""
     unseen = cv2.dilate(hole.astype(np.uint8), np.ones((SPECK, SPECK), np.uint8)) > 0
-    known, others = ~unseen, [_even_edges(photo) for photo in photos]
-    edges = [_even_edges(target) * known[:, :, None], *others]
+    own, *others = map_threads(_even_edges, [target, *photos])
+    known = ~unseen
+    edges = [own * known[:, :, None], *others]
     displaced = [np.roll(one, (number * STEP[0], number * STEP[1]), (0, 1)) for number, one in enumerate(edges)]
-    certain, by_chance = (_least_correlation(one) > CERTAIN for one in (edges, displaced))
+    certain, by_chance = map_threads(lambda one: _least_correlation(one) > CERTAIN, (edges, displaced))
     times, more = BY_CHANCE
     sharp = cv2.blur((edges[0] ** 2).sum(2), WINDOW) > CERTAIN
     share = certain[known].mean()

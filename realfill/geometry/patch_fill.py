@@ -8,12 +8,13 @@ surroundings. PatchMatch moves patches and neither turns nor scales them: source
 Where the package has no library for this machine (`is_available`), a hole is left to inpainting.
 """
 
+import contextlib
 import functools
 import importlib
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from realfill.arrays import Colours, Field, Hole, Indices, Labels, Photo, Points
+from realfill.arrays import Colours, Field, Hole, Labels, Photo, Points
 from realfill.geometry.make_draft import inpaint
+from realfill.geometry.nearest_patches import Patches, PrincipalAxes, find_nearest
 from realfill.imaging.holes import bounding_box
 from realfill.sentences import Sentence
 
@@ -38,15 +40,12 @@ BLOCK = 8  # pixels of half that size: a block of the fill is looked up as a who
 STEP = 2  # pixels between the places that are looked at there
 DIMENSIONS = 16  # principal components of a block that are compared
 SEARCH = 3  # pixels by which a place found at half the size is moved at the size itself
-CHUNK = 256  # blocks that are compared at once
 WITHOUT_PATCHES = Sentence(
     "The package pypatchmatch has no library for this machine, so what no reference shows is smooth instead of made of "
     "the scene's texture; `pip install pypatchmatch==2.2.0` brings it where there is a wheel."
 )
-_SEEDING = threading.Lock()  # the library's random numbers are the process' own
 _log = logging.getLogger(__name__)
 
-Blocks = npt.NDArray[np.float32]  # (N, values)
 Corners = npt.NDArray[np.intp]  # (N, 2): row, column
 
 
@@ -74,6 +73,32 @@ def _library() -> Any:
     return importlib.import_module("patchmatch.patch_match")
 
 
+class _Seed:
+    """The library's seed, one for the process, from which each of its calls starts."""
+
+    def __init__(self) -> None:
+        self._changed, self._seed, self._users = threading.Condition(), 0, 0
+
+    @contextlib.contextmanager
+    def hold(self, seed: int) -> Iterator[None]:
+        """The seed stays this one meanwhile: others may hold the same beside it, and wait with another."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or self._seed == seed)
+            if not self._users:
+                _library().set_verbose(False)
+                _library().set_random_seed(seed)
+            self._seed, self._users = seed, self._users + 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+
+_SEED = _Seed()
+
+
 def fill_from_patches(
     target: Photo,
     hole: Hole,
@@ -85,7 +110,7 @@ def fill_from_patches(
 ) -> Photo:
     """The target (H, W, 3) with its hole (H, W) filled by patches of itself and of sources; known pixels are kept.
 
-    Equal arguments give equal pictures on one machine: fills of several threads take turns.
+    Equal arguments give equal pictures on one machine: fills of several threads take turns where their seeds differ.
 
     Args:
         sources: beside the target; what does not fit beside it (`MOST_TILES`) is left out, the last ones first.
@@ -240,9 +265,7 @@ def _places(pictures: Sequence[PatchSource], canvas: _Canvas, scale: float) -> F
 
 def _inpaint(canvas: Photo, missing: Hole, outside: Hole, seed: int, places: Field | None, nearness: float) -> Photo:
     library, hole, out = _library(), missing.astype(np.uint8), outside.astype(np.uint8)
-    with _SEEDING:
-        library.set_verbose(False)
-        library.set_random_seed(seed)
+    with _SEED.hold(seed):
         if places is None:
             made = library.inpaint(canvas, hole, global_mask=out, patch_size=RADIUS)
         else:
@@ -289,7 +312,9 @@ def _look_up_blocks(filled: Photo, hole: Hole, canvas: Photo, known: Hole) -> tu
     sources = np.argwhere(whole[::STEP, ::STEP]) * STEP
     if not len(sources) or not len(corners):
         return np.zeros((0, 2), np.intp), np.zeros((0, 2), np.intp)
-    found = sources[_nearest_blocks(_blocks_at(half, corners), _blocks_at(half_canvas, sources))]
+    blocks = _blocks_at(half, corners)
+    axes = PrincipalAxes.fit(blocks, DIMENSIONS)
+    found = sources[find_nearest(axes.project(blocks), axes.project(_blocks_at(half_canvas, sources)))]
     return 2 * corners, _move_to_likeness(filled, canvas, 2 * corners, 2 * found, 2 * BLOCK, SEARCH)
 
 
@@ -297,23 +322,10 @@ def _halve(photo: Photo) -> Photo:
     return np.asarray(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _blocks_at(photo: Photo, corners: Corners) -> Blocks:
+def _blocks_at(photo: Photo, corners: Corners) -> Patches:
     """The blocks (N, BLOCK · BLOCK · 3) of a photo with these corners (N, 2)."""
     windows = sliding_window_view(photo, (BLOCK, BLOCK, 3))[:, :, 0]
     return windows[corners[:, 0], corners[:, 1]].reshape(len(corners), -1).astype(np.float32)
-
-
-def _nearest_blocks(blocks: Blocks, sources: Blocks) -> Indices:
-    """For each block (N, D) the number of the source (M, D) nearest to it in the blocks' principal components."""
-    mean = blocks.mean(0)
-    _, axes = np.linalg.eigh((blocks - mean).T @ (blocks - mean))
-    axes = axes[:, -DIMENSIONS:]
-    points, places = (blocks - mean) @ axes, (sources - mean) @ axes
-    lengths = (places**2).sum(1)
-    nearest = [
-        (lengths - 2 * points[start : start + CHUNK] @ places.T).argmin(1) for start in range(0, len(points), CHUNK)
-    ]
-    return np.concatenate(nearest).astype(np.intp)
 
 
 def _move_to_likeness(

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from realfill.arrays import Confidence, Field, Hole, Photo
+from realfill.geometry.nearest_patches import Patches, PrincipalAxes, find_nearest
 from realfill.geometry.proposals import NEAR, WINDOW, Sources, scoring_size, shrink, structure_similarity, support
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import distance_from_hole
@@ -33,10 +33,7 @@ LEAST_NEAR = 20  # pixels at SIDE beside the hole by which a laid reference is j
 PATCH, STEPS = 7, (2, 3)  # pixels at SIDE of a patch, and between those of the scene and of a proposal
 MOST_PATCHES = 60_000  # of the scene
 DIMENSIONS = 24  # principal components of a patch that are compared
-CHUNK = 256  # patches that are compared at once
 _PARTS = ("agreement", "consensus", "seam", "novelty")
-
-Patches = npt.NDArray[np.float32]  # (N, values)
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,7 @@ def _deviation(photo: Photo) -> Field:
 class PatchIndex:
     """The patches of a scene in their principal components."""
 
-    mean: Patches  # (PATCH · PATCH · 3,)
-    axes: Patches  # (PATCH · PATCH · 3, DIMENSIONS)
+    axes: PrincipalAxes
     points: Patches  # (N, DIMENSIONS)
 
     @classmethod
@@ -129,23 +125,17 @@ class PatchIndex:
         patches = np.concatenate([_cut_patches(photo, shown, STEPS[0]) for photo, shown in pictures])
         if len(patches) > MOST_PATCHES:
             patches = patches[np.random.default_rng(0).choice(len(patches), MOST_PATCHES, replace=False)]
-        mean = patches.mean(0) if len(patches) else np.zeros(PATCH * PATCH * 3, np.float32)
-        patches -= mean
-        _, axes = np.linalg.eigh(patches.T @ patches)
-        return cls(mean, axes[:, -DIMENSIONS:], patches @ axes[:, -DIMENSIONS:])
+        axes = PrincipalAxes.fit(patches if len(patches) else np.zeros((1, PATCH * PATCH * 3), np.float32), DIMENSIONS)
+        return cls(axes, axes.project(patches))
 
     def measure_novelty(self, photo: Photo, hole: Hole) -> float:
         """See `ProposalScore.novelty`, for a small picture (h, w, 3) and its hole (h, w); 0 where no patch fits in."""
         around = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3))) > 0
-        points = (_cut_patches(photo, around, STEPS[1]) - self.mean) @ self.axes
+        points = self.axes.project(_cut_patches(photo, around, STEPS[1]))
         if not len(points) or not len(self.points):
             return 0.0
-        lengths = (self.points**2).sum(1)
-        nearest = [
-            (lengths - 2 * chunk @ self.points.T).min(1) + (chunk**2).sum(1)
-            for chunk in np.split(points, range(CHUNK, len(points), CHUNK))
-        ]
-        levels = np.sqrt(np.maximum(np.concatenate(nearest), 0) / (PATCH * PATCH * 3)).mean()
+        apart = ((points - self.points[find_nearest(points, self.points)]) ** 2).sum(1)
+        levels = np.sqrt(apart / (PATCH * PATCH * 3)).mean()
         return math.log(max(1.0, float(levels)))
 
 

@@ -21,7 +21,7 @@ from realfill.geometry.correspondences import Pairs
 from realfill.geometry.draft import Draft
 from realfill.geometry.homography import find_planes, invert, is_sane
 from realfill.geometry.patch_fill import PatchSource, fill_from_patches, is_available
-from realfill.geometry.threads import map_threads
+from realfill.geometry.threads import Once, map_threads
 from realfill.imaging.composite import match_colour
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.fill import nearest_known
@@ -143,6 +143,7 @@ class Sources:
     draft: Draft
     laid: tuple[LaidReference, ...]  # the most trusted first
     plain: tuple[PatchSource, ...]  # every reference as it is, at a scale like the target's
+    laid_patches: Once[dict[int, PatchSource]]  # what each reference shows as it lies best, by its number
 
 
 def gather_sources(scene: Scene, draft: Draft) -> Sources:
@@ -160,7 +161,13 @@ def gather_sources(scene: Scene, draft: Draft) -> Sources:
     laid = [one for several in made for one in several]
     plain = [_centre(photo, hole.shape) for photo in photos]
     laid.sort(key=lambda one: -one.trust)
-    return Sources(target, hole, draft, tuple(laid), tuple(plain))
+    return Sources(target, hole, draft, tuple(laid), tuple(plain), Once(lambda: _laid_patches(laid)))
+
+
+def _laid_patches(laid: Sequence[LaidReference]) -> dict[int, PatchSource]:
+    best = _best_laid(laid)
+    sources = map_threads(LaidReference.as_source, best)
+    return {one.reference: source for one, source in zip(best, sources, strict=True)}
 
 
 def _resize_plainly(source: PatchSource, scale: float, shape: tuple[int, ...]) -> PatchSource:
@@ -301,7 +308,7 @@ def list_recipes(sources: Sources, count: int) -> list[Recipe]:
 
     What geometry fills alone is not made twice. Fewer where there are no patches (`patch_fill.is_available`).
     """
-    best = _best_laid(sources)
+    best = _best_laid(sources.laid)
     others = [one for one in sources.laid if one.trust >= LEAST_TRUST and not any(one is its for its in best)]
     hole = sources.hole
     covered = {-1: float((sources.draft.confidence[hole] > 0).mean())}
@@ -334,6 +341,8 @@ def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
         one = sources.laid[recipe.source]
         photo, rest = _clone(sources, one)
         confidence = np.where(hole & ~rest, ALONE * one.trust, confidence).astype(np.float32)
+    if not rest.any():
+        return Proposal(recipe, photo, confidence)
     if recipe.kind == "patches":
         filled = fill_from_patches(photo, rest, _plain_sources(sources, recipe.seed), seed=recipe.seed)
     elif recipe.kind == "canvas":
@@ -357,10 +366,8 @@ def _plain_sources(sources: Sources, seed: int) -> list[PatchSource]:
 
 def _laid_sources(sources: Sources, seed: int) -> list[PatchSource]:
     """The references where they lie over the target, in the order of a seed; the others as they are."""
-    best = _best_laid(sources)
-    laid = [one.as_source() for one in best]
-    known = {one.reference for one in best}
-    return [*_rotate(laid, seed), *(one for index, one in enumerate(sources.plain) if index not in known)]
+    laid = sources.laid_patches()
+    return [*_rotate([*laid.values()], seed), *(one for index, one in enumerate(sources.plain) if index not in laid)]
 
 
 def _rotate(items: Sequence[PatchSource], steps: int) -> list[PatchSource]:
@@ -369,10 +376,10 @@ def _rotate(items: Sequence[PatchSource], steps: int) -> list[PatchSource]:
     return [*items[start:], *items[:start]]
 
 
-def _best_laid(sources: Sources) -> list[LaidReference]:
+def _best_laid(laid: Sequence[LaidReference]) -> list[LaidReference]:
     """One laid picture of each reference, the most trusted first."""
     best: dict[int, LaidReference] = {}
-    for one in sources.laid:
+    for one in laid:
         best.setdefault(one.reference, one)
     return list(best.values())
 

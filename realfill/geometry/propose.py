@@ -6,6 +6,7 @@ proposals/ranking.json     their numbers, best first, and the folder of each: th
 
 import dataclasses
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +48,13 @@ class ScoredProposal:
 def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Generator[ScoredProposal]:
     """`count` proposals at most, one by one as they are made, without the `first` of them."""
     sources = gather_sources(scene, draft)
-    evidence, counter = gather_evidence(sources), MatchCounter([one.photo for one in sources.plain])
-    for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
-        matches = counter.count(proposal.photo, sources.hole)
-        score = score_photo(evidence, proposal.photo, matches)  # the consensus comes when others are there
-        yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
+    with ThreadPoolExecutor(2) as pool:  # while the first proposal is made
+        gathering = pool.submit(gather_evidence, sources)
+        extracting = pool.submit(MatchCounter, [one.photo for one in sources.plain])
+        for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
+            matches = extracting.result().count(proposal.photo, sources.hole)
+            score = score_photo(gathering.result(), proposal.photo, matches)  # the consensus comes with the others
+            yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
 
 def best_first(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredProposal]:

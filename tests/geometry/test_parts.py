@@ -1,10 +1,13 @@
 """Points, planes, meshes, colours, fields and seams, each on something whose answer is known."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from realfill.arrays import Labels, Photo
-from realfill.geometry import blending
+from realfill.geometry import blending, nearest_patches
 from realfill.geometry.alignment import Warp
 from realfill.geometry.blending import choose_sources, match_border, remove_islands
 from realfill.geometry.colour_correction import IDENTITY, fit_colour
@@ -13,7 +16,9 @@ from realfill.geometry.correspondences import Pairs, draft_keypoints, match_keyp
 from realfill.geometry.detail import is_worthwhile, render_detail
 from realfill.geometry.homography import find_planes, is_sane, transform_points
 from realfill.geometry.mesh_warp import fit_mesh
+from realfill.geometry.nearest_patches import PrincipalAxes, find_nearest
 from realfill.geometry.smoothing import spread_smoothly
+from realfill.geometry.threads import Once
 from realfill.geometry.warp_selection import AlignedReference
 from realfill.geometry.warping import homography_map, warp_photo
 from realfill.imaging.crop import CropTransform, crop_longest
@@ -244,3 +249,39 @@ def test_blending_of_equals_changes_nothing() -> None:
 def test_frames_have_the_photos_shape(size: tuple[int, int]) -> None:
     fit = crop_longest(size[0] * 4, size[1] * 4, longest=200)
     assert (fit.height, fit.width) == size
+
+
+def test_the_nearest_of_many_is_the_one_that_all_distances_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    points, places = (random.normal(size=(count, 6)).astype(np.float32) for count in (50, 40))
+    distances = ((points[:, None] - places[None]) ** 2).sum(2)
+    for at_once in (1, 70, 1000, 10**6):  # distances: also less than one row, and a last chunk that is not full
+        monkeypatch.setattr(nearest_patches, "CHUNK", at_once)
+        assert np.array_equal(find_nearest(points, places), distances.argmin(1))
+    assert len(find_nearest(points[:0], places)) == 0
+
+
+def test_principal_axes_keep_what_varies() -> None:
+    random = np.random.default_rng(4)
+    patches = (random.normal(size=(300, 2)) @ random.normal(size=(2, 9)) + 7).astype(np.float32)
+    projected = PrincipalAxes.fit(patches, 2).project(patches)
+    kept, all_of_it = ((one - one.mean(0)).var(0).sum() for one in (projected, patches))
+    assert projected.shape == (300, 2) and kept == pytest.approx(all_of_it, rel=1e-4)
+
+
+def test_what_several_threads_ask_for_is_made_once() -> None:
+    made: list[int] = []
+    asked = threading.Barrier(4)
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    def ask(once: Once[int]) -> int:
+        asked.wait()
+        return once()
+
+    once = Once(make)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, [once] * 4)) == [1] * 4
+    assert once() == 1 and made == [1]

@@ -1,6 +1,8 @@
 """Holes filled with patches: sharp, reproducible, from where the texture is, and without the library too."""
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from realfill.arrays import Hole, Photo
 from realfill.geometry import patch_fill
-from realfill.geometry.patch_fill import PatchSource, fill_from_patches
+from realfill.geometry.patch_fill import PatchSource, _Seed, fill_from_patches
 from tests.geometry.worlds import box, painted, seen, shift
 
 HOLE = box(60, 110, 80, 150, height=160, width=240)
@@ -50,6 +52,37 @@ def test_the_hole_holds_nothing_and_equal_seeds_give_equal_fills() -> None:
     again = fill_from_patches(truth, HOLE, sources, seed=1)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, fill_from_patches(truth, HOLE, sources, seed=2))
+
+
+def test_fills_side_by_side_are_those_that_come_one_after_another() -> None:
+    truth, sources = view(), [whole(view(300, 200))]
+    seeds = (1, 1, 2, 1, 2, 2)
+    alone = {seed: fill_from_patches(with_hole(truth), HOLE, sources, seed=seed) for seed in set(seeds)}
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda seed: fill_from_patches(with_hole(truth), HOLE, sources, seed=seed), seeds))
+    assert all(np.array_equal(made, alone[seed]) for made, seed in zip(beside, seeds, strict=True))
+
+
+def test_a_seed_is_held_by_many_and_another_one_waits() -> None:
+    seed, held, let_go, changed = _Seed(), threading.Barrier(3), threading.Event(), threading.Event()
+
+    def hold(number: int) -> bool:
+        with seed.hold(number):
+            if number == 1:
+                held.wait()
+                let_go.wait()
+            else:
+                changed.set()
+            return changed.is_set()
+
+    with ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(hold, 1), pool.submit(hold, 1)]
+        held.wait()  # both have it
+        other = pool.submit(hold, 2)
+        assert not changed.is_set()
+        let_go.set()
+        assert other.result()
+        assert all(isinstance(one.result(), bool) for one in first)
 
 
 def test_what_a_source_does_not_show_is_not_copied() -> None:
