@@ -106,8 +106,8 @@ def save_draft(folder: Path, draft: Draft, **more: Any) -> None:
         files.write_json(new / "draft.json", data)
 
 
-def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
-    """What `save_draft` stored, on request without the warped references; None where there is none."""
+def load_draft(folder: Path, *, warped: bool = True, fine: bool = True) -> Draft | None:
+    """What `save_draft` stored, on request without warped references or the finer part; None where there is none."""
     data = files.read_json(folder / "draft.json")
     if data is None:
         return None
@@ -118,14 +118,14 @@ def load_draft(folder: Path, *, warped: bool = True) -> Draft | None:
     frame = CropTransform.from_json(data["frame"])
     photo, confidence = read_photo(folder / "photo.png"), _read_confidence(folder / "confidence.png")
     left, top = data.get("fine", (0, 0))
-    fine = Fine(left, top, read_photo(folder / "fine.png")) if "fine" in data else None
+    finer = Fine(left, top, read_photo(folder / "fine.png")) if fine and "fine" in data else None
     rows = (np.asarray(one, np.float64).reshape(-1, 5) for one in data.get("matches", ()))
     matches = tuple(
         Pairs(one[:, :2], one[:, 2:4], one[:, 4].astype(np.intp), np.full(len(one), -1, np.intp)) for one in rows
     )
     reason, seconds = str(data["reason"]), float(data["seconds"])
     textured = data.get("textured") is True
-    return Draft(frame, photo, confidence, tuple(references), reason, seconds, fine, textured, matches)
+    return Draft(frame, photo, confidence, tuple(references), reason, seconds, finer, textured, matches)
 
 
 def full_size_draft(draft: Draft) -> Photo:

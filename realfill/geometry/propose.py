@@ -146,7 +146,7 @@ def _read_ranking(folder: Path) -> tuple[list[int], list[int]]:
 
 
 def load_scored(folder: Path, hole: Hole) -> dict[int, ScoredProposal]:
-    """All proposals for a target's hole (H, W) by number; none where they are not all there."""
+    """All proposals for a target's hole (H, W) by number, without their finer parts; none where not all are there."""
     return _load_scored(folder, _read_ranking(folder)[1], hole)
 
 
@@ -154,7 +154,7 @@ def _load_scored(folder: Path, folders: Sequence[int], hole: Hole) -> dict[int, 
     found = {}
     for number, place in enumerate(folders, 1):
         path = proposal_path(folder, place)
-        draft, data = load_draft(path, warped=False), files.read_json(path / "draft.json")
+        draft, data = load_draft(path, warped=False, fine=False), files.read_json(path / "draft.json")
         if draft is not None and data is not None:
             found[number] = ScoredProposal(Recipe(**data["recipe"]), draft, ProposalScore.from_json(data["score"]))
     return dict(zip(found, add_consensus([*found.values()], hole), strict=True))

@@ -72,6 +72,9 @@ def test_the_finer_part_is_stored_and_laid_over_the_hole(tmp_path: Path) -> None
     whole = full_size_draft(read)
     assert (whole[hole()] == 240).all()
     np.testing.assert_array_equal(whole[~hole()], made.photo[~hole()])
+    coarse = load_draft(tmp_path / "draft", warped=False, fine=False)
+    assert coarse is not None and coarse.fine is None
+    np.testing.assert_array_equal(coarse.photo, made.photo)
 
 
 def test_detail_is_that_of_the_finer_part() -> None:
