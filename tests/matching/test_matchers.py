@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from kornia.feature import LoFTR
+from kornia.feature.lightglue import CrossBlock
 from kornia.feature.loftr.loftr import default_cfg
 
 from realfill import seeds
@@ -27,6 +28,7 @@ from realfill.matching.matcher import FeatureMatcher, Matches
 from realfill.matching.registry import FALLBACK, MATCHERS, available_matcher, load_matcher, load_matcher_or_fallback
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.sift import Sift
+from realfill.matching.xfeat import FusedCrossBlock
 from realfill.published import Published
 
 KINDS: dict[str, tuple[MatcherName, str]] = {
@@ -270,6 +272,15 @@ def test_xfeat_takes_no_file_of_another_matcher(tmp_path: Path) -> None:
     (tmp_path / "other.pt").write_bytes(b"weights")
     with pytest.raises(WeightsError, match="leave --matcher-weights out"):
         load_matcher(SelectConfig(matcher="xfeat", weights=str(tmp_path / "other.pt")))
+
+
+def test_the_fused_cross_attention_is_kornias() -> None:
+    theirs, ours = CrossBlock(96, 2), FusedCrossBlock(96, 2, flash=True)
+    ours.load_state_dict(theirs.state_dict())
+    given = [torch.randn(1, points, 96, generator=torch.Generator().manual_seed(points)) for points in (40, 25)]
+    with torch.no_grad():
+        for made, expected in zip(ours(*given), theirs(*given), strict=True):
+            torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_packages_own_code_is_not_imported() -> None:
