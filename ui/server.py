@@ -28,7 +28,7 @@ from .access.bodies import Refused
 from .access.content_policy import hash_scripts
 from .access.hosts import Door, host_name, is_address, make_door
 from .access.proxies import read_proxy_headers
-from .access.queue_streams import QueueStreams
+from .access.queue_streams import PATIENCE, PROXIED, QueueStreams
 from .access.quotas import Ledger, Limits
 from .access.routes import SIGN_IN, is_open, is_served
 from .access.sessions import SessionStates
@@ -143,7 +143,9 @@ def build(
     mounted = next(route.app for route in inner.routes if isinstance(route, Mount) and isinstance(route.app, App))
     mounted.state_holder = SessionStates()
     mounted.state_holder.set_blocks(page)
-    mounted.user_middleware.append(Middleware(QueueStreams, queue=page._queue))  # the innermost: nothing is packed yet
+    patience = PROXIED if public_name or visitors.is_space() else PATIENCE
+    streams = Middleware(QueueStreams, queue=page._queue, patience=patience)
+    mounted.user_middleware.append(streams)  # the innermost: nothing is packed yet
     has_signed_in = signed_in_check(mounted) if users else None
     guarded = UploadOwners(limits, _space_visitor)
     return Guard(guarded, make_door(host, users, public_name), has_signed_in, hash_scripts(theme.HEAD))

@@ -70,7 +70,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
 
     overlay = locate_overlay(scene, frame, photos, size=size)
     own, keypoints = _detect_keypoints(target, hole, photos, overlay)
-    exact = [match_keypoints(own, one) for one in keypoints]
+    exact = map_threads(lambda one: match_keypoints(own, one), keypoints)
     if overlay and not any(overlay.has_moved(pairs, photo) for pairs, photo in zip(exact, photos, strict=True)):
         overlay = Overlay.nowhere(overlay.whole, frame)  # the camera stood still, and what is equal is the place
         own, keypoints = _detect_keypoints(target, hole, photos, overlay)

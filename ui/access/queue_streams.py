@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATIENCE = 5.0  # seconds that a reader may take to let go of a stream that has ended
+PROXIED = 0.5  # and where a proxy is between: it may keep the connection when its reader has gone
 _STREAM = "/gradio_api/queue/data"
 _LAST = b'"msg":"close_stream"'
 
@@ -19,9 +20,9 @@ _LAST = b'"msg":"close_stream"'
 class QueueStreams:
     """ASGI middleware round gradio's application: which sessions' streams are being closed."""
 
-    def __init__(self, app: ASGIApp, queue: Any) -> None:
-        """`queue` is the `gradio.queueing.Queue` of the page; its `push` is made to wait."""
-        self._app = app
+    def __init__(self, app: ASGIApp, queue: Any, patience: float = PATIENCE) -> None:
+        """`queue` is the page's `gradio.queueing.Queue`, whose `push` is made to wait, `patience` seconds at most."""
+        self._app, self._patience = app, patience
         self._closing: dict[str, asyncio.Event] = {}
         push = queue.push
 
@@ -49,18 +50,17 @@ class QueueStreams:
         try:
             await self._app(scope, receive, send_until_the_end)
             if ending:
-                await _wait_for_leaving(receive)
+                await self._wait_for_leaving(receive)
                 await send({"type": "http.response.body", "body": b""})
         finally:
             closed.set()
             if self._closing.get(session) is closed:
                 del self._closing[session]
 
-
-async def _wait_for_leaving(receive: Receive) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        pass  # a reader that reads on: it may have what it asks for
+    async def _wait_for_leaving(self, receive: Receive) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            pass  # a reader that reads on: it may have what it asks for

@@ -5,11 +5,9 @@ from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from ui.access import queue_streams
-from ui.access.queue_streams import QueueStreams
+from ui.access.queue_streams import PATIENCE, QueueStreams
 
 END = b'data: {"msg":"close_stream","event_id":null}\n\n'
 
@@ -17,12 +15,12 @@ END = b'data: {"msg":"close_stream","event_id":null}\n\n'
 class OneStream:
     """Gradio's application with a reader of one session, whose stream ends at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         self.pushed: list[str] = []
         self.sent: list[Message] = []
         self.ends, self.leaves = asyncio.Event(), asyncio.Event()
         self._queue = SimpleNamespace(push=self._push)
-        self._streams = QueueStreams(self._app, self._queue)
+        self._streams = QueueStreams(self._app, self._queue, patience)
 
     async def read(self, path: str = "/gradio_api/queue/data") -> None:
         scope = {"type": "http", "path": path, "query_string": b"session_hash=mine"}
@@ -66,11 +64,9 @@ def test_an_event_waits_until_the_reader_has_let_go() -> None:
     asyncio.run(steps())
 
 
-def test_a_reader_who_stays_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_streams, "PATIENCE", 0.0)
-
+def test_a_reader_who_stays_is_not_waited_for_for_ever() -> None:
     async def steps() -> None:
-        one = OneStream()
+        one = OneStream(patience=0.0)
         await one.read()
         await one.join("mine")
         assert one.pushed == ["mine"] and not one.sent[-1].get("more_body", False)
