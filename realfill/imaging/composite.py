@@ -49,7 +49,12 @@ def composite(
 
 def preview(target: Photo, hole: Hole, generated: Photo, *, feather: int, covered: Hole | None = None) -> Photo:
     """As `composite`, on a photo (H, W, 3) in sRGB and for the screen."""
-    return np.asarray(photo.blend(target, generated, _alpha(hole, feather, covered)), np.uint8)
+    alpha, picture = _alpha(hole, feather, covered), target.copy()
+    if alpha.any():
+        left, top, right, bottom = bounding_box(alpha > 0)
+        part = np.s_[top:bottom, left:right]
+        picture[part] = photo.blend(target[part], generated[part], alpha[part])
+    return picture
 
 
 def _alpha(hole: Hole, feather: int, covered: Hole | None) -> Alpha:

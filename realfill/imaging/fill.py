@@ -5,6 +5,9 @@ import numpy as np
 import numpy.typing as npt
 
 from realfill.arrays import Hole, Photo
+from realfill.imaging.holes import bounding_box
+
+BESIDE = 2  # pixels; OpenCV's mask of distances reaches so far
 
 
 def nearest_known(photo: Photo, hole: Hole) -> Photo:
@@ -14,6 +17,15 @@ def nearest_known(photo: Photo, hole: Hole) -> Photo:
     """
     if hole.all():
         return np.full_like(photo, 127)
+    result = photo.copy()
+    if hole.any():  # what is nearest to a pixel of the hole's box lies in the box or beside it
+        left, top, right, bottom = bounding_box(hole)
+        part = np.s_[max(0, top - BESIDE) : bottom + BESIDE, max(0, left - BESIDE) : right + BESIDE]
+        result[part] = _nearest_known(photo[part], hole[part])
+    return result
+
+
+def _nearest_known(photo: Photo, hole: Hole) -> Photo:
     _, labels = cv2.distanceTransformWithLabels(
         hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )

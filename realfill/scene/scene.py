@@ -43,15 +43,15 @@ class Scene:
     truth: Photo | None = None  # (H, W, 3), the complete picture, where the scene has one
 
 
-def load(source: Path | SceneFiles, *, variants: bool = False) -> Scene:
+def load(source: Path | SceneFiles, *, variants: bool = False, references: bool = True) -> Scene:
     """Reads and checks a scene folder, or single files; with `variants` the hole is everything and no mask is needed
-    (§5.2).
+    (§5.2). Without `references` these are not decoded, and the scene has none.
 
     Raises:
         SceneError: what is wrong with which file and what to do, in one sentence.
     """
     name = source.resolve().name if isinstance(source, Path) else source.target.stem
-    return _read_scene(_find_parts(source), name, variants=variants)
+    return _read_scene(_find_parts(source), name, variants=variants, references=references)
 
 
 def check(source: Path | SceneFiles, *, variants: bool = False) -> tuple[str, ...]:
@@ -150,15 +150,16 @@ def _find_parts(source: Path | SceneFiles) -> SceneFiles:
     return find_inputs(source) if isinstance(source, Path) else source
 
 
-def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
+def _read_scene(inputs: SceneFiles, name: str, *, variants: bool, references: bool) -> Scene:
     _check_count(inputs.references)
     notices = list(inputs.notices)
     said: list[list[str]] = [[] for _ in inputs.references]
     with ThreadPoolExecutor(2) as pool:  # a decoder lets go of the interpreter
-        read = pool.map(lambda path, words: to_photo(_read_photo(path, words)), inputs.references, said)
+        paths = inputs.references if references else ()
+        read = pool.map(lambda path, words: to_photo(_read_photo(path, words)), paths, said)
         original = _read_target(inputs.target, notices)
         hole = _find_hole(inputs, original, notices, variants=variants)
-        references = tuple(read)
+        photos = tuple(read)
     notices += itertools.chain.from_iterable(said)
     photo = to_photo(original)
     truth = None if inputs.truth is None else read_photo(inputs.truth)
@@ -167,7 +168,7 @@ def _read_scene(inputs: SceneFiles, name: str, *, variants: bool) -> Scene:
         truth = None
     # Often white paint: replaced here, no crop, resize or blur further on can let it in (§3.4).
     target = nearest_known(photo, hole)
-    return Scene(references, target, hole, original, name, tuple(notices), truth)
+    return Scene(photos, target, hole, original, name, tuple(notices), truth)
 
 
 def _read_target(path: Path, notices: list[str]) -> Original:

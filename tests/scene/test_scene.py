@@ -79,6 +79,15 @@ def test_a_scene_is_read(folder: Path) -> None:
     assert loaded.truth is None and loaded.notices == ()
 
 
+def test_without_references_none_is_decoded(folder: Path) -> None:
+    whole = scene.load(folder)
+    for path in (folder / "ref").iterdir():
+        path.write_bytes(b"no picture")
+    alone = scene.load(folder, references=False)
+    assert not alone.references and len(whole.references) > 0
+    assert np.array_equal(alone.target, whole.target) and np.array_equal(alone.hole, whole.hole)
+
+
 def test_what_the_file_holds_in_the_hole_is_not_in_the_target(folder: Path) -> None:
     """Paint of any colour there: the same scene for the model, and colours that occur in the known part."""
     before = scene.load(folder)

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import io
@@ -290,7 +289,7 @@ def _name(run: Run) -> str:
 @functools.lru_cache(maxsize=2)
 def _scene(folder: Path, variants: bool) -> Scene:
     """A run's scene without its references; a run's scene never changes."""
-    return dataclasses.replace(scenes.load(folder, variants=variants), references=())
+    return scenes.load(folder, variants=variants, references=False)
 
 
 @functools.lru_cache(maxsize=2)
@@ -336,14 +335,19 @@ def _match_generated(folder: Path, seed: int, stamp: int, feather: int) -> Photo
 
 
 def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:
-    """The address of the confidence overlay for a frame: an RGBA picture of the target's shape; None without one."""
+    """The address of the confidence overlay (RGBA) for a frame, no larger than that is shown; None without one."""
     if not path.is_file():
         return None
     height, width = ground.hole.shape
-    image = Image.open(path).convert("RGBA").resize((width, height), Image.Resampling.BILINEAR)
-    layer = np.asarray(image)
-    key = f"{path} {path.stat().st_mtime_ns} {whole}"
-    return _save_frame(layer if whole else layer[ground.part], key)
+    rows, columns = (slice(0, height), slice(0, width)) if whole else ground.part
+    image = Image.open(path).convert("RGBA")
+    scale = min(1.0, uploads.PREVIEW / max(rows.stop - rows.start, columns.stop - columns.start))
+    size = (max(1, round(scale * (columns.stop - columns.start))), max(1, round(scale * (rows.stop - rows.start))))
+    x, y = image.width / width, image.height / height
+    right, bottom = min(columns.stop * x, image.width), min(rows.stop * y, image.height)  # by rounding
+    box = (columns.start * x, rows.start * y, right, bottom)
+    layer = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+    return _save_frame(layer, f"{path} {path.stat().st_mtime_ns} {whole}")
 
 
 def _size(photo: Photo) -> dict[str, int]:
