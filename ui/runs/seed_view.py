@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from realfill import files
@@ -17,6 +18,7 @@ from .pictures import Export, open_picture, read_ground
 from .thumbnails import url
 
 _UNCOUNTED: dict[str, Any] = {}
+THUMB = 128  # pixels of a reference's longer side in the row below
 MOST = 300  # points of a reference that go to the browser
 NOVEL = 2.2  # log of grey levels: 9 of them between a patch and the nearest one of the scene are seen
 
@@ -34,6 +36,9 @@ def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
     rank, entry = ranked.get(seed, (None, _UNCOUNTED))
     ground = read_ground(run)
     counts = entry.get("per_reference", [])
+    with ThreadPoolExecutor(1) as pool:  # decoders and encoders let go of the interpreter
+        references = pool.submit(_references, run, seed, counts)
+        frames = open_picture(run, seed, export)
     return {
         "run": run.folder.name,
         "seed": seed,
@@ -45,10 +50,10 @@ def viewer_value(run: Run, seed: int | None, export: Export) -> dict[str, Any]:
         "export": dataclasses.asdict(export),
         "picks": run.labels.picks,
         "score": entry.get("score"),
-        "frames": open_picture(run, seed, export),
+        "frames": frames,
         "crop": {"url": url(uploads.thumbnail(run.seed_path(seed), uploads.PREVIEW)), **_shape(ground.fit)},
         "outline": pictures.outline(run),
-        "refs": _references(run, seed, counts),
+        "refs": references.result(),
     }
 
 
@@ -96,12 +101,12 @@ def _references(run: Run, seed: int, counts: Sequence[int]) -> list[dict[str, An
     points = _points(run, seed, counts)
     references: list[dict[str, Any]] = []
     for index, path in enumerate(pictures.reference_paths(run)):
-        large = url(uploads.thumbnail(path, uploads.PREVIEW))
+        large, thumb = (url(made) for made in uploads.thumbnails(path, uploads.PREVIEW, THUMB))
         width, height = _sides(run, index, points)
         references.append(
             {
                 "url": large,
-                "thumb": url(uploads.thumbnail(path, 128)),
+                "thumb": thumb,
                 "w": width,
                 "h": height,
                 "count": counts[index] if index < len(counts) else None,
