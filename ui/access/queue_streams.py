@@ -11,9 +11,11 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .routes import API
+
 PATIENCE = 5.0  # seconds that a reader may take to let go of a stream that has ended
 PROXIED = 0.5  # and where a proxy is between: it may keep the connection when its reader has gone
-_STREAM = "/gradio_api/queue/data"
+_STREAM = f"{API}/queue/data"
 _LAST = b'"msg":"close_stream"'
 
 
