@@ -30,6 +30,7 @@ def test_jobs_of_this_machine(tmp_path: Path) -> None:
     assert " job " in places["a"] and places["bad"] == places["b"] and len(set(places.values())) == 3
 
 
+@pytest.mark.usefixtures("heeded_ctrl_c")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit does not wait for its own
 def test_an_early_end_is_told_by_nobody_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C ends submitit's own processes, too, with tracebacks that are for nobody."""
