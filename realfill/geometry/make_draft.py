@@ -8,6 +8,7 @@ colours, cut along seams and blended. Known pixels around the hole say how well 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -70,11 +71,11 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
 
     overlay = locate_overlay(scene, frame, photos, size=size)
     own, keypoints = _detect_keypoints(target, hole, photos, overlay)
-    exact = map_threads(lambda one: match_keypoints(own, one), keypoints)
+    exact = map_threads(partial(match_keypoints, own), keypoints)
     if overlay and not any(overlay.has_moved(pairs, photo) for pairs, photo in zip(exact, photos, strict=True)):
         overlay = Overlay.nowhere(overlay.whole, frame)  # the camera stood still, and what is equal is the place
         own, keypoints = _detect_keypoints(target, hole, photos, overlay)
-        exact = [match_keypoints(own, one) for one in keypoints]
+        exact = map_threads(partial(match_keypoints, own), keypoints)
     learned = _learned_pairs(matcher, target, photos, exact)
     exact, learned = ([*map(overlay.drop, pairs, photos)] for pairs in (exact, learned))
     alignment = align_references(own, keypoints, exact, learned, hole)
@@ -152,7 +153,7 @@ def _align_at_frame_size(
     scorer: Scorer, chosen: Sequence[AlignedReference], photos: Sequence[Photo], target: Photo, hole: Hole
 ) -> list[AlignedReference]:
     """The references at the frame's size, best first, each refined by known pixels and by those before it."""
-    chosen = map_threads(lambda one: correct_regions(scorer, one), chosen)
+    chosen = map_threads(partial(correct_regions, scorer), chosen)
     alone = [hole_confidence(scorer, one.confidence, one.valid, one.warp.placed) for one in chosen]
     trusts = joint_confidence([one.photo for one in chosen], [one.valid for one in chosen], alone)
     shown, rest, aligned = target.copy(), hole.copy(), []

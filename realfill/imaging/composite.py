@@ -51,8 +51,7 @@ def preview(target: Photo, hole: Hole, generated: Photo, *, feather: int, covere
     """As `composite`, on a photo (H, W, 3) in sRGB and for the screen."""
     alpha, picture = _alpha(hole, feather, covered), target.copy()
     if alpha.any():
-        left, top, right, bottom = bounding_box(alpha > 0)
-        part = np.s_[top:bottom, left:right]
+        part = photo.changed_part(alpha)
         picture[part] = photo.blend(target[part], generated[part], alpha[part])
     return picture
 

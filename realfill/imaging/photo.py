@@ -16,6 +16,7 @@ from realfill.arrays import Alpha, Photo, Pixels
 from realfill.imaging import icc
 from realfill.imaging.decode import Original, read_original, to_eight_bits
 from realfill.imaging.encode import encode_png
+from realfill.imaging.holes import bounding_box
 
 
 def to_photo(original: Original) -> Photo:
@@ -48,14 +49,18 @@ def insert(original: Original, generated: Photo, alpha: Alpha) -> Original:
     size = (original.height, original.width)
     if generated.shape != (*size, 3) or alpha.shape != size:
         raise ValueError(f"generated {generated.shape} and alpha {alpha.shape} do not fit a picture of {size}")
-    changed = alpha > 0
-    if not changed.any():
+    if not alpha.any():
         return original
-    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
-    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    part = changed_part(alpha)
     pixels = original.pixels.copy()
     pixels[part] = blend(original.pixels[part], _convert_to_original(generated[part], original), alpha[part])
     return replace(original, pixels=pixels)
+
+
+def changed_part(alpha: Alpha) -> tuple[slice, slice]:
+    """Rows and columns of the box in which `alpha` (H, W) changes anything; it does somewhere."""
+    left, top, right, bottom = bounding_box(alpha > 0)
+    return slice(top, bottom), slice(left, right)
 
 
 def blend(below: Pixels, above: Pixels, alpha: Alpha) -> Pixels:

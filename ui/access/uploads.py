@@ -78,11 +78,17 @@ def check_path(path: str | None) -> Path | None:
 
 def preview(photo: Photo, longest: int = PREVIEW) -> Photo:
     """The photo (H, W, 3) shrunk so that its longest side is at most `longest` pixels."""
-    scale = longest / max(photo.shape[:2])
-    if scale >= 1:
+    height, width = photo.shape[:2]
+    size = preview_size(width, height, longest)
+    if size == (width, height):
         return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def preview_size(width: int, height: int, longest: int = PREVIEW) -> tuple[int, int]:
+    """Width and height of a picture once its longest side is at most `longest` pixels."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def thumbnail(path: Path, longest: int = THUMBNAIL) -> str:

@@ -341,8 +341,7 @@ def _overlay(path: Path, ground: Ground, *, whole: bool) -> str | None:
     height, width = ground.hole.shape
     rows, columns = (slice(0, height), slice(0, width)) if whole else ground.part
     image = Image.open(path).convert("RGBA")
-    scale = min(1.0, uploads.PREVIEW / max(rows.stop - rows.start, columns.stop - columns.start))
-    size = (max(1, round(scale * (columns.stop - columns.start))), max(1, round(scale * (rows.stop - rows.start))))
+    size = uploads.preview_size(columns.stop - columns.start, rows.stop - rows.start)
     x, y = image.width / width, image.height / height
     right, bottom = min(columns.stop * x, image.width), min(rows.stop * y, image.height)  # by rounding
     box = (columns.start * x, rows.start * y, right, bottom)
