@@ -18,8 +18,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from realfill.arrays import Confidence, Field, Hole, Photo
+from realfill.geometry.laid_reference import NEAR, support
 from realfill.geometry.nearest_patches import Patches, PrincipalAxes, find_nearest
-from realfill.geometry.proposals import NEAR, WINDOW, Sources, scoring_size, shrink, structure_similarity, support
+from realfill.geometry.proposals import Sources
+from realfill.geometry.structure import WINDOW, scoring_size, shrink, structure_similarity
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import distance_from_hole
 from realfill.matching import sift

@@ -24,7 +24,8 @@ from realfill.geometry.proposal_scores import (
     score_photo,
     shrink_hole,
 )
-from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals, shrink
+from realfill.geometry.proposals import Proposal, Recipe, gather_sources, list_recipes, make_proposals
+from realfill.geometry.structure import shrink
 from realfill.imaging.crop import CropTransform
 from realfill.imaging.holes import bounding_box
 from realfill.scene.scene import Scene

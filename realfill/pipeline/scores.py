@@ -26,8 +26,9 @@ from realfill.geometry.proposal_scores import (
     measure_consensus,
     score_photo,
 )
-from realfill.geometry.proposals import gather_sources, shrink
+from realfill.geometry.proposals import gather_sources
 from realfill.geometry.propose import load_scored
+from realfill.geometry.structure import shrink
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
 from realfill.runs.run import Run

@@ -25,9 +25,8 @@ from realfill.geometry.proposals import (
     gather_sources,
     list_recipes,
     make_proposal,
-    shrink,
-    structure_similarity,
 )
+from realfill.geometry.structure import shrink, structure_similarity
 from realfill.matching import sift
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
