@@ -64,7 +64,8 @@ class Alignment:
     """All that keypoints say about how the references lie."""
 
     warps: list[Warp]  # of all references; none for one that shares no plane with the target
-    pairs: list[Pairs]  # a reference each: the target's known points and the reference's
+    joined: list[Pairs]  # a reference each: the target's known points and the reference's, exact and learned ones
+    pairs: list[Pairs]  # those of them that planes and depths are made of
     placed: list[Pairs]  # the same for points in the hole, which other references put there
     cameras: Cameras | None  # of the target and some references, where they are well known
 
@@ -107,7 +108,7 @@ def align_references(
     warps = [*itertools.chain.from_iterable(map_threads(list_warps, range(len(references))))]
     useful = {index: evidence[index].pairs for index in sorted({warp.reference for warp in warps})}
     in_hole = [functools.reduce(Pairs.join, [one.pairs for one in own], Pairs.from_points([], [])) for own in placed]
-    return Alignment(warps, pairs, in_hole, _find_cameras(transferred, between, useful))
+    return Alignment(warps, joined, pairs, in_hole, _find_cameras(transferred, between, useful))
 
 
 def _learned_warps(index: int, evidence: _Evidence, hole: Hole) -> list[Warp]:

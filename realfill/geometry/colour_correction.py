@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from realfill.arrays import Matrix, Photo, Vector, Weight
+from realfill.arrays import Field, Matrix, Photo, Vector, Weight
 from realfill.geometry.colour_regions import RegionField, find_regions, spread_by_region
 from realfill.scene.scene import Scene
 
@@ -14,6 +14,7 @@ SAME_LIGHT = (0.6, 1.7)  # gains between which a fit near 1 finds the right one 
 NOISE = 100.0  # variance in grey levels squared: a flat patch has no say in the gain
 BALANCE = 400.0  # the same for a gain of each channel's own instead of the common one
 MIXING = 3000.0  # the same for the mixing of channels: only clear evidence, such as a grey target, brings it about
+PALE = 0.85  # mean gain of the channels down to which one change for all pixels is not doubted
 ROUNDS = 6
 SAMPLES = 6000  # pixels looked at, at most
 
@@ -37,7 +38,7 @@ TINT = 12  # grey levels between channels that a JPEG may give a photo without c
 TINTED = 0.001  # of its pixels: so many may have more
 STRIDE = 4  # pixels between those that are looked at
 
-RESIDUAL = 90.0  # grey levels that a region may differ from the transform of all
+RESIDUAL = 160.0  # grey levels that a region may differ from the transform of all
 AROUND = 0.06  # of the longer side: how far the colours of one region are evened out
 LEAST = 50  # pixels' worth of evidence
 
@@ -75,30 +76,44 @@ def fit_colour(warped: Photo, target: Photo, weight: Weight) -> ColourTransform:
     """The colours of a warped reference (h, w, 3) brought to the target's where `weight` (h, w) is over 0.
 
     Least squares, reweighted against what does not show the same in both; near to a gain a channel unless many
-    pixels say otherwise.
+    pixels say otherwise. Where that is pale, sky and stone may have changed places in brightness, so that no change
+    fits both; then it is fitted within colour regions, and `fit_regions` brings each to its own.
     """
     where = np.flatnonzero(weight > 0)
     if len(where) < 50:
         return IDENTITY
     chosen = np.unravel_index(where[:: len(where) // SAMPLES + 1], weight.shape)
     x, y, say = warped[chosen].astype(np.float64), target[chosen].astype(np.float64), weight[chosen].astype(np.float64)
-    exposure = _exposure(x, y, say)
-    x *= exposure
-    matrix, offset, robust = np.eye(3), np.zeros(3), say
+    transform = _fit_robustly(x, y, say, np.ones((len(x), 1), np.float32))
+    if np.trace(transform.matrix) / 3 > PALE:
+        return transform
+    return _fit_robustly(x, y, say, find_regions(warped, weight > 0).memberships(warped[chosen][None])[0])
+
+
+def _fit_robustly(x: Matrix, y: Matrix, weight: Vector, members: Field) -> ColourTransform:
+    """`fit_colour` of colours x (N, 3) to y by how they differ from the means of K regions, `members` (N, K)."""
+    exposure = _exposure(_subtract_means(x, weight, members), _subtract_means(y, weight, members), weight)
+    x = x * exposure
+    matrix, robust = np.eye(3), weight
     for _ in range(ROUNDS):
-        mean_x, mean_y = np.average(x, axis=0, weights=robust), np.average(y, axis=0, weights=robust)
-        matrix = _fit_matrix(x - mean_x, y - mean_y, robust / robust.sum())
-        offset = mean_y - matrix @ mean_x
-        error = np.abs(y - x @ matrix.T - offset).mean(1)
-        robust = say / (1 + (error / max(2.0, _weighted_median(error, say))) ** 2)
-    return ColourTransform(matrix * exposure, offset)
+        centred_x, centred_y = _subtract_means(x, robust, members), _subtract_means(y, robust, members)
+        matrix = _fit_matrix(centred_x, centred_y, robust / robust.sum())
+        error = np.abs(centred_y - centred_x @ matrix.T).mean(1)
+        robust = weight / (1 + (error / max(2.0, _weighted_median(error, weight))) ** 2)
+    mean_x, mean_y = (np.average(one, axis=0, weights=robust) for one in (x, y))
+    return ColourTransform(matrix * exposure, mean_y - matrix @ mean_x)
+
+
+def _subtract_means(values: Matrix, weight: Vector, members: Field) -> Matrix:
+    """Colours (N, 3) less the mean of their regions."""
+    say = members * weight[:, None]
+    means = say.T @ values / np.maximum(say.sum(0), 1e-9)[:, None]
+    return np.asarray(values - members @ means, np.float64)
 
 
 def _exposure(x: Matrix, y: Matrix, weight: Vector) -> float:
-    """The gain by which colours x (N, 3) vary as y do where it is far from 1, since fits stay near 1; else 1."""
-    spread = [
-        np.average((one - np.average(one, axis=0, weights=weight)) ** 2, axis=0, weights=weight).sum() for one in (x, y)
-    ]
+    """The gain by which centred colours x (N, 3) vary as y do where it is far from 1, since fits stay near 1."""
+    spread = [np.average(one**2, axis=0, weights=weight).sum() for one in (x, y)]
     gain = float(np.sqrt(max(spread[1], 1.0) / max(spread[0], 1.0)))
     low, high = SAME_LIGHT
     return 1.0 if low < gain < high else float(np.clip(gain, *GAIN))

@@ -95,7 +95,7 @@ def make_draft(scene: Scene, matcher: Matcher, *, size: int = 1024) -> Draft:
     warped = tuple(WarpedReference(one.reference, one.photo, one.confidence) for one in aligned)
     matches = tuple(
         Pairs(pairs.first, fit.to_photo(pairs.second), pairs.first_index, pairs.second_index)
-        for pairs, fit in zip(alignment.pairs, fits, strict=True)
+        for pairs, fit in zip(alignment.joined, fits, strict=True)
     )
     reason = "" if (confidence[hole] > 0).any() else NO_GEOMETRY
     return Draft(frame, photo, confidence, warped, reason, time.monotonic() - began, fine, matches=matches)

@@ -8,6 +8,7 @@ from realfill.arrays import Field, Photo
 SIDE = 256  # longest side at which pictures are compared: a shift of a pixel or two of 1024 is forgiven
 WINDOW = 11  # pixels there over which structure is compared
 STRUCTURE = (0.03 * 255) ** 2  # SSIM's second constant: where nothing varies, pictures agree
+NOISE = 3.0  # grey levels that say nothing of structure
 
 
 def structure_similarity(one: Photo, other: Photo) -> Field:
@@ -24,6 +25,22 @@ def structure_similarity(one: Photo, other: Photo) -> Field:
     covariance = cv2.blur(first * second, window) - mean_first * mean_second
     similarity = (2 * covariance + STRUCTURE) / (np.maximum(variance, 0) + STRUCTURE)
     return np.asarray(cv2.resize(similarity, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def structure_correlation(one: Photo, other: Photo) -> Field:
+    """(h, w) 0..1: normalised cross-correlation of two small pictures (h, w, 3) in a window; no gain changes it.
+
+    Near 0 where either is flat: two skies are alike whatever they are.
+    """
+    window = (WINDOW, WINDOW)
+    first, second = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) for photo in (one, other))
+    means = [cv2.blur(values, window) for values in (first, second)]
+    spreads = [
+        np.maximum(cv2.blur(values**2, window) - mean**2, 0) + NOISE**2
+        for values, mean in zip((first, second), means, strict=True)
+    ]
+    covariance = cv2.blur(first * second, window) - means[0] * means[1]
+    return np.asarray(np.clip(covariance / np.sqrt(spreads[0] * spreads[1]), 0, 1), np.float32)
 
 
 def shrink(photo: Photo) -> Photo:
