@@ -28,9 +28,9 @@ from realfill.matching import sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.selection import is_in_hole
 
-CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.5, 0.15, 0.15, 0.08  # agreement: 1
+CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.5, 0.04, 0.15, 0.08  # agreement: 1
 MATCHED = 512  # longest side at which matches are counted
-FLAT, BUSY = 2.0, 80.0  # grey levels of both pictures' deviation: least and most that a place has to say
+FLAT, BUSY = 2.0, 80.0  # grey levels of deviation: what a flat place has to say, and the most of one picture
 LEAST_NEAR = 20  # pixels at SIDE beside the hole by which a laid reference is judged; with fewer all known ones
 PATCH, STEPS = 7, (2, 3)  # pixels at SIDE of a patch, and between those of the scene and of a proposal
 MOST_PATCHES = 60_000  # of the scene
@@ -103,15 +103,15 @@ def _compare_where_it_varies(view: Photo, target: Photo, hole: Hole, valid: Hole
     there = near if near.sum() >= LEAST_NEAR else known
     if not there.any():
         return 0.0
-    weight = FLAT + np.minimum(_deviation(view) + _deviation(target), BUSY)
-    return max(0.0, float(np.average(structure_similarity(view, target)[there], weights=weight[there])))
+    return max(0.0, _likeness_where_it_varies(view, target, there))
 
 
 def _deviation(photo: Photo) -> Field:
-    """(h, w): by how many grey levels a picture varies in a window round each pixel."""
+    """(h, w): by how many grey levels a picture varies in a window round each pixel, BUSY at most."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean = cv2.blur(grey, (WINDOW, WINDOW))
-    return np.asarray(np.sqrt(np.maximum(cv2.blur(grey**2, (WINDOW, WINDOW)) - mean**2, 0)), np.float32)
+    deviation = np.sqrt(np.maximum(cv2.blur(grey**2, (WINDOW, WINDOW)) - mean**2, 0))
+    return np.asarray(np.minimum(deviation, BUSY), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,23 +189,35 @@ def score_photo(evidence: Evidence, photo: Photo, matches: int, consensus: float
     return ProposalScore(matches, _agreement(evidence, small), consensus, _seam(small, hole), novelty)
 
 
-def measure_consensus(photo: Photo, others: Sequence[Photo], hole: Hole) -> float:
-    """How far a small picture (h, w, 3) looks like others in structure in the hole (h, w), -1..1; 0 without any."""
-    likeness = [structure_similarity(photo, other)[hole].mean() for other in others]
-    return float(np.mean(likeness)) if likeness else 0.0
+def measure_consensus(photo: Photo, others: Mapping[str, Sequence[Photo]], hole: Hole) -> float:
+    """How far a small picture (h, w, 3) looks like others in structure in the hole (h, w), -1..1; 0 without any.
+
+    Args:
+        others: by their kind; each kind counts once, since copies of one do not err differently.
+    """
+    kinds = [np.mean([_likeness_where_it_varies(photo, one, hole) for one in alike]) for alike in others.values()]
+    return float(np.mean(kinds)) if kinds else 0.0
+
+
+def _likeness_where_it_varies(one: Photo, other: Photo, where: Hole) -> float:
+    """-1..1: the likeness of two small pictures (h, w, 3) in structure; flat places say little, being alike anyway."""
+    weight = _deviation(one) + _deviation(other) + FLAT
+    return float(np.average(structure_similarity(one, other)[where], weights=weight[where]))
 
 
 def _agreement(evidence: Evidence, photo: Photo) -> float:
     """Mean over the hole of how far the laid references look alike in structure, each as far as it is trusted there.
 
     In each pixel Σ trust² · likeness / Σ trust: a reference that is not trusted says little, and a scene of which none
-    is has little to say at all.
+    is has little to say at all. Flat places say little, too.
     """
     if not evidence.views:
         return 0.0
+    total = np.maximum(np.sum([trust for _, trust in evidence.views], axis=0), 1e-6)
     squares = [trust**2 * structure_similarity(view, photo) for view, trust in evidence.views]
-    total = np.sum([trust for _, trust in evidence.views], axis=0)
-    return float((np.sum(squares, axis=0) / np.maximum(total, 1e-6))[evidence.hole].mean())
+    varies = [trust * _deviation(view) for view, trust in evidence.views]
+    weight = np.sum(varies, axis=0) / total + _deviation(photo) + FLAT
+    return float(np.average((np.sum(squares, axis=0) / total)[evidence.hole], weights=weight[evidence.hole]))
 
 
 def _seam(photo: Photo, hole: Hole) -> float:

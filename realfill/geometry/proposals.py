@@ -40,11 +40,6 @@ class Recipe:
     seed: int  # of the patches
     source: int = -1  # of "single": which of the laid references
 
-    @property
-    def way(self) -> tuple[str, int]:
-        """What recipes share that differ in their patches alone."""
-        return self.kind, self.source
-
 
 @dataclass(frozen=True, eq=False)
 class Proposal:

@@ -5,7 +5,7 @@ proposals/ranking.json     their numbers, best first, and the folder of each: th
 """
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from realfill import files
-from realfill.arrays import Hole
+from realfill.arrays import Hole, Photo
 from realfill.geometry.draft import Draft, Fine, crop_in_frame, load_draft, save_draft, to_grey
 from realfill.geometry.patch_fill import is_available
 from realfill.geometry.proposal_scores import (
@@ -71,10 +71,19 @@ def add_consensus(proposals: Sequence[ScoredProposal], hole: Hole) -> list[Score
     small = [shrink(one.draft.photo) for one in proposals]
     told = []
     for photo, one in zip(small, proposals, strict=True):
-        others = [its for its, other in zip(small, proposals, strict=True) if other.recipe.way != one.recipe.way]
+        others = group_by_kind(zip(proposals, small, strict=True), but=one.recipe.kind)
         consensus = measure_consensus(photo, others, inside)
         told.append(dataclasses.replace(one, score=dataclasses.replace(one.score, consensus=consensus)))
     return told
+
+
+def group_by_kind(pictures: Iterable[tuple[ScoredProposal, Photo]], *, but: str = "") -> dict[str, list[Photo]]:
+    """Proposals' pictures by their recipes' kind, without one of the kinds."""
+    groups: dict[str, list[Photo]] = {}
+    for proposal, photo in pictures:
+        if proposal.recipe.kind != but:
+            groups.setdefault(proposal.recipe.kind, []).append(photo)
+    return groups
 
 
 def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:

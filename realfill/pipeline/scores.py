@@ -27,7 +27,7 @@ from realfill.geometry.proposal_scores import (
     score_photo,
 )
 from realfill.geometry.proposals import gather_sources
-from realfill.geometry.propose import load_scored
+from realfill.geometry.propose import group_by_kind, load_scored
 from realfill.geometry.structure import shrink
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
@@ -134,7 +134,7 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
         return None
     scene, crop, frame = resources.scene, resources.crop, draft.frame
     known = {proposal_seed(number): one for number, one in load_scored(run.proposals_folder, scene.hole).items()}
-    small = {seed: shrink(one.draft.photo) for seed, one in known.items()}
+    small = [(one, shrink(one.draft.photo)) for one in known.values()]
 
     @functools.cache
     def gather() -> tuple[Evidence, MatchCounter]:
@@ -148,7 +148,7 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
         whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
         photo = frame.crop_photo(whole)
         matches, begun = counter.count(photo, frame.crop_hole(scene.hole)), known.get(run.started_from(seed) or 0)
-        others = [its for one, its in small.items() if begun is None or known[one].recipe.way != begun.recipe.way]
+        others = group_by_kind(small, but="" if begun is None else begun.recipe.kind)
         return score_photo(evidence, photo, matches, measure_consensus(shrink(photo), others, evidence.hole))
 
     return judge
