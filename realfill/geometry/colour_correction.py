@@ -38,7 +38,7 @@ TINT = 12  # grey levels between channels that a JPEG may give a photo without c
 TINTED = 0.001  # of its pixels: so many may have more
 STRIDE = 4  # pixels between those that are looked at
 
-RESIDUAL = 160.0  # grey levels that a region may differ from the transform of all
+RESIDUAL = 90.0  # grey levels that a region may differ from the transform of all
 AROUND = 0.06  # of the longer side: how far the colours of one region are evened out
 LEAST = 50  # pixels' worth of evidence
 
@@ -52,7 +52,9 @@ def match_greyness(scene: Scene) -> Scene:
     return replace(scene, references=tuple(np.asarray(cv2.cvtColor(one, cv2.COLOR_GRAY2RGB), np.uint8) for one in grey))
 
 
-def fit_regions(warped: Photo, target: Photo, weight: Weight, valid: Weight) -> RegionField | None:
+def fit_regions(
+    warped: Photo, target: Photo, weight: Weight, valid: Weight, *, most: float = RESIDUAL
+) -> RegionField | None:
     """What each colour region of a warped reference (h, w, 3) still lacks to the target, (h, w, 3) grey levels each.
 
     So sky is corrected by sky and stone by stone, and a grey reference gets the colours of what surrounds the hole.
@@ -61,6 +63,7 @@ def fit_regions(warped: Photo, target: Photo, weight: Weight, valid: Weight) -> 
         warped: in the colours of `fit_colour`.
         weight: (h, w), how surely a known pixel shows the same thing in both.
         valid: (h, w), 1 where the reference has a pixel.
+        most: grey levels that a region is changed by; with much more an unrelated reference can be made to fit.
 
     Returns:
         None where too little is known.
@@ -68,7 +71,7 @@ def fit_regions(warped: Photo, target: Photo, weight: Weight, valid: Weight) -> 
     if weight.sum() < LEAST:
         return None
     regions = find_regions(warped, valid > 0)
-    residual = np.clip(target.astype(np.float32) - warped, -RESIDUAL, RESIDUAL)
+    residual = np.clip(target.astype(np.float32) - warped, -most, most)
     return spread_by_region(regions, warped, residual, weight, reach=AROUND * max(weight.shape))
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from realfill.arrays import Colours, Field, Hole, Matrix, Photo, Vector, Weight
-from realfill.geometry.colour_correction import fit_regions
+from realfill.geometry.colour_correction import RESIDUAL, fit_regions
 from realfill.geometry.colour_regions import Box, RegionField, find_regions
 from realfill.geometry.structure import scoring_size, shrink, structure_correlation, structure_similarity
 
@@ -15,6 +15,7 @@ RIDGE = 30.0  # variance in CIELAB from which known pixels decide a channel's ga
 LEAST = 20.0  # pixels' worth of a region that has a say
 STRIDE = 8  # pixels between those by which regions are found
 PALE = 0.7  # gain of lightness down to which one change for all pixels is not doubted
+MOST = 160.0  # grey levels that a region may then differ: a white sky becomes a dark one
 WORSE = 0.05  # likeness in structure near the hole that the change within regions may lack to that of all pixels
 
 Part = tuple[slice, slice]  # rows and columns
@@ -76,13 +77,20 @@ def fit_colours(laid: Photo, valid: Hole, target: Photo, known: Hole, inner: Par
     alike = _enlarge(structure_correlation(shrink(given), small), known.shape)[known]
     regions = find_regions(laid[::STRIDE, ::STRIDE], valid[::STRIDE, ::STRIDE])
     shares = regions.memberships(pixels[None])[0] * np.maximum(alike, UNLIKE)[:, None]
-    within = _add_regions(_fit_lab(pixels, aims, shares), laid, valid, target, known, inner)
+    within = _add_regions(_fit_lab(pixels, aims, shares), laid, valid, target, known, inner, most=MOST)
     old, new = (structure_similarity(one.apply(shrink(given), box), small)[there].mean() for one in (plain, within))
     return within if new > old - WORSE else plain
 
 
 def _add_regions(
-    whole: AffineColours, laid: Photo, valid: Hole, target: Photo, known: Hole, inner: Part
+    whole: AffineColours,
+    laid: Photo,
+    valid: Hole,
+    target: Photo,
+    known: Hole,
+    inner: Part,
+    *,
+    most: float = RESIDUAL,
 ) -> LaidColours:
     """The change with one more a colour region; known pixels say more about it where the structure is the same."""
     weight, aim = np.zeros(valid.shape, np.float32), np.zeros_like(laid)
@@ -93,7 +101,7 @@ def _add_regions(
     small, aim, weight, shown = (
         cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (laid, aim, weight, valid.astype(np.float32))
     )
-    return LaidColours(whole, fit_regions(whole.apply(small), aim, weight, shown))
+    return LaidColours(whole, fit_regions(whole.apply(small), aim, weight, shown, most=most))
 
 
 def _fit_lab(given: Photo, wanted: Photo, shares: Weight) -> AffineColours:

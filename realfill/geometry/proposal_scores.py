@@ -11,6 +11,7 @@ Simakov et al. 2008).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Self
 
 import cv2
@@ -28,13 +29,15 @@ from realfill.matching import sift
 from realfill.matching.rootsift import Keypoints, match_descriptors
 from realfill.matching.selection import is_in_hole
 
-CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.5, 0.04, 0.15, 0.08  # agreement: 1
+CONSENSUS_WEIGHT, MATCHES_WEIGHT, SEAM_WEIGHT, NOVELTY_WEIGHT = 0.25, 0.14, 0.1, 0.2  # agreement: 1
 MATCHED = 512  # longest side at which matches are counted
 FLAT, BUSY = 2.0, 80.0  # grey levels of deviation: what a flat place has to say, and the most of one picture
 LEAST_NEAR = 20  # pixels at SIDE beside the hole by which a laid reference is judged; with fewer all known ones
 PATCH, STEPS = 7, (2, 3)  # pixels at SIDE of a patch, and between those of the scene and of a proposal
 MOST_PATCHES = 60_000  # of the scene
 DIMENSIONS = 24  # principal components of a patch that are compared
+SMOOTH = 6.0  # pixels at SIDE over which it is asked whether two references show the same
+View = tuple[Photo, Confidence]  # a reference over the target at SIDE, and the trust in each of its pixels
 _PARTS = ("agreement", "consensus", "seam", "novelty")
 
 
@@ -75,13 +78,14 @@ class Evidence:
     """What a scene's proposals are compared with, at SIDE."""
 
     hole: Hole  # (h, w)
-    views: tuple[tuple[Photo, Confidence], ...]  # references over the target and the trust in each of their pixels
+    views: tuple[View, ...]  # of all references that lie over the target
     patches: "PatchIndex"  # of all that the scene shows
 
 
 def gather_evidence(sources: Sources) -> Evidence:
     """The laid references of a scene, how far each is trusted, and the scene's texture."""
     hole, target = shrink_hole(sources.hole), shrink(sources.target)
+    references = [one.reference for one in sources.draft.warped] + [one.reference for one in sources.laid]
     views = [(shrink(one.photo), _shrink_field(one.confidence)) for one in sources.draft.warped]
     for one in sources.laid:
         view, valid = one.show(one.inner, small=True), _shrink_field(one.valid[one.inner].astype(np.float32)) == 1
@@ -90,7 +94,32 @@ def gather_evidence(sources: Sources) -> Evidence:
     whole = [shrink(one.photo) for one in sources.plain]
     shown = [(target, ~hole), *((photo, np.ones(photo.shape[:2], np.bool_)) for photo in whole)]
     shown += [(view, trust > 0) for view, trust in views]
-    return Evidence(hole, tuple(views), PatchIndex.build(shown))
+    return Evidence(hole, tuple(_lower_trust(views, references)), PatchIndex.build(shown))
+
+
+def _lower_trust(views: Sequence[View], references: Sequence[int]) -> list[View]:
+    """The views with less trust where no view of another reference looks alike: there something has moved.
+
+    What no other reference shows keeps its trust.
+    """
+    alike = [np.full(trust.shape, -1.0, np.float32) for _, trust in views]
+    for one, other in combinations(range(len(views)), 2):
+        if references[one] != references[other]:
+            likeness = _smooth_likeness(views[one][0], views[other][0])
+            for own, its in ((one, other), (other, one)):
+                alike[own] = np.maximum(alike[own], np.where(views[its][1] > 0, likeness, -1.0))
+    return [
+        (photo, np.asarray(np.where(seen >= 0, trust * seen, trust), np.float32))
+        for (photo, trust), seen in zip(views, alike, strict=True)
+    ]
+
+
+def _smooth_likeness(one: Photo, other: Photo) -> Field:
+    """(h, w) 0..1: the likeness of two small pictures (h, w, 3) around each pixel, flat places aside."""
+    weight = _deviation(one) + _deviation(other) + FLAT
+    likeness = np.maximum(structure_similarity(one, other), 0) * weight
+    total, share = (cv2.GaussianBlur(field, (0, 0), SMOOTH) for field in (likeness, weight))
+    return np.asarray(total / np.maximum(share, 1e-6), np.float32)
 
 
 def _compare_where_it_varies(view: Photo, target: Photo, hole: Hole, valid: Hole) -> float:
@@ -193,10 +222,10 @@ def measure_consensus(photo: Photo, others: Mapping[str, Sequence[Photo]], hole:
     """How far a small picture (h, w, 3) looks like others in structure in the hole (h, w), -1..1; 0 without any.
 
     Args:
-        others: by their kind; each kind counts once, since copies of one do not err differently.
+        others: by their family; each family counts once, since its members err alike.
     """
-    kinds = [np.mean([_likeness_where_it_varies(photo, one, hole) for one in alike]) for alike in others.values()]
-    return float(np.mean(kinds)) if kinds else 0.0
+    means = [np.mean([_likeness_where_it_varies(photo, one, hole) for one in family]) for family in others.values()]
+    return float(np.mean(means)) if means else 0.0
 
 
 def _likeness_where_it_varies(one: Photo, other: Photo, where: Hole) -> float:

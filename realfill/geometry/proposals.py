@@ -30,6 +30,7 @@ LEAST_TRUST = 0.3  # with less a laid reference is a blur or lies elsewhere: it 
 ALONE = 0.8  # of its trust: what one reference shows without another that agrees
 WHOLE = 0.97  # share of the hole from which geometry leaves nothing to patches
 PATCHED = ("placed", "patches", "canvas")
+FAMILIES = {"draft": "draft", "single": "laid", "placed": "laid", "canvas": "texture", "patches": "texture"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Recipe:
     kind: str  # "draft": all that geometry shows; "single": one reference; PATCHED: patches alone
     seed: int  # of the patches
     source: int = -1  # of "single": which of the laid references
+
+    @property
+    def family(self) -> str:
+        """What recipes share that rest on the same evidence: they err together."""
+        return FAMILIES[self.kind]
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,18 +71,18 @@ def add_consensus(proposals: Sequence[ScoredProposal], hole: Hole) -> list[Score
     small = [shrink(one.draft.photo) for one in proposals]
     told = []
     for photo, one in zip(small, proposals, strict=True):
-        others = group_by_kind(zip(proposals, small, strict=True), but=one.recipe.kind)
+        others = group_by_family(zip(proposals, small, strict=True), but=one.recipe.family)
         consensus = measure_consensus(photo, others, inside)
         told.append(dataclasses.replace(one, score=dataclasses.replace(one.score, consensus=consensus)))
     return told
 
 
-def group_by_kind(pictures: Iterable[tuple[ScoredProposal, Photo]], *, but: str = "") -> dict[str, list[Photo]]:
-    """Proposals' pictures by their recipes' kind, without one of the kinds."""
+def group_by_family(pictures: Iterable[tuple[ScoredProposal, Photo]], *, but: str = "") -> dict[str, list[Photo]]:
+    """Proposals' pictures by their recipes' family, without one of the families."""
     groups: dict[str, list[Photo]] = {}
     for proposal, photo in pictures:
-        if proposal.recipe.kind != but:
-            groups.setdefault(proposal.recipe.kind, []).append(photo)
+        if proposal.recipe.family != but:
+            groups.setdefault(proposal.recipe.family, []).append(photo)
     return groups
 
 

@@ -27,7 +27,7 @@ from realfill.geometry.proposal_scores import (
     score_photo,
 )
 from realfill.geometry.proposals import gather_sources
-from realfill.geometry.propose import group_by_kind, load_scored
+from realfill.geometry.propose import group_by_family, load_scored
 from realfill.geometry.structure import shrink
 from realfill.pipeline.resources import Resources
 from realfill.pipeline.session import Session
@@ -148,7 +148,7 @@ def _make_judge(resources: Resources, run: Run) -> Callable[[int], ProposalScore
         whole = np.where(scene.hole[..., None], crop.uncrop_photo(run.read_seed(seed)), scene.target)
         photo = frame.crop_photo(whole)
         matches, begun = counter.count(photo, frame.crop_hole(scene.hole)), known.get(run.started_from(seed) or 0)
-        others = group_by_kind(small, but="" if begun is None else begun.recipe.kind)
+        others = group_by_family(small, but="" if begun is None else begun.recipe.family)
         return score_photo(evidence, photo, matches, measure_consensus(shrink(photo), others, evidence.hole))
 
     return judge

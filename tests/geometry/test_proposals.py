@@ -15,6 +15,7 @@ from realfill.geometry.make_draft import make_draft
 from realfill.geometry.proposal_scores import (
     ProposalScore,
     _compare_where_it_varies,
+    _lower_trust,
     gather_evidence,
     score_photo,
     shrink_hole,
@@ -130,6 +131,22 @@ def test_a_flat_wall_does_not_say_that_a_thing_lies_right(plane: Scene) -> None:
     assert right > 0.9 and moved < 0.5 < plain
 
 
+def test_references_that_contradict_each_other_are_little_trusted() -> None:
+    """Two references show a thing in different poses: where it lies, neither is believed; beside it both are."""
+    world = painted(4, 200, 256)
+    one, other = world.copy(), world.copy()
+    one[60:140, 80:180], other[60:140, 80:180] = painted(5, 80, 100), painted(6, 80, 100)
+    sure = np.full(world.shape[:2], 0.8, np.float32)
+    lowered = _lower_trust([(one, sure), (other, sure)], [0, 1])
+    alone = _lower_trust([(one, sure), (other, sure)], [0, 0])
+    for _, trust in lowered:
+        assert trust[80:120, 100:160].mean() < 0.45
+        assert trust[:40].mean() > 0.75
+    assert all((trust == sure).all() for _, trust in alone)
+    (_, kept), _ = _lower_trust([(one, sure), (other, np.where(np.arange(256) < 80, sure, 0))], [0, 1])
+    assert (kept[:, 90:] == sure[:, 90:]).all()  # the other shows nothing there
+
+
 def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: Draft, tmp_path: Path) -> None:
     made = [*propose.propose(plane, draft, 4)]
     ranked = propose.best_first(made, plane.hole)
@@ -151,7 +168,7 @@ def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: 
     assert later.recipe == made[3].recipe and np.array_equal(later.draft.photo, made[3].draft.photo)
 
 
-def test_what_ways_agree_on_comes_first_and_copies_of_one_way_do_not_count(plane: Scene, draft: Draft) -> None:
+def test_what_families_agree_on_comes_first_and_copies_within_one_do_not_count(plane: Scene, draft: Draft) -> None:
     assert plane.truth is not None
     wrong = np.where(HOLE[..., None], plane.truth[::-1, ::-1], plane.truth)
     score = ProposalScore(10, 0.0, 0.0, 0.0, 0.0)
@@ -159,13 +176,13 @@ def test_what_ways_agree_on_comes_first_and_copies_of_one_way_do_not_count(plane
         propose.ScoredProposal(recipe, dataclasses.replace(draft, photo=draft.frame.crop_photo(photo)), score)
         for recipe, photo in (
             (Recipe("patches", 0), wrong),
-            (Recipe("patches", 1), wrong),
+            (Recipe("canvas", 0), wrong),
             (Recipe("placed", 0), plane.truth),
-            (Recipe("canvas", 0), plane.truth),
+            (Recipe("draft", 0), plane.truth),
         )
     ]
     ranked = propose.best_first(made, plane.hole)
-    assert [one.recipe.kind for one in ranked] == ["placed", "canvas", "patches", "patches"]
+    assert [one.recipe.kind for one in ranked] == ["placed", "draft", "patches", "canvas"]
     assert ranked[0].score.consensus > ranked[-1].score.consensus + 0.1
 
 
