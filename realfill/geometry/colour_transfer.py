@@ -67,41 +67,32 @@ def fit_colours(laid: Photo, valid: Hole, target: Photo, known: Hole, inner: Par
         known: (h, w), known pixels of the target that tell its colours.
         inner: the frame's part of the reference.
     """
-    given, small, box = laid[inner], shrink(target), part_box(inner, valid.shape)
-    pixels, aims = given[known], target[known]
+    given, size, aim = laid[inner], scoring_size(laid.shape), np.zeros_like(laid)
+    aim[inner] = target
+    pixels, aims, near = given[known], target[known], (shrink(given), shrink(target))
+    small, aim, shown = (
+        cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (laid, aim, valid.astype(np.float32))
+    )
+
+    def add_regions(whole: AffineColours, most: float) -> LaidColours:
+        """Known pixels say more about a region where the structure is the same."""
+        weight = np.zeros(valid.shape, np.float32)
+        alike = structure_similarity(whole.apply(near[0]), near[1])
+        weight[inner] = known * np.maximum(_enlarge(alike, known.shape), UNLIKE)
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        return LaidColours(whole, fit_regions(whole.apply(small), aim, weight, shown, most=most))
+
     whole = _fit_lab(pixels, aims, np.ones((len(pixels), 1), np.float32))
-    plain = _add_regions(whole, laid, valid, target, known, inner)
-    there = cv2.resize(known.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    plain = add_regions(whole, RESIDUAL)
+    there = cv2.resize(known.astype(np.uint8), near[1].shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
     if whole.matrix[0, 0] > PALE or not there.any():
         return plain
-    alike = _enlarge(structure_correlation(shrink(given), small), known.shape)[known]
+    alike = _enlarge(structure_correlation(*near), known.shape)[known]
     regions = find_regions(laid[::STRIDE, ::STRIDE], valid[::STRIDE, ::STRIDE])
     shares = regions.memberships(pixels[None])[0] * np.maximum(alike, UNLIKE)[:, None]
-    within = _add_regions(_fit_lab(pixels, aims, shares), laid, valid, target, known, inner, most=MOST)
-    old, new = (structure_similarity(one.apply(shrink(given), box), small)[there].mean() for one in (plain, within))
+    within, box = add_regions(_fit_lab(pixels, aims, shares), MOST), part_box(inner, valid.shape)
+    old, new = (structure_similarity(one.apply(near[0], box), near[1])[there].mean() for one in (plain, within))
     return within if new > old - WORSE else plain
-
-
-def _add_regions(
-    whole: AffineColours,
-    laid: Photo,
-    valid: Hole,
-    target: Photo,
-    known: Hole,
-    inner: Part,
-    *,
-    most: float = RESIDUAL,
-) -> LaidColours:
-    """The change with one more a colour region; known pixels say more about it where the structure is the same."""
-    weight, aim = np.zeros(valid.shape, np.float32), np.zeros_like(laid)
-    alike = structure_similarity(whole.apply(shrink(laid[inner])), shrink(target))
-    weight[inner] = known * np.maximum(_enlarge(alike, known.shape), UNLIKE)
-    aim[inner] = target
-    size = scoring_size(laid.shape)
-    small, aim, weight, shown = (
-        cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (laid, aim, weight, valid.astype(np.float32))
-    )
-    return LaidColours(whole, fit_regions(whole.apply(small), aim, weight, shown, most=most))
 
 
 def _fit_lab(given: Photo, wanted: Photo, shares: Weight) -> AffineColours:

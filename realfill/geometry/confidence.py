@@ -13,6 +13,7 @@ import numpy as np
 
 from realfill.arrays import Confidence, Field, Hole, Photo, Points, Weight
 from realfill.geometry.smoothing import spread_smoothly, window_mean
+from realfill.geometry.structure import correlate
 
 SIDE = 256  # longest side at which errors are measured: a shift of 2 of 1024 px is forgiven, one of 8 is not
 BLOCK = 20  # side of a pseudo-hole there
@@ -20,7 +21,6 @@ FLOOR = 5.0  # grey levels of error that noise, sharpness and light make
 SHARE = 0.45  # an error of so much of inpainting's, on top of the floor, halves the trust or so
 STRUCTURE = (11, 11)  # scoring pixels of the window in which structure is compared
 ALIKE = (0.3, 0.8)  # correlation from which structure counts, and at which it counts whole
-NOISE = 3.0  # grey levels of structure that say nothing
 SUPPORT = 20.0  # matches on which two thirds of the trust rest
 AROUND = (41, 41)  # scoring pixels in which contrast and light are measured
 LIGHT = 40.0  # grey levels that other light may make; merging evens out as much
@@ -89,15 +89,12 @@ def known_structure(scorer: Scorer, warped: Photo, valid: Weight) -> Weight:
     both = scorer.known * valid
     one, other = (_grey(photo) for photo in (scorer.target, warped))
     share = cv2.blur(both, STRUCTURE, borderType=cv2.BORDER_CONSTANT)
-    mean_one, mean_other, square_one, square_other, product = (
-        cv2.blur(values * both, STRUCTURE, borderType=cv2.BORDER_CONSTANT) / np.maximum(share, 1e-6)
-        for values in (one, other, one * one, other * other, one * other)
-    )
-    spread = (
-        np.maximum(square - mean**2, 0) + NOISE**2
-        for square, mean in ((square_one, mean_one), (square_other, mean_other))
-    )
-    correlation = (product - mean_one * mean_other) / np.sqrt(np.prod(np.stack(list(spread)), axis=0))
+
+    def mean(values: Field) -> Field:
+        shown = cv2.blur(values * both, STRUCTURE, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(shown / np.maximum(share, 1e-6), np.float32)
+
+    correlation = correlate(one, other, mean)
     low, high = ALIKE
     return np.asarray(np.clip((correlation - low) / (high - low), 0, 1) * (share > 0.1) * both, np.float32)
 

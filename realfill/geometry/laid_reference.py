@@ -40,8 +40,7 @@ class LaidReference:
     @property
     def inner(self) -> Part:
         """The frame's part of it."""
-        down, across = self.margin
-        return slice(down, self.valid.shape[0] - down), slice(across, self.valid.shape[1] - across)
+        return _inner_part(self.margin, self.valid.shape)
 
     def show(self, part: Part, *, small: bool = False) -> Photo:
         """A part of it in the target's colours, (h, w, 3), or `small`, as `shrink` makes it."""
@@ -117,7 +116,7 @@ def _place(
     forward = shift @ invert(matrix)
     raw = np.asarray(cv2.warpPerspective(photo, forward, size, flags=cv2.INTER_AREA), np.uint8)
     valid = cv2.warpPerspective(np.ones(photo.shape[:2], np.uint8), forward, size, flags=cv2.INTER_NEAREST) > 0
-    inner = np.s_[down : down + height, across : across + width]
+    inner = _inner_part((down, across), valid.shape)
     known = valid[inner] & ~hole
     near = known & (distance_from_hole(hole) < NEAR * max(hole.shape))
     if (valid[inner] & hole).sum() < LEAST_SHOWN or known.sum() < LEAST_SHOWN:
@@ -129,10 +128,13 @@ def _place(
 
 
 def _colour(index: int, one: _Placement, target: Photo) -> LaidReference:
-    (down, across), (height, width) = one.margin, one.valid.shape
-    inner = np.s_[down : height - down, across : width - across]
-    colours = fit_colours(one.raw, one.valid, target, one.known, inner)
+    colours = fit_colours(one.raw, one.valid, target, one.known, _inner_part(one.margin, one.valid.shape))
     return LaidReference(index, one.kind, one.inliers, one.trust, one.raw, one.valid, one.margin, colours)
+
+
+def _inner_part(margin: tuple[int, int], shape: tuple[int, ...]) -> Part:
+    (down, across), (height, width) = margin, shape
+    return slice(down, height - down), slice(across, width - across)
 
 
 def support(inliers: int) -> float:

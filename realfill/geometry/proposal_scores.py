@@ -2,9 +2,9 @@
 
 The paper ranks by matches alone (§3.4), since its candidates all come from one model. Proposals differ in kind: a
 collage of patches finds most matches of all, wherever they lie. So the score also asks whether a proposal shows what
-each laid reference shows in that place; what the other proposals show, since ways that know nothing of one another err
-differently (the choice of least expected error, minimum Bayes risk, Kumar and Byrne 2004); whether the border of the
-hole is seen; and whether such texture occurs in the scene, which haze and double edges do not (the coherence of
+each laid reference shows in that place; what the other proposals show, since families that know nothing of one another
+err differently (the choice of least expected error, minimum Bayes risk, Kumar and Byrne 2004); whether the border of
+the hole is seen; and whether such texture occurs in the scene, which haze and double edges do not (the coherence of
 Simakov et al. 2008).
 """
 
@@ -47,7 +47,7 @@ class ProposalScore:
 
     matches: int  # with the references, landing in the hole (§3.4)
     agreement: float  # -1..1 with laid references where they are trusted; 0 where none is
-    consensus: float  # -1..1: likeness in structure to the proposals made in other ways; 0 where there are none
+    consensus: float  # -1..1: likeness in structure to the proposals of other families; 0 where there are none
     seam: float  # log of the step at the hole's border against steps next to it; 0: it is not seen
     novelty: float  # log of the grey levels by which its patches differ from the nearest ones of the scene; 0: hardly
 

@@ -64,7 +64,7 @@ def best_first(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredPr
 
 
 def add_consensus(proposals: Sequence[ScoredProposal], hole: Hole) -> list[ScoredProposal]:
-    """Proposals for a target's hole (H, W), each with its likeness to those made in other ways."""
+    """Proposals for a target's hole (H, W), each with its likeness to those of other families."""
     if not proposals:
         return []
     inside = shrink_hole(proposals[0].draft.frame.crop_hole(hole))  # all have one frame

@@ -1,5 +1,7 @@
 """How far two pictures are alike in structure, at a small size and whatever their light."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -34,13 +36,16 @@ def structure_correlation(one: Photo, other: Photo) -> Field:
     """
     window = (WINDOW, WINDOW)
     first, second = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) for photo in (one, other))
-    means = [cv2.blur(values, window) for values in (first, second)]
-    spreads = [
-        np.maximum(cv2.blur(values**2, window) - mean**2, 0) + NOISE**2
-        for values, mean in zip((first, second), means, strict=True)
-    ]
-    covariance = cv2.blur(first * second, window) - means[0] * means[1]
-    return np.asarray(np.clip(covariance / np.sqrt(spreads[0] * spreads[1]), 0, 1), np.float32)
+    return np.clip(correlate(first, second, lambda values: np.asarray(cv2.blur(values, window), np.float32)), 0, 1)
+
+
+def correlate(one: Field, other: Field, mean: Callable[[Field], Field]) -> Field:
+    """(h, w): normalised cross-correlation of grey levels (h, w) by a `mean` around each pixel; NOISE says nothing."""
+    mean_one, mean_other = mean(one), mean(other)
+    spread_one = np.maximum(mean(one * one) - mean_one**2, 0) + NOISE**2
+    spread_other = np.maximum(mean(other * other) - mean_other**2, 0) + NOISE**2
+    covariance = mean(one * other) - mean_one * mean_other
+    return np.asarray(covariance / np.sqrt(spread_one * spread_other), np.float32)
 
 
 def shrink(photo: Photo) -> Photo:
