@@ -14,6 +14,7 @@ from realfill.geometry.correspondences import Pairs
 from realfill.geometry.homography import find_planes, invert, is_sane
 from realfill.geometry.patch_fill import PatchSource
 from realfill.geometry.structure import shrink, structure_similarity
+from realfill.geometry.unsharp_mask import fine_energy, fine_gain
 from realfill.imaging.holes import bounding_box, distance_from_hole
 
 TOLERANCE = 8.0  # pixels of the frame between a point and where a similarity puts it: things are not flat
@@ -36,6 +37,8 @@ class LaidReference:
     valid: Hole  # (h + 2 m, w + 2 m), True where it shows something
     margin: tuple[int, int]  # down, across
     colours: LaidColours
+    known: Hole  # (h, w), known pixels of the frame that it shows too, those near the hole where there are enough
+    energy: float  # mean `fine_energy` of the target there
 
     @property
     def inner(self) -> Part:
@@ -51,7 +54,18 @@ class LaidReference:
         """What it shows, as patches that lie over the frame and around it."""
         left, top, right, bottom = bounding_box(self.valid)
         part = np.s_[top:bottom, left:right]
-        return PatchSource(self.show(part), self.valid[part], left - self.margin[1], top - self.margin[0])
+        shown, left, top = self.show(part), left - self.margin[1], top - self.margin[0]
+        return PatchSource(shown, self.valid[part], left, top, self.measure_gain(shown, part))
+
+    def measure_gain(self, shown: Photo, part: Part) -> float:
+        """By how much the finest texture of a part in the target's colours (h, w, 3) is weaker than the target's.
+
+        A regression of colours makes pale what does not lie exactly.
+        """
+        known = np.zeros(self.valid.shape, np.bool_)
+        known[self.inner] = self.known
+        found = fine_energy(shown)[known[part]].mean()
+        return float(fine_gain(np.float32(self.energy), found))
 
 
 def lay_rigidly(index: int, photo: Photo, pairs: Pairs, target: Photo, hole: Hole) -> list[LaidReference]:
@@ -67,69 +81,80 @@ def lay_rigidly(index: int, photo: Photo, pairs: Pairs, target: Photo, hole: Hol
     models = _fit_models(pairs[~learned], LEAST_INLIERS)
     if learned.any():
         models += _fit_models(pairs, LEARNED_LEAST) + _fit_models(pairs[learned], LEARNED_LEAST)
+    near = distance_from_hole(hole) < NEAR * max(hole.shape)
     best: dict[str, _Placement] = {}
-    for kind, inliers, matrix in models:
-        for one in _place(kind, inliers, photo, matrix, target, hole):
-            if kind not in best or one.trust > best[kind].trust:
-                best[kind] = one
-    return [_colour(index, one, target) for one in best.values()]
+    for model in models:
+        for one in _place(model, photo, target, hole, near):
+            if model.kind not in best or one.trust > best[model.kind].trust:
+                best[model.kind] = one
+    return [_lay(index, one, photo, target) for one in best.values()]
 
 
-def _fit_models(pairs: Pairs, least: int) -> list[tuple[str, int, Homography]]:
-    """The similarity and the plane that explain most pairs, each with its kind and its inliers, `least` or more."""
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A rigid model from the frame into a reference."""
+
+    kind: str  # "similarity" or "plane"
+    inliers: int
+    matrix: Homography
+
+
+def _fit_models(pairs: Pairs, least: int) -> list[_Model]:
+    """The similarity and the plane that explain most pairs, `least` or more."""
     if len(pairs) < least:
         return []
     first, second = np.ascontiguousarray(pairs.first), np.ascontiguousarray(pairs.second)
-    models: list[tuple[str, int, Homography]] = []
+    models: list[_Model] = []
     cv2.setRNGSeed(0)
     similarity, inside = cv2.estimateAffinePartial2D(
         first, second, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=20000
     )
     if similarity is not None:
-        models.append(("similarity", int(inside.sum()), np.vstack([similarity, [0.0, 0.0, 1.0]])))
+        models.append(_Model("similarity", int(inside.sum()), np.vstack([similarity, [0.0, 0.0, 1.0]])))
     planes = find_planes(Pairs.from_points(first, second), most=1)
-    models += [("plane", int(plane.inliers.sum()), plane.matrix) for plane in planes]
-    return [(kind, inliers, matrix) for kind, inliers, matrix in models if inliers >= least and is_sane(matrix, first)]
+    models += [_Model("plane", int(plane.inliers.sum()), plane.matrix) for plane in planes]
+    return [model for model in models if model.inliers >= least and is_sane(model.matrix, first)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Placement:
-    """A laid reference in its own colours; see `LaidReference`."""
+    """A model that is believable, and how far."""
 
-    kind: str
-    inliers: int
+    model: _Model
     trust: float
-    raw: Photo
-    valid: Hole
-    margin: tuple[int, int]
-    known: Hole  # (h, w): known pixels of the target that it shows too, those near the hole where there are enough
+    known: Hole  # as of a `LaidReference`
 
 
-def _place(
-    kind: str, inliers: int, photo: Photo, matrix: Homography, target: Photo, hole: Hole
-) -> Iterator[_Placement]:
-    """The reference by a homography from the frame, with its surroundings; nothing where it is not over the hole."""
-    height, width = hole.shape
-    down, across = round(BEYOND * height), round(BEYOND * width)
-    shift = np.array([[1.0, 0, across], [0, 1, down], [0, 0, 1]])
-    size = width + 2 * across, height + 2 * down
-    forward = shift @ invert(matrix)
-    raw = np.asarray(cv2.warpPerspective(photo, forward, size, flags=cv2.INTER_AREA), np.uint8)
-    valid = cv2.warpPerspective(np.ones(photo.shape[:2], np.uint8), forward, size, flags=cv2.INTER_NEAREST) > 0
-    inner = _inner_part((down, across), valid.shape)
-    known = valid[inner] & ~hole
-    near = known & (distance_from_hole(hole) < NEAR * max(hole.shape))
-    if (valid[inner] & hole).sum() < LEAST_SHOWN or known.sum() < LEAST_SHOWN:
+def _place(model: _Model, photo: Photo, target: Photo, hole: Hole, near: Hole) -> Iterator[_Placement]:
+    """The model, if by it the reference shows something of the hole and of what is known; `near` the hole (h, w)."""
+    shown, valid = _warp(photo, model.matrix, hole.shape, (0, 0))
+    known = valid & ~hole
+    if (valid & hole).sum() < LEAST_SHOWN or known.sum() < LEAST_SHOWN:
         return
-    known = near if near.sum() >= LEAST_SHOWN else known
-    agrees = float(structure_similarity(raw[inner], target)[known].mean())
-    trust = max(0.0, agrees) * support(inliers)
-    yield _Placement(kind, inliers, trust, raw, np.asarray(valid), (down, across), known)
+    known = known & near if (known & near).sum() >= LEAST_SHOWN else known
+    agrees = float(structure_similarity(shown, target)[known].mean())
+    yield _Placement(model, max(0.0, agrees) * support(model.inliers), known)
 
 
-def _colour(index: int, one: _Placement, target: Photo) -> LaidReference:
-    colours = fit_colours(one.raw, one.valid, target, one.known, _inner_part(one.margin, one.valid.shape))
-    return LaidReference(index, one.kind, one.inliers, one.trust, one.raw, one.valid, one.margin, colours)
+def _warp(photo: Photo, matrix: Homography, shape: tuple[int, ...], margin: tuple[int, int]) -> tuple[Photo, Hole]:
+    """The reference by a homography from the frame (h, w), with a margin down and across, and where it shows it."""
+    (down, across), (height, width) = margin, shape
+    size = width + 2 * across, height + 2 * down
+    forward = np.array([[1.0, 0, across], [0, 1, down], [0, 0, 1]]) @ invert(matrix)
+    shown = np.asarray(cv2.warpPerspective(photo, forward, size, flags=cv2.INTER_AREA), np.uint8)
+    valid = cv2.warpPerspective(np.ones(photo.shape[:2], np.uint8), forward, size, flags=cv2.INTER_NEAREST) > 0
+    return shown, np.asarray(valid)
+
+
+def _lay(index: int, one: _Placement, photo: Photo, target: Photo) -> LaidReference:
+    shape = target.shape[:2]
+    margin = round(BEYOND * shape[0]), round(BEYOND * shape[1])
+    raw, valid = _warp(photo, one.model.matrix, shape, margin)
+    inner = _inner_part(margin, valid.shape)
+    colours = fit_colours(raw, valid, target, one.known, inner)
+    energy = float(fine_energy(target)[one.known].mean())
+    model = one.model
+    return LaidReference(index, model.kind, model.inliers, one.trust, raw, valid, margin, colours, one.known, energy)
 
 
 def _inner_part(margin: tuple[int, int], shape: tuple[int, ...]) -> Part:

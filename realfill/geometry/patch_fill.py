@@ -26,6 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from realfill.arrays import Colours, Field, Hole, Labels, Photo, Points
 from realfill.geometry.make_draft import inpaint
 from realfill.geometry.nearest_patches import Patches, PrincipalAxes, find_nearest
+from realfill.geometry.unsharp_mask import WINDOW, fine_energy
 from realfill.imaging.holes import bounding_box
 from realfill.sentences import Sentence
 
@@ -57,6 +58,15 @@ class PatchSource:
     valid: Hole  # (h, w), True where it shows something
     left: float = 0.0  # where its corner lies in the frame, or would lie
     top: float = 0.0
+    fine_gain: float = 1.0  # by which its finest texture is weaker than the target's
+
+
+@dataclass(frozen=True, eq=False)
+class PatchFill:
+    """A hole filled with patches."""
+
+    photo: Photo  # (H, W, 3)
+    energy: Field  # (H, W): `fine_energy` of what the hole was filled with; 0 where that is not known
 
 
 @functools.cache
@@ -107,7 +117,7 @@ def fill_from_patches(
     seed: int,
     nearness: float = 0.0,
     whole: bool = False,
-) -> Photo:
+) -> PatchFill:
     """The target (H, W, 3) with its hole (H, W) filled by patches of itself and of sources; known pixels are kept.
 
     Equal arguments give equal pictures on one machine: fills of several threads take turns where their seeds differ.
@@ -119,16 +129,17 @@ def fill_from_patches(
         whole: the whole target and whole sources in one row instead of a window round the hole: large things are
             found at the coarsest size, and come whole.
     """
+    energy = np.zeros(hole.shape, np.float32)
     if not hole.any():
-        return target
+        return PatchFill(target, energy)
     if not is_available() or min(hole.shape) < LEAST_SIDE or (hole.all() and not sources):
-        return inpaint(target, hole)
+        return PatchFill(inpaint(target, hole), energy)
     left, top, right, bottom = (0, 0, hole.shape[1], hole.shape[0]) if whole else _window(hole)
     part = np.s_[top:bottom, left:right]
     own = PatchSource(target[part], ~hole[part], left, top)
     scale = min(1.0, SIDE / max(own.valid.shape))
     if min(_scaled(own.valid.shape, scale)) < LEAST_SIDE:  # a long strip
-        return inpaint(target, hole)
+        return PatchFill(inpaint(target, hole), energy)
     pictures = _choose_tiles([own, *(source if whole else _cut_source(source, own, scale) for source in sources)])
     shrunk = [_resize_source(one, scale) for one in pictures]
     corners = _row_corners(shrunk) if whole else _congruent_corners(pictures, shrunk, scale)
@@ -139,11 +150,11 @@ def fill_from_patches(
     places = _places(pictures, canvas, scale) if nearness else None
     made = _inpaint(canvas.photo, missing, ~canvas.known & ~missing, seed, places, nearness)
     filled = made[: small.shape[0], : small.shape[1]]
-    if scale < 1:
-        filled = _add_detail(filled, small, canvas, pictures, scale)
+    filled, found = _add_detail(filled, small, canvas, pictures, scale)
+    energy[part] = found * hole[part]
     result = target.copy()
     result[part] = np.where(hole[part][..., None], filled, target[part])
-    return result
+    return PatchFill(result, energy)
 
 
 def _window(hole: Hole) -> tuple[int, int, int, int]:
@@ -162,7 +173,8 @@ def _cut_source(source: PatchSource, own: PatchSource, scale: float) -> PatchSou
     left += _whole_step(source.left + left - own.left, scale)
     top += _whole_step(source.top + top - own.top, scale)
     part = np.s_[top:bottom, left:right]
-    return PatchSource(source.photo[part], source.valid[part], source.left + left, source.top + top)
+    photo, valid = source.photo[part], source.valid[part]
+    return PatchSource(photo, valid, source.left + left, source.top + top, source.fine_gain)
 
 
 def _whole_step(offset: float, scale: float) -> int:
@@ -275,8 +287,13 @@ def _inpaint(canvas: Photo, missing: Hole, outside: Hole, seed: int, places: Fie
     return np.asarray(made, np.uint8)
 
 
-def _add_detail(filled: Photo, hole: Hole, canvas: _Canvas, pictures: Sequence[PatchSource], scale: float) -> Photo:
+def _add_detail(
+    filled: Photo, hole: Hole, canvas: _Canvas, pictures: Sequence[PatchSource], scale: float
+) -> tuple[Photo, Field]:
     """A small fill (h, w, 3) at its window's own size (H, W, 3), with what its sources show more finely.
+
+    Blocks of several sources cancel one another where they overlap: beside it is how strong their finest texture is by
+    itself (H, W).
 
     Args:
         hole: (h, w), whose blocks are looked up.
@@ -295,7 +312,21 @@ def _add_detail(filled: Photo, hole: Hole, canvas: _Canvas, pictures: Sequence[P
         coarse[place] = cv2.resize(small, one.valid.shape[::-1], interpolation=cv2.INTER_CUBIC)
     tile = canvas.tile[found[:, 0], found[:, 1]]
     there = (found - canvas.corners[tile]) / scale + whole.corners[tile]
-    return _lay_blocks(large, coarse, whole.photo - coarse, np.c_[corners / scale, there], round(2 * BLOCK / scale))
+    detail = np.dstack([whole.photo - coarse, _measure_energy(pictures, whole)])
+    added = _lay_blocks(large, coarse, detail, np.c_[corners / scale, there], round(2 * BLOCK / scale))
+    return np.asarray(np.rint(np.clip(large + added[..., :3], 0, 255)), np.uint8), added[..., 3]
+
+
+def _measure_energy(pictures: Sequence[PatchSource], whole: _Canvas) -> Field:
+    """`fine_energy` of pictures that lie side by side (h, w); 0 at the edge of what they show, which is no
+    texture of theirs.
+    """
+    energy, window = np.zeros(whole.tile.shape, np.float32), np.ones((WINDOW, WINDOW))
+    for one, (row, column) in zip(pictures, whole.corners, strict=True):
+        inside = cv2.erode(one.valid.astype(np.uint8), window, borderValue=1)
+        place = np.s_[row : row + inside.shape[0], column : column + inside.shape[1]]
+        energy[place] = fine_energy(one.photo) * inside * one.fine_gain**2
+    return energy
 
 
 def _look_up_blocks(filled: Photo, hole: Hole, canvas: Photo, known: Hole) -> tuple[Corners, Corners]:
@@ -343,11 +374,12 @@ def _move_to_likeness(
     return moved
 
 
-def _lay_blocks(large: Colours, coarse: Colours, detail: Colours, places: Points, side: int) -> Photo:
-    """A fill (H, W, 3) with blocks of detail added, each faded towards its edge.
+def _lay_blocks(large: Colours, coarse: Colours, detail: Field, places: Points, side: int) -> Field:
+    """Blocks of detail where they belong in a fill, (H, W, C), each faded towards its edge; 0 where there is none.
 
     Args:
-        coarse, detail: the canvas (H', W', 3) at the fill's fineness, and what it shows beyond that.
+        large: the fill (H, W, 3).
+        coarse, detail: the canvas (H', W', 3) at the fill's fineness, and (H', W', C) what is laid of it.
         places: (N, 4) row and column of a block in the fill and on the canvas.
         side: of a block.
     """
@@ -357,8 +389,9 @@ def _lay_blocks(large: Colours, coarse: Colours, detail: Colours, places: Points
     found = _move_to_likeness(large, coarse, corners, whole[:, 2:], side, max(1, round(side / (2 * BLOCK))))
     fade = np.sin((np.arange(side) + 0.5) * np.pi / side).astype(np.float32) ** 4
     weight = np.outer(fade, fade)[..., None]
-    total, share = np.zeros_like(large), np.full(large.shape[:2], 1e-6, np.float32)
+    shape = large.shape[:2]
+    total, share = np.zeros((*shape, detail.shape[2]), np.float32), np.full(shape, 1e-6, np.float32)
     for (y, x), (v, u) in zip(corners, found, strict=True):
         total[y : y + side, x : x + side] += weight * detail[v : v + side, u : u + side]
         share[y : y + side, x : x + side] += weight[..., 0]
-    return np.asarray(np.rint(np.clip(large + total / share[..., None], 0, 255)), np.uint8)
+    return np.asarray(total / share[..., None], np.float32)

@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from realfill.arrays import Confidence, Hole, Photo
+from realfill.arrays import Confidence, Field, Hole, Photo
 from realfill.geometry.colour_correction import match_greyness
-from realfill.geometry.draft import Draft
-from realfill.geometry.laid_reference import LaidReference, lay_rigidly
+from realfill.geometry.draft import VOUCHED, Draft
+from realfill.geometry.laid_reference import NEAR, LaidReference, lay_rigidly
 from realfill.geometry.patch_fill import PatchSource, fill_from_patches, is_available
 from realfill.geometry.threads import Once, map_threads
+from realfill.geometry.unsharp_mask import fine_energy, fine_gain, sharpen_to
 from realfill.imaging.composite import match_colour
 from realfill.imaging.crop import CropTransform, crop_longest
 from realfill.imaging.fill import nearest_known
+from realfill.imaging.holes import distance_from_hole
 from realfill.scene.scene import Scene
 
 NEARNESS = (0.02, 0.005, 0.01)  # of `fill_from_patches`, where references are laid; seeds take turns
@@ -54,6 +56,11 @@ class Proposal:
     recipe: Recipe
     photo: Photo  # (h, w, 3); known pixels as in the target
     confidence: Confidence  # (h, w), as of a draft: what references show; 0 where patches are
+    energy: Field  # (h, w): `fine_energy` of what it was made of; 0 where that is not known
+
+    def sharpened(self) -> Photo:
+        """The photo with the fine texture that means have taken; scores are of the mean, which is nearer."""
+        return sharpen_to(self.photo, self.energy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +145,21 @@ def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
     """One proposal by its recipe."""
     hole, draft = sources.hole, sources.draft
     photo, confidence, rest = sources.target, np.where(hole, 0.0, 1.0).astype(np.float32), hole
+    energy = np.zeros(hole.shape, np.float32)
     if recipe.kind == "draft":
         shown = hole & (draft.confidence > 0)
         photo = np.where(shown[..., None], draft.photo, photo)
         confidence, rest = draft.confidence, hole & ~shown
+        energy = _warped_energy(sources) * (shown & (draft.confidence < VOUCHED))
     elif recipe.kind == "single":
         one = sources.laid[recipe.source]
-        photo, rest = _clone(sources, one)
-        confidence = np.where(hole & ~rest, ALONE * one.trust, confidence).astype(np.float32)
+        laid = one.show(one.inner)
+        photo, rest = _clone(sources, one, laid)
+        shown = hole & ~rest
+        confidence = np.where(shown, ALONE * one.trust, confidence).astype(np.float32)
+        energy = fine_energy(photo) * shown * one.measure_gain(laid, one.inner) ** 2
     if not rest.any():
-        return Proposal(recipe, photo, confidence)
+        return Proposal(recipe, photo, confidence, energy)
     if recipe.kind == "patches":
         filled = fill_from_patches(photo, rest, _plain_sources(sources, recipe.seed), seed=recipe.seed)
     elif recipe.kind == "canvas":
@@ -157,7 +169,19 @@ def make_proposal(sources: Sources, recipe: Recipe) -> Proposal:
         filled = fill_from_patches(
             photo, rest, _laid_sources(sources, recipe.seed), seed=recipe.seed, nearness=nearness
         )
-    return Proposal(recipe, filled, confidence)
+    return Proposal(recipe, filled.photo, confidence, energy + filled.energy)
+
+
+def _warped_energy(sources: Sources) -> Field:
+    """(h, w): the `fine_energy` of the best reference of the draft that shows a pixel, by that of known pixels."""
+    near = ~sources.hole & (distance_from_hole(sources.hole) < NEAR * max(sources.hole.shape))
+    aim, energy = fine_energy(sources.target), np.zeros(sources.hole.shape, np.float32)
+    for one in reversed(sources.draft.warped):
+        shown, found = one.confidence > 0, fine_energy(one.photo)
+        both = near & shown
+        gain = fine_gain(aim[both].mean(), found[both].mean()) if both.any() else 1
+        energy[shown] = (found * gain**2)[shown]
+    return energy
 
 
 def _plain_sources(sources: Sources, seed: int) -> list[PatchSource]:
@@ -189,15 +213,16 @@ def _best_laid(laid: Sequence[LaidReference]) -> list[LaidReference]:
     return list(best.values())
 
 
-def _clone(sources: Sources, one: LaidReference) -> tuple[Photo, Hole]:
+def _clone(sources: Sources, one: LaidReference, laid: Photo) -> tuple[Photo, Hole]:
     """The target with a laid reference in its hole, shifted to meet the border, and what of the hole it leaves.
 
-    The shift is a membrane (Pérez et al. 2003) that is free at the frame's edge, where there is nothing to meet.
+    `laid` (h, w, 3) is what the reference shows of the frame in the target's colours. The shift is a membrane (Pérez et
+    al. 2003) that is free at the frame's edge, where there is nothing to meet.
     """
     hole, valid = sources.hole, one.valid[one.inner]
     inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3)), borderValue=1) > 0
     shown = hole & inside
-    moved = match_colour(sources.target, hole, one.show(one.inner), feather=BORDER, covered=inside)
+    moved = match_colour(sources.target, hole, laid, feather=BORDER, covered=inside)
     return np.where(shown[..., None], moved, sources.target), hole & ~shown
 
 

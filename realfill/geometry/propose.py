@@ -88,18 +88,18 @@ def group_by_family(pictures: Iterable[tuple[ScoredProposal, Photo]], *, but: st
 
 def as_draft(proposal: Proposal, draft: Draft, hole: Hole) -> Draft:
     """A proposal as a draft in the same frame. Where the draft knows more finely what both show, that is kept."""
-    fine = None
+    fine, photo = None, proposal.sharpened()
     if draft.fine is not None and proposal.recipe.kind == "draft":
         left, top, right, bottom = bounding_box(hole)
         width, height = right - left, bottom - top
         box = CropTransform((left, top, width, height), width, height, hole.shape[1], hole.shape[0])
         enlarge = crop_in_frame(draft.frame, box).crop_photo
         shown = enlarge(to_grey(draft.confidence > 0)) / np.float32(255)
-        filled = shown * draft.fine.photo + (1 - shown) * enlarge(proposal.photo)
+        filled = shown * draft.fine.photo + (1 - shown) * enlarge(photo)
         fine = Fine(left, top, np.rint(filled).astype(np.uint8))
     return dataclasses.replace(
         draft,
-        photo=proposal.photo,
+        photo=photo,
         confidence=proposal.confidence,
         warped=(),
         reason="",

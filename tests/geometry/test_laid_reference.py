@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from realfill.arrays import Points
 from realfill.geometry.correspondences import Pairs
@@ -45,3 +46,17 @@ def test_exact_pairs_do_without_a_learned_matcher() -> None:
 def test_few_pairs_lay_nothing() -> None:
     assert not lay_rigidly(0, REFERENCE, exact(grid(8), MOVE).join(learned(grid(20))), TARGET, HOLE)
     assert not lay_rigidly(0, REFERENCE, Pairs.from_points([], []), TARGET, HOLE)
+
+
+def test_what_does_not_lie_exactly_says_how_pale_it_became() -> None:
+    """Its colours are a regression on what lies beside it, so it has too little contrast."""
+    right, shifted = (
+        max(lay_rigidly(0, REFERENCE, exact(grid(40), MOVE + off), TARGET, HOLE), key=lambda one: one.trust)
+        for off in (0.0, 8.0)
+    )
+    for laid, low, high in ((right, 1.0, 1.1), (shifted, 1.3, 4.0)):
+        shown = laid.show(laid.inner)
+        gain = laid.measure_gain(shown, laid.inner)
+        assert low <= gain <= high
+        source = laid.as_source()
+        assert source.fine_gain == pytest.approx(gain, rel=0.1)

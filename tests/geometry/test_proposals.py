@@ -10,6 +10,7 @@ import pytest
 from realfill import files
 from realfill.arrays import Hole, Photo
 from realfill.geometry import proposals, propose
+from realfill.geometry.colour_transfer import AffineColours
 from realfill.geometry.draft import Draft, full_size_draft
 from realfill.geometry.make_draft import make_draft
 from realfill.geometry.proposal_scores import (
@@ -28,12 +29,14 @@ from realfill.geometry.proposals import (
     make_proposal,
 )
 from realfill.geometry.structure import shrink, structure_similarity
+from realfill.geometry.unsharp_mask import fine_energy
 from realfill.matching import sift
 from realfill.scene.scene import Scene
 from tests.geometry.worlds import box, painted, scene, seen, shift, tilted
 
 pytestmark = pytest.mark.usefixtures("scoring_size")
 HOLE = box(90, 200, 140, 270)
+PALE = AffineColours(0.4 * np.eye(3), np.array([30.0, 0.0, 0.0]))
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +104,21 @@ def test_what_geometry_shows_is_kept_and_the_rest_made_of_patches(plane: Scene, 
     rest = HOLE & (draft.confidence == 0)
     assert rest.any() and sharpness(made.photo, rest) > 1.2 * sharpness(draft.photo, rest)
     assert (made.confidence[rest] == 0).all()
+
+
+def test_a_proposal_is_shown_as_crisp_as_what_it_was_made_of(plane: Scene, sources: Sources) -> None:
+    """Its reference lies a few pixels off, and a regression of colours has made it pale."""
+    (best, *_) = sources.laid
+    off = {name: np.roll(getattr(best, name), 6, axis=1) for name in ("raw", "valid")}
+    aside = dataclasses.replace(best, **off)
+    pale = dataclasses.replace(aside, colours=dataclasses.replace(aside.colours, whole=PALE, regions=None))
+    made = make_proposal(dataclasses.replace(sources, laid=(pale,)), Recipe("single", 0, 0))
+    crisp, shown = made.sharpened(), HOLE & (made.confidence > 0)
+    assert np.array_equal(crisp[~HOLE], plane.target[~HOLE])
+    before, after, true = (fine_energy(photo)[shown].mean() for photo in (made.photo, crisp, sources.draft.photo))
+    assert before < 0.3 * true and 0.6 * true < after < 1.3 * true
+    fresh = make_proposal(sources, Recipe("single", 0, 0))
+    assert np.abs(fresh.sharpened().astype(int) - fresh.photo).mean() < 1  # what lies right stays as it is
 
 
 def test_the_score_prefers_what_references_show(plane: Scene, sources: Sources) -> None:
