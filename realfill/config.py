@@ -126,7 +126,7 @@ class GuideConfig(_Settings):
         ge=0,
         le=MOST_PROPOSALS,
         description="Complete proposals made of geometry and the scene's patches; seeds that start from the draft "
-        "start from them in turn. 0: from the geometry alone.",
+        "start in turn from those that score best. 0: from the geometry alone.",
     )
     warm: Rate = Field(0.0, description="Share of the seeds that start from the draft instead of pure noise.")
     strength: Rate = Field(

@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from realfill import config, files
 from realfill.geometry.draft import save_draft
-from realfill.geometry.propose import RANKING, load_proposal, load_ranking, proposal_path
+from realfill.geometry.propose import RANKING, count_starting, load_proposal, load_ranking, proposal_path
 from realfill.runs.run import Run
 from realfill.scene import examples, scene, scene_files
 from realfill.scene.examples import Example
@@ -114,7 +114,12 @@ def _copy_matches(path: Path, place: Path) -> None:
 def _copy_proposals(run: Run, place: Path) -> None:
     """The proposals and their order, plain where no export looks at them."""
     order = load_ranking(run.proposals_folder)
-    ranking = {"order": order, "folders": [*range(1, len(order) + 1)]}  # a copy that is worked on makes them all anew
+    # A copy that is worked on makes them all anew.
+    ranking = {
+        "order": order,
+        "folders": [*range(1, len(order) + 1)],
+        "starting": count_starting(run.proposals_folder),
+    }
     files.write_json(place / RANKING, ranking)
     hole = scene.load(run.scene_folder, variants=run.config.variants).hole
     for number in order:

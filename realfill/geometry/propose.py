@@ -1,7 +1,8 @@
 """Complete proposals of a scene from its draft, each with its score; and where they lie in a run folder.
 
 proposals/1/, 2/, …        each as a draft (draft.py), in the order they were made; draft.json also has recipe and score
-proposals/ranking.json     their numbers, best first, and the folder of each: they are all there
+proposals/ranking.json     their numbers, best first, the folder of each, and how many are worth working over: all are
+                           there
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ from realfill.scene.scene import Scene
 from realfill.sentences import Sentence
 
 RANKING = "ranking.json"
+WORSE = 0.05  # of the best total: what has less is another picture than the likely one, and no seed is spent on it
 FROM_TEXTURE = Sentence(
     "No reference lies over the target in one consistent way, so the draft is made of the scene's own texture."
 )
@@ -137,12 +139,22 @@ def save_ranking(folder: Path, count: int, hole: Hole) -> None:
     folders = [*known, *range(len(known) + 1, count_saved(folder) + 1)]
     scored = _load_scored(folder, folders, hole)
     order = sorted(scored, key=lambda number: (-scored[number].score.total, number))
-    files.write_json(folder / RANKING, {"order": order, "count": count, "folders": folders})
+    totals = [scored[number].score.total for number in order]
+    starting = sum(total > totals[0] - WORSE for total in totals)
+    files.write_json(folder / RANKING, {"order": order, "count": count, "folders": folders, "starting": starting})
 
 
 def load_ranking(folder: Path) -> list[int]:
     """The numbers of the proposals, best first; none where they are not all there."""
     return _read_ranking(folder)[0]
+
+
+def count_starting(folder: Path) -> int:
+    """From how many proposals, the best first, seeds begin: from those that are nearly as likely as the best.
+
+    In runs that do not say it from all.
+    """
+    return int((files.read_json(folder / RANKING) or {}).get("starting", len(load_ranking(folder))))
 
 
 def _read_ranking(folder: Path) -> tuple[list[int], list[int]]:

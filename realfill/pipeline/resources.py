@@ -122,7 +122,7 @@ class Resources:
 
     @functools.cached_property
     def proposals(self) -> list[Draft]:
-        """What seeds may begin from, best first: the run's proposals, or its draft where none were asked for.
+        """The run's proposals, best first, or its draft where none were asked for.
 
         None where nothing but a model fills the hole.
         """

@@ -319,7 +319,8 @@ def sample(session: Session, resources: Resources) -> None:
     from realfill.sampling import sample as sampling
     from realfill.sampling.draft_prior import make_draft_prior
 
-    priors = [make_draft_prior(draft, resources.scene, resources.crop, config.guide) for draft in resources.proposals]
+    starting = resources.proposals[: len(run.starting_proposals())]
+    priors = [make_draft_prior(draft, resources.scene, resources.crop, config.guide) for draft in starting]
     done = len(seeds) - len(missing)
     with session.stage("sample", len(seeds), done):
         numbers = itertools.count(done + 1)

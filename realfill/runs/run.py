@@ -33,7 +33,7 @@ from realfill.arrays import Photo
 from realfill.config import Config, flatten
 from realfill.errors import RunError
 from realfill.files import speak_refusals
-from realfill.geometry.propose import load_ranking
+from realfill.geometry.propose import count_starting, load_ranking
 from realfill.imaging.photo import read_photo, save_photo
 from realfill.runs.labels import Labels
 from realfill.runs.layout import checkpoint_steps, is_whole_png, list_items
@@ -356,8 +356,13 @@ class Run(RunFolder):
         """What stands among the seeds for the proposal that a seed began from; None where it began from pure noise."""
         if self.kind(seed) != "guided":
             return None
+        starting = self.starting_proposals()
+        return starting[starting_rank(seed, self.config.guide.warm, len(starting))] if starting else None
+
+    def starting_proposals(self) -> list[int]:
+        """What stands among the seeds for the proposals that others begin from, best first."""
         ranked = self.ranked_proposals()
-        return ranked[starting_rank(seed, self.config.guide.warm, len(ranked))] if ranked else None
+        return ranked[: count_starting(self.proposals_folder)] if self.config.guide.proposals else ranked
 
     def ranked_proposals(self) -> list[int]:
         """What stands among the seeds for the proposals, best first; the draft alone where none were asked for."""

@@ -65,8 +65,8 @@ def sample(  # noqa: PLR0913, half of them may be left out
 
     Args:
         crop: the working area of the target.
-        priors: the draft's proposals at working size; a share `config.warm` of the seeds start from them in turn, after
-            the others.
+        priors: the draft's best proposals at working size; a share `config.warm` of the seeds start from them in turn,
+            after the others.
         budget: the memory plan; None chooses one from the memory that is free.
         watch: hears a `DenoisingStep` when a group begins and after each of its steps; what it raises ends the group
             there. Where a group is shared out among cores, each share is heard.

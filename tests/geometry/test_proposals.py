@@ -178,6 +178,8 @@ def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: 
     assert propose.count_saved(folder) == 4 and propose.load_proposals(folder) == []  # not ranked yet
     propose.save_ranking(folder, 4, plane.hole)
     assert propose.are_saved(folder, 4) and not propose.are_saved(folder, 5)
+    likely = [total for total in totals if total > totals[0] - propose.WORSE]
+    assert propose.count_starting(folder) == len(likely) < 4
     loaded = propose.load_proposals(folder)
     assert all(np.array_equal(one.photo, other.draft.photo) for one, other in zip(loaded, ranked, strict=True))
     assert loaded[0].textured and loaded[0].reason == ""
@@ -207,6 +209,7 @@ def test_what_families_agree_on_comes_first_and_copies_within_one_do_not_count(p
 def check_that_numbers_stay_ranks(folder: Path, made: list[propose.ScoredProposal], hole: Hole) -> None:
     """In a run of before, whose pictures among the seeds are named by the proposals' ranks; also when more are made."""
     files.write_json(folder / propose.RANKING, {"order": [2, 1, 4, 3], "count": 4})
+    assert propose.count_starting(folder) == 4
     assert propose.load_ranking(folder) == [1, 2, 3, 4]
     for count in (4, 5):
         numbers = dict(zip((1, 2, 3, 4, 5), [made[index] for index in (1, 0, 3, 2, 0)][:count], strict=False))

@@ -309,6 +309,9 @@ def test_proposals_are_made_once_begun_from_and_ranked_among_the_seeds(
     assert (run.proposals_folder / "1" / "photo.png").stat().st_mtime_ns == first
     assert run.seeds_done() == [-3, -2, -1, 0, 1, 2, 3] and run.proposal_seeds() == [-1, -2, -3]
     assert [run.started_from(seed) for seed in (-2, 0, 1, 2, 3)] == [None, -1, -2, -3, -1]
+    told = run.proposals_folder / propose.RANKING
+    files.write_json(told, {**(files.read_json(told) or {}), "starting": 2})  # the third is much less likely
+    assert [run.started_from(seed) for seed in (-2, 0, 1, 2, 3)] == [None, -1, -2, -1, -2]
     entries = run.read("scores")["seeds"]
     totals = [entry["score"]["total"] for entry in entries]
     assert {entry["seed"] for entry in entries} == set(run.seeds_done()) and totals == sorted(totals, reverse=True)
