@@ -1,9 +1,10 @@
-"""When each proposal is there to see: `python -m benchmarks.speed.drafts [SCENE …] [--megapixels 8] [--json]`.
+"""When each proposal is there to see: `python -m benchmarks.speed.drafts [SCENE …] [--megapixels 8] [--warm] [--json]`.
 
 Starts the process that drafts for the canvas (`realfill.cli.draft_process`) as the page does, on scene folders or else
 on an example's photos enlarged to a camera's size with its references, and notes when it names one proposal more and
-when it ends. Seconds by the clock since the process was started; its processor seconds and the machine's load stand
-beside them. A scene takes about half a minute.
+when it ends. Seconds by the clock since the process was started, or with --warm since one that had loaded its libraries
+was told of the scene, as it is once the page has photos; its processor seconds and the machine's load stand beside
+them. A scene takes about half a minute.
 """
 
 import json
@@ -28,6 +29,7 @@ from realfill.scene import examples
 from realfill.scene.scene_files import pictures
 
 BETWEEN = 0.02  # seconds between two looks
+QUIET = 1.0  # seconds without a processor's time after which a process counts as waiting
 MOST_REFERENCES = 4
 
 
@@ -37,12 +39,13 @@ def main() -> int:
     parser.add_argument("scenes", nargs="*", type=Path, help="scene folders (the example at --megapixels)")
     parser.add_argument("--megapixels", type=float, default=8.0, help="of the example's photos (8)")
     parser.add_argument("--example", default="market", help="the example scene (market)")
+    parser.add_argument("--warm", action="store_true", help="with libraries loaded before the clock starts")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         places = args.scenes or [write_scene(args.example, args.megapixels, Path(folder) / "scene")]
         for number, scene in enumerate(places):
-            rows.append(time_draft(scene, Path(folder) / f"out-{number}"))
+            rows.append(time_draft(scene, Path(folder) / f"out-{number}", warm=args.warm))
             sys.stderr.write(describe(rows[-1]) + "\n")
     text = json.dumps({"drafts": rows, "cores": psutil.cpu_count()}) if args.json else "\n".join(map(describe, rows))
     sys.stdout.write(text + "\n")
@@ -64,13 +67,22 @@ def write_scene(example: str, megapixels: float, folder: Path) -> Path:
     return photos
 
 
-def time_draft(scene: Path, out: Path) -> dict[str, Any]:
-    """Seconds from the start of the process to each of its proposals and to its end."""
+def time_draft(scene: Path, out: Path, *, warm: bool) -> dict[str, Any]:
+    """Seconds from the start of the process, or from its being told, to each of its proposals and to its end."""
     out.mkdir()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seen: list[float] = []
+    command, given = [sys.executable, "-m", draft_process.__name__], [str(scene.resolve()), str(out / "draft.png")]
     load, began = psutil.getloadavg()[0], time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", draft_process.__name__, str(scene), str(out / "draft.png")])
+    if warm:
+        process = subprocess.Popen([*command, draft_process.WAIT], stdin=subprocess.PIPE)
+        await_quiet(psutil.Process(process.pid))
+        began = time.monotonic()
+        assert process.stdin is not None
+        with process.stdin as line:
+            line.write(json.dumps(given).encode() + b"\n")
+    else:
+        process = subprocess.Popen([*command, *given])
     while process.poll() is None:
         said = files.read_json(out / draft_process.WORDS) or {}
         seen += [time.monotonic() - began] * (len(said.get("proposals", ())) - len(seen))
@@ -83,6 +95,17 @@ def time_draft(scene: Path, out: Path) -> dict[str, Any]:
         "processor": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "load": round(load, 1),
     }
+
+
+def await_quiet(process: psutil.Process) -> None:
+    """Returns once a process has taken no processor's time for QUIET seconds, having taken some."""
+    taken = 0.0
+    while True:
+        time.sleep(QUIET)
+        now = sum(process.cpu_times()[:2])
+        if now == taken and now > 0:
+            return
+        taken = now
 
 
 def describe(row: dict[str, Any]) -> str:

@@ -3,10 +3,16 @@
 OUT is a file for the best proposal as a whole picture at the target's own size; the others lie beside it, and all come
 last. Before them come, for each proposal as soon as it is made, the filled hole, transparent elsewhere, and its
 confidence, then words.json, which names both, best first, and says what there is to say.
+
+`python -m realfill.cli.draft_process --wait` loads its libraries and then waits for SCENE and OUT, two strings in JSON
+on standard input: a draft that is asked for later starts at once. What it prints goes to log.txt beside OUT.
 """
 
+import json
 import os
+import queue
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +30,7 @@ from realfill.geometry.propose import FROM_TEXTURE, ScoredProposal, best_first, 
 from realfill.geometry.write_draft import encode_draft
 from realfill.imaging import holes
 from realfill.imaging.crop import crop_longest
-from realfill.matching.registry import load_matcher
+from realfill.matching.registry import load_draft_matcher, load_matcher
 from realfill.scene import scene as scenes
 from realfill.scene.scene import Scene
 
@@ -33,11 +39,19 @@ COARSE = 1024  # and of the confidence, which is smooth
 EDGE = 2  # shown pixels of the known photo round the hole: a browser mixes the edge with what lies under it
 PROPOSALS = 6  # that are made for the canvas: the first at once, the others beside it while one looks
 WORDS = "words.json"
+LOG = "log.txt"
+WAIT = "--wait"
+LONGEST_WAIT = 900.0  # seconds after which a process that is not needed gives its memory back
 
 
 def main(arguments: Sequence[str]) -> int:
     """Drafts and returns an exit code; what is wrong with the scene stands in words.json as "error"."""
     collect_rarely()
+    if arguments[0] == WAIT:
+        warm_up()
+        arguments = await_scene()
+        if not arguments:
+            return 0
     folder, out = map(Path, arguments)
     try:
         scene = scenes.load(folder)
@@ -53,6 +67,43 @@ def main(arguments: Sequence[str]) -> int:
         files.write_json(out.with_name(WORDS), {"error": str(error)})
         return exit_code(error)
     return 0
+
+
+def warm_up() -> None:
+    """Loads what a draft may need and takes seconds: torch, and the draft's own matcher."""
+    matcher = load_draft_matcher()
+    if matcher is not None:
+        features = matcher.extract(np.zeros((64, 64, 3), np.uint8))  # what torch prepares at first use
+        matcher.pair([features], features)
+
+
+def await_scene() -> list[str]:
+    """SCENE and OUT from standard input; none where it ends before they come, or they do not come in time."""
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=lambda: lines.put(_read_line(sys.stdin.fileno())), daemon=True).start()
+    try:
+        given = lines.get(timeout=LONGEST_WAIT)
+    except queue.Empty:
+        return []
+    if not given:
+        return []
+    scene, out = json.loads(given)
+    log = os.open(Path(out).with_name(LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log, stream.fileno())
+    return [scene, out]
+
+
+def _read_line(stream: int) -> bytes:
+    """A line of a file descriptor; empty where it ends before. Unbuffered: no lock is held when the process ends."""
+    line = b""
+    while not line.endswith(b"\n"):
+        read = os.read(stream, 1)
+        if not read:
+            return b""
+        line += read
+    return line
 
 
 def whole_path(out: Path, rank: int) -> Path:

@@ -43,9 +43,10 @@ def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_
         "assert draft_process.main(sys.argv[1:]) == 0\n"
         "print(sorted({'diffusers', 'gradio'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "a-draft.png")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    command = [sys.executable, "-c", code, draft_process.WAIT]  # as the page does once there are photos
+    told = json.dumps([str(folder), str(tmp_path / "a-draft.png")]) + "\n"
+    done = subprocess.run(command, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
+    assert (tmp_path / draft_process.LOG).read_text().strip() == "[]" and not done.stdout
     words = json.loads((tmp_path / "words.json").read_text())
     scene = scenes.load(folder)
     made = make_draft(scene, load_matcher(SelectConfig(matcher="sift")))
@@ -63,6 +64,28 @@ def test_it_leaves_what_the_page_shows_and_what_is_downloaded(folder: Path, tmp_
     assert shown[HOLE, 3].min() == 255
     assert shown[holes.distance_from_hole(HOLE) > 4, 3].max() == 0
     assert np.abs(shown[HOLE, :3].astype(int) - whole[HOLE]).mean() < 6  # the same picture, but for its lossy file
+
+
+@pytest.mark.parametrize("given", ["", "half a li"])
+def test_a_process_that_waits_ends_with_the_page(given: str, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom realfill.cli import draft_process\n"
+        "draft_process.warm_up = lambda: None\n"
+        "sys.exit(draft_process.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, draft_process.WAIT]
+    done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=True)
+    assert not done.stderr
+
+
+def test_a_process_that_is_not_needed_gives_its_memory_back() -> None:
+    code = (
+        "import sys\nfrom realfill.cli import draft_process\n"
+        "draft_process.warm_up, draft_process.LONGEST_WAIT = lambda: None, 0.01\n"
+        "sys.exit(draft_process.main(sys.argv[1:]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, draft_process.WAIT], cwd=ROOT, stdin=subprocess.PIPE) as waits:
+        assert waits.wait() == 0  # though its input is open
 
 
 def test_a_scene_that_cannot_be_used_is_a_sentence(folder: Path, tmp_path: Path) -> None:

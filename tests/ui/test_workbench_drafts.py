@@ -1,5 +1,6 @@
 """Instant drafts: a line of real processes. Where only the line matters, the process does something plainer."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,6 +27,12 @@ QUICK = [
     "files.write_json(out.with_name('words.json'), {'proposals': [{'shown': 's', 'confidence': 'c', 'whole': out.name, "
     "'vouched': 1, 'textured': True}], 'count': 1, 'references': [0], 'reason': ''})",
 ]
+WAITING = [
+    sys.executable,
+    "-c",
+    "import json, sys; sys.argv[1:] = json.loads(sys.stdin.readline()) if sys.argv[1] == '--wait' else sys.argv[1:]; "
+    + QUICK[2],
+]
 BROKEN = [sys.executable, "-c", "raise SystemExit('no such luck')"]
 
 
@@ -39,10 +46,15 @@ def given(folder: Path, toy_scene: Path) -> Payload:
 @pytest.fixture
 def slow() -> Iterator[DraftQueue]:
     """A line whose drafts take ten minutes."""
-    line = DraftQueue(SLOW)
-    yield line
-    for work in list(line._requests):
-        line.drop(work)
+    with contextlib.closing(DraftQueue(SLOW)) as line:
+        yield line
+
+
+@pytest.fixture
+def queue() -> Iterator[Callable[[DraftQueue], DraftQueue]]:
+    """Makes sure that a line's processes end with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda line: stack.enter_context(contextlib.closing(line))
 
 
 def until(look: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
@@ -62,8 +74,8 @@ def child(line: DraftQueue, token: str) -> psutil.Process:
     return psutil.Process(process.pid)
 
 
-def test_a_draft_is_made_and_remembered(given: Payload) -> None:
-    line = DraftQueue()
+def test_a_draft_is_made_and_remembered(given: Payload, queue: Callable[[DraftQueue], DraftQueue]) -> None:
+    line = queue(DraftQueue())
     token = line.begin(given, "tab")["draft"]
     answer = until(lambda: line.look(token), lambda answer: bool(answer.get("over")))
     assert answer["sentence"].endswith(".")
@@ -78,17 +90,66 @@ def test_a_draft_is_made_and_remembered(given: Payload) -> None:
     other = replace(given, references=given.references[::-1])
     third = line.begin(other, "tab")["draft"]
     assert line.look(third)["state"] != "shown"
-    line.drop(third)
+    line.drop(third)  # and with it the process that had waited for it
+    assert line._waiting is None
 
 
-def test_only_the_latest_are_kept(given: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_are_kept(
+    given: Payload, monkeypatch: pytest.MonkeyPatch, queue: Callable[[DraftQueue], DraftQueue]
+) -> None:
     monkeypatch.setattr(drafts, "REMEMBERED", 1)
-    line = DraftQueue(QUICK)
+    line = queue(DraftQueue(QUICK))
     answers = []
     for name in ("one", "two"):
         token = line.begin(replace(given, name=name), "tab")["draft"]
         answers.append(until(partial(line.look, token), lambda answer: bool(answer.get("over"))))
     assert [Path(answer["whole"]).is_file() for answer in answers] == [False, True]
+
+
+@pytest.fixture
+def prepared() -> Iterator[DraftQueue]:
+    """A line with a process that waits for what to draft."""
+    with contextlib.closing(DraftQueue(WAITING)) as line:
+        line.prepare()
+        yield line
+
+
+def test_a_process_that_waits_makes_the_next_draft_and_another_takes_its_place(
+    prepared: DraftQueue, given: Payload
+) -> None:
+    waits = prepared._waiting
+    prepared.prepare()
+    assert prepared._waiting is waits  # one is enough
+    token = prepared.begin(given, "tab")["draft"]
+    assert prepared._requests[token].process is waits
+    until(partial(prepared.look, token), lambda answer: bool(answer.get("over")))
+    assert prepared._waiting not in (None, waits)
+
+
+def test_nothing_waits_beside_a_draft_that_is_made(slow: DraftQueue, given: Payload) -> None:
+    slow.begin(given, "tab")
+    slow.prepare()
+    assert slow._waiting is None
+
+
+def test_a_process_that_ended_while_it_waited_costs_no_draft(prepared: DraftQueue, given: Payload) -> None:
+    waits = prepared._waiting
+    assert waits is not None
+    waits.kill()
+    waits.wait()
+    token = prepared.begin(given, "tab")["draft"]
+    until(partial(prepared.look, token), lambda answer: bool(answer.get("over")))
+
+
+def test_a_process_that_ends_as_it_is_told_costs_no_draft(
+    given: Payload, queue: Callable[[DraftQueue], DraftQueue]
+) -> None:
+    line = queue(
+        DraftQueue([sys.executable, "-c", WAITING[2].replace("json.loads(sys.stdin.readline())", "sys.exit(1)")])
+    )
+    line.prepare()
+    token = line.begin(given, "tab")["draft"]
+    until(partial(line.look, token), lambda answer: bool(answer.get("over")))
 
 
 def test_one_is_made_at_a_time_and_the_next_follows(slow: DraftQueue, given: Payload) -> None:
@@ -129,9 +190,9 @@ def test_a_draft_that_takes_too_long_ends(slow: DraftQueue, given: Payload, monk
 
 
 def test_what_was_proposed_in_time_stays_when_the_rest_takes_too_long(
-    given: Payload, monkeypatch: pytest.MonkeyPatch
+    given: Payload, monkeypatch: pytest.MonkeyPatch, queue: Callable[[DraftQueue], DraftQueue]
 ) -> None:
-    line = DraftQueue([*QUICK[:2], QUICK[2] + "; import time; time.sleep(600)"])
+    line = queue(DraftQueue([*QUICK[:2], QUICK[2] + "; import time; time.sleep(600)"]))
     token = line.begin(given, "tab")["draft"]
     until(partial(line.look, token), lambda answer: answer["state"] == "shown")
     process = child(line, token)
@@ -140,8 +201,8 @@ def test_what_was_proposed_in_time_stays_when_the_rest_takes_too_long(
     line.drop(token)
 
 
-def test_a_process_that_dies_is_a_sentence(given: Payload) -> None:
-    line = DraftQueue(BROKEN)
+def test_a_process_that_dies_is_a_sentence(given: Payload, queue: Callable[[DraftQueue], DraftQueue]) -> None:
+    line = queue(DraftQueue(BROKEN))
     token = line.begin(given, "tab")["draft"]
     with pytest.raises(SceneError, match="could not be made"):
         until(lambda: line.look(token), lambda _: False)

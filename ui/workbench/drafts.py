@@ -1,7 +1,8 @@
 """Instant drafts for the workbench: each is made by a process of its own (`realfill.cli.draft_process`), one at a time.
 
 Nothing waits here: the browser asks again and again, and whoever asks moves the line on. A draft that nobody asks
-for any more is given up, and so is one whose tab wants another.
+for any more is given up, and so is one whose tab wants another. Once there are photos to compare, one process has its
+libraries loaded and waits for the next draft, since that takes seconds.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from realfill import files
 from realfill.errors import RealFillError, SceneError
@@ -32,6 +33,7 @@ from ..runs import jobs
 from .payload import Payload, scene_inputs
 
 COMMAND = (sys.executable, "-m", "realfill.cli.draft_process")  # the scene's folder and the file to make come last
+WAIT = "--wait"  # instead of these: they come on standard input
 LONGEST = 180.0  # seconds that one draft may take
 FORGOTTEN = 20.0  # seconds without a question after which a draft is given up
 MOST_LIVE = 12  # drafts of all tabs that wait or are made
@@ -54,6 +56,7 @@ class _DraftRequest:
     place: Path
     file: str  # the name of the picture for download
     process: "subprocess.Popen[bytes] | None" = None
+    waited: bool = False  # the process was there before
     over: bool = False
     began: float = 0.0
     asked: float = field(default_factory=time.monotonic)
@@ -75,6 +78,13 @@ class DraftQueue:
         self._guard = threading.Lock()
         self._requests: OrderedDict[str, _DraftRequest] = OrderedDict()  # by token, in the order asked for
         self._made: OrderedDict[str, Path] = OrderedDict()
+        self._waiting: subprocess.Popen[bytes] | None = None  # for the next draft
+
+    def prepare(self) -> None:
+        """Has a process wait for the next draft with its libraries loaded, where none does or is at work."""
+        with self._guard:
+            if not any(request.process is not None and not request.over for request in self._requests.values()):
+                self._prepare()
 
     def begin(self, payload: Payload, tab: str) -> Answer:
         """Puts the draft of a scene into the line, in place of the tab's earlier one; returns what `look` needs.
@@ -136,6 +146,15 @@ class DraftQueue:
                 _end(request)
         self._move_on()
 
+    def close(self) -> None:
+        """Ends all its processes."""
+        with self._guard:
+            for request in self._requests.values():
+                _end(request)
+            if self._waiting is not None:
+                self._waiting.kill()
+                self._waiting.communicate()  # also closes what it was to be told by
+
     def _give_up_earlier(self, owner: tuple[str, str]) -> None:
         with self._guard:
             for request in [one for one in self._requests.values() if one.owner == owner]:
@@ -153,7 +172,11 @@ class DraftQueue:
             now = time.monotonic()
             for request in list(self._requests.values()):
                 if request.process is not None and not request.over and request.process.poll() is not None:
-                    self._finish(request)
+                    if request.waited and not (request.place / "words.json").is_file():
+                        self._start(request)  # it had ended before it was told
+                    else:
+                        self._finish(request)
+                        self._prepare()
                 elif not request.over and request.is_late(now) and (request.place / "words.json").is_file():
                     _kill(request)  # what was proposed in time is there
                     self._finish(request)
@@ -167,10 +190,18 @@ class DraftQueue:
                 self._start(live[0])
 
     def _start(self, request: _DraftRequest) -> None:
-        command = [*self._command, str(request.place / "scene"), str(request.place / request.file)]
-        with (request.place / "log.txt").open("wb") as log:
-            request.process = subprocess.Popen(command, cwd=jobs.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        given = [str(request.place / "scene"), str(request.place / request.file)]
+        waiting, self._waiting = self._waiting, None
+        request.process = waiting
+        request.waited = waiting is not None and _tell(waiting, given)
+        if not request.waited:
+            with (request.place / "log.txt").open("wb") as log:
+                request.process = _run([*self._command, *given], subprocess.DEVNULL, log)
         request.began = time.monotonic()
+
+    def _prepare(self) -> None:
+        if self._waiting is None or self._waiting.poll() is not None:
+            self._waiting = _run([*self._command, WAIT], subprocess.PIPE, subprocess.DEVNULL)
 
     def _finish(self, request: _DraftRequest) -> None:
         """Notes that a draft's process has ended."""
@@ -183,6 +214,21 @@ class DraftQueue:
         self._made[request.key] = request.place
         if len(self._made) > REMEMBERED:  # a tab that still shows it has the pictures, and asks anew for the file
             _remove(self._made.popitem(last=False)[1])
+
+
+def _run(command: Sequence[str], given: int, said: "IO[bytes] | int") -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, cwd=jobs.ROOT, stdin=given, stdout=said, stderr=said)
+
+
+def _tell(process: "subprocess.Popen[bytes]", given: Sequence[str]) -> bool:
+    """Tells a process that waits what to draft; False where it has ended."""
+    assert process.stdin is not None
+    try:
+        with process.stdin as line:
+            line.write(json.dumps(given).encode() + b"\n")
+    except OSError:
+        process.wait()
+    return process.poll() is None
 
 
 def _end(request: _DraftRequest) -> None:

@@ -3,6 +3,7 @@
 Every argument is whatever a client sent.
 """
 
+import atexit
 import contextlib
 import hashlib
 import secrets
@@ -48,10 +49,12 @@ _COPYING = threading.Lock()  # two answers may want one copy at once
 def questions() -> list[Question]:
     """The functions that the browser may call, each by its own name."""
     overlaps, drafts = Overlaps(), DraftQueue()
+    atexit.register(drafts.close)
 
     def look_overlap(asked: Any) -> Answer:
         """How many points a reference shares with the target."""
         target, reference = _file(asked, "target"), _file(asked, "reference")
+        drafts.prepare()  # there are photos to draft from
         if overlaps.is_same(reference, target):
             return {"same": True}
         return {"shared": (count := overlaps.count_points(reference, target)), "little": overlaps.is_little(count)}
