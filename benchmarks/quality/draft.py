@@ -6,10 +6,10 @@ Navier-Stokes inpainting; the forty lines and the PatchMatch canvas (seeds 1-4, 
 ../shared/baselines, left out where that folder is not there; the draft before there were proposals, frozen in
 draft_before.json. Beside them: what geometry shows alone, the best of the proposals by PSNR, and the one that their
 score picks; how far the score's order is that of PSNR and SSIM (Spearman), and what the pick costs (regret). Pictures
-go to DIR, also of scenes without truth; those of the yardsticks are kept there and not made again. With --recipes six
-further scenes, made of the same photos with their parts exchanged, which nothing was fitted to; with --recipes FILE
-those of another list, such as draft_development.json, the 37 scenes that the score's weights were chosen on beside the
-sixteen.
+go to DIR, also of scenes without truth; those of the yardsticks are kept there and not made again; --picture makes one
+of all. With --recipes six further scenes, made of the same photos with their parts exchanged, which nothing was fitted
+to; with --recipes FILE those of another list, such as draft_development.json, the 37 scenes that the score's weights
+were chosen on beside the sixteen.
 
 A scene takes 30 to 90 seconds on two CPU cores with SIFT, the nineteen scenes about fifteen minutes.
 """
@@ -59,6 +59,8 @@ RECIPES = Path(__file__).with_name("draft_recipes.json")
 CANVAS_SEEDS = (1, 2, 3, 4)
 COLUMNS = ("telea", "ns", "forty lines", "canvas", "before", "geometry", "best", "pick")
 TILE = 420  # pixels of a picture's longer side in a contact sheet
+PICTURE = 1000  # pixels across a row of pictures
+STRIP = ("telea", "geometry", "proposal-1")  # of `picture_row`, between the target and the truth
 
 
 def reduce_scene(scene: Scene) -> Scene:
@@ -261,6 +263,16 @@ def _write_pictures(scene: Scene, pictures: Mapping[str, Photo], folder: Path) -
             write_picture(folder / f"{name.replace(' ', '-')}.png", picture)
 
 
+def picture_row(scene: Scene, folder: Path, width: int) -> Photo:
+    """The target, Telea, what geometry shows, the pick and the truth beside one another, `width` pixels each."""
+    white = np.where(scene.hole[..., None], np.uint8(255), scene.target)
+    made = [read_photo(folder / f"{name}.png") for name in STRIP]
+    pictures = [white, *made, white if scene.truth is None else scene.truth]
+    height = round(width * scene.hole.shape[0] / scene.hole.shape[1])
+    small = [cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA) for one in pictures]
+    return tile_pictures([np.asarray(one, np.uint8) for one in small], across=len(small))
+
+
 def table(rows: list[Row]) -> str:
     """A table in Markdown; PSNR / SSIM / sharpness a cell."""
     names = [name for name in COLUMNS if any(name in row for row in rows)]
@@ -295,6 +307,7 @@ def main() -> None:
         "--recipes", type=Path, nargs="?", const=RECIPES, metavar="FILE", help="scenes of a list (draft_recipes.json)"
     )
     parser.add_argument("--proposals", type=int, default=PROPOSALS, help="how many are made, two at least")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="a row of pictures for every scene")
     args = parser.parse_args()
     matcher = load_matcher(SelectConfig(matcher=args.matcher, weights=args.matcher_weights))
     rows: list[Row] = []
@@ -307,6 +320,10 @@ def main() -> None:
         sys.stderr.write(table(rows[-1:]).splitlines()[2] + "\n")
         (args.out / "rows.json").write_text(json.dumps(rows, indent=1))
     sys.stdout.write(table(rows))
+    if args.picture:
+        given = [(reduce_scene(scenes.load(folder)), args.out / folder.name) for folder in folders]
+        strips = [picture_row(scene, place, PICTURE // (len(STRIP) + 2)) for scene, place in given]
+        write_picture(args.picture, np.concatenate(strips), quality=75)
     if args.json:
         print_json(rows=rows)
 

@@ -51,7 +51,7 @@ GROUPS = ("mean", "top_quarter", "pick")
 OFF = {"guide.draft": False, "train.guided": 0.0}
 ON = {**OFF, "guide.draft": True, "guide.proposals": 0}
 FREE = {"guide.guess": 1.0, "guide.known": False, "guide.bound": 0.0, "guide.texture": 0.0}
-STRIP = ("target", "telea", "draft", "paper", "all", "truth")  # of these is the picture in docs/geometry.md
+STRIP = ("target", "telea", "draft", "paper", "all", "truth")  # of these is a row of --picture
 OPTIONS: dict[str, dict[str, Any]] = {
     "paper": OFF,
     "warm start": {**ON, **FREE, "guide.warm": 1.0, "guide.strength": 0.3},

