@@ -1,7 +1,6 @@
 """A whole reference laid over the frame by one rigid model, in the target's colours."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -82,11 +81,10 @@ def lay_rigidly(index: int, photo: Photo, pairs: Pairs, target: Photo, hole: Hol
     if learned.any():
         models += _fit_models(pairs, LEARNED_LEAST) + _fit_models(pairs[learned], LEARNED_LEAST)
     near = distance_from_hole(hole) < NEAR * max(hole.shape)
+    placed = [one for model in models if (one := _place(model, photo, target, hole, near)) is not None]
     best: dict[str, _Placement] = {}
-    for model in models:
-        for one in _place(model, photo, target, hole, near):
-            if model.kind not in best or one.trust > best[model.kind].trust:
-                best[model.kind] = one
+    for one in sorted(placed, key=lambda one: -one.trust):
+        best.setdefault(one.model.kind, one)
     return [_lay(index, one, photo, target) for one in best.values()]
 
 
@@ -125,15 +123,15 @@ class _Placement:
     known: Hole  # as of a `LaidReference`
 
 
-def _place(model: _Model, photo: Photo, target: Photo, hole: Hole, near: Hole) -> Iterator[_Placement]:
+def _place(model: _Model, photo: Photo, target: Photo, hole: Hole, near: Hole) -> _Placement | None:
     """The model, if by it the reference shows something of the hole and of what is known; `near` the hole (h, w)."""
     shown, valid = _warp(photo, model.matrix, hole.shape, (0, 0))
     known = valid & ~hole
     if (valid & hole).sum() < LEAST_SHOWN or known.sum() < LEAST_SHOWN:
-        return
+        return None
     known = known & near if (known & near).sum() >= LEAST_SHOWN else known
     agrees = float(structure_similarity(shown, target)[known].mean())
-    yield _Placement(model, max(0.0, agrees) * support(model.inliers), known)
+    return _Placement(model, max(0.0, agrees) * support(model.inliers), known)
 
 
 def _warp(photo: Photo, matrix: Homography, shape: tuple[int, ...], margin: tuple[int, int]) -> tuple[Photo, Hole]:
