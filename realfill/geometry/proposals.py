@@ -8,6 +8,7 @@ So there are several proposals, each by a recipe of its own (`list_recipes`), an
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 
 import cv2
 import numpy as np
@@ -226,7 +227,21 @@ def _clone(sources: Sources, one: LaidReference, laid: Photo) -> tuple[Photo, Ho
     return np.where(shown[..., None], moved, sources.target), hole & ~shown
 
 
-def make_proposals(sources: Sources, recipes: Sequence[Recipe]) -> Iterator[Proposal]:
-    """Proposals one by one, in the order of their recipes; what can be done beside a fill is."""
+def make_proposals(sources: Sources, recipes: Sequence[Recipe], begin_rest: Event) -> Iterator[Proposal]:
+    """Proposals one by one, in the order of their recipes; two at a time from the second one on.
+
+    All but the first wait for `begin_rest`, so that nothing keeps the cores busy that the first is waited for with. It
+    must be set before the iterator ends or is closed.
+    """
+
+    def make(number: int) -> Proposal:
+        if number:
+            begin_rest.wait()
+        try:
+            return make_proposal(sources, recipes[number])
+        except BaseException:
+            begin_rest.set()  # nobody else will
+            raise
+
     with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(lambda recipe: make_proposal(sources, recipe), recipes)
+        yield from pool.map(make, range(len(recipes)))

@@ -5,11 +5,13 @@ proposals/ranking.json     their numbers, best first, the folder of each, and ho
                            there
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -50,13 +52,15 @@ class ScoredProposal:
 
 def propose(scene: Scene, draft: Draft, count: int, *, first: int = 0) -> Generator[ScoredProposal]:
     """`count` proposals at most, one by one as they are made, without the `first` of them."""
-    sources = gather_sources(scene, draft)
-    with ThreadPoolExecutor(2) as pool:  # while the first proposal is made
-        gathering = pool.submit(gather_evidence, sources)
+    sources, first_scored = gather_sources(scene, draft), Event()
+    with ThreadPoolExecutor(2) as pool, contextlib.ExitStack() as stack:
+        stack.callback(first_scored.set)  # whatever ends this
+        gathering = pool.submit(gather_evidence, sources)  # while the first proposal is made
         extracting = pool.submit(MatchCounter, [one.photo for one in sources.plain])
-        for proposal in make_proposals(sources, list_recipes(sources, count)[first:]):
+        for proposal in make_proposals(sources, list_recipes(sources, count)[first:], first_scored):
             matches = extracting.result().count(proposal.photo, sources.hole)
             score = score_photo(gathering.result(), proposal.photo, matches)  # the consensus comes with the others
+            first_scored.set()
             yield ScoredProposal(proposal.recipe, as_draft(proposal, draft, scene.hole), score)
 
 

@@ -188,6 +188,40 @@ def test_proposals_come_scored_and_are_kept_in_their_order(plane: Scene, draft: 
     assert later.recipe == made[3].recipe and np.array_equal(later.draft.photo, made[3].draft.photo)
 
 
+def test_nothing_is_made_beside_the_first_before_it_is_scored(
+    plane: Scene, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def make(sources: Sources, recipe: Recipe) -> proposals.Proposal:
+        told.append("made")
+        nothing = np.zeros(sources.hole.shape, np.float32)
+        return proposals.Proposal(recipe, sources.target, nothing, nothing)
+
+    def score(*_: object) -> ProposalScore:
+        told.append("scored")
+        return ProposalScore(0, 0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(proposals, "make_proposal", make)
+    monkeypatch.setattr(propose, "score_photo", score)
+    assert len([*propose.propose(plane, draft, 3)]) == 3 and told[:2] == ["made", "scored"]
+    propose.propose(plane, draft, 3).close()
+    begun = propose.propose(plane, draft, 3)
+    next(begun)
+    begun.close()  # nothing waits for it
+
+
+def test_a_first_proposal_that_fails_ends_the_others(
+    plane: Scene, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(proposals, "make_proposal", fail)
+    with pytest.raises(MemoryError):
+        next(propose.propose(plane, draft, 3))
+
+
 def test_what_families_agree_on_comes_first_and_copies_within_one_do_not_count(plane: Scene, draft: Draft) -> None:
     assert plane.truth is not None
     wrong = np.where(HOLE[..., None], plane.truth[::-1, ::-1], plane.truth)
